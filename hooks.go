@@ -1,0 +1,124 @@
+package occupancy
+
+// Join counts one more connection in the room, which begins to exist if it did not.
+//
+// Every Join needs a Leave, whatever becomes of the connection; [Engine.Connect]
+// sees to that. Like all four hooks it may be called from any goroutine, waits for
+// no subscriber, and does not allocate where the room exists. The error is
+// ErrClosed, ErrRoomName, ErrTooManyRooms or ErrCount.
+func (e *Engine) Join(room string) error { return e.enter(room, connection) }
+
+// Leave counts one connection less. The error is ErrClosed, ErrRoomName, or
+// ErrNotJoined where no connection is left in the room.
+func (e *Engine) Leave(room string) error { return e.leave(room, connection) }
+
+// Enter counts one more presence member in the room: a client, or one of several,
+// of a connection. The caller sees to it that each counts once; [Conn.Enter] does
+// so for its connection. The errors are those of Join.
+func (e *Engine) Enter(room string) error { return e.enter(room, member) }
+
+// Exit counts one presence member less. The error is ErrClosed, ErrRoomName, or
+// ErrNotEntered where no presence member is left in the room.
+func (e *Engine) Exit(room string) error { return e.leave(room, member) }
+
+func (e *Engine) enter(room string, one uint64) error {
+	c, ok := e.rooms.find(room)
+	if ok && !e.closed.Load() && c.up(one) {
+		return nil
+	}
+	_, err := e.add(c, room, one)
+	return err
+}
+
+func (e *Engine) leave(room string, one uint64) error {
+	c, ok := e.rooms.find(room)
+	if ok && !e.closed.Load() && c.down(one) {
+		return nil
+	}
+	return e.remove(c, room, one)
+}
+
+// add is what counter.up does in the general case. c is the room's cell as far
+// as the caller knows, or nil; the one that it counted in is returned.
+func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
+	if e.closed.Load() {
+		return nil, ErrClosed
+	}
+	for {
+		if c == nil {
+			var err error
+			if c, err = e.rooms.obtain(room); err != nil {
+				return nil, err
+			}
+		}
+		ok, err := e.pub.change(c, func(w uint64) (uint64, error) { return plus(w, one) })
+		if ok {
+			return c, err
+		}
+		c = nil // retired meanwhile: begin again
+	}
+}
+
+// remove is what counter.down does in the general case.
+func (e *Engine) remove(c *cell, room string, one uint64) error {
+	if e.closed.Load() {
+		return ErrClosed
+	}
+	none := ErrNotJoined
+	if one == member {
+		none = ErrNotEntered
+	}
+	for {
+		if c == nil {
+			if c = e.rooms.live(room); c == nil {
+				if !validName(room) {
+					return ErrRoomName
+				}
+				return none
+			}
+		}
+		ok, err := e.pub.change(c, func(w uint64) (uint64, error) {
+			if n := minus(w, one, 1); n != w {
+				return n, nil
+			}
+			return w, none
+		})
+		if ok {
+			return err
+		}
+		c = nil
+	}
+}
+
+// change is every step on a room but the fast ones of counter: it applies step to
+// the word, begins or ends the room and hands it to the publisher, as the step has
+// it. It reports false where c is retired; an error is step's, or ErrTooManyRooms.
+func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, error) {
+	for {
+		w := c.word.Load()
+		if w == retired {
+			return false, nil
+		}
+		n, err := step(w)
+		if err != nil {
+			return true, err
+		}
+		if n&counts != w&counts || n <= busy {
+			n |= busy // to be told, or to be dropped
+		}
+		ok, err := p.rooms.swap(c, w, n)
+		if err != nil {
+			// The cell was made for this step, and must not stay for nothing.
+			n, ok = w|busy, c.word.CompareAndSwap(w, w|busy)
+			if !ok {
+				continue
+			}
+		}
+		if ok {
+			if w&busy == 0 && n&busy != 0 {
+				p.inbox.push(c)
+			}
+			return true, err
+		}
+	}
+}

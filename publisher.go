@@ -1,0 +1,308 @@
+package occupancy
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// publisher is the one goroutine that tells what changed. The way of a change:
+//
+//	hook → counter → inbox → publisher → subscriptions
+//	                                   ↘ journals → watchers
+//
+// A room whose busy flag goes up is in the inbox; the publisher tells its
+// occupancy at once and puts it in the cooling queue, still busy, for the
+// interval. When that is over it either changed meanwhile, and is told and cools
+// again, or it did not, and is let go (settle). So the first change after quiet is
+// told at once, a busy room costs its hooks nothing but the count, no room needs a
+// timer, and when all is quiet the publisher sleeps without one.
+//
+// All that is told of a room is told under mu, and a room is told when it differs
+// from its mark: after busy went down, a step that changes it puts it up again; so
+// nothing is missed, whatever the interleaving. A visit too many does no harm.
+type publisher struct {
+	rooms    *rooms
+	interval time.Duration
+	start    time.Time // deadlines are kept as durations since then
+	inbox    inbox
+	quit     chan struct{} // closed by stop
+	stopped  chan struct{} // closed when the goroutine ended
+
+	// mu protects the following, and every cell's mark and extra. No hook takes it.
+	mu      sync.Mutex
+	seq     uint64 // how often anything was told
+	cooling fifo[cooled]
+	totals  journal
+	locals  journal
+	fresh   bool          // a journal has more than was announced
+	news    chan struct{} // what watchers wait on, closed by announce; nil: nobody waits
+	closed  bool
+
+	tally
+}
+
+// cooled is a room that was told and is not to be told again before until. All
+// rooms cool for the same time, so the queue of them is sorted.
+type cooled struct {
+	c     *cell
+	until time.Duration
+}
+
+// tally is what Stats reads.
+type tally struct {
+	connections, presenceMembers atomic.Int64 // as last told
+	subscriptions, watchers      atomic.Int64
+	published, delivered, folded atomic.Uint64
+}
+
+// chunk is how many rooms are told before others get a chance to take mu.
+const chunk = 512
+
+func newPublisher(r *rooms, interval time.Duration) *publisher {
+	p := &publisher{
+		rooms:    r,
+		interval: interval,
+		start:    time.Now(),
+		inbox:    inbox{wake: make(chan struct{}, 1)},
+		quit:     make(chan struct{}),
+		stopped:  make(chan struct{}),
+		totals:   journal{readers: map[*Watcher]struct{}{}},
+		locals:   journal{readers: map[*Watcher]struct{}{}, local: true},
+	}
+	go p.run()
+	return p
+}
+
+// stop ends the goroutine after the last words were told. Only one call.
+func (p *publisher) stop() {
+	close(p.quit)
+	<-p.stopped
+}
+
+func (p *publisher) run() {
+	defer close(p.stopped)
+	timer := time.NewTimer(p.interval)
+	timer.Stop()
+	var spare []*cell
+	for {
+		arrived := p.inbox.take(spare)
+		p.welcome(arrived)
+		clear(arrived)
+		spare = emptied(arrived)
+
+		var due <-chan time.Time
+		if wait, any := p.revisit(); any {
+			timer.Reset(wait)
+			due = timer.C
+		}
+		select {
+		case <-p.inbox.wake:
+		case <-due:
+		case <-p.quit:
+			p.finish()
+			return
+		}
+	}
+}
+
+// welcome attends to the rooms that hooks pushed.
+func (p *publisher) welcome(arrived []*cell) {
+	for len(arrived) > 0 {
+		p.mu.Lock()
+		now := p.now()
+		n := min(chunk, len(arrived))
+		for _, c := range arrived[:n] {
+			p.attend(c, now)
+		}
+		p.announce()
+		p.mu.Unlock()
+		arrived = arrived[n:]
+	}
+}
+
+// revisit attends to the rooms that have cooled, and says how long until the next
+// one has, if there is any.
+func (p *publisher) revisit() (wait time.Duration, any bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for left := len(p.cooling.items()); left > 0; {
+		now := p.now()
+		n := 0
+		for _, r := range p.cooling.items()[:min(chunk, left)] {
+			if r.until > now {
+				break
+			}
+			p.attend(r.c, now)
+			n++
+		}
+		p.cooling.drop(n)
+		p.announce()
+		if n == 0 {
+			break
+		}
+		left -= n
+		p.mu.Unlock() // let a Subscribe in
+		p.mu.Lock()
+	}
+	if q := p.cooling.items(); len(q) > 0 {
+		return q[0].until - p.now(), true
+	}
+	return 0, false
+}
+
+func (p *publisher) now() time.Duration { return time.Since(p.start) }
+
+// attend tells what became of c and lets it cool, or lets it go.
+func (p *publisher) attend(c *cell, now time.Duration) {
+	for {
+		x := c.extra.Load()
+		if x != nil && now < x.until {
+			return // it was told early enough to be in the cooling queue still
+		}
+		told := p.tell(c)
+		if x != nil && x.stale {
+			told = p.deliver(c, x) || told
+		}
+		if told {
+			if p.heard(x) {
+				p.published.Add(1)
+				if x != nil {
+					x.until = now + p.interval
+				}
+			}
+			p.cooling.push(cooled{c, now + p.interval})
+			return
+		}
+		if p.settle(c) {
+			return
+		}
+	}
+}
+
+// heard reports whether anybody listens to a room with this extra.
+func (p *publisher) heard(x *extra) bool {
+	return x != nil && len(x.subs) > 0 || p.watchers.Load() > 0
+}
+
+// tell marks what c is now and lists it for the watchers, and reports whether it
+// had changed. Subscribers are told by deliver.
+func (p *publisher) tell(c *cell) bool {
+	x := c.extra.Load()
+	local := c.local()
+	total := c.total(local)
+	changed := false
+	if was := c.mark.told; was != total {
+		changed = true
+		p.seq++
+		c.mark = mark{total, p.seq}
+		p.totals.add(c, p.seq)
+		if x == nil {
+			p.locals.add(c, p.seq)
+		} else {
+			x.version++
+			x.stale = true
+		}
+		p.connections.Add(int64(total/connection) - int64(was/connection))
+		p.presenceMembers.Add(int64(total&members/member) - int64(was&members/member))
+	}
+	if x != nil && x.local.told != local {
+		changed = true
+		p.seq++
+		x.local = mark{local, p.seq}
+		p.locals.add(c, p.seq)
+	}
+	p.fresh = p.fresh || changed
+	return changed
+}
+
+// deliver tells the subscribers what they have not been told yet, and reports
+// whether there was one.
+func (p *publisher) deliver(c *cell, x *extra) bool {
+	x.stale = false
+	event := x.event(c)
+	var delivered, folded uint64
+	for i := range x.subs {
+		s := &x.subs[i]
+		if s.last == c.mark.told {
+			continue
+		}
+		s.last = c.mark.told
+		delivered++
+		select {
+		case s.events <- event:
+		default:
+			select {
+			case <-s.events:
+				folded++
+			default: // read this moment
+			}
+			s.events <- event // does not block: nobody else sends
+		}
+	}
+	p.delivered.Add(delivered)
+	p.folded.Add(folded)
+	return delivered > 0
+}
+
+// settle lets go of c, which has been told, and retires it if its room is no more
+// and every watcher knows. It reports false if c changed meanwhile.
+func (p *publisher) settle(c *cell) bool {
+	w := c.word.Load()
+	if w == retired {
+		return true
+	}
+	local := w & counts
+	if c.mark.told != c.total(local) || c.markOf(true).told != local {
+		return false
+	}
+	n := w &^ busy
+	if n == 0 && !p.totals.unread(c) && !p.locals.unread(c) {
+		n = retired
+	}
+	if !c.word.CompareAndSwap(w, n) {
+		return false
+	}
+	if n == retired {
+		p.rooms.drop(c)
+	}
+	return true
+}
+
+// bury retires a cell that settle left for a watcher's sake.
+func (p *publisher) bury(c *cell) {
+	if c.word.Load() == 0 {
+		p.settle(c)
+	}
+}
+
+// announce wakes the watchers that wait, if there is news for them.
+func (p *publisher) announce() {
+	if p.fresh && p.news != nil {
+		close(p.news)
+		p.news = nil
+	}
+	p.fresh = false
+}
+
+// finish tells the last words and closes every subscription.
+func (p *publisher) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.rooms.all(func(c *cell) bool {
+		p.tell(c)
+		if x := c.extra.Load(); x != nil {
+			p.deliver(c, x)
+			for _, s := range x.subs {
+				close(s.events)
+				s.sub.closed = true
+			}
+			p.subscriptions.Add(-int64(len(x.subs)))
+			x.subs = nil
+		}
+		return true
+	})
+	p.fresh = true // that it is closed
+	p.announce()
+}

@@ -1,0 +1,32 @@
+package occupancy
+
+// Stats is what the engine holds and did, of all rooms together. The uint64 fields
+// count since New.
+type Stats struct {
+	Rooms           int // that exist: somebody is in them, subscribes to them, or is there by a peer
+	Connections     int // in all rooms, of this process and its peers
+	PresenceMembers int // likewise
+	Subscriptions   int
+	Watchers        int
+
+	Published uint64 // events decided on, of rooms that anybody listened to
+	Delivered uint64 // events handed to a subscriber, snapshots among them
+	Folded    uint64 // events replaced by a newer one before the subscriber read them
+}
+
+// Stats reads the totals. It never walks the rooms and takes no lock, so that it may
+// be called as often as one likes. Connections and PresenceMembers lag behind the
+// hooks by the engine's interval at most.
+func (e *Engine) Stats() Stats {
+	p := e.pub
+	return Stats{
+		Rooms:           int(e.rooms.exist.Load()),
+		Connections:     int(p.connections.Load()),
+		PresenceMembers: int(p.presenceMembers.Load()),
+		Subscriptions:   int(p.subscriptions.Load()),
+		Watchers:        int(p.watchers.Load()),
+		Published:       p.published.Load(),
+		Delivered:       p.delivered.Load(),
+		Folded:          p.folded.Load(),
+	}
+}
