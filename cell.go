@@ -33,10 +33,19 @@ type mark struct {
 	seq  uint64 // the publisher's number for it
 }
 
+// local is this process's part, packed.
+func (c *cell) local() uint64 {
+	w := c.word.Load()
+	if w == retired {
+		return c.markOf(true).told // 0, or the last word of a closed engine; not written any more
+	}
+	return w & counts
+}
+
 // total is the whole service's occupancy as last heard, given this process's part.
 func (c *cell) total(local uint64) uint64 {
 	if x := c.extra.Load(); x != nil {
-		return sum(local, x.remote.Load())
+		local, _ = add(local, x.remote.Load())
 	}
 	return local
 }

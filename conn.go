@@ -26,7 +26,7 @@ func (e *Engine) Connect(room string) (*Conn, error) {
 }
 
 func (e *Engine) connect(c *cell, room string) (*Conn, error) {
-	if c == nil || e.closed.Load() || !c.up(connection) {
+	if c == nil || !c.tryJoin() {
 		var err error
 		if c, err = e.add(c, room, connection); err != nil {
 			return nil, err
@@ -43,14 +43,14 @@ func (c *Conn) Enter(clientID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.closed || c.e.closed.Load():
+	case c.closed || c.e.rooms.closed.Load():
 		return ErrClosed
 	case !validName(clientID):
 		return ErrClientID
 	case c.has(clientID):
 		return nil
 	}
-	if !c.cell.up(member) {
+	if !c.cell.tryEnter() {
 		cell, err := c.e.add(c.cell, c.room, member)
 		if err != nil {
 			return err
@@ -70,13 +70,13 @@ func (c *Conn) Exit(clientID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.closed || c.e.closed.Load():
+	case c.closed || c.e.rooms.closed.Load():
 		return ErrClosed
 	case !c.has(clientID):
 		return ErrNotEntered
 	}
 	c.forget(clientID)
-	if !c.cell.down(member) {
+	if !c.cell.tryExit() {
 		c.take(0, 1)
 	}
 	return nil
@@ -91,7 +91,7 @@ func (c *Conn) Close() error {
 	was := c.closed
 	c.closed = true
 	switch {
-	case c.e.closed.Load():
+	case c.e.rooms.closed.Load():
 		return ErrClosed
 	case was:
 		return nil
@@ -104,7 +104,7 @@ func (c *Conn) Close() error {
 	if c.joined {
 		conns = 1
 	}
-	if entered > 0 || conns == 0 || !c.cell.down(connection) {
+	if entered > 0 || conns == 0 || !c.cell.tryLeave() {
 		c.take(conns, entered)
 	}
 	c.clients = nil

@@ -13,29 +13,31 @@ type Occupancy struct {
 // hook is one atomic step, and what follows from the step (a room that begins or
 // ends, a change to be told) is decided by the step itself:
 //
-//	63          33 32            2    1      0
-//	+-------------+--------------+------+------+
-//	| connections |   members    | held | busy |
-//	+-------------+--------------+------+------+
+//	 63   62         32   31   30          0
+//	+----+-------------+------+-------------+
+//	|idle| connections | held |   members   |
+//	+----+-------------+------+-------------+
 //
-// busy: the publisher has the room in its hands and will look at it again, so
-// that a hook has nothing to queue. held: something other than these counts
-// keeps the room: a subscription or another node's part.
+// idle: the publisher has let go of the room, so that a hook which changes it must
+// hand it over and clear the flag. While it is clear a hook has nothing to do but
+// count. held: something other than these counts keeps the room: a subscription or
+// another node's part.
 //
-// A word above busy is a room that exists. One of 0 or busy is a room that does
-// not: it was just made, or emptied and not yet dropped. All ones is one that was
-// dropped: it never changes again, and its name may have another counter by now.
+// The room exists if anything but idle is set. A word without that belongs to a room
+// that was just made, or that emptied and is not dropped yet. All ones is one that
+// was dropped, or that the engine's Close froze: it never changes again.
 //
-// A step is a compare-and-swap, though a bare add would be a little cheaper:
-// an add that must be taken back (a Leave too many, a count that is full, a
-// dropped room) would have shown a wrong count in between.
+// With this order a compare tells most of what a step must know: the step is a
+// plain one if nothing but a count changes. Then it is a compare-and-swap. A bare
+// add would be a little cheaper, but one that must be taken back (a Leave too many,
+// a full count, a dropped room) would have shown a wrong count in between.
 type counter struct{ word atomic.Uint64 }
 
 const (
-	busy       uint64 = 1 << 0
-	held       uint64 = 1 << 1
-	member     uint64 = 1 << 2
-	connection uint64 = 1 << 33
+	member     uint64 = 1
+	held       uint64 = 1 << 31
+	connection uint64 = 1 << 32
+	idle       uint64 = 1 << 63
 
 	maxCount    = 1<<31 - 1
 	members     = maxCount * member
@@ -45,37 +47,37 @@ const (
 	retired = ^uint64(0)
 )
 
-// up adds one (a connection or a member) if nothing else needs to be done: the
-// room exists, the publisher knows of it and the count is far from full.
-// Otherwise it changes nothing and reports false.
-func (c *counter) up(one uint64) bool {
+// absent reports whether w is of a room that does not exist.
+func absent(w uint64) bool { return w&^idle == 0 }
+
+// The four plain steps. Each takes place if all there is to do is to count: the room
+// exists before and after, the publisher has it, and the count is far from its ends.
+// Otherwise nothing changes, it reports false, and the general way is to be taken:
+// publisher.change.
+
+func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	field := one * maxCount
-	return w&busy != 0 && w > busy && w&field < field-one &&
-		c.word.CompareAndSwap(w, w+one)
+	return w-1 < connections-connection && // not 0; not idle, not retired, not full
+		c.word.CompareAndSwap(w, w+connection)
 }
 
-// down takes one away under the same conditions; the room must exist afterwards
-// too. Where there is none to take, or the room is retired, what is left of its
-// field is at least field-one.
-func (c *counter) down(one uint64) bool {
-	w := c.word.Load()
-	n, field := w-one, one*maxCount
-	return n&busy != 0 && n > busy && n&field < field-one &&
-		c.word.CompareAndSwap(w, n)
+func (c *counter) tryLeave() bool {
+	n := c.word.Load() - connection
+	return n-1 < connections-connection && c.word.CompareAndSwap(n+connection, n)
 }
 
-// local is this process's counts, packed.
-func (c *counter) local() uint64 {
+func (c *counter) tryEnter() bool {
 	w := c.word.Load()
-	if w == retired {
-		return 0
-	}
-	return w & counts
+	return w-1 < idle-1 && w&members < members-1 && c.word.CompareAndSwap(w, w+member)
 }
 
-// plus is w with one more. A count stops at maxCount, and the two never stand
-// there together: that would look like retired.
+func (c *counter) tryExit() bool {
+	n := c.word.Load() - member
+	return n-1 < idle-1 && n&members < members-1 && c.word.CompareAndSwap(n+member, n)
+}
+
+// plus is w with one more, a connection or a member. A count stops at maxCount, and
+// the two never stand there together: that could look like retired.
 func plus(w, one uint64) (uint64, error) {
 	n, field := w+one, one*maxCount
 	if w&field == field || n&counts == counts {
@@ -90,7 +92,8 @@ func minus(w, one, n uint64) uint64 {
 	return w - min(w&field, n*one)
 }
 
-// pack makes an occupancy the counts of a word.
+// A packed occupancy is the counts of a word, without flags.
+
 func pack(o Occupancy) (uint64, error) {
 	if o.Connections < 0 || o.PresenceMembers < 0 || o.Connections > maxCount || o.PresenceMembers > maxCount {
 		return 0, ErrCount
@@ -98,16 +101,18 @@ func pack(o Occupancy) (uint64, error) {
 	return uint64(o.Connections)*connection | uint64(o.PresenceMembers)*member, nil
 }
 
+// unpack reads the counts of a word, whatever its flags.
 func unpack(w uint64) Occupancy {
 	return Occupancy{
-		Connections:     int(w / connection),
+		Connections:     int(w & connections / connection),
 		PresenceMembers: int(w & members / member),
 	}
 }
 
-// sum adds two words' counts, each up to maxCount.
-func sum(a, b uint64) uint64 {
-	conns := min(a/connection+b/connection, maxCount)
-	mems := min((a&members+b&members)/member, maxCount)
-	return conns*connection | mems*member
+// add is the sum of two packed occupancies, each count up to maxCount. It fits if
+// nothing had to be cut.
+func add(a, b uint64) (total uint64, fits bool) {
+	conns := a/connection + b/connection
+	mems := a&members + b&members
+	return min(conns, maxCount)*connection | min(mems, maxCount)*member, conns <= maxCount && mems <= maxCount
 }

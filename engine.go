@@ -13,11 +13,10 @@ import (
 // listens. Make one with [New] and share it: all its methods may be called from
 // any goroutine.
 type Engine struct {
-	rooms  *rooms
-	pub    *publisher
-	peers  atomic.Pointer[Peers]
-	closed atomic.Bool
-	close  sync.Once
+	rooms *rooms
+	pub   *publisher
+	peers atomic.Pointer[Peers]
+	close sync.Once
 }
 
 // Option is a setting of [New].
@@ -107,7 +106,7 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 		ctx = context.Background()
 	}
 	switch {
-	case e.closed.Load():
+	case e.rooms.closed.Load():
 		return Occupancy{}, ErrClosed
 	case !validName(room):
 		return Occupancy{}, ErrRoomName
@@ -119,12 +118,13 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 		return e.Current(room), nil
 	}
 	theirs, err := (*peers).Get(ctx, room)
-	ours, _ := pack(e.Local(room))
+	ours, _ := pack(e.Local(room)) // what was unpacked packs
 	part, bad := pack(theirs)
 	if bad != nil {
 		return unpack(ours), fmt.Errorf("%w: peers answered %+v", bad, theirs)
 	}
-	return unpack(sum(ours, part)), err
+	total, _ := add(ours, part)
+	return unpack(total), err
 }
 
 // All yields every room that is not empty, in no order. It is weakly consistent: a
@@ -146,7 +146,7 @@ func (e *Engine) All() iter.Seq2[string, Occupancy] {
 // always nil.
 func (e *Engine) Close() error {
 	e.close.Do(func() {
-		e.closed.Store(true)
+		e.rooms.closed.Store(true)
 		e.pub.stop()
 	})
 	return nil

@@ -6,42 +6,51 @@ package occupancy
 // sees to that. Like all four hooks it may be called from any goroutine, waits for
 // no subscriber, and does not allocate where the room exists. The error is
 // ErrClosed, ErrRoomName, ErrTooManyRooms or ErrCount.
-func (e *Engine) Join(room string) error { return e.enter(room, connection) }
+func (e *Engine) Join(room string) error {
+	c, ok := e.rooms.find(room)
+	if ok && c.tryJoin() {
+		return nil
+	}
+	_, err := e.add(c, room, connection)
+	return err
+}
 
 // Leave counts one connection less. The error is ErrClosed, ErrRoomName, or
 // ErrNotJoined where no connection is left in the room.
-func (e *Engine) Leave(room string) error { return e.leave(room, connection) }
+func (e *Engine) Leave(room string) error {
+	c, ok := e.rooms.find(room)
+	if ok && c.tryLeave() {
+		return nil
+	}
+	return e.remove(c, room, connection)
+}
 
 // Enter counts one more presence member in the room: a client, or one of several,
 // of a connection. The caller sees to it that each counts once; [Conn.Enter] does
 // so for its connection. The errors are those of Join.
-func (e *Engine) Enter(room string) error { return e.enter(room, member) }
-
-// Exit counts one presence member less. The error is ErrClosed, ErrRoomName, or
-// ErrNotEntered where no presence member is left in the room.
-func (e *Engine) Exit(room string) error { return e.leave(room, member) }
-
-func (e *Engine) enter(room string, one uint64) error {
+func (e *Engine) Enter(room string) error {
 	c, ok := e.rooms.find(room)
-	if ok && !e.closed.Load() && c.up(one) {
+	if ok && c.tryEnter() {
 		return nil
 	}
-	_, err := e.add(c, room, one)
+	_, err := e.add(c, room, member)
 	return err
 }
 
-func (e *Engine) leave(room string, one uint64) error {
+// Exit counts one presence member less. The error is ErrClosed, ErrRoomName, or
+// ErrNotEntered where no presence member is left in the room.
+func (e *Engine) Exit(room string) error {
 	c, ok := e.rooms.find(room)
-	if ok && !e.closed.Load() && c.down(one) {
+	if ok && c.tryExit() {
 		return nil
 	}
-	return e.remove(c, room, one)
+	return e.remove(c, room, member)
 }
 
-// add is what counter.up does in the general case. c is the room's cell as far
-// as the caller knows, or nil; the one that it counted in is returned.
+// add is Join and Enter in the general case. c is the room's cell as far as the
+// caller knows, or nil; the one that it counted in is returned.
 func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
-	if e.closed.Load() {
+	if e.rooms.closed.Load() {
 		return nil, ErrClosed
 	}
 	for {
@@ -59,9 +68,9 @@ func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
 	}
 }
 
-// remove is what counter.down does in the general case.
+// remove is Leave and Exit in the general case.
 func (e *Engine) remove(c *cell, room string, one uint64) error {
-	if e.closed.Load() {
+	if e.rooms.closed.Load() {
 		return ErrClosed
 	}
 	none := ErrNotJoined
@@ -90,7 +99,7 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 	}
 }
 
-// change is every step on a room but the fast ones of counter: it applies step to
+// change is every step on a room but counter's plain ones: it applies step to
 // the word, begins or ends the room and hands it to the publisher, as the step has
 // it. It reports false where c is retired; an error is step's, or ErrTooManyRooms.
 func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, error) {
@@ -103,19 +112,20 @@ func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, 
 		if err != nil {
 			return true, err
 		}
-		if n&counts != w&counts || n <= busy {
-			n |= busy // to be told, or to be dropped
+		if n&counts != w&counts || absent(n) {
+			n &^= idle // to be told, or to be dropped
 		}
 		ok, err := p.rooms.swap(c, w, n)
 		if err != nil {
 			// The cell was made for this step, and must not stay for nothing.
-			n, ok = w|busy, c.word.CompareAndSwap(w, w|busy)
+			n = w &^ idle
+			ok = c.word.CompareAndSwap(w, n)
 			if !ok {
 				continue
 			}
 		}
 		if ok {
-			if w&busy == 0 && n&busy != 0 {
+			if w&idle != 0 && n&idle == 0 {
 				p.inbox.push(c)
 			}
 			return true, err

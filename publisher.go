@@ -11,16 +11,17 @@ import (
 //	hook → counter → inbox → publisher → subscriptions
 //	                                   ↘ journals → watchers
 //
-// A room whose busy flag goes up is in the inbox; the publisher tells its
-// occupancy at once and puts it in the cooling queue, still busy, for the
-// interval. When that is over it either changed meanwhile, and is told and cools
-// again, or it did not, and is let go (settle). So the first change after quiet is
-// told at once, a busy room costs its hooks nothing but the count, no room needs a
-// timer, and when all is quiet the publisher sleeps without one.
+// A hook that changes an idle room hands it over, through the inbox, in the same
+// step that clears its idle flag. The publisher tells the room's occupancy at once
+// and puts it in the cooling queue for the interval. When that is over the room
+// either changed meanwhile, and is told and cools again, or it did not, and is idle
+// again (settle). So the first change after quiet is told at once, a busy room costs
+// its hooks nothing but the count, no room needs a timer, and when all is quiet the
+// publisher sleeps without one.
 //
-// All that is told of a room is told under mu, and a room is told when it differs
-// from its mark: after busy went down, a step that changes it puts it up again; so
-// nothing is missed, whatever the interleaving. A visit too many does no harm.
+// A room is told where it differs from its mark, and made idle only by a step on the
+// very word that was told; so nothing is missed, whatever the interleaving, and a
+// visit too many does no harm.
 type publisher struct {
 	rooms    *rooms
 	interval time.Duration
@@ -160,7 +161,7 @@ func (p *publisher) attend(c *cell, now time.Duration) {
 		if x != nil && now < x.until {
 			return // it was told early enough to be in the cooling queue still
 		}
-		told := p.tell(c)
+		told := p.tell(c, c.local())
 		if x != nil && x.stale {
 			told = p.deliver(c, x) || told
 		}
@@ -185,11 +186,10 @@ func (p *publisher) heard(x *extra) bool {
 	return x != nil && len(x.subs) > 0 || p.watchers.Load() > 0
 }
 
-// tell marks what c is now and lists it for the watchers, and reports whether it
-// had changed. Subscribers are told by deliver.
-func (p *publisher) tell(c *cell) bool {
+// tell marks what c is now, given this process's part, and lists it for the watchers.
+// It reports whether it had changed. Subscribers are told by deliver.
+func (p *publisher) tell(c *cell, local uint64) bool {
 	x := c.extra.Load()
-	local := c.local()
 	total := c.total(local)
 	changed := false
 	if was := c.mark.told; was != total {
@@ -203,8 +203,9 @@ func (p *publisher) tell(c *cell) bool {
 			x.version++
 			x.stale = true
 		}
-		p.connections.Add(int64(total/connection) - int64(was/connection))
-		p.presenceMembers.Add(int64(total&members/member) - int64(was&members/member))
+		now, was := unpack(total), unpack(was)
+		p.connections.Add(int64(now.Connections - was.Connections))
+		p.presenceMembers.Add(int64(now.PresenceMembers - was.PresenceMembers))
 	}
 	if x != nil && x.local.told != local {
 		changed = true
@@ -256,8 +257,8 @@ func (p *publisher) settle(c *cell) bool {
 	if c.mark.told != c.total(local) || c.markOf(true).told != local {
 		return false
 	}
-	n := w &^ busy
-	if n == 0 && !p.totals.unread(c) && !p.locals.unread(c) {
+	n := w | idle
+	if absent(w) && !p.totals.unread(c) && !p.locals.unread(c) {
 		n = retired
 	}
 	if !c.word.CompareAndSwap(w, n) {
@@ -271,7 +272,7 @@ func (p *publisher) settle(c *cell) bool {
 
 // bury retires a cell that settle left for a watcher's sake.
 func (p *publisher) bury(c *cell) {
-	if c.word.Load() == 0 {
+	if c.word.Load() == idle {
 		p.settle(c)
 	}
 }
@@ -285,13 +286,22 @@ func (p *publisher) announce() {
 	p.fresh = false
 }
 
-// finish tells the last words and closes every subscription.
+// finish freezes every room, tells the last words and closes every subscription.
 func (p *publisher) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 	p.rooms.all(func(c *cell) bool {
-		p.tell(c)
+		// Retired, the word stops every hook and the mark reads for it. A hook that
+		// gets in before is told.
+		for frozen := false; !frozen; {
+			w := c.word.Load()
+			if w == retired {
+				break
+			}
+			p.tell(c, w&counts)
+			frozen = c.word.CompareAndSwap(w, retired)
+		}
 		if x := c.extra.Load(); x != nil {
 			p.deliver(c, x)
 			for _, s := range x.subs {

@@ -3,7 +3,7 @@ package occupancy
 import "sync"
 
 // inbox is where hooks leave the rooms that changed, for the publisher. A cell is
-// pushed when its busy flag goes up, so a room that changes all the time is pushed
+// pushed when its idle flag is cleared, so a room that changes all the time is pushed
 // once and is then revisited by the publisher of its own accord.
 //
 // A mutex and a slice: an intrusive lock-free list would cost each cell a pointer

@@ -46,8 +46,10 @@ func (r *Remote) Set(room string, o Occupancy) error {
 		return nil
 	}
 	if c != nil {
-		if x := c.extra.Load(); x != nil && overflows(x.remote.Load()-was, part) {
-			return ErrCount
+		if x := c.extra.Load(); x != nil {
+			if _, fits := add(x.remote.Load()-was, part); !fits {
+				return ErrCount
+			}
 		}
 	}
 	if was == 0 {
@@ -92,11 +94,6 @@ func (r *Remote) put(c *cell, part uint64) {
 	r.p.release(c, x)
 }
 
-// overflows reports whether the sum of two words' counts is more than a room holds.
-func overflows(a, b uint64) bool {
-	return a/connection+b/connection > maxCount || (a&members+b&members)/member > maxCount
-}
-
 // hold finds or makes a room and keeps it until release, whoever leaves it: for a
 // subscription or a remote part. The caller has mu.
 func (p *publisher) hold(room string) (*cell, *extra, error) {
@@ -133,5 +130,5 @@ func (p *publisher) release(c *cell, x *extra) {
 
 // touch has the publisher look at c again.
 func (p *publisher) touch(c *cell) {
-	_, _ = p.change(c, func(w uint64) (uint64, error) { return w | busy, nil })
+	_, _ = p.change(c, func(w uint64) (uint64, error) { return w &^ idle, nil })
 }

@@ -17,22 +17,53 @@ type Room struct {
 
 // Room makes a handle. A name that no room can have makes one whose methods return
 // ErrRoomName.
-func (e *Engine) Room(name string) *Room { return &Room{e: e, name: name} }
+func (e *Engine) Room(name string) *Room {
+	r := &Room{e: e, name: name}
+	r.cell.Store(gone)
+	return r
+}
 
 // Name is the room's name.
 func (r *Room) Name() string { return r.name }
 
+// gone is the cell of a handle that has found none yet.
+var gone = func() *cell {
+	c := new(cell)
+	c.word.Store(retired)
+	return c
+}()
+
 // Join is [Engine.Join].
-func (r *Room) Join() error { return r.enter(connection) }
+func (r *Room) Join() error {
+	if r.cell.Load().tryJoin() {
+		return nil
+	}
+	return r.add(connection)
+}
 
 // Leave is [Engine.Leave].
-func (r *Room) Leave() error { return r.leave(connection) }
+func (r *Room) Leave() error {
+	if r.cell.Load().tryLeave() {
+		return nil
+	}
+	return r.e.remove(r.find(), r.name, connection)
+}
 
 // Enter is [Engine.Enter].
-func (r *Room) Enter() error { return r.enter(member) }
+func (r *Room) Enter() error {
+	if r.cell.Load().tryEnter() {
+		return nil
+	}
+	return r.add(member)
+}
 
 // Exit is [Engine.Exit].
-func (r *Room) Exit() error { return r.leave(member) }
+func (r *Room) Exit() error {
+	if r.cell.Load().tryExit() {
+		return nil
+	}
+	return r.e.remove(r.find(), r.name, member)
+}
 
 // Connect is [Engine.Connect].
 func (r *Room) Connect() (*Conn, error) { return r.e.connect(r.find(), r.name) }
@@ -45,10 +76,13 @@ func (r *Room) Get(ctx context.Context) (Occupancy, error) { return r.e.Get(ctx,
 
 // Current is [Engine.Current].
 func (r *Room) Current() Occupancy {
+	if w := r.cell.Load().word.Load(); w&held == 0 {
+		return unpack(w)
+	}
 	if c := r.find(); c != nil {
 		return unpack(c.total(c.local()))
 	}
-	return Occupancy{}
+	return r.e.Current(r.name)
 }
 
 // Local is [Engine.Local].
@@ -56,35 +90,24 @@ func (r *Room) Local() Occupancy {
 	if c := r.find(); c != nil {
 		return unpack(c.local())
 	}
-	return Occupancy{}
+	return r.e.Local(r.name)
 }
 
-func (r *Room) enter(one uint64) error {
-	c := r.cell.Load()
-	if c != nil && !r.e.closed.Load() && c.up(one) {
-		return nil
-	}
+func (r *Room) add(one uint64) error {
 	c, err := r.e.add(r.find(), r.name, one)
-	if c != nil {
+	if err == nil {
 		r.cell.Store(c)
 	}
 	return err
 }
 
-func (r *Room) leave(one uint64) error {
-	c := r.cell.Load()
-	if c != nil && !r.e.closed.Load() && c.down(one) {
-		return nil
-	}
-	return r.e.remove(r.find(), r.name, one)
-}
-
-// find is the room's cell, or nil where there is none: the one found last, unless
-// that is retired.
+// find is the room's cell, or nil where there is none that is not retired.
 func (r *Room) find() *cell {
 	c := r.cell.Load()
-	if c == nil || c.word.Load() == retired {
-		c = r.e.rooms.live(r.name)
+	if c.word.Load() != retired {
+		return c
+	}
+	if c = r.e.rooms.live(r.name); c != nil {
 		r.cell.Store(c)
 	}
 	return c

@@ -16,8 +16,9 @@ import (
 type rooms struct {
 	cells  *xsync.MapOf[string, *cell]
 	exist  atomic.Int64
-	limit  int        // 0: none
-	limitM sync.Mutex // with a limit, held over each step by which a room begins or ends
+	closed atomic.Bool // no cell is made any more
+	limit  int         // 0: none
+	limitM sync.Mutex  // with a limit, held over each step by which a room begins or ends
 }
 
 func newRooms(limit int) *rooms {
@@ -36,7 +37,7 @@ func (r *rooms) live(name string) *cell {
 }
 
 // obtain finds the room's cell or makes one. By the time it is used it may be
-// retired: then ask again.
+// retired: then ask again. The error is ErrRoomName, ErrTooManyRooms or ErrClosed.
 func (r *rooms) obtain(name string) (*cell, error) {
 	if c := r.live(name); c != nil {
 		return c, nil
@@ -54,18 +55,28 @@ func (r *rooms) obtain(name string) (*cell, error) {
 	}
 	// The map outlives the caller's string, which may be a piece of a larger one.
 	name = strings.Clone(name)
-	c, _ := r.cells.Compute(name, func(old *cell, loaded bool) (*cell, bool) {
-		if loaded && old.word.Load() != retired {
-			return old, false
+	var c *cell
+	r.cells.Compute(name, func(old *cell, loaded bool) (*cell, bool) {
+		switch {
+		case loaded && old.word.Load() != retired:
+			c = old
+		case r.closed.Load(): // asked here, under the bucket's lock, so that Close sees every cell there is
+			return old, !loaded
+		default:
+			c = &cell{name: name}
+			c.word.Store(idle)
 		}
-		return &cell{name: name}, false
+		return c, false
 	})
+	if c == nil {
+		return nil, ErrClosed
+	}
 	return c, nil
 }
 
 // swap is the compare-and-swap for every step that may begin or end a room.
 func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
-	begins, ends := w <= busy && n > busy, w > busy && n <= busy
+	begins, ends := absent(w) && !absent(n), !absent(w) && absent(n)
 	if !begins && !ends {
 		return c.word.CompareAndSwap(w, n), nil
 	}

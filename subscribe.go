@@ -65,7 +65,7 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	}
 	// The snapshot may be news: then it is an event, which the room's other
 	// subscribers are told, or see folded, when their interval is over.
-	p.tell(c)
+	p.tell(c, c.local())
 	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs)}
 	s.events <- x.event(c)
 	x.subs = append(x.subs, listener{s, s.events, c.mark.told})

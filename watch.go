@@ -142,7 +142,7 @@ func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{
 
 	n := min(batch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
-		p.tell(c) // if news of it is on the way, it is told early, by the journal
+		p.tell(c, c.local()) // if news of it is on the way, it is told early, by the journal
 		if m := c.markOf(w.j.local); m.told != 0 && m.seq < w.start {
 			events = append(events, w.event(c))
 		}

@@ -1,0 +1,380 @@
+package occupancy
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/puzpuzpuz/xsync/v3"
+)
+
+// Each benchmark has sub-benchmarks "floor" (the least that anyone could do for the
+// same thing) beside ours; `make bench` runs them by turns and prints the ratios.
+
+var sizes = []int{1, 1_000, 100_000, 1_000_000}
+
+func roomNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("room-%07d", i)
+	}
+	return names
+}
+
+// bareMap is the floor of every look-up: the map alone, with a bare counter. Its keys
+// are clones, as the engine's are: a server looks a room up by a string that it just
+// read, never by the very one that is in the map.
+func bareMap(names []string) *xsync.MapOf[string, *atomic.Uint64] {
+	m := xsync.NewMapOf[string, *atomic.Uint64]()
+	for _, name := range names {
+		m.Store(strings.Clone(name), new(atomic.Uint64))
+	}
+	return m
+}
+
+// occupied is an engine in which each room has one connection, and all is quiet.
+func occupied(b *testing.B, names []string, opts ...Option) *Engine {
+	e := New(opts...)
+	b.Cleanup(func() { _ = e.Close() })
+	for _, name := range names {
+		must(b, e.Join(name))
+	}
+	quiet(e)
+	return e
+}
+
+// quiet waits until the publisher has let go of every room.
+func quiet(e *Engine) {
+	p := e.pub
+	for done := false; !done; runtime.Gosched() {
+		p.inbox.mu.Lock()
+		p.mu.Lock()
+		done = len(p.inbox.cells) == 0 && len(p.cooling.items()) == 0
+		p.mu.Unlock()
+		p.inbox.mu.Unlock()
+	}
+}
+
+func must(b *testing.B, err error) {
+	if err != nil {
+		b.Helper()
+		b.Fatal(err)
+	}
+}
+
+// everyRoom calls f with the names in an order of its own for each goroutine.
+func everyRoom(b *testing.B, names []string, f func(name string)) {
+	orders := make([][]string, runtime.GOMAXPROCS(0))
+	for i := range orders {
+		orders[i] = make([]string, len(names))
+		for j, k := range rand.Perm(len(names)) {
+			orders[i][j] = names[k]
+		}
+	}
+	var turn atomic.Int32
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		order := orders[turn.Add(1)-1]
+		for i := 0; pb.Next(); i++ {
+			if i == len(order) {
+				i = 0
+			}
+			f(order[i])
+		}
+	})
+}
+
+func BenchmarkJoinLeave(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
+			names := roomNames(n)
+			b.Run("floor", func(b *testing.B) {
+				m := bareMap(names)
+				everyRoom(b, names, func(name string) {
+					c, _ := m.Load(name)
+					c.Add(1)
+					c, _ = m.Load(name)
+					c.Add(^uint64(0))
+				})
+			})
+			ours := func(b *testing.B, e *Engine) {
+				everyRoom(b, names, func(name string) {
+					if e.Join(name) != nil || e.Leave(name) != nil {
+						panic("refused")
+					}
+				})
+			}
+			b.Run("hooks", func(b *testing.B) { ours(b, occupied(b, names)) })
+			b.Run("subscribed", func(b *testing.B) {
+				e := occupied(b, names)
+				for _, name := range names {
+					_, err := e.Subscribe(name)
+					must(b, err)
+				}
+				ours(b, e)
+			})
+			b.Run("watched", func(b *testing.B) {
+				e := occupied(b, names)
+				w := e.Watch()
+				go func() {
+					for {
+						if _, err := w.Next(context.Background()); err != nil {
+							return
+						}
+					}
+				}()
+				ours(b, e)
+			})
+			b.Run("hub", func(b *testing.B) {
+				h := hub{rooms: map[string]*hubRoom{}}
+				for _, name := range names {
+					h.change(name, 1)
+				}
+				everyRoom(b, names, func(name string) {
+					h.change(name, 1)
+					h.change(name, -1)
+				})
+			})
+		})
+	}
+}
+
+// hub is what chat servers have instead: a mutex and a map of rooms.
+type hub struct {
+	mu    sync.Mutex
+	rooms map[string]*hubRoom
+}
+
+type hubRoom struct{ connections int }
+
+func (h *hub) change(name string, by int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.rooms[name]
+	if r == nil {
+		r = new(hubRoom)
+		h.rooms[name] = r
+	}
+	if r.connections += by; r.connections == 0 {
+		delete(h.rooms, name)
+	}
+}
+
+// BenchmarkHandle is for a goroutine that has a room to itself, and BenchmarkHot for
+// all of them in one.
+func BenchmarkHandle(b *testing.B) { benchHandle(b, 64) }
+func BenchmarkHot(b *testing.B)    { benchHandle(b, 1) }
+
+func benchHandle(b *testing.B, rooms int) {
+	names := roomNames(rooms)
+	b.Run("floor", func(b *testing.B) {
+		words := make([]struct {
+			atomic.Uint64
+			_ [56]byte
+		}, rooms)
+		var turn atomic.Uint32
+		b.RunParallel(func(pb *testing.PB) {
+			w := &words[int(turn.Add(1))%rooms]
+			for pb.Next() {
+				w.Add(1)
+				w.Add(^uint64(0))
+			}
+		})
+	})
+	b.Run("handle", func(b *testing.B) {
+		e := occupied(b, names)
+		var turn atomic.Uint32
+		b.ReportAllocs()
+		b.ResetTimer()
+		b.RunParallel(func(pb *testing.PB) {
+			r := e.Room(names[int(turn.Add(1))%rooms])
+			for pb.Next() {
+				if r.Join() != nil || r.Leave() != nil {
+					panic("refused")
+				}
+			}
+		})
+	})
+}
+
+// BenchmarkChurn empties and refills rooms all the time.
+func BenchmarkChurn(b *testing.B) {
+	names := roomNames(1_000)
+	e := New()
+	defer e.Close()
+	everyRoom(b, names, func(name string) {
+		if e.Join(name) != nil || e.Leave(name) != nil {
+			panic("refused")
+		}
+	})
+}
+
+func BenchmarkCurrent(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
+			names := roomNames(n)
+			b.Run("floor", func(b *testing.B) {
+				m := bareMap(names)
+				everyRoom(b, names, func(name string) {
+					if c, ok := m.Load(name); !ok || c.Load() != 0 {
+						panic("lost")
+					}
+				})
+			})
+			b.Run("current", func(b *testing.B) {
+				e := occupied(b, names)
+				everyRoom(b, names, func(name string) {
+					if e.Current(name).Connections != 1 {
+						panic("lost")
+					}
+				})
+			})
+		})
+	}
+}
+
+func BenchmarkConnect(b *testing.B) {
+	names := roomNames(1_000)
+	e := occupied(b, names)
+	everyRoom(b, names, func(name string) {
+		c, err := e.Connect(name)
+		if err != nil || c.Enter("alice") != nil || c.Close() != nil {
+			panic("refused")
+		}
+	})
+}
+
+// BenchmarkMemory is what a room with one connection and no subscriber weighs,
+// without the bytes of its name.
+func BenchmarkMemory(b *testing.B) {
+	for _, n := range sizes[1:] {
+		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
+			var perRoom float64
+			for b.Loop() {
+				before := heap()
+				e := New()
+				// The engine clones each name; here that and this test's own copy go in one.
+				nameBytes := 0
+				for i := range n {
+					name := fmt.Sprintf("room-%011d", i)
+					nameBytes += len(name)
+					must(b, e.Join(name))
+				}
+				quiet(e)
+				perRoom = float64(heap()-before-nameBytes) / float64(n)
+				must(b, e.Close())
+				runtime.KeepAlive(e)
+			}
+			b.ReportMetric(perRoom, "B/room")
+		})
+	}
+}
+
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// BenchmarkWatch is the time from a million changed rooms until a watcher has read
+// all of them; its floor reads the counters of as many in a map.
+func BenchmarkWatch(b *testing.B) {
+	names := roomNames(1_000_000)
+	b.Run("floor", func(b *testing.B) {
+		m := bareMap(names)
+		for b.Loop() {
+			total := uint64(0)
+			m.Range(func(_ string, c *atomic.Uint64) bool {
+				total += c.Load()
+				return true
+			})
+			runtime.KeepAlive(total)
+		}
+	})
+	b.Run("watch", func(b *testing.B) {
+		e := occupied(b, names)
+		w := e.Watch()
+		read := func() {
+			for n := 0; n < len(names); {
+				events, err := w.Next(context.Background())
+				must(b, err)
+				n += len(events)
+			}
+		}
+		read()
+		hook := e.Join
+		for b.Loop() {
+			b.StopTimer()
+			quiet(e)
+			e.pub.mu.Lock() // nothing is told before the clock runs
+			for _, name := range names {
+				must(b, hook(name))
+			}
+			b.StartTimer()
+			e.pub.mu.Unlock()
+			read()
+		}
+	})
+}
+
+// BenchmarkFanOut is one event to every subscriber of a room.
+func BenchmarkFanOut(b *testing.B) {
+	for _, n := range []int{1, 1_000, 100_000} {
+		b.Run(fmt.Sprintf("subscribers=%d", n), func(b *testing.B) {
+			b.Run("floor", func(b *testing.B) {
+				chans := make([]chan Event, n)
+				for i := range chans {
+					chans[i] = make(chan Event, 1)
+				}
+				event := Event{Type: EventUpdated, Room: "room"}
+				for b.Loop() {
+					for _, c := range chans {
+						select {
+						case c <- event:
+						default:
+						}
+					}
+					b.StopTimer()
+					for _, c := range chans {
+						<-c
+					}
+					b.StartTimer()
+				}
+			})
+			b.Run("fanout", func(b *testing.B) {
+				e := New(WithInterval(0))
+				defer e.Close()
+				subs := make([]*Subscription, n)
+				for i := range subs {
+					s, err := e.Subscribe("room")
+					must(b, err)
+					<-s.Events()
+					subs[i] = s
+				}
+				c := e.rooms.live("room")
+				hook, undo := e.Join, e.Leave
+				for b.Loop() {
+					// The publisher's own step, without the way there and back.
+					e.pub.mu.Lock()
+					must(b, hook("room"))
+					e.pub.attend(c, e.pub.now())
+					e.pub.mu.Unlock()
+					b.StopTimer()
+					for _, s := range subs {
+						<-s.Events()
+					}
+					hook, undo = undo, hook
+					b.StartTimer()
+				}
+			})
+		})
+	}
+}
