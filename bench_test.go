@@ -54,7 +54,7 @@ func quiet(e *Engine) {
 	for done := false; !done; runtime.Gosched() {
 		p.inbox.mu.Lock()
 		p.mu.Lock()
-		done = len(p.inbox.cells) == 0 && len(p.cooling.items()) == 0
+		done = p.inbox.cells.empty() && p.cooling.empty()
 		p.mu.Unlock()
 		p.inbox.mu.Unlock()
 	}

@@ -1,9 +1,6 @@
 package occupancy
 
-import (
-	"cmp"
-	"slices"
-)
+import "sort"
 
 // journal lists the rooms that changed, in the order they were told, for any
 // number of watchers that read it at their own pace. A room that is told again is
@@ -15,7 +12,8 @@ import (
 type journal struct {
 	local   bool // lists local parts, not totals
 	entries fifo[entry]
-	tidyAt  int // the number of entries at which those that no longer count go
+	length  int // of entries
+	tidyAt  int // the length at which those that no longer count go
 
 	readers  map[*Watcher]struct{}
 	oldest   uint64 // the least next of all readers
@@ -34,11 +32,29 @@ func (j *journal) add(c *cell, seq uint64) {
 	if len(j.readers) == 0 {
 		return
 	}
-	if len(j.entries.items()) >= j.tidyAt {
-		j.entries.filter(j.counts)
-		j.tidyAt = max(spareCap, 2*len(j.entries.items()))
+	if j.length >= j.tidyAt {
+		j.tidy()
 	}
 	j.entries.push(entry{c, seq})
+	j.length++
+}
+
+// tidy removes the entries that no longer count, and waits until as many have come.
+func (j *journal) tidy() {
+	var kept fifo[entry]
+	j.length = 0
+	for !j.entries.empty() {
+		front := j.entries.front()
+		for _, e := range front {
+			if j.counts(e) {
+				kept.push(e)
+				j.length++
+			}
+		}
+		j.entries.drop(len(front))
+	}
+	j.entries = kept
+	j.tidyAt = max(2*blockLen, 2*j.length)
 }
 
 // unread reports whether a reader has not read yet what was last told of c.
@@ -46,11 +62,18 @@ func (j *journal) unread(c *cell) bool {
 	return len(j.readers) > 0 && c.markOf(j.local).seq >= j.oldest
 }
 
-// from are the entries with seq next and later.
+// from are entries with seq next and later: some, in order, if there are any.
 func (j *journal) from(next uint64) []entry {
-	entries := j.entries.items()
-	i, _ := slices.BinarySearchFunc(entries, next, func(e entry, n uint64) int { return cmp.Compare(e.seq, n) })
-	return entries[i:]
+	blocks := j.entries.blocks
+	b := sort.Search(len(blocks), func(i int) bool {
+		last := len(blocks[i]) - 1
+		return last >= 0 && blocks[i][last].seq >= next
+	})
+	if b == len(blocks) {
+		return nil
+	}
+	i := sort.Search(len(blocks[b]), func(i int) bool { return blocks[b][i].seq >= next })
+	return blocks[b][i:]
 }
 
 // join adds a reader that starts at w.next.
@@ -81,15 +104,21 @@ func (j *journal) passed(was uint64, bury func(*cell)) {
 		return
 	}
 	j.findOldest(^uint64(0))
-	entries := j.entries.items()
-	n := 0
-	for n < len(entries) && entries[n].seq < j.oldest {
-		if j.counts(entries[n]) {
-			bury(entries[n].c)
+	for !j.entries.empty() {
+		front := j.entries.front()
+		n := 0
+		for n < len(front) && front[n].seq < j.oldest {
+			if j.counts(front[n]) {
+				bury(front[n].c)
+			}
+			n++
 		}
-		n++
+		if n == 0 {
+			return
+		}
+		j.entries.drop(n)
+		j.length -= n
 	}
-	j.entries.drop(n)
 }
 
 // findOldest looks for the least place of all readers, which is at most most.

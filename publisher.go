@@ -57,9 +57,6 @@ type tally struct {
 	published, delivered, folded atomic.Uint64
 }
 
-// chunk is how many rooms are told before others get a chance to take mu.
-const chunk = 512
-
 func newPublisher(r *rooms, interval time.Duration) *publisher {
 	p := &publisher{
 		rooms:    r,
@@ -85,12 +82,10 @@ func (p *publisher) run() {
 	defer close(p.stopped)
 	timer := time.NewTimer(p.interval)
 	timer.Stop()
-	var spare []*cell
+	var arrived fifo[*cell]
 	for {
-		arrived := p.inbox.take(spare)
-		p.welcome(arrived)
-		clear(arrived)
-		spare = emptied(arrived)
+		arrived = p.inbox.take(arrived)
+		p.welcome(&arrived)
 
 		var due <-chan time.Time
 		if wait, any := p.revisit(); any {
@@ -108,48 +103,47 @@ func (p *publisher) run() {
 }
 
 // welcome attends to the rooms that hooks pushed.
-func (p *publisher) welcome(arrived []*cell) {
-	for len(arrived) > 0 {
+func (p *publisher) welcome(arrived *fifo[*cell]) {
+	for !arrived.empty() {
 		p.mu.Lock()
 		now := p.now()
-		n := min(chunk, len(arrived))
-		for _, c := range arrived[:n] {
+		cells := arrived.front()
+		for _, c := range cells {
 			p.attend(c, now)
 		}
 		p.announce()
-		p.mu.Unlock()
-		arrived = arrived[n:]
+		p.mu.Unlock() // let a Subscribe in
+		arrived.drop(len(cells))
 	}
 }
 
-// revisit attends to the rooms that have cooled, and says how long until the next
-// one has, if there is any.
+// revisit attends to the rooms that have cooled by now, and says how long until the
+// next one has, if there is any.
 func (p *publisher) revisit() (wait time.Duration, any bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for left := len(p.cooling.items()); left > 0; {
+	begun := p.now()
+	for {
+		p.mu.Lock()
 		now := p.now()
-		n := 0
-		for _, r := range p.cooling.items()[:min(chunk, left)] {
-			if r.until > now {
+		due := 0
+		for _, r := range p.cooling.front() {
+			if r.until > begun {
 				break
 			}
 			p.attend(r.c, now)
-			n++
+			due++
 		}
-		p.cooling.drop(n)
-		p.announce()
-		if n == 0 {
+		if due == 0 {
 			break
 		}
-		left -= n
-		p.mu.Unlock() // let a Subscribe in
-		p.mu.Lock()
+		p.cooling.drop(due)
+		p.announce()
+		p.mu.Unlock()
 	}
-	if q := p.cooling.items(); len(q) > 0 {
-		return q[0].until - p.now(), true
+	defer p.mu.Unlock()
+	if p.cooling.empty() {
+		return 0, false
 	}
-	return 0, false
+	return p.cooling.front()[0].until - p.now(), true
 }
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }

@@ -6,19 +6,19 @@ import "sync"
 // pushed when its idle flag is cleared, so a room that changes all the time is pushed
 // once and is then revisited by the publisher of its own accord.
 //
-// A mutex and a slice: an intrusive lock-free list would cost each cell a pointer
+// A mutex and a queue: an intrusive lock-free list would cost each cell a pointer
 // more, and a push is rare.
 type inbox struct {
 	wake chan struct{} // holds one token while there is something to take
 
 	mu    sync.Mutex
-	cells []*cell
+	cells fifo[*cell]
 }
 
 func (q *inbox) push(c *cell) {
 	q.mu.Lock()
-	q.cells = append(q.cells, c)
-	first := len(q.cells) == 1
+	first := q.cells.empty()
+	q.cells.push(c)
 	q.mu.Unlock()
 	if first {
 		select {
@@ -28,8 +28,8 @@ func (q *inbox) push(c *cell) {
 	}
 }
 
-// take returns all that was pushed, oldest first, and leaves spare to be filled.
-func (q *inbox) take(spare []*cell) []*cell {
+// take returns all that was pushed and leaves spare, which is empty, to be filled.
+func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	cells := q.cells
@@ -37,52 +37,50 @@ func (q *inbox) take(spare []*cell) []*cell {
 	return cells
 }
 
-// fifo is a queue in one slice, for one goroutine.
+// fifo is a queue in blocks. One slice would be copied as it grows, which at a
+// million rooms took longer than to tell them, and could not give memory back
+// before it is empty.
 type fifo[T any] struct {
-	all  []T
-	head int
+	blocks [][]T // none is empty but the one that an empty queue keeps for reuse
+	head   int   // how many of the first block are gone
 }
 
-const spareCap = 1 << 10 // an empty queue keeps no more room than this
+const blockLen = 512
 
-func (q *fifo[T]) push(v T) { q.all = append(q.all, v) }
+func (q *fifo[T]) empty() bool { return len(q.front()) == 0 }
 
-// items are what is queued, oldest first.
-func (q *fifo[T]) items() []T { return q.all[q.head:] }
-
-// drop removes the n oldest.
-func (q *fifo[T]) drop(n int) {
-	clear(q.all[q.head : q.head+n])
-	q.head += n
-	switch live := len(q.all) - q.head; {
-	case live == 0:
-		q.all, q.head = emptied(q.all), 0
-	case q.head > spareCap && q.head > live:
-		q.truncate(copy(q.all, q.items()))
-	}
-}
-
-// filter keeps those that keep says.
-func (q *fifo[T]) filter(keep func(T) bool) {
-	n := 0
-	for _, v := range q.items() {
-		if keep(v) {
-			q.all[n] = v
-			n++
-		}
-	}
-	q.truncate(n)
-}
-
-func (q *fifo[T]) truncate(n int) {
-	clear(q.all[n:])
-	q.all, q.head = q.all[:n], 0
-}
-
-// emptied is s with no elements, its memory kept for reuse if there is little.
-func emptied[T any](s []T) []T {
-	if cap(s) > spareCap {
+// front is the oldest that are queued: some, if there are any.
+func (q *fifo[T]) front() []T {
+	if len(q.blocks) == 0 {
 		return nil
 	}
-	return s[:0]
+	return q.blocks[0][q.head:]
+}
+
+func (q *fifo[T]) push(v T) {
+	last := len(q.blocks) - 1
+	if last < 0 || len(q.blocks[last]) == blockLen {
+		q.blocks = append(q.blocks, nil)
+		last++
+		if last > 0 {
+			q.blocks[last] = make([]T, 0, blockLen)
+		}
+	}
+	q.blocks[last] = append(q.blocks[last], v)
+}
+
+// drop removes the n oldest, which are in front.
+func (q *fifo[T]) drop(n int) {
+	clear(q.blocks[0][q.head : q.head+n])
+	q.head += n
+	if q.head < len(q.blocks[0]) {
+		return
+	}
+	q.head = 0
+	if len(q.blocks) == 1 {
+		q.blocks[0] = q.blocks[0][:0]
+		return
+	}
+	q.blocks[0] = nil
+	q.blocks = q.blocks[1:]
 }

@@ -69,13 +69,13 @@ func (r *Remote) Close() {
 		r.closed = true
 		n := 0
 		for c := range r.parts {
-			if p.closed || n == chunk {
+			if p.closed || n == blockLen {
 				break
 			}
 			r.put(c, 0)
 			n++
 		}
-		again = n == chunk
+		again = n == blockLen
 		p.mu.Unlock()
 	}
 }

@@ -109,7 +109,7 @@ func (x *extra) remove(i int) {
 	x.subs[i].sub.index = i
 	x.subs[last] = listener{}
 	x.subs = x.subs[:last]
-	if cap(x.subs) > spareCap && last < cap(x.subs)/4 {
+	if cap(x.subs) > blockLen && last < cap(x.subs)/4 {
 		x.subs = slices.Clone(x.subs) // give the memory of a crowd back
 	}
 }

@@ -2,6 +2,7 @@ package occupancy
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -152,20 +153,23 @@ func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{
 	}
 	w.backlog = nil
 
-	unread := w.j.from(w.next)
-	next, left := w.next, scan
-	for _, e := range unread {
-		if len(events) == batch || left == 0 {
+	next := w.next
+	for left := scan; left > 0 && len(events) < batch; {
+		unread := w.j.from(next)
+		if len(unread) == 0 {
 			break
 		}
-		left--
-		next = e.seq + 1
-		if w.j.counts(e) && strings.HasPrefix(e.c.name, w.prefix) {
-			if events == nil && w.prefix == "" {
-				events = make([]Event, 0, min(batch, len(unread)))
-			}
-			events = append(events, w.event(e.c))
+		unread = unread[:min(len(unread), batch-len(events))]
+		if w.prefix == "" {
+			events = slices.Grow(events, len(unread)) // most of them count
 		}
+		for _, e := range unread {
+			if w.j.counts(e) && strings.HasPrefix(e.c.name, w.prefix) {
+				events = append(events, w.event(e.c))
+			}
+		}
+		next = unread[len(unread)-1].seq + 1
+		left -= len(unread)
 	}
 	if next != w.next {
 		w.j.advance(w, next, p.bury)
