@@ -60,7 +60,7 @@ type tally struct {
 func newPublisher(r *rooms, interval time.Duration) *publisher {
 	p := &publisher{
 		rooms:    r,
-		interval: interval,
+		interval: min(interval, 1<<62), // so that no deadline overflows
 		start:    time.Now(),
 		inbox:    inbox{wake: make(chan struct{}, 1)},
 		quit:     make(chan struct{}),
@@ -88,7 +88,7 @@ func (p *publisher) run() {
 		p.welcome(&arrived)
 
 		var due <-chan time.Time
-		if wait, any := p.revisit(); any {
+		if wait, more := p.revisit(); more {
 			timer.Reset(wait)
 			due = timer.C
 		}
@@ -102,40 +102,41 @@ func (p *publisher) run() {
 	}
 }
 
+// turn is how much the publisher does, in rooms attended to and events delivered,
+// before who else waits for mu gets it: a Subscribe, a watcher, a remote part.
+const turn = 512
+
 // welcome attends to the rooms that hooks pushed.
 func (p *publisher) welcome(arrived *fifo[*cell]) {
 	for !arrived.empty() {
 		p.mu.Lock()
 		now := p.now()
-		cells := arrived.front()
-		for _, c := range cells {
-			p.attend(c, now)
+		done := 0
+		for left := turn; done < len(arrived.front()) && left > 0; done++ {
+			left -= p.attend(arrived.front()[done], now)
 		}
 		p.announce()
-		p.mu.Unlock() // let a Subscribe in
-		arrived.drop(len(cells))
+		p.mu.Unlock()
+		arrived.drop(done)
 	}
 }
 
 // revisit attends to the rooms that have cooled by now, and says how long until the
 // next one has, if there is any.
-func (p *publisher) revisit() (wait time.Duration, any bool) {
+func (p *publisher) revisit() (wait time.Duration, more bool) {
 	begun := p.now()
 	for {
 		p.mu.Lock()
 		now := p.now()
-		due := 0
-		for _, r := range p.cooling.front() {
-			if r.until > begun {
-				break
-			}
-			p.attend(r.c, now)
-			due++
+		done := 0
+		front := p.cooling.front()
+		for left := turn; done < len(front) && left > 0 && front[done].until <= begun; done++ {
+			left -= p.attend(front[done].c, now)
 		}
-		if due == 0 {
+		if done == 0 {
 			break
 		}
-		p.cooling.drop(due)
+		p.cooling.drop(done)
 		p.announce()
 		p.mu.Unlock()
 	}
@@ -148,16 +149,19 @@ func (p *publisher) revisit() (wait time.Duration, any bool) {
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
-// attend tells what became of c and lets it cool, or lets it go.
-func (p *publisher) attend(c *cell, now time.Duration) {
+// attend tells what became of c and lets it cool, or lets it go. It returns how much
+// it did.
+func (p *publisher) attend(c *cell, now time.Duration) (work int) {
 	for {
+		work++
 		x := c.extra.Load()
 		if x != nil && now < x.until {
-			return // it was told early enough to be in the cooling queue still
+			return work // told less than an interval ago, so it is in the cooling queue
 		}
 		told := p.tell(c, c.local())
 		if x != nil && x.stale {
 			told = p.deliver(c, x) || told
+			work += len(x.subs)
 		}
 		if told {
 			if p.heard(x) {
@@ -167,10 +171,10 @@ func (p *publisher) attend(c *cell, now time.Duration) {
 				}
 			}
 			p.cooling.push(cooled{c, now + p.interval})
-			return
+			return work
 		}
 		if p.settle(c) {
-			return
+			return work
 		}
 	}
 }

@@ -1,0 +1,62 @@
+# All of the project's commands; `make` lists them.
+
+GO ?= go
+# How many passes, and how long each benchmark runs in one.
+COUNT ?= 7
+BENCHTIME ?= 300ms
+FUZZTIME ?= 1m
+LINT_VERSION := v2.15.0
+MODULES := $(sort $(patsubst ./%,%,$(dir $(shell find . -name go.mod -not -path './.bin/*' -not -path '*/node_modules/*'))))
+
+.PHONY: help
+help:
+	@echo 'make test   all tests of all modules, with the race detector'
+	@echo 'make bench  the benchmarks, each beside its floor, and their ratios'
+	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
+	@echo 'make lint   gofmt, go vet and golangci-lint'
+
+.PHONY: test
+test: tools
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m work
+
+# The race detector needs a C compiler.
+.PHONY: tools
+tools:
+	@command -v $(GO) >/dev/null || { echo 'Go is missing: see https://go.dev/doc/install' >&2; exit 1; }
+	@command -v cc >/dev/null || command -v gcc >/dev/null || .ci/install gcc libc6-dev
+
+# Passes by turns, so that a benchmark and its floor run close to one another.
+.PHONY: bench
+bench:
+	@$(GO) test -c -o .bin/occupancy.test .
+	@for i in $$(seq $(COUNT)); do \
+		echo "pass $$i of $(COUNT)" >&2; \
+		.bin/occupancy.test -test.run '^$$' -test.bench . -test.benchtime $(BENCHTIME) || exit 1; \
+	done | $(GO) run ./internal/ratios
+
+.PHONY: bench-once
+bench-once:
+	$(GO) test -run '^$$' -bench . -benchtime 1x work
+
+.PHONY: fuzz
+fuzz:
+	@for target in $$($(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
+		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) . || exit 1; \
+	done
+
+.PHONY: lint
+lint: .bin/golangci-lint-$(LINT_VERSION)
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt-ed: $$files" >&2; exit 1; }
+	$(GO) vet work
+	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(CURDIR)/$< run ./...) || exit 1; done
+
+.bin/golangci-lint-$(LINT_VERSION):
+	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv .bin/golangci-lint $@
+
+# Each module as its user gets it: alone, without the workspace, and tidy.
+.PHONY: alone
+alone:
+	@for m in $(MODULES); do echo "alone: $$m"; \
+		(cd $$m && GOWORK=off $(GO) build ./... && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) mod tidy -diff) || exit 1; \
+	done
