@@ -6,7 +6,7 @@ COUNT ?= 7
 BENCHTIME ?= 300ms
 FUZZTIME ?= 1m
 LINT_VERSION := v2.15.0
-MODULES := $(sort $(patsubst ./%,%,$(dir $(shell find . -name go.mod -not -path './.bin/*' -not -path '*/node_modules/*'))))
+MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
 
 .PHONY: help
 help:

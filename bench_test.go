@@ -38,8 +38,8 @@ func bareMap(names []string) *xsync.MapOf[string, *atomic.Uint64] {
 }
 
 // occupied is an engine in which each room has one connection, and all is quiet.
-func occupied(b *testing.B, names []string, opts ...Option) *Engine {
-	e := New(opts...)
+func occupied(b *testing.B, names []string) *Engine {
+	e := New()
 	b.Cleanup(func() { _ = e.Close() })
 	for _, name := range names {
 		must(b, e.Join(name))
