@@ -76,10 +76,10 @@ func (c *Conn) Exit(clientID string) error {
 		return ErrNotEntered
 	}
 	c.forget(clientID)
-	if !c.cell.tryExit() {
-		c.take(0, 1)
+	if c.cell.tryExit() {
+		return nil
 	}
-	return nil
+	return c.take(0, 1)
 }
 
 // Close exits every client and leaves the room, in one step, once: another Close does
@@ -104,19 +104,24 @@ func (c *Conn) Close() error {
 	if c.joined {
 		conns = 1
 	}
-	if entered > 0 || conns == 0 || !c.cell.tryLeave() {
-		c.take(conns, entered)
-	}
 	c.clients = nil
-	return nil
+	if entered == 0 && conns == 1 && c.cell.tryLeave() {
+		return nil
+	}
+	return c.take(conns, entered)
 }
 
 // take counts so many less, or all that is left where raw hooks took some. A cell
 // that was retired has none, and a room of the same name since then is another's.
-func (c *Conn) take(conns, entered int) {
-	_, _ = c.e.pub.change(c.cell, func(w uint64) (uint64, error) {
+// The error is ErrClosed, where it was Close that retired the cell.
+func (c *Conn) take(conns, entered int) error {
+	ok, _ := c.e.pub.change(c.cell, func(w uint64) (uint64, error) {
 		return minus(minus(w, connection, uint64(conns)), member, uint64(entered)), nil
 	})
+	if !ok && c.e.rooms.closed.Load() {
+		return ErrClosed
+	}
+	return nil
 }
 
 func (c *Conn) has(clientID string) bool {

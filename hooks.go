@@ -80,7 +80,10 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 	for {
 		if c == nil {
 			if c = e.rooms.live(room); c == nil {
-				if !validName(room) {
+				switch {
+				case e.rooms.closed.Load(): // by now: the room may be frozen, not empty
+					return ErrClosed
+				case !validName(room):
 					return ErrRoomName
 				}
 				return none
