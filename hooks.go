@@ -73,7 +73,7 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 	if e.rooms.closed.Load() {
 		return ErrClosed
 	}
-	none := ErrNotJoined
+	var none error = ErrNotJoined // converted here, where it is a constant, so that a refusal does not allocate
 	if one == member {
 		none = ErrNotEntered
 	}

@@ -83,4 +83,7 @@ func (q *fifo[T]) drop(n int) {
 	}
 	q.blocks[0] = nil
 	q.blocks = q.blocks[1:]
+	if len(q.blocks) == 1 {
+		q.blocks = [][]T{q.blocks[0]} // the list of a crowd's blocks has its size too
+	}
 }

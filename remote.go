@@ -1,5 +1,7 @@
 package occupancy
 
+import "maps"
+
 // Remote is another node's part of each room, kept by whoever links the nodes. It
 // counts in Current, All and events. Make it with [Engine.Remote]. All its methods
 // may be called from any goroutine.
@@ -9,6 +11,7 @@ type Remote struct {
 
 	// publisher.mu protects the following.
 	parts  map[*cell]uint64 // packed; no empty ones
+	most   int              // as many as parts had since it was made
 	closed bool
 }
 
@@ -58,6 +61,13 @@ func (r *Remote) Set(room string, o Occupancy) error {
 		}
 	}
 	r.put(c, part)
+	r.most = max(r.most, len(r.parts))
+	if r.most > 8*max(len(r.parts), blockLen) {
+		// A map keeps the memory of what was deleted; another does not.
+		parts := make(map[*cell]uint64, len(r.parts))
+		maps.Copy(parts, r.parts)
+		r.parts, r.most = parts, len(parts)
+	}
 	return nil
 }
 
@@ -75,7 +85,9 @@ func (r *Remote) Close() {
 			r.put(c, 0)
 			n++
 		}
-		again = n == blockLen
+		if again = n == blockLen; !again {
+			r.parts = nil
+		}
 		p.mu.Unlock()
 	}
 }

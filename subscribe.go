@@ -109,7 +109,10 @@ func (x *extra) remove(i int) {
 	x.subs[i].sub.index = i
 	x.subs[last] = listener{}
 	x.subs = x.subs[:last]
-	if cap(x.subs) > blockLen && last < cap(x.subs)/4 {
-		x.subs = slices.Clone(x.subs) // give the memory of a crowd back
+	switch { // give the memory of a crowd back
+	case last == 0:
+		x.subs = nil
+	case cap(x.subs) > blockLen && last < cap(x.subs)/4:
+		x.subs = slices.Clone(x.subs)
 	}
 }
