@@ -1,0 +1,8 @@
+package occupancy
+
+// Cells is how many rooms the engine holds in memory, existing or not yet dropped.
+func Cells(e *Engine) int { return e.rooms.cells.Size() }
+
+// Cell is what the engine holds of a room: another one after it was dropped and began
+// again.
+func Cell(e *Engine, room string) any { return e.rooms.live(room) }

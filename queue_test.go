@@ -1,0 +1,145 @@
+package occupancy
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// length is how many are queued.
+func length[T any](q *fifo[T]) int {
+	n := -q.head
+	for _, block := range q.blocks {
+		n += len(block)
+	}
+	return n
+}
+
+// The fifo beside a plain slice: whatever the order of calls, the same items, and
+// nothing of what went through it is kept from the garbage collector.
+func TestFifoIsAQueue(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var q fifo[*int]
+	var model []*int
+	for step := range 5_000 {
+		if r.IntN(2) == 0 {
+			for range r.IntN(1 + step/4) {
+				v := new(int)
+				q.push(v)
+				model = append(model, v)
+			}
+		} else {
+			for n := r.IntN(1 + len(model)); n > 0; {
+				front := q.front()
+				require.NotEmpty(t, front, "front has some, if there are any")
+				front = front[:min(n, len(front))]
+				for i, v := range front {
+					if v != model[i] {
+						t.Fatalf("step %d: another item, or another order", step)
+					}
+				}
+				model = model[len(front):]
+				n -= len(front)
+				q.drop(len(front))
+			}
+		}
+		if length(&q) != len(model) || q.empty() != (len(model) == 0) {
+			t.Fatalf("step %d: %d items, %d in the model", step, length(&q), len(model))
+		}
+		for i, block := range q.blocks {
+			for j, v := range block[:cap(block)] {
+				if live := j < len(block) && (i > 0 || j >= q.head); (v != nil) != live {
+					t.Fatalf("step %d: slot %d of block %d holds what was dropped", step, j, i)
+				}
+			}
+		}
+	}
+}
+
+func TestFifoGivesItsMemoryBack(t *testing.T) {
+	var q fifo[int]
+	for i := range 100 * blockLen {
+		q.push(i)
+	}
+	for len(q.blocks) > 1 {
+		before := len(q.blocks)
+		q.drop(len(q.front()))
+		require.Len(t, q.blocks, before-1, "while a crowd leaves")
+	}
+	q.drop(len(q.front()))
+	require.LessOrEqual(t, cap(q.blocks)*cap(q.blocks[0]), 2*blockLen, "after it has left")
+
+	q.push(0)
+	for i := range 100 * blockLen { // never empty, always short
+		q.push(i)
+		q.drop(1)
+	}
+	require.LessOrEqual(t, len(q.blocks), 2, "while few pass through")
+
+	for !q.empty() {
+		q.drop(len(q.front()))
+	}
+	require.Zero(t, testing.AllocsPerRun(10, func() {
+		q.push(1)
+		q.drop(1)
+	}), "a queue that is often empty allocates nothing")
+}
+
+func TestInboxHoldsOneTokenWhileThereIsSomethingToTake(t *testing.T) {
+	q := inbox{wake: make(chan struct{}, 1)}
+	a, b, c := &cell{name: "a"}, &cell{name: "b"}, &cell{name: "c"}
+
+	take := func(spare fifo[*cell]) []*cell {
+		taken := q.take(spare)
+		return taken.front()
+	}
+
+	q.push(a)
+	q.push(b)
+	require.Len(t, q.wake, 1)
+	require.Equal(t, []*cell{a, b}, take(fifo[*cell]{}))
+
+	q.push(c) // nobody has read the token of a
+	require.Len(t, q.wake, 1)
+	<-q.wake
+	require.Equal(t, []*cell{c}, take(fifo[*cell]{}))
+
+	q.push(a) // somebody has
+	require.Len(t, q.wake, 1)
+	spare := make([]*cell, 0, 8)
+	require.Equal(t, []*cell{a}, take(fifo[*cell]{blocks: [][]*cell{spare}}))
+	q.push(b)
+	require.Equal(t, &spare[:1][0], &q.cells.front()[0], "what is given to be filled is filled")
+}
+
+// A lost token leaves the taker waiting for ever, which synctest reports.
+func TestInboxLosesNothing(t *testing.T) {
+	const pushers, each = 4, 5_000
+	synctest.Test(t, func(t *testing.T) {
+		q := inbox{wake: make(chan struct{}, 1)}
+		for range pushers {
+			go func() {
+				for range each {
+					q.push(&cell{})
+				}
+			}()
+		}
+		taken := map[*cell]int{}
+		var got fifo[*cell]
+		for len(taken) < pushers*each {
+			<-q.wake
+			got = q.take(got)
+			for !got.empty() {
+				for _, c := range got.front() {
+					taken[c]++
+					require.Equal(t, 1, taken[c], "a cell was taken twice")
+				}
+				got.drop(len(got.front()))
+			}
+		}
+		got = q.take(got)
+		require.True(t, got.empty())
+	})
+}
