@@ -1,0 +1,16 @@
+module github.com/occupancy/occupancy/examples/chat
+
+go 1.25.0
+
+require (
+	github.com/coder/websocket v1.8.15
+	github.com/occupancy/occupancy v0.0.0
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	github.com/puzpuzpuz/xsync/v3 v3.5.1 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)
+
+replace github.com/occupancy/occupancy => ../..

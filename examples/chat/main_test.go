@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+)
+
+func TestFlags(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help":           {[]string{"-h"}, 0, "-bots n"},
+		"unknown flag":   {[]string{"-robots", "3"}, 2, "not defined: -robots"},
+		"no number":      {[]string{"-bots", "many"}, 2, `invalid value "many"`},
+		"fewer than 0":   {[]string{"-bots", "-1"}, 2, "-bots is -1, and may be 0 to 10000"},
+		"too many":       {[]string{"-bots", "10001"}, 2, "-bots is 10001, and may be 0 to 10000"},
+		"an argument":    {[]string{"8080"}, 2, `unexpected argument "8080"`},
+		"no address":     {[]string{"-addr", "here"}, 1, "missing port in address"},
+		"a taken port":   {[]string{"-addr", taken.Addr().String()}, 1, "address already in use"},
+		"flag, then arg": {[]string{"-bots", "3", "more"}, 2, `unexpected argument "more"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.Equal(t, test.code, run(t.Context(), test.args, &out))
+			require.Contains(t, out.String(), test.says)
+		})
+	}
+}
+
+func TestReachable(t *testing.T) {
+	for addr, want := range map[string]string{
+		"0.0.0.0:80":     "localhost:80",
+		"[::]:80":        "localhost:80",
+		"127.0.0.1:80":   "127.0.0.1:80",
+		"[2001:db8::]:1": "[2001:db8::]:1",
+	} {
+		a, err := net.ResolveTCPAddr("tcp", addr)
+		require.NoError(t, err)
+		require.Equal(t, want, reachable(a))
+	}
+}
+
+// The program as a user has it: built, started with bots, and ended by a signal.
+func TestProcess(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("has no such signals")
+	}
+	binary := filepath.Join(t.TempDir(), "chat")
+	out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		t.Run(sig.String(), func(t *testing.T) {
+			cmd := exec.Command(binary, "-addr", "127.0.0.1:0", "-bots", "30")
+			stderr, err := cmd.StderrPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			defer cmd.Process.Kill()
+
+			// It says where to look, and what it says is true.
+			lines := bufio.NewReader(stderr)
+			url := regexp.MustCompile(`curl (http://.*)/rooms/lobby/occupancy`)
+			var host string
+			for host == "" {
+				line, err := lines.ReadString('\n')
+				require.NoError(t, err)
+				if m := url.FindStringSubmatch(line); m != nil {
+					host = m[1]
+				}
+			}
+			require.Eventually(t, func() bool {
+				resp, err := http.Get(host + "/rooms/lobby/occupancy")
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				var o occupancy.Occupancy
+				require.NoError(t, json.NewDecoder(resp.Body).Decode(&o))
+				return o.Connections > 0 && o.PresenceMembers > 0
+			}, time.Minute, 10*time.Millisecond)
+
+			ws, _, err := websocket.Dial(t.Context(), host+"/ws/lobby", nil)
+			require.NoError(t, err)
+			defer ws.CloseNow()
+			require.NoError(t, cmd.Process.Signal(sig))
+			require.Equal(t, errAway, error(closed(t, ws)))
+			rest, err := io.ReadAll(lines)
+			require.NoError(t, err)
+			require.NoError(t, cmd.Wait()) // which is to say, code 0
+			require.Contains(t, string(rest), "stopped\n")
+		})
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/occupancy/occupancy"
+)
+
+//go:embed index.html
+var page []byte
+
+// limits is how patient the server is with its clients.
+type limits struct {
+	pingEvery time.Duration // between two questions whether a client is there
+	pongWait  time.Duration // for its answer
+	writeWait time.Duration // for it to take one message
+	closeWait time.Duration // for it to answer a goodbye
+	stopWait  time.Duration // for HTTP requests under way when the server stops
+	outbox    int           // chat messages that may wait for one client
+}
+
+var defaults = limits{
+	pingEvery: 20 * time.Second,
+	pongWait:  10 * time.Second,
+	writeWait: 10 * time.Second,
+	closeWait: 2 * time.Second,
+	stopWait:  3 * time.Second,
+	outbox:    64,
+}
+
+// server is the chat: the engine that counts, the hub that hands messages round, and
+// the sessions that use both.
+type server struct {
+	limits limits
+	engine *occupancy.Engine
+	hub    hub
+
+	ctx  context.Context // of all sessions
+	stop context.CancelCauseFunc
+
+	mu       sync.Mutex // protects the following
+	stopped  bool
+	sessions sync.WaitGroup // Add only while not stopped
+}
+
+func newServer(l limits) *server {
+	ctx, stop := context.WithCancelCause(context.Background())
+	return &server{limits: l, engine: occupancy.New(), ctx: ctx, stop: stop}
+}
+
+func (s *server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.serveIndex)
+	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
+	mux.HandleFunc("GET /rooms/{room}/occupancy", s.serveOccupancy)
+	return mux
+}
+
+func (s *server) serveIndex(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(page)
+}
+
+func (s *server) serveOccupancy(w http.ResponseWriter, r *http.Request) {
+	o, err := s.engine.Get(r.Context(), r.PathValue("room"))
+	if err != nil {
+		serveError(w, err)
+		return
+	}
+	serveJSON(w, http.StatusOK, marshal(o))
+}
+
+// serveWebsocket upgrades, and serves the session until it is closed. Only what has
+// become a websocket is counted, so the room's name is looked at before and the lease
+// taken after. Accept refuses a browser that has its page from another host: anybody's
+// page could speak here in its visitor's name otherwise.
+func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
+	room := r.PathValue("room")
+	if _, err := s.engine.Get(r.Context(), room); err != nil {
+		serveError(w, err)
+		return
+	}
+	if !s.begin() {
+		serveError(w, occupancy.ErrClosed)
+		return
+	}
+	defer s.sessions.Done()
+	ws, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // Accept has answered
+	}
+	s.session(ws, room)
+}
+
+func serveError(w http.ResponseWriter, err error) {
+	code := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, occupancy.ErrRoomName):
+		code = http.StatusBadRequest
+	case errors.Is(err, occupancy.ErrClosed):
+		code = http.StatusServiceUnavailable
+	}
+	serveJSON(w, code, marshal(map[string]string{"error": err.Error()}))
+}
+
+func serveJSON(w http.ResponseWriter, code int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// begin reports whether one more session may begin, and counts it.
+func (s *server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.sessions.Add(1)
+	}
+	return !s.stopped
+}
+
+// serve answers on ln until ctx ends, and then stops: no more clients are accepted,
+// those that are there get a goodbye, and when the last is gone the engine is closed.
+// In that order everybody who was counted in is counted out.
+func (s *server) serve(ctx context.Context, ln net.Listener) error {
+	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	web.RegisterOnShutdown(func() { s.stop(errAway) }) // which is when ln is closed
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(ln) }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	wait, cancel := context.WithTimeout(context.Background(), s.limits.stopWait)
+	defer cancel()
+	if web.Shutdown(wait) != nil {
+		_ = web.Close() // what is still under way has had its time
+	}
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.sessions.Wait()
+	return errors.Join(err, s.engine.Close())
+}
