@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/occupancy/occupancy"
 )
@@ -79,4 +80,22 @@ func TestCallsThatCloseOvertakesCountOrAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The event by which Close tells a last word is an event as any other.
+func TestStatsCountTheEventsOfClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := occupancy.New()
+		s, _ := e.Subscribe("room")
+		_ = e.Join("room")
+		synctest.Wait() // told at once
+		_ = e.Join("room")
+		_ = e.Close() // before the interval is over
+		if got := <-s.Events(); got.Occupancy.Connections != 2 {
+			t.Errorf("the last word is %+v", got)
+		}
+		if got := e.Stats(); got.Published != 2 || got.Delivered != 3 || got.Folded != 2 {
+			t.Errorf("after two events and a snapshot, of which one was read, Stats are %+v", got)
+		}
+	})
 }

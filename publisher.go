@@ -292,16 +292,23 @@ func (p *publisher) finish() {
 	p.rooms.all(func(c *cell) bool {
 		// Retired, the word stops every hook and the mark reads for it. A hook that
 		// gets in before is told.
+		told := false
 		for frozen := false; !frozen; {
 			w := c.word.Load()
 			if w == retired {
 				break
 			}
-			p.tell(c, w&counts)
+			told = p.tell(c, w&counts) || told
 			frozen = c.word.CompareAndSwap(w, retired)
 		}
-		if x := c.extra.Load(); x != nil {
-			p.deliver(c, x)
+		x := c.extra.Load()
+		if x != nil {
+			told = p.deliver(c, x) || told
+		}
+		if told && p.heard(x) {
+			p.published.Add(1)
+		}
+		if x != nil {
 			for _, s := range x.subs {
 				close(s.events)
 				s.sub.closed = true
