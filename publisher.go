@@ -290,17 +290,7 @@ func (p *publisher) finish() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.rooms.all(func(c *cell) bool {
-		// Retired, the word stops every hook and the mark reads for it. A hook that
-		// gets in before is told.
-		told := false
-		for frozen := false; !frozen; {
-			w := c.word.Load()
-			if w == retired {
-				break
-			}
-			told = p.tell(c, w&counts) || told
-			frozen = c.word.CompareAndSwap(w, retired)
-		}
+		told := p.freeze(c)
 		x := c.extra.Load()
 		if x != nil {
 			told = p.deliver(c, x) || told
@@ -320,4 +310,19 @@ func (p *publisher) finish() {
 	})
 	p.fresh = true // that it is closed
 	p.announce()
+}
+
+// freeze retires c as it is: the word stops every hook from now on, and the mark
+// reads for it. A hook that gets in before is told.
+func (p *publisher) freeze(c *cell) (told bool) {
+	for {
+		w := c.word.Load()
+		if w == retired {
+			return told
+		}
+		told = p.tell(c, w&counts) || told
+		if c.word.CompareAndSwap(w, retired) {
+			return told
+		}
+	}
 }
