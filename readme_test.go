@@ -34,12 +34,13 @@ func TestReadmeSnippetsAreTheCodeTheyName(t *testing.T) {
 
 // dedent removes the first line's indentation from every line.
 func dedent(code string) string {
+	code = strings.TrimLeft(code, "\n")
 	indent := code[:len(code)-len(strings.TrimLeft(code, "\t"))]
 	var out strings.Builder
 	for line := range strings.Lines(code) {
 		out.WriteString(strings.TrimPrefix(line, indent))
 	}
-	return strings.TrimRight(out.String(), "\t")
+	return strings.Trim(out.String(), "\n\t") + "\n"
 }
 
 var serveWebSocket func(http.ResponseWriter, *http.Request, *occupancy.Conn)
