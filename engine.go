@@ -139,7 +139,8 @@ func (e *Engine) All() iter.Seq2[string, Occupancy] {
 	}
 }
 
-// Close ends the engine. Every subscriber gets its room's last occupancy and then
+// Close ends the engine. A server closes its connections first: what they leave after
+// the engine is not counted. Every subscriber gets its room's last occupancy and then
 // finds its channel closed; whatever can return an error returns ErrClosed from now
 // on, and Current still reads. Close waits for the engine's goroutine, not for
 // subscribers. It may be called from any goroutine and more than once; the error is
