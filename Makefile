@@ -48,7 +48,7 @@ fuzz:
 lint: .bin/golangci-lint-$(LINT_VERSION)
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt-ed: $$files" >&2; exit 1; }
 	$(GO) vet work
-	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(CURDIR)/$< run ./...) || exit 1; done
+	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(CURDIR)/$< run --allow-parallel-runners ./...) || exit 1; done
 
 .bin/golangci-lint-$(LINT_VERSION):
 	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

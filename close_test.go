@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -116,11 +117,7 @@ func TestPromise9_AfterCloseEverythingSaysErrClosed(t *testing.T) {
 		require.Equal(t, occ(2, 1), r.Local())
 		require.Equal(t, occ(1, 0), e.Current("other"))
 		require.Equal(t, occ(0, 0), e.Current("new"))
-		rooms := byRoom{}
-		for room, o := range e.All() {
-			rooms[room] = o
-		}
-		require.Equal(t, byRoom{"r": occ(3, 2), "other": occ(1, 0)}, rooms)
+		require.Equal(t, byRoom{"r": occ(3, 2), "other": occ(1, 0)}, maps.Collect(e.All()))
 		require.Equal(t, 4, e.Stats().Connections)
 	})
 }

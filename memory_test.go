@@ -159,7 +159,6 @@ func TestPromise7_WhatListenersTookComesBack(t *testing.T) {
 				s.Unsubscribe()
 			}
 			clear(subs)
-			subs = nil
 			check()
 			keep.Unsubscribe()
 		})
@@ -199,7 +198,7 @@ func TestPromise7_WhatListenersTookComesBack(t *testing.T) {
 			time.Sleep(2 * interval)
 			rooms, _ := news(t, w)
 			require.Equal(t, n, len(rooms))
-			rooms = nil
+			clear(rooms)
 			idle.Close()
 			late.Close()
 			time.Sleep(interval)

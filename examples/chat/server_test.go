@@ -55,7 +55,7 @@ func TestRoutes(t *testing.T) {
 
 func TestPageIsServed(t *testing.T) {
 	w := httptest.NewRecorder()
-	newServer(patient).routes().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	newServer(patient).routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
 	for _, room := range botRooms {
 		require.Contains(t, w.Body.String(), "<option>"+room)
@@ -84,7 +84,7 @@ func TestClosedEngineIsUnavailable(t *testing.T) {
 	require.NoError(t, s.engine.Close())
 	for _, path := range []string{"/rooms/lobby/occupancy", "/ws/lobby"} {
 		w := httptest.NewRecorder()
-		s.routes().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		s.routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		require.Equal(t, http.StatusServiceUnavailable, w.Code)
 		require.Equal(t, "{\"error\":\"occupancy: closed\"}\n", w.Body.String())
 	}
