@@ -185,13 +185,14 @@ func (p *publisher) heard(x *extra) bool {
 }
 
 // tell marks what c is now, given this process's part, and lists it for the watchers.
-// It reports whether it had changed. Subscribers are told by deliver.
+// It reports whether the total had changed; where only this process's part had, as
+// when a connection moves here from another node, that is no event of the room and
+// must not delay one. Subscribers are told by deliver.
 func (p *publisher) tell(c *cell, local uint64) bool {
 	x := c.extra.Load()
 	total := c.total(local)
-	changed := false
-	if was := c.mark.told; was != total {
-		changed = true
+	was := c.mark.told
+	if was != total {
 		p.seq++
 		c.mark = mark{total, p.seq}
 		p.totals.add(c, p.seq)
@@ -204,15 +205,15 @@ func (p *publisher) tell(c *cell, local uint64) bool {
 		now, was := unpack(total), unpack(was)
 		p.connections.Add(int64(now.Connections - was.Connections))
 		p.presenceMembers.Add(int64(now.PresenceMembers - was.PresenceMembers))
+		p.fresh = true
 	}
 	if x != nil && x.local.told != local {
-		changed = true
 		p.seq++
 		x.local = mark{local, p.seq}
 		p.locals.add(c, p.seq)
+		p.fresh = true
 	}
-	p.fresh = p.fresh || changed
-	return changed
+	return was != total
 }
 
 // deliver tells the subscribers what they have not been told yet, and reports
