@@ -308,6 +308,18 @@ func (s *storm) end() {
 	}
 }
 
+// stop ends the goroutines, where the test has not come so far.
+func (s *storm) stop() {
+	s.closes = true
+	_ = s.e.Close()
+	for _, ear := range s.ears {
+		<-ear.over
+	}
+	for _, eye := range s.eyes {
+		<-eye.over
+	}
+}
+
 // become waits until check is content.
 func become(t testing.TB, check func() error) {
 	t.Helper()
@@ -361,6 +373,7 @@ func TestRoomsUnderFire(t *testing.T) {
 			defer noGoroutinesLeft(t, runtime.NumGoroutine())
 			seed := seed(t)
 			s := newStorm(t, c.limit, occupancy.WithInterval(c.interval))
+			defer s.stop()
 			s.workers(6, c.thieves)
 			s.others()
 			s.watchers()
@@ -397,6 +410,7 @@ func TestCloseUnderFire(t *testing.T) {
 	for round := uint64(0); round < 100 || time.Since(start) < *fireTime; round++ {
 		interval := []time.Duration{0, 100 * time.Microsecond, time.Hour}[round%3]
 		s := newStorm(t, 0, occupancy.WithInterval(interval))
+		defer s.stop()
 		s.closes = true
 		s.workers(4, false)
 		s.actors = append(s.actors, &listener{s: s}, &looker{s: s}, newPeer(s), &auditor{s: s})

@@ -25,10 +25,14 @@ func FuzzEngine(f *testing.F) {
 		f.Add([]byte{config, opConnect, 0, 0, opLeave, 0, opQuiet, opJoin, 0, opLeaseClose, 0, opQuiet})
 		f.Add([]byte{config, opWatch, 0, opWatch, 3, opJoin, 1, opRemoteSet, 0, 1, 2, opNext, 0, opNext, 1, opQuiet, opRemoteClose, 0, opNext, 0, opQuiet})
 		f.Add([]byte{config, opRemoteSet, 0, 0, 4, opRemoteSet, 1, 0, 3, opJoin, 0, opLeave, 0, opRemoteSet, 0, 0, 0, opQuiet})
+		// A room ends, and begins again, before a watcher reads.
+		f.Add([]byte{config, opWatch, 0, opWatch, 1, opJoin, 0, opLeave, 0, opAdvance, 6, opJoin, 0, opAdvance, 6, opNext, 0, opNext, 1, opQuiet})
+		// Somebody subscribes while the others wait for the end of the interval.
+		f.Add([]byte{config, opSubscribe, 0, 0, opQuiet, opJoin, 0, opSubscribe, 1, 0, opJoin, 0, opAdvance, 1, opSubscribe, 2, 0, opLeave, 0, opQuiet})
 		f.Add([]byte{config, opSubscribe, 0, 0, opSubscribe, 1, 1, opJoin, 0, opJoin, 0, opEnter, 1, opClose, 0, opJoin, 0, opLeaseClose, 0, opNext, 0, opRead, 1})
 	}
 	r := rand.NewChaCha8([32]byte{1})
-	for range 30 {
+	for range 200 {
 		program := make([]byte, 400)
 		_, _ = r.Read(program)
 		f.Add(program)

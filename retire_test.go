@@ -240,3 +240,51 @@ func TestNoJoinIsLostToARoomThatIsDropped(t *testing.T) {
 		})
 	}
 }
+
+// Rooms of different names that begin at the same moment are still no more than are
+// allowed.
+func TestTheLimitHoldsAtTheSameMoment(t *testing.T) {
+	const goroutines, rounds = 3, 20_000
+	e := New(WithInterval(0), WithMaxRooms(1))
+	defer e.Close()
+	var round, accepted, done atomic.Int64
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			room := e.Room(fmt.Sprint(g))
+			for n := int64(1); n <= rounds; n++ {
+				for round.Load() < n {
+					runtime.Gosched()
+				}
+				err := room.Join()
+				if err == nil {
+					accepted.Add(1)
+				}
+				done.Add(1)
+				for done.Load() < n*goroutines {
+					runtime.Gosched()
+				}
+				if err == nil {
+					err = room.Leave()
+				}
+				if err != nil && err != ErrTooManyRooms {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for n := int64(1); n <= rounds && !t.Failed(); n++ {
+		for e.rooms.exist.Load() > 0 {
+			runtime.Gosched()
+		}
+		round.Store(n)
+		for done.Load() < n*goroutines {
+			runtime.Gosched()
+		}
+		if got := accepted.Swap(0); got != 1 {
+			t.Errorf("%d rooms began, 1 is allowed", got)
+		}
+	}
+	round.Store(rounds)
+	wg.Wait()
+}
