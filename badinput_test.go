@@ -235,6 +235,17 @@ func TestPromise8_MaxRoomsIsExact(t *testing.T) {
 			}
 		}
 		require.Less(t, heap(), before+128<<10)
+		names := make([]string, 10_000)
+		for i := range names {
+			names[i] = "another " + room(i)
+		}
+		allocs := mallocs()
+		for _, name := range names {
+			if e.Join(name) == nil {
+				t.Fatal("accepted")
+			}
+		}
+		require.Less(t, mallocs()-allocs, uint64(len(names)/10)) // not even for a moment
 		hears(t, w, byRoom{})
 		require.Equal(t, byRoom{"r": occ(1, 0)}, maps.Collect(e.All()))
 	})

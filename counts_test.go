@@ -191,7 +191,7 @@ func TestPromise1_CountsAreExactInAStorm(t *testing.T) {
 				}
 				stats := e.Stats()
 				require.Equal(t, len(want), stats.Rooms)
-				require.Equal(t, total, occ(stats.Connections, stats.PresenceMembers))
+				require.Equal(t, total, totals(e))
 				require.Zero(t, stats.Subscriptions)
 				require.Zero(t, stats.Watchers)
 			})

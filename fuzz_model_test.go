@@ -373,7 +373,7 @@ func (m *model) operate(op int) {
 			m.readSub(s)
 		}
 	case opWatch:
-		m.watch(m.next(8))
+		m.observe(m.next(8))
 	case opNext:
 		i := m.next(len(m.watchers))
 		if w := m.watchers[i]; w != nil && w.kind&4 == 0 {
@@ -669,7 +669,7 @@ func (m *model) checkSub(s *modelSub, now occupancy.Occupancy, at time.Time, atO
 	}
 }
 
-func (m *model) watch(kind int) {
+func (m *model) observe(kind int) {
 	i := slices.IndexFunc(m.watchers[:], func(w *modelWatcher) bool { return w == nil || w.closed })
 	if i < 0 {
 		return

@@ -2,6 +2,7 @@ package occupancy_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,8 @@ func start(t testing.TB, opts ...occupancy.Option) *occupancy.Engine {
 func occ(connections, members int) occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: connections, PresenceMembers: members}
 }
+
+func room(i int) string { return fmt.Sprint("room", i) }
 
 func subscribe(t testing.TB, e *occupancy.Engine, room string) *occupancy.Subscription {
 	t.Helper()
@@ -125,6 +128,22 @@ func news(t testing.TB, w *occupancy.Watcher) (rooms map[string]occupancy.Occupa
 		}
 		events += len(batch)
 	}
+}
+
+type byRoom = map[string]occupancy.Occupancy
+
+// hears requires what w has to tell now, each room once.
+func hears(t testing.TB, w *occupancy.Watcher, want byRoom) {
+	t.Helper()
+	rooms, events := news(t, w)
+	require.Equal(t, want, rooms)
+	require.Equal(t, len(want), events, "a room was told more than once")
+}
+
+func watch(t testing.TB, e *occupancy.Engine, opts ...occupancy.WatchOption) *occupancy.Watcher {
+	w := e.Watch(opts...)
+	t.Cleanup(w.Close)
+	return w
 }
 
 // heap is how many bytes are in use once the garbage is gone.

@@ -24,8 +24,6 @@ func many() int {
 	return 1_000_000
 }
 
-func room(i int) string { return fmt.Sprint("room", i) }
-
 // memoryComesBack runs what has n rooms come and go. At each call of check, and in
 // the end, the heap must be what it was before, but for 5% or what an engine keeps
 // in its queues for reuse.

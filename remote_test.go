@@ -42,7 +42,7 @@ func TestRemote_SetIsAbsolute(t *testing.T) {
 		require.Equal(t, occ(1, 2), e.Room("r").Current())
 		require.Equal(t, byRoom{"r": occ(1, 2)}, maps.Collect(e.All()))
 		time.Sleep(interval)
-		require.Equal(t, occ(1, 2), occ(e.Stats().Connections, e.Stats().PresenceMembers))
+		require.Equal(t, occ(1, 2), totals(e))
 	})
 	bubble(t, "and zero is nothing", func(t *testing.T) {
 		e := start(t, occupancy.WithMaxRooms(1))
@@ -176,7 +176,7 @@ func TestRemote_CountsThatCannotBeAreRefused(t *testing.T) {
 		node.Close()
 		time.Sleep(interval)
 		require.Equal(t, occ(4, 1), waiting(t, s).Occupancy)
-		require.Equal(t, occ(4, 1), occ(e.Stats().Connections, e.Stats().PresenceMembers))
+		require.Equal(t, occ(4, 1), totals(e))
 	})
 }
 
@@ -250,7 +250,7 @@ func TestRemote_PartsAddUpInAStorm(t *testing.T) {
 				require.Equal(t, want, waiting(t, subscribe(t, e, room)).Occupancy)
 				total = occ(total.Connections+want.Connections, total.PresenceMembers+want.PresenceMembers)
 			}
-			require.Equal(t, total, occ(e.Stats().Connections, e.Stats().PresenceMembers))
+			require.Equal(t, total, totals(e))
 		})
 	}
 }

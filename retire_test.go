@@ -288,3 +288,17 @@ func TestTheLimitHoldsAtTheSameMoment(t *testing.T) {
 	round.Store(rounds)
 	wg.Wait()
 }
+
+// A step that begins a room is made before it is counted. One that ends the room may
+// be counted in between.
+func TestStatsNeverCountFewerThanNoRooms(t *testing.T) {
+	e := New()
+	defer e.Close()
+	c, err := e.rooms.obtain("a")
+	require.NoError(t, err)
+	require.True(t, c.word.CompareAndSwap(idle, connection)) // the first half of a Join
+	require.NoError(t, e.Leave("a"))                         // by another
+	require.Zero(t, e.Stats().Rooms)
+	e.rooms.exist.Add(1) // the other half
+	require.Zero(t, e.Stats().Rooms)
+}

@@ -1,7 +1,6 @@
 package occupancy_test
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -60,7 +59,6 @@ func TestPromise5_ASubscriberThatNeverReadsHoldsTheNewest(t *testing.T) {
 
 func TestPromise5_NobodyWaitsForASubscriber(t *testing.T) {
 	const rooms, idle, changes = 100, 20, 30
-	name := func(i int) string { return fmt.Sprint("room", i) }
 	for _, d := range []time.Duration{0, interval} {
 		bubble(t, "interval "+d.String(), func(t *testing.T) {
 			e := start(t, occupancy.WithInterval(d))
@@ -68,11 +66,11 @@ func TestPromise5_NobodyWaitsForASubscriber(t *testing.T) {
 			var readers []<-chan []told
 			for i := range rooms {
 				for range idle {
-					unread = append(unread, subscribe(t, e, name(i)))
+					unread = append(unread, subscribe(t, e, room(i)))
 				}
-				readers = append(readers, record(subscribe(t, e, name(i))))
+				readers = append(readers, record(subscribe(t, e, room(i))))
 				for range idle {
-					unread = append(unread, subscribe(t, e, name(i)))
+					unread = append(unread, subscribe(t, e, room(i)))
 				}
 			}
 			begin := time.Now()
@@ -81,7 +79,7 @@ func TestPromise5_NobodyWaitsForASubscriber(t *testing.T) {
 				for w := range 2 {
 					wg.Go(func() {
 						for i := w; i < rooms; i += 2 {
-							if e.Join(name(i)) != nil || e.Enter(name(i)) != nil {
+							if e.Join(room(i)) != nil || e.Enter(room(i)) != nil {
 								t.Error("refused")
 							}
 						}

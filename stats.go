@@ -20,7 +20,8 @@ type Stats struct {
 func (e *Engine) Stats() Stats {
 	p := e.pub
 	return Stats{
-		Rooms:           int(e.rooms.exist.Load()),
+		// A room may end before the step that began it is counted: see rooms.swap.
+		Rooms:           int(max(0, e.rooms.exist.Load())),
 		Connections:     int(p.connections.Load()),
 		PresenceMembers: int(p.presenceMembers.Load()),
 		Subscriptions:   int(p.subscriptions.Load()),

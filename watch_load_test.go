@@ -17,25 +17,24 @@ import (
 
 func TestPromise6_WhatASlowWatcherHoldsIsBoundedByTheRooms(t *testing.T) {
 	const rooms, rounds = 10, 10_000 // 100,000 of each
-	name := func(i int) string { return fmt.Sprint("room", i) }
-	lives := map[string]func(t *testing.T, e *occupancy.Engine, room string, round int){
-		"that change": func(t *testing.T, e *occupancy.Engine, room string, _ int) {
-			must(t, e.Join(room))
+	lives := map[string]func(t *testing.T, e *occupancy.Engine, name string, round int){
+		"that change": func(t *testing.T, e *occupancy.Engine, name string, _ int) {
+			must(t, e.Join(name))
 		},
-		"that die and are reborn": func(t *testing.T, e *occupancy.Engine, room string, round int) {
+		"that die and are reborn": func(t *testing.T, e *occupancy.Engine, name string, round int) {
 			if round%2 == 0 {
-				must(t, e.Join(room))
+				must(t, e.Join(name))
 			} else {
-				must(t, e.Leave(room))
+				must(t, e.Leave(name))
 			}
 		},
-		"that are subscribed to at times": func(t *testing.T, e *occupancy.Engine, room string, round int) {
-			s := subscribe(t, e, room)
+		"that are subscribed to at times": func(t *testing.T, e *occupancy.Engine, name string, round int) {
+			s := subscribe(t, e, name)
 			s.Unsubscribe()
 			if round%2 == 0 {
-				must(t, e.Enter(room))
+				must(t, e.Enter(name))
 			} else {
-				must(t, e.Exit(room))
+				must(t, e.Exit(name))
 			}
 		},
 	}
@@ -48,7 +47,7 @@ func TestPromise6_WhatASlowWatcherHoldsIsBoundedByTheRooms(t *testing.T) {
 			run := func(n int) {
 				for range n {
 					for i := range rooms {
-						live(t, e, name(i), round)
+						live(t, e, room(i), round)
 					}
 					round++
 					time.Sleep(2 * time.Nanosecond)
@@ -62,7 +61,7 @@ func TestPromise6_WhatASlowWatcherHoldsIsBoundedByTheRooms(t *testing.T) {
 
 			want := byRoom{}
 			for i := range rooms {
-				want[name(i)] = e.Current(name(i))
+				want[room(i)] = e.Current(room(i))
 			}
 			hears(t, never, want)
 			hears(t, local, want)

@@ -12,22 +12,6 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-type byRoom = map[string]occupancy.Occupancy
-
-// hears requires what w has to tell now, each room once.
-func hears(t testing.TB, w *occupancy.Watcher, want byRoom) {
-	t.Helper()
-	rooms, events := news(t, w)
-	require.Equal(t, want, rooms)
-	require.Equal(t, len(want), events, "a room was told more than once")
-}
-
-func watch(t testing.TB, e *occupancy.Engine, opts ...occupancy.WatchOption) *occupancy.Watcher {
-	w := e.Watch(opts...)
-	t.Cleanup(w.Close)
-	return w
-}
-
 func TestPromise6_FirstBatchesAreTheRoomsThatAreNotEmpty(t *testing.T) {
 	bubble(t, "of an engine with none", func(t *testing.T) {
 		e := start(t)
@@ -188,7 +172,6 @@ func TestPromise6_EachChangedRoomIsToldOnceWithItsNewestValue(t *testing.T) {
 
 func TestPromise6_ABatchIsBounded(t *testing.T) {
 	const rooms, most = 10_000, 4096
-	name := func(i int) string { return fmt.Sprint("room", i) }
 	// take reads rooms events in as few batches as may be, each room once.
 	take := func(t *testing.T, w *occupancy.Watcher, want occupancy.Occupancy) {
 		t.Helper()
@@ -210,7 +193,7 @@ func TestPromise6_ABatchIsBounded(t *testing.T) {
 		e := start(t)
 		early := watch(t, e)
 		for i := range rooms {
-			must(t, e.Join(name(i)))
+			must(t, e.Join(room(i)))
 		}
 		take(t, early, occ(1, 0))
 		take(t, watch(t, e), occ(1, 0))
@@ -218,13 +201,13 @@ func TestPromise6_ABatchIsBounded(t *testing.T) {
 		late := watch(t, e)
 		take(t, late, occ(1, 0))
 		for i := range rooms {
-			must(t, e.Enter(name(i)))
+			must(t, e.Enter(room(i)))
 		}
 		take(t, early, occ(1, 1))
 		take(t, late, occ(1, 1))
 		time.Sleep(2 * interval)
 		for i := range rooms {
-			must(t, e.Leave(name(i)), e.Exit(name(i)))
+			must(t, e.Leave(room(i)), e.Exit(room(i)))
 		}
 		time.Sleep(2 * interval)
 		take(t, early, occ(0, 0))
