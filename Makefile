@@ -1,5 +1,7 @@
 # All of the project's commands; `make` lists them.
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 GO ?= go
 # How many passes, and how long each benchmark runs in one.
 COUNT ?= 7
@@ -57,6 +59,8 @@ lint: .bin/golangci-lint-$(LINT_VERSION)
 # Each module as its user gets it: alone, without the workspace, and tidy.
 .PHONY: alone
 alone:
+	GOARCH=386 $(GO) vet .
+	GOARCH=arm64 $(GO) vet .
 	@for m in $(MODULES); do echo "alone: $$m"; \
 		(cd $$m && GOWORK=off $(GO) build ./... && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) mod tidy -diff) || exit 1; \
 	done

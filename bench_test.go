@@ -54,7 +54,7 @@ func quiet(e *Engine) {
 	for done := false; !done; runtime.Gosched() {
 		p.inbox.mu.Lock()
 		p.mu.Lock()
-		done = p.inbox.cells.empty() && p.cooling.empty()
+		done = p.inbox.cells.empty() && p.cooling.empty() && p.resting.empty()
 		p.mu.Unlock()
 		p.inbox.mu.Unlock()
 	}

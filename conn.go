@@ -4,8 +4,12 @@ import "sync"
 
 // Conn is a lease: one connection in one room, and the clients that entered by it.
 // Make it with [Engine.Connect] and Close it when the connection ends, however that
-// happens: then the counts are right, whatever was called in between and however
+// happens: with leases alone the counts are right, whatever is called and however
 // often. All its methods may be called from any goroutine.
+//
+// Raw hooks in the same room share its counts: a raw Leave takes the place of some
+// lease. If none is left when that lease is closed, Close changes nothing; if others
+// have come since, it takes the place of one of them, as the Leave did.
 type Conn struct {
 	e    *Engine
 	room string
@@ -112,7 +116,7 @@ func (c *Conn) Close() error {
 }
 
 // take counts so many less, or all that is left where raw hooks took some. A cell
-// that was retired has none, and a room of the same name since then is another's.
+// that was retired has none, and a room that began after that is another's.
 // The error is ErrClosed, where it was Close that retired the cell.
 func (c *Conn) take(conns, entered int) error {
 	ok, _ := c.e.pub.change(c.cell, func(w uint64) (uint64, error) {

@@ -28,7 +28,9 @@ type config struct {
 }
 
 // WithInterval sets the least time between two events of one room; 100ms without
-// it. With 0 every change is published as soon as it can be.
+// it. With 0 every change is published as soon as it can be. An emptied room's memory
+// comes back when the interval after its last event is over, or 100ms if that is less
+// and nobody listened.
 func WithInterval(d time.Duration) Option { return func(c *config) { c.interval = d } }
 
 // WithMaxRooms limits how many rooms may exist at a time. What would begin another

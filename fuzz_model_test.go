@@ -49,7 +49,7 @@ var (
 	remoteParts = []occupancy.Occupancy{
 		{}, {Connections: 1}, {Connections: 2, PresenceMembers: 5}, {Connections: math.MaxInt32},
 		{Connections: math.MaxInt32 - 1, PresenceMembers: math.MaxInt32}, {PresenceMembers: 1},
-		{Connections: -1}, {PresenceMembers: math.MaxInt32 + 1},
+		{Connections: -1}, {PresenceMembers: math.MinInt},
 	}
 )
 

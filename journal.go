@@ -82,29 +82,34 @@ func (j *journal) join(w *Watcher) {
 	j.findOldest(w.next)
 }
 
-// advance moves a reader on and gives bury each cell that no reader needs any more.
-func (j *journal) advance(w *Watcher, next uint64, bury func(*cell)) {
+// advance moves a reader on. What no reader needs any more is trim's to remove.
+func (j *journal) advance(w *Watcher, next uint64) {
 	was := w.next
 	w.next = next
-	j.passed(was, bury)
+	j.passed(was)
 }
 
 // leave removes a reader, likewise.
-func (j *journal) leave(w *Watcher, bury func(*cell)) {
+func (j *journal) leave(w *Watcher) {
 	delete(j.readers, w)
-	j.passed(w.next, bury)
+	j.passed(w.next)
 }
 
 // passed notes that a reader is no longer at place was.
-func (j *journal) passed(was uint64, bury func(*cell)) {
+func (j *journal) passed(was uint64) {
 	if was != j.oldest {
 		return
 	}
-	if j.atOldest--; j.atOldest > 0 {
-		return
+	if j.atOldest--; j.atOldest == 0 {
+		j.findOldest(^uint64(0))
 	}
-	j.findOldest(^uint64(0))
-	for !j.entries.empty() {
+}
+
+// trim removes entries that every reader has passed, and gives bury the cells of those
+// that counted. It reports whether there may be more: it stops after some, since a
+// reader that never read may leave a million behind.
+func (j *journal) trim(some int, bury func(*cell)) (more bool) {
+	for ; !j.entries.empty() && some > 0; some -= blockLen {
 		front := j.entries.front()
 		n := 0
 		for n < len(front) && front[n].seq < j.oldest {
@@ -114,11 +119,15 @@ func (j *journal) passed(was uint64, bury func(*cell)) {
 			n++
 		}
 		if n == 0 {
-			return
+			return false
 		}
 		j.entries.drop(n)
 		j.length -= n
 	}
+	if j.entries.empty() {
+		j.tidyAt = 0
+	}
+	return !j.entries.empty()
 }
 
 // findOldest looks for the least place of all readers, which is at most most.

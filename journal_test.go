@@ -67,13 +67,21 @@ func (d *diary) read(w *Watcher, most int) {
 		d.t.Fatalf("%d rooms changed and are not listed", n)
 	}
 	if next != w.next {
-		d.passes(func(bury func(*cell)) { d.j.advance(w, next, bury) })
+		d.passes(func(bury func(*cell)) {
+			d.j.advance(w, next)
+			for d.j.trim(1, bury) {
+			}
+		})
 	}
 }
 
 func (d *diary) leave(w *Watcher) {
 	delete(d.unread, w)
-	d.passes(func(bury func(*cell)) { d.j.leave(w, bury) })
+	d.passes(func(bury func(*cell)) {
+		d.j.leave(w)
+		for d.j.trim(1, bury) {
+		}
+	})
 }
 
 // passes checks that f gives bury exactly the cells that no reader needs any more

@@ -82,7 +82,7 @@ func TestPeers_GetAsksThem(t *testing.T) {
 	bubble(t, "and does not believe what cannot be", func(t *testing.T) {
 		e := start(t)
 		must(t, e.Join("r"))
-		for _, o := range []occupancy.Occupancy{occ(-1, 0), occ(0, -1), occ(most+1, 0), occ(0, 1<<40)} {
+		for _, o := range []occupancy.Occupancy{occ(-1, 0), occ(0, -1), occ(over, 0), occ(0, over)} {
 			e.SetPeers(constPeers{o, nil})
 			got, err := gets(t, e, t.Context(), "r")
 			require.ErrorIs(t, err, occupancy.ErrCount)

@@ -25,6 +25,7 @@ import (
 type publisher struct {
 	rooms    *rooms
 	interval time.Duration
+	rest     time.Duration
 	start    time.Time // deadlines are kept as durations since then
 	inbox    inbox
 	quit     chan struct{} // closed by stop
@@ -32,8 +33,9 @@ type publisher struct {
 
 	// mu protects the following, and every cell's mark and extra. No hook takes it.
 	mu      sync.Mutex
-	seq     uint64 // how often anything was told
-	cooling fifo[cooled]
+	seq     uint64       // how often anything was told
+	cooling fifo[cooled] // rooms that were told to somebody, for the interval
+	resting fifo[cooled] // rooms that nobody listened to, for a rest
 	totals  journal
 	locals  journal
 	fresh   bool          // a journal has more than was announced
@@ -43,8 +45,8 @@ type publisher struct {
 	tally
 }
 
-// cooled is a room that was told and is not to be told again before until. All
-// rooms cool for the same time, so the queue of them is sorted.
+// cooled is a room that was told and is not looked at again before until. All rooms of
+// a queue cool for the same time, so it is sorted.
 type cooled struct {
 	c     *cell
 	until time.Duration
@@ -57,9 +59,14 @@ type tally struct {
 	published, delivered, folded atomic.Uint64
 }
 
+// maxRest is how long a room that nobody listens to may be left alone, and an emptied
+// one kept, where the interval is longer: long enough that a busy room costs little.
+const maxRest = 100 * time.Millisecond
+
 func newPublisher(r *rooms, interval time.Duration) *publisher {
 	p := &publisher{
 		rooms:    r,
+		rest:     min(interval, maxRest),
 		interval: min(interval, 1<<62), // so that no deadline overflows
 		start:    time.Now(),
 		inbox:    inbox{wake: make(chan struct{}, 1)},
@@ -88,7 +95,11 @@ func (p *publisher) run() {
 		p.welcome(&arrived)
 
 		var due <-chan time.Time
-		if wait, more := p.revisit(); more {
+		wait, more := p.revisit(&p.cooling)
+		if rest, resting := p.revisit(&p.resting); resting && (!more || rest < wait) {
+			wait, more = rest, true
+		}
+		if more {
 			timer.Reset(wait)
 			due = timer.C
 		}
@@ -121,30 +132,30 @@ func (p *publisher) welcome(arrived *fifo[*cell]) {
 	}
 }
 
-// revisit attends to the rooms that have cooled by now, and says how long until the
-// next one has, if there is any.
-func (p *publisher) revisit() (wait time.Duration, more bool) {
+// revisit attends to the rooms of a queue that have cooled by now, and says how long
+// until the next one has, if there is any.
+func (p *publisher) revisit(queue *fifo[cooled]) (wait time.Duration, more bool) {
 	begun := p.now()
 	for {
 		p.mu.Lock()
 		now := p.now()
 		done := 0
-		front := p.cooling.front()
+		front := queue.front()
 		for left := turn; done < len(front) && left > 0 && front[done].until <= begun; done++ {
 			left -= p.attend(front[done].c, now)
 		}
 		if done == 0 {
 			break
 		}
-		p.cooling.drop(done)
+		queue.drop(done)
 		p.announce()
 		p.mu.Unlock()
 	}
 	defer p.mu.Unlock()
-	if p.cooling.empty() {
+	if queue.empty() {
 		return 0, false
 	}
-	return p.cooling.front()[0].until - p.now(), true
+	return queue.front()[0].until - p.now(), true
 }
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
@@ -164,11 +175,12 @@ func (p *publisher) attend(c *cell, now time.Duration) (work int) {
 			work += len(x.subs)
 		}
 		if told {
-			if p.heard(x) {
-				p.published.Add(1)
-				if x != nil {
-					x.until = now + p.interval
-				}
+			if !p.heard(x) {
+				p.resting.push(cooled{c, now + p.rest})
+				return work
+			}
+			if x != nil {
+				x.until = now + p.interval
 			}
 			p.cooling.push(cooled{c, now + p.interval})
 			return work
@@ -193,6 +205,9 @@ func (p *publisher) tell(c *cell, local uint64) bool {
 	total := c.total(local)
 	was := c.mark.told
 	if was != total {
+		if p.heard(x) {
+			p.published.Add(1)
+		}
 		p.seq++
 		c.mark = mark{total, p.seq}
 		p.totals.add(c, p.seq)
@@ -291,15 +306,9 @@ func (p *publisher) finish() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.rooms.all(func(c *cell) bool {
-		told := p.freeze(c)
-		x := c.extra.Load()
-		if x != nil {
-			told = p.deliver(c, x) || told
-		}
-		if told && p.heard(x) {
-			p.published.Add(1)
-		}
-		if x != nil {
+		p.freeze(c)
+		if x := c.extra.Load(); x != nil {
+			p.deliver(c, x)
 			for _, s := range x.subs {
 				close(s.events)
 				s.sub.closed = true
@@ -315,15 +324,13 @@ func (p *publisher) finish() {
 
 // freeze retires c as it is: the word stops every hook from now on, and the mark
 // reads for it. A hook that gets in before is told.
-func (p *publisher) freeze(c *cell) (told bool) {
-	for {
+func (p *publisher) freeze(c *cell) {
+	for frozen := false; !frozen; {
 		w := c.word.Load()
 		if w == retired {
-			return told
+			return
 		}
-		told = p.tell(c, w&counts) || told
-		if c.word.CompareAndSwap(w, retired) {
-			return told
-		}
+		p.tell(c, w&counts)
+		frozen = c.word.CompareAndSwap(w, retired)
 	}
 }

@@ -24,6 +24,7 @@ func forgotten(t *testing.T, e *Engine) {
 	require.Zero(t, e.rooms.exist.Load(), "rooms that exist")
 	require.True(t, p.inbox.cells.empty(), "in the inbox")
 	require.True(t, p.cooling.empty(), "cooling")
+	require.True(t, p.resting.empty(), "resting")
 	require.True(t, p.totals.entries.empty(), "in the journal of totals")
 	require.True(t, p.locals.entries.empty(), "in the journal of local parts")
 }

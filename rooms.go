@@ -45,6 +45,9 @@ func (r *rooms) obtain(name string) (*cell, error) {
 	if !validName(name) {
 		return nil, ErrRoomName
 	}
+	if r.closed.Load() {
+		return nil, ErrClosed // and not that there are too many
+	}
 	if r.limit > 0 {
 		// Names that are refused must not fill the map.
 		r.limitM.Lock()

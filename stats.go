@@ -1,7 +1,8 @@
 package occupancy
 
 // Stats is what the engine holds and did, of all rooms together. The uint64 fields
-// count since New.
+// count since New. The fields are read one after another, and Connections and
+// PresenceMembers lag, so together they are no snapshot.
 type Stats struct {
 	Rooms           int // that exist: somebody is in them, subscribes to them, or is there by a peer
 	Connections     int // in all rooms, of this process and its peers

@@ -71,8 +71,10 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	x.subs = append(x.subs, listener{s, s.events, c.mark.told})
 	p.subscriptions.Add(1)
 	p.delivered.Add(1)
-	if p.now() >= x.until {
-		p.settle(c) // nobody was told anything lately, so the next change is the first after quiet
+	if p.now() >= x.until && (x.until > 0 || p.watchers.Load() == 0) {
+		// Nobody was told anything lately, so the next change is the first after quiet.
+		// Where until was never set a watcher may have been.
+		p.settle(c)
 	}
 	return s, nil
 }

@@ -43,8 +43,10 @@ const (
 	scan  = 4 * batch // how many rooms it looks at, for their prefix, before others get a chance to take mu
 )
 
-// Watch begins to watch. It walks the rooms once, to know which to tell first; Close
-// the watcher when done.
+// Watch begins to watch. It walks the rooms once, to know which to tell first: a change
+// that waits for its interval just then is told to all watchers early. Close the
+// watcher when done. One that is not read keeps each room that changes in memory, so
+// share a watcher rather than making one for each page that is open.
 func (e *Engine) Watch(opts ...WatchOption) *Watcher {
 	var cfg watchConfig
 	for _, o := range opts {
@@ -120,8 +122,12 @@ func (w *Watcher) Close() {
 	w.backlog = nil
 	close(w.done)
 	if _, ok := w.j.readers[w]; ok {
-		w.j.leave(w, p.bury)
+		w.j.leave(w)
 		p.watchers.Add(-1)
+		for w.j.trim(turn, p.bury) {
+			p.mu.Unlock() // let others have it
+			p.mu.Lock()
+		}
 	}
 }
 
@@ -148,6 +154,7 @@ func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{
 			events = append(events, w.event(c))
 		}
 	}
+	clear(w.backlog[:n])
 	if w.backlog = w.backlog[n:]; len(w.backlog) > 0 {
 		return events, closedChan, nil
 	}
@@ -172,7 +179,8 @@ func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{
 		left -= len(unread)
 	}
 	if next != w.next {
-		w.j.advance(w, next, p.bury)
+		w.j.advance(w, next)
+		w.j.trim(2*scan, p.bury)
 		return events, closedChan, nil
 	}
 	if p.news == nil {

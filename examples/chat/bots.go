@@ -39,6 +39,7 @@ func (b bot) visit(ctx context.Context, room string) {
 	if err != nil {
 		return
 	}
+	ws.SetReadLimit(8 * maxMessage) // JSON may spell a character in six
 	go func() {
 		for {
 			if _, _, err := ws.Read(context.Background()); err != nil {

@@ -22,7 +22,9 @@ func Centrifuge(engine *occupancy.Engine, node *centrifuge.Node) {
 			mu.Lock()
 			defer mu.Unlock()
 			if subscribed, conn := client.IsSubscribed(channel), conns[channel]; subscribed && conn == nil {
-				conns[channel], _ = engine.Connect(channel)
+				if conn, err := engine.Connect(channel); err == nil { // else it is not counted
+					conns[channel] = conn
+				}
 			} else if !subscribed && conn != nil {
 				conn.Close()
 				delete(conns, channel)
