@@ -49,7 +49,7 @@ var (
 	remoteParts = []occupancy.Occupancy{
 		{}, {Connections: 1}, {Connections: 2, PresenceMembers: 5}, {Connections: math.MaxInt32},
 		{Connections: math.MaxInt32 - 1, PresenceMembers: math.MaxInt32}, {PresenceMembers: 1},
-		{Connections: -1}, {PresenceMembers: math.MinInt},
+		{Connections: -1}, {PresenceMembers: over},
 	}
 )
 
@@ -294,11 +294,16 @@ func (m *model) totals() (totals, locals map[string]occupancy.Occupancy) {
 	return totals, locals
 }
 
+// capped is a sum as a room shows it. Where an int has 32 bits one that is too large
+// is below zero.
 func capped(o occupancy.Occupancy) occupancy.Occupancy {
-	return occupancy.Occupancy{
-		Connections:     min(o.Connections, math.MaxInt32),
-		PresenceMembers: min(o.PresenceMembers, math.MaxInt32),
+	count := func(n int) int {
+		if n < 0 || n > math.MaxInt32 {
+			return math.MaxInt32
+		}
+		return n
 	}
+	return occupancy.Occupancy{Connections: count(o.Connections), PresenceMembers: count(o.PresenceMembers)}
 }
 
 // refuse is the error of what would be in a room, if there is one: first of the

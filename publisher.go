@@ -95,11 +95,9 @@ func (p *publisher) run() {
 		p.welcome(&arrived)
 
 		var due <-chan time.Time
-		wait, more := p.revisit(&p.cooling)
-		if rest, resting := p.revisit(&p.resting); resting && (!more || rest < wait) {
-			wait, more = rest, true
-		}
-		if more {
+		p.revisit(&p.cooling)
+		p.revisit(&p.resting)
+		if wait, more := p.next(); more {
 			timer.Reset(wait)
 			due = timer.C
 		}
@@ -132,9 +130,9 @@ func (p *publisher) welcome(arrived *fifo[*cell]) {
 	}
 }
 
-// revisit attends to the rooms of a queue that have cooled by now, and says how long
-// until the next one has, if there is any.
-func (p *publisher) revisit(queue *fifo[cooled]) (wait time.Duration, more bool) {
+// revisit attends to the rooms of a queue that have cooled by now. They may go to
+// either queue again.
+func (p *publisher) revisit(queue *fifo[cooled]) {
 	begun := p.now()
 	for {
 		p.mu.Lock()
@@ -144,18 +142,28 @@ func (p *publisher) revisit(queue *fifo[cooled]) (wait time.Duration, more bool)
 		for left := turn; done < len(front) && left > 0 && front[done].until <= begun; done++ {
 			left -= p.attend(front[done].c, now)
 		}
-		if done == 0 {
-			break
+		if done > 0 {
+			queue.drop(done)
+			p.announce()
 		}
-		queue.drop(done)
-		p.announce()
 		p.mu.Unlock()
+		if done == 0 {
+			return
+		}
 	}
+}
+
+// next is how long until the next room has cooled, if there is any.
+func (p *publisher) next() (wait time.Duration, more bool) {
+	p.mu.Lock()
 	defer p.mu.Unlock()
-	if queue.empty() {
-		return 0, false
+	now := p.now()
+	for _, queue := range []*fifo[cooled]{&p.cooling, &p.resting} {
+		if front := queue.front(); len(front) > 0 && (!more || front[0].until-now < wait) {
+			wait, more = front[0].until-now, true
+		}
 	}
-	return queue.front()[0].until - p.now(), true
+	return wait, more
 }
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
