@@ -6,6 +6,8 @@ GO ?= go
 # How many passes, and how long each benchmark runs in one.
 COUNT ?= 7
 BENCHTIME ?= 300ms
+# Which benchmarks.
+BENCH ?= .
 FUZZTIME ?= 1m
 LINT_VERSION := v2.15.0
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
@@ -13,7 +15,7 @@ MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "
 .PHONY: help
 help:
 	@echo 'make test   all tests of all modules, with the race detector'
-	@echo 'make bench  the benchmarks, each beside its floor, and their ratios'
+	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
 	@echo 'make lint   gofmt, go vet and golangci-lint'
 
@@ -33,7 +35,7 @@ bench:
 	@$(GO) test -c -o .bin/occupancy.test .
 	@for i in $$(seq $(COUNT)); do \
 		echo "pass $$i of $(COUNT)" >&2; \
-		.bin/occupancy.test -test.run '^$$' -test.bench . -test.benchtime $(BENCHTIME) || exit 1; \
+		.bin/occupancy.test -test.run '^$$' -test.bench "$(BENCH)" -test.benchtime $(BENCHTIME) || exit 1; \
 	done | $(GO) run ./internal/ratios
 
 .PHONY: bench-once
