@@ -9,6 +9,9 @@ BENCHTIME ?= 300ms
 # Which benchmarks.
 BENCH ?= .
 FUZZTIME ?= 1m
+# How many minutes the soak takes, and how many recorded histories and random programs.
+MINUTES ?= 5
+HISTORIES ?= 5000
 LINT_VERSION := v2.15.0
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
 
@@ -17,6 +20,7 @@ help:
 	@echo 'make test   all tests of all modules, with the race detector'
 	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
+	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), and HISTORIES=$(HISTORIES) recorded histories and random programs'
 	@echo 'make lint   gofmt, go vet and golangci-lint'
 
 .PHONY: test
@@ -47,6 +51,11 @@ fuzz:
 	@for target in $$($(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
 		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) . || exit 1; \
 	done
+
+.PHONY: soak
+soak:
+	$(GO) run ./verify/soak -minutes $(MINUTES)
+	cd verify && $(GO) test -count=1 -timeout 0 . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
 
 .PHONY: lint
 lint: .bin/golangci-lint-$(LINT_VERSION)

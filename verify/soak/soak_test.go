@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A soak of a moment is a test like any other.
+func TestSoak(t *testing.T) {
+	var out bytes.Buffer
+	c := config{load: 300 * time.Millisecond, total: time.Second, rooms: 100, interval: 10 * time.Millisecond, seed: 1}
+	if err := run(t.Context(), c, &out); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	t.Logf("\n%s", &out)
+}
+
+// An interrupt ends the load, not the checks.
+func TestSoakEndsWhenInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, interrupt)
+	var out bytes.Buffer
+	c := config{load: time.Hour, total: time.Hour, rooms: 100, interval: 10 * time.Millisecond, seed: 1}
+	if err := run(ctx, c, &out); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	if !strings.Contains(out.String(), "interrupted") {
+		t.Errorf("printed\n%s", &out)
+	}
+}
