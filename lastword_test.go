@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,7 @@ func TestPromise3_LastWordIsDeliveredWithinAnInterval(t *testing.T) {
 		must(t, node.Set("r", occ(4, 2)), node.Set("r", occ(9, 9)))
 		silent(t, s)
 		time.Sleep(interval - 1)
+		must(t, e.Join("another")) // which wakes the publisher a moment too early
 		silent(t, s)
 		time.Sleep(time.Nanosecond)
 		require.Equal(t, occ(9, 9), waiting(t, s).Occupancy)
@@ -271,6 +273,42 @@ func TestPromise3_EventsAreNeverReordered(t *testing.T) {
 			readers.Wait()
 		})
 	}
+}
+
+// The last of many hooks comes at any moment of what the publisher does: also just
+// after it looked at the room and before it lets go of it.
+func TestPromise3_NoMomentIsBadForTheLastHook(t *testing.T) {
+	bubble(t, "by subscription and watcher", func(t *testing.T) {
+		e := start(t, occupancy.WithInterval(0))
+		s, w, v := subscribe(t, e, "r"), watch(t, e), byHandle(e, "r")
+		node := e.Remote("node")
+		r := rand.New(rand.NewPCG(1, 16))
+		var told, heard occupancy.Occupancy
+		var spun atomic.Int64
+		for n := range 10_000 {
+			for range 1 + r.IntN(4) {
+				if v.join() != nil {
+					t.Fatal("refused")
+				}
+				for range r.IntN(2000) { // about as long as the publisher takes
+					spun.Add(1)
+				}
+			}
+			if n%4 == 0 {
+				must(t, node.Set("r", occ(r.IntN(9), 0)))
+			}
+			synctest.Wait()
+			for range len(s.Events()) {
+				told = (<-s.Events()).Occupancy
+			}
+			if rooms, events := news(t, w); events > 0 {
+				heard = rooms["r"]
+			}
+			if now := e.Current("r"); told != now || heard != now {
+				require.Fail(t, "missed", "%d: subscriber %+v, watcher %+v, not %+v", n, told, heard, now)
+			}
+		}
+	})
 }
 
 func TestPromise3_AnEventSaysTheNewValue(t *testing.T) {

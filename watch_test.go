@@ -335,6 +335,21 @@ func TestPromise6_NextWaitsAndEnds(t *testing.T) {
 		must(t, err)
 		require.Equal(t, occ(2, 0), batch[0].Occupancy)
 	})
+	bubble(t, "for what is held, to the end of the interval", func(t *testing.T) {
+		e := start(t)
+		w := watch(t, e)
+		subscribe(t, e, "subscribed")
+		for _, name := range []string{"plain", "subscribed"} {
+			must(t, e.Join(name))
+			hears(t, w, byRoom{name: occ(1, 0)})
+			begin := time.Now()
+			time.AfterFunc(interval/2, func() { _ = e.Join(name) })
+			batch, err := w.Next(t.Context())
+			must(t, err)
+			require.Equal(t, interval, time.Since(begin))
+			require.Equal(t, occ(2, 0), batch[0].Occupancy)
+		}
+	})
 	bubble(t, "with the context", func(t *testing.T) {
 		e := start(t)
 		w := watch(t, e)
