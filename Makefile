@@ -21,6 +21,7 @@ help:
 	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
 	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), and HISTORIES=$(HISTORIES) recorded histories and random programs'
+	@echo 'make arch   the tests of the engine on 386 and arm64, and with 1, 2 and 16 processors'
 	@echo 'make lint   gofmt, go vet and golangci-lint'
 
 .PHONY: test
@@ -41,6 +42,19 @@ bench:
 		echo "pass $$i of $(COUNT)" >&2; \
 		.bin/occupancy.test -test.run '^$$' -test.bench "$(BENCH)" -test.benchtime $(BENCHTIME) || exit 1; \
 	done | $(GO) run ./internal/ratios
+
+# What a lock-free step relies on differs between processors, and what interleaves
+# differs with their number. Needs an amd64 machine, for 386.
+.PHONY: arch
+arch: tools
+	CGO_ENABLED=1 $(GO) test -race -short -cpu 1,2,16 . ./verify
+	CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./verify
+	@if command -v qemu-aarch64-static >/dev/null || .ci/install qemu-user-static; then \
+		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -exec qemu-aarch64-static . ./verify; \
+	else \
+		echo 'arm64: built, but not run' >&2; \
+		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -o .bin/ . ./verify; \
+	fi
 
 .PHONY: bench-once
 bench-once:
