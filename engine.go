@@ -13,7 +13,7 @@ import (
 // listens. Make one with [New] and share it: all its methods may be called from
 // any goroutine.
 type Engine struct {
-	rooms *rooms
+	rooms rooms // not a pointer, which every hook would have to follow
 	pub   *publisher
 	peers atomic.Pointer[Peers]
 	close sync.Once
@@ -50,8 +50,10 @@ func New(opts ...Option) *Engine {
 	if c.maxRooms < 0 {
 		panic(fmt.Sprintf("occupancy: negative number of rooms %d", c.maxRooms))
 	}
-	r := newRooms(c.maxRooms)
-	return &Engine{rooms: r, pub: newPublisher(r, c.interval)}
+	e := new(Engine)
+	e.rooms.init(c.maxRooms)
+	e.pub = newPublisher(&e.rooms, c.interval)
+	return e
 }
 
 // Current is the room's occupancy now, with what was last heard of other nodes. A

@@ -15,14 +15,18 @@ import (
 // Only the publisher retires a cell and drops it from the map.
 type rooms struct {
 	cells  *xsync.MapOf[string, *cell]
-	exist  atomic.Int64
 	closed atomic.Bool // no cell is made any more
 	limit  int         // 0: none
-	limitM sync.Mutex  // with a limit, held over each step by which a room begins or ends
+
+	_ [64]byte // what every hook reads is not in one cache line with what rooms write as they begin and end
+
+	exist  atomic.Int64
+	limitM sync.Mutex // with a limit, held over each step by which a room begins or ends
 }
 
-func newRooms(limit int) *rooms {
-	return &rooms{cells: xsync.NewMapOf[string, *cell](), limit: limit}
+func (r *rooms) init(limit int) {
+	r.cells = xsync.NewMapOf[string, *cell]()
+	r.limit = limit
 }
 
 // find is the hot path's look-up. The cell may be retired.
