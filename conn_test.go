@@ -209,6 +209,14 @@ func TestLease_RawHooksThatTakeItsPlaceAreNotCountedTwice(t *testing.T) {
 		must(t, e.Join("r"), c.Close()) // the Join is another's
 		require.Equal(t, occ(1, 0), e.Current("r"))
 	})
+	bubble(t, "Enter began the room again, and Close leaves no other's place", func(t *testing.T) {
+		e := start(t)
+		c := connect(t, e, "r")
+		must(t, e.Leave("r"))
+		time.Sleep(3 * interval)
+		must(t, c.Enter("a"), c.Exit("a"), e.Join("r"), e.Join("r"), c.Close())
+		require.Equal(t, occ(2, 0), e.Current("r"))
+	})
 	bubble(t, "in a storm", func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(0))
 		var wg sync.WaitGroup
