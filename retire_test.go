@@ -307,3 +307,37 @@ func TestStatsNeverCountFewerThanNoRooms(t *testing.T) {
 	e.rooms.exist.Add(1) // the other half
 	require.Zero(t, e.Stats().Rooms)
 }
+
+// A change that comes between telling and letting go is not told yet, even where the
+// total stays the same since a sum stops at what a room holds.
+func TestPromise3_ARoomIsLetGoOnlyAsItWasTold(t *testing.T) {
+	e := New(WithInterval(time.Hour))
+	defer e.Close()
+	s, err := e.Subscribe("a")
+	require.NoError(t, err)
+	defer s.Unsubscribe()
+	p := e.pub
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := e.rooms.live("a")
+	x := c.extra.Load()
+	for what, s := range map[string]struct{ remote, newRemote, newLocal uint64 }{
+		"this process's part, the total not": {connections, connections, 6 * connection},
+		"another node's part":                {0, member, 5 * connection},
+		"both, the total not":                {0, connection, 4 * connection},
+	} {
+		x.remote.Store(s.remote)
+		c.word.Store(held | 5*connection)
+		p.tell(c, c.local())
+		x.remote.Store(s.newRemote)
+		c.word.Store(held | s.newLocal)
+		now := c.word.Load()
+		require.False(t, p.settle(c), what)
+		require.Equal(t, now, c.word.Load(), what)
+		p.tell(c, c.local())
+		require.True(t, p.settle(c), what)
+		require.Equal(t, now|idle, c.word.Load(), what)
+	}
+	x.remote.Store(0)
+	p.tell(c, c.local())
+}
