@@ -178,6 +178,9 @@ func TestJournalIsBoundedByTheRooms(t *testing.T) {
 		if n := d.j.length; n > 2*rooms+1 {
 			t.Fatalf("%d entries for %d rooms", n, rooms)
 		}
+		if i%(rooms/2) == 0 {
+			d.check()
+		}
 	}
 	d.read(sleeper, 1<<20)
 	d.read(reader, 1<<20)
