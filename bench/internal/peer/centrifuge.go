@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/centrifugal/centrifuge"
 )
@@ -14,7 +15,8 @@ type presence struct {
 }
 
 func newPresence() presence {
-	node, err := centrifuge.New(centrifuge.Config{})
+	// No client's timer is to fire while something is measured.
+	node, err := centrifuge.New(centrifuge.Config{ClientPresenceUpdateInterval: 24 * time.Hour})
 	must(err)
 	manager, err := centrifuge.NewMemoryPresenceManager(node, centrifuge.MemoryPresenceManagerConfig{})
 	must(err)

@@ -1,0 +1,65 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/occupancy/occupancy/bench/internal/peer"
+)
+
+// Markdown is every case as a table.
+func (r Report) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Side by side\n\n%s Made by `make compare`; from [compare.csv](compare.csv).\n", r.conditions())
+	fmt.Fprintf(&b, "\n| peer | |\n|---|---|\n")
+	for _, m := range peer.All {
+		fmt.Fprintf(&b, "| %s | %s |\n", m.Name, m.Note)
+	}
+	for _, name := range r.Cases() {
+		fmt.Fprintf(&b, "\n## %s\n\n| peer | median | least to most | × %s |\n|---|--:|--:|--:|\n", label(name), peer.Engine)
+		for _, row := range r.Of(name) {
+			c := r.cells(row)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Peer, c.median, c.spread, c.ratio)
+		}
+	}
+	return b.String()
+}
+
+// Print writes one case as a table for a terminal.
+func (r Report) Print(w io.Writer, name string) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "\n%s\n", label(name))
+	for _, row := range r.Of(name) {
+		c := r.cells(row)
+		fmt.Fprintf(out, "%s\t%s\t%s\t× %s\t\n", row.Peer, c.median, c.spread, c.ratio)
+	}
+	return out.Flush()
+}
+
+type cells struct{ median, spread, ratio string }
+
+func (r Report) cells(row Row) cells {
+	f := row.Figure()
+	c := cells{
+		median: quantity(f.Median, row.Unit),
+		spread: quantity(f.Least, row.Unit) + "–" + quantity(f.Most, row.Unit),
+		ratio:  "–",
+	}
+	if s, ok := r.Ratio(row); ok {
+		c.ratio = times(s)
+	}
+	return c
+}
+
+// conditions is where the figures come from.
+func (r Report) conditions() string {
+	passes := 0
+	for _, row := range r.Rows {
+		passes = max(passes, len(row.Passes))
+	}
+	m := r.Machine
+	return fmt.Sprintf("%s, %d cores, %s, %s, %s; medians of %d passes, with the least and the most.",
+		m.CPU, m.Cores, m.Go, m.OS, m.Date, passes)
+}

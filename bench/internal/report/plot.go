@@ -1,0 +1,195 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+
+	"github.com/occupancy/occupancy/bench/internal/peer"
+)
+
+// Plot is a picture of some cases, as a file of that name.
+type Plot struct {
+	File string
+	draw func(Report) (*plot.Plot, *plot.Legend, error)
+}
+
+// Plots are all the pictures of a report.
+var Plots = []Plot{
+	{"join-leave.svg", lines("join+leave/rooms=", "One Join and one Leave, all cores", "rooms, one connection staying in each")},
+	{"read.svg", lines("read/members=", "Reading a room's count, all cores", "members of the room")},
+	{"fan-out.svg", lines("event to all/subscribers=", "One event, until all subscribers have it", "subscribers of the room")},
+	{"latency.svg", dots("change to event/", "From a change until its subscriber has read the event: p50, p99, p99.9")},
+	{"memory.svg", bars("memory of a room/", "Memory of a room with one connection", "bytes, the name included")},
+}
+
+// WriteSVG draws the plot.
+func (p Plot) WriteSVG(w io.Writer, r Report) error {
+	drawing, legend, err := p.draw(r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.File, err)
+	}
+	return render(w, drawing, legend)
+}
+
+// lines is a line for each peer over the size at the end of a case's name, if its
+// cases begin with prefix. Where there are several numbers of goroutines it is of the
+// most.
+func lines(prefix, title, xlabel string) func(Report) (*plot.Plot, *plot.Legend, error) {
+	return func(r Report) (*plot.Plot, *plot.Legend, error) {
+		p := logarithmic(title)
+		p.X.Label.Text = xlabel
+		p.X.Scale = plot.LogScale{}
+		var sizes []float64
+		type series struct {
+			of     style
+			name   string
+			points plotter.XYs
+		}
+		var all []series
+		for i, m := range peer.All {
+			s := series{of: styleOf(i), name: m.Name}
+			for _, row := range r.Rows {
+				size, ok := sizeOf(row.Case, prefix, r.Machine.Cores)
+				if ok && row.Peer == m.Name {
+					s.points = append(s.points, plotter.XY{X: size, Y: row.Figure().Median})
+					sizes = append(sizes, size)
+				}
+			}
+			if s.points != nil {
+				all = append(all, s)
+			}
+		}
+		if len(all) == 0 {
+			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
+		}
+		// The legend has the order in which the lines end.
+		slices.SortStableFunc(all, func(a, b series) int {
+			return cmp.Compare(b.points[len(b.points)-1].Y, a.points[len(a.points)-1].Y)
+		})
+		legend := newLegend()
+		for _, s := range all {
+			line, points, err := plotter.NewLinePoints(s.points)
+			if err != nil {
+				return nil, nil, err
+			}
+			line.LineStyle, points.GlyphStyle = s.of.line, s.of.glyph
+			p.Add(line, points)
+			legend.Add(s.name, line, points)
+		}
+		p.X.Tick.Marker = sizeTicks(sizes)
+		return p, &legend, nil
+	}
+}
+
+// sizeOf is the number after the prefix of a case's name.
+func sizeOf(name, prefix string, cores int) (float64, bool) {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return 0, false
+	}
+	size, goroutines, several := strings.Cut(rest, "/goroutines=")
+	if several && goroutines != strconv.Itoa(cores) {
+		return 0, false
+	}
+	v, err := strconv.ParseFloat(size, 64)
+	return v, err == nil
+}
+
+// dots is a line of dots for each peer and each of the cases that begin with prefix
+// and differ in their last part alone.
+func dots(prefix, title string) func(Report) (*plot.Plot, *plot.Legend, error) {
+	return func(r Report) (*plot.Plot, *plot.Legend, error) {
+		p := logarithmic(title)
+		p.X, p.Y = p.Y, p.X
+		var names []string
+		points := map[string]plotter.XYs{} // by the last part
+		var parts []string
+		for _, who := range slices.Backward(peer.All) {
+			for _, group := range []string{"full load", "idle"} {
+				before := len(names)
+				for _, row := range r.Rows {
+					last, ok := strings.CutPrefix(row.Case, prefix+group+"/")
+					if !ok || row.Peer != who.Name {
+						continue
+					}
+					if !slices.Contains(parts, last) {
+						parts = append(parts, last)
+					}
+					if len(names) == before {
+						names = append(names, who.Name+", "+group)
+					}
+					points[last] = append(points[last], plotter.XY{X: row.Figure().Median, Y: float64(before)})
+				}
+			}
+		}
+		if len(names) == 0 {
+			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
+		}
+		p.NominalY(names...)
+		legend := newLegend()
+		for i, part := range parts {
+			s, err := plotter.NewScatter(points[part])
+			if err != nil {
+				return nil, nil, err
+			}
+			s.GlyphStyle = styleOf(i).glyph
+			s.Radius = vg.Points(5)
+			p.Add(s)
+			legend.Add(part, s)
+		}
+		return p, &legend, nil
+	}
+}
+
+// bars is a bar for each peer in the one case that begins with prefix.
+func bars(prefix, title, xlabel string) func(Report) (*plot.Plot, *plot.Legend, error) {
+	return func(r Report) (*plot.Plot, *plot.Legend, error) {
+		p := plain(title)
+		p.X.Label.Text = xlabel
+		p.X.Min = 0
+		var names []string
+		var values plotter.Values
+		for _, m := range slices.Backward(peer.All) {
+			for _, row := range r.Rows {
+				if strings.HasPrefix(row.Case, prefix) && row.Peer == m.Name {
+					names = append(names, m.Name)
+					values = append(values, row.Figure().Median)
+				}
+			}
+		}
+		if len(names) == 0 {
+			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
+		}
+		chart, err := plotter.NewBarChart(values, vg.Points(14))
+		if err != nil {
+			return nil, nil, err
+		}
+		chart.Horizontal = true
+		chart.Color = styleOf(0).line.Color
+		chart.LineStyle.Width = 0
+		labels := plotter.XYLabels{}
+		for i, v := range values {
+			labels.XYs = append(labels.XYs, plotter.XY{X: v, Y: float64(i)})
+			labels.Labels = append(labels.Labels, " "+digits(v))
+		}
+		numbers, err := plotter.NewLabels(labels)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range numbers.TextStyle {
+			numbers.TextStyle[i].YAlign = -0.4
+		}
+		p.Add(chart, numbers)
+		p.NominalY(names...)
+		p.X.Max = 1.1 * slices.Max(values)
+		return p, nil, nil
+	}
+}

@@ -1,0 +1,132 @@
+package report
+
+import (
+	"image/color"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+const (
+	width       = 18 * vg.Centimeter
+	height      = 11 * vg.Centimeter
+	legendWidth = 3.6 * vg.Centimeter
+)
+
+// style is how one peer is drawn, by colour and by shape, so that either is enough.
+type style struct {
+	line  draw.LineStyle
+	glyph draw.GlyphStyle
+}
+
+// The colours are those that readers with any colour vision tell apart.
+var colours = []color.RGBA{
+	{0, 0, 0, 255}, {110, 110, 110, 255}, {230, 159, 0, 255}, {213, 94, 0, 255}, {204, 121, 167, 255},
+	{86, 180, 233, 255}, {0, 114, 178, 255}, {0, 158, 115, 255}, {200, 180, 0, 255}, {150, 80, 30, 255},
+}
+
+var shapes = []draw.GlyphDrawer{
+	draw.CircleGlyph{}, draw.RingGlyph{}, draw.SquareGlyph{}, draw.BoxGlyph{}, draw.TriangleGlyph{},
+	draw.PyramidGlyph{}, draw.PlusGlyph{}, draw.CrossGlyph{},
+}
+
+// styleOf is the i-th peer's. The first, the engine, has the boldest line.
+func styleOf(i int) style {
+	s := style{
+		line:  draw.LineStyle{Color: colours[i%len(colours)], Width: vg.Points(1.4)},
+		glyph: draw.GlyphStyle{Color: colours[i%len(colours)], Radius: vg.Points(3), Shape: shapes[i%len(shapes)]},
+	}
+	if i == 0 {
+		s.line.Width = vg.Points(3)
+	}
+	return s
+}
+
+func plain(title string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text = title
+	p.Title.Padding = vg.Points(8)
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{220}, color.Gray{220}
+	p.Add(grid)
+	return p
+}
+
+// logarithmic is a plot of times.
+func logarithmic(title string) *plot.Plot {
+	p := plain(title)
+	p.Y.Scale = plot.LogScale{}
+	p.Y.Tick.Marker = plot.TickerFunc(timeTicks)
+	p.Y.Label.Text = "time (logarithmic)"
+	return p
+}
+
+// timeTicks are the powers of ten nanoseconds, and between them the ones without a name.
+func timeTicks(least, most float64) []plot.Tick {
+	var ticks []plot.Tick
+	for decade := math.Pow10(int(math.Floor(math.Log10(least)))); decade <= most; decade *= 10 {
+		for i := 1.0; i < 10; i++ {
+			if v := i * decade; v >= least && v <= most {
+				tick := plot.Tick{Value: v}
+				if i == 1 || most/least < 30 && (i == 2 || i == 5) {
+					tick.Label = short(v)
+				}
+				ticks = append(ticks, tick)
+			}
+		}
+	}
+	return ticks
+}
+
+// short is a round time: "10 ns", "1 µs".
+func short(ns float64) string {
+	for _, u := range []struct {
+		name string
+		ns   float64
+	}{{" s", 1e9}, {" ms", 1e6}, {" µs", 1e3}} {
+		if ns >= u.ns {
+			return strconv.FormatFloat(ns/u.ns, 'g', 3, 64) + u.name
+		}
+	}
+	return strconv.FormatFloat(ns, 'g', 3, 64) + " ns"
+}
+
+// sizeTicks are the sizes that were measured.
+func sizeTicks(sizes []float64) plot.ConstantTicks {
+	slices.Sort(sizes)
+	var ticks plot.ConstantTicks
+	for _, s := range slices.Compact(sizes) {
+		ticks = append(ticks, plot.Tick{Value: s, Label: grouped(strconv.FormatFloat(s, 'f', 0, 64))})
+	}
+	return ticks
+}
+
+func newLegend() plot.Legend {
+	l := plot.NewLegend()
+	l.Top, l.Left = true, true
+	l.Padding = vg.Points(4)
+	return l
+}
+
+// render draws the legend, if any, beside the plot, where it hides no line.
+func render(w io.Writer, p *plot.Plot, legend *plot.Legend) error {
+	svg := vgsvg.New(width, height)
+	all := draw.New(svg)
+	all.SetColor(color.White)
+	all.Fill(all.Rectangle.Path())
+	right := -vg.Points(12)
+	if legend != nil {
+		right = -legendWidth
+		legend.Draw(draw.Crop(all, width-legendWidth+vg.Points(10), 0, 0, -vg.Points(36)))
+	}
+	p.Draw(draw.Crop(all, vg.Points(4), right, vg.Points(4), -vg.Points(6)))
+	_, err := svg.WriteTo(w)
+	return err
+}

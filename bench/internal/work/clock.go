@@ -1,0 +1,44 @@
+package work
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// procs is how many goroutines a case with more than one has.
+func procs() int { return runtime.GOMAXPROCS(0) }
+
+// batch is how often op runs between two looks at the clock's flag.
+const batch = 16
+
+// perOp runs op in so many goroutines for about d, and is the nanoseconds for one:
+// the time that passed by the number of ops of all goroutines, as `go test -bench`
+// has it. last runs at the end, on the clock: it waits for what op only queued.
+func perOp(d time.Duration, goroutines int, op func(goroutine, i int), last func()) float64 {
+	var (
+		stop  atomic.Bool
+		total atomic.Int64
+		wg    sync.WaitGroup
+	)
+	runtime.GC() // what the peer left behind before is not this pass's
+	timer := time.AfterFunc(d, func() { stop.Store(true) })
+	defer timer.Stop()
+	start := time.Now()
+	for g := range goroutines {
+		wg.Go(func() {
+			i := 0
+			for !stop.Load() {
+				for range batch {
+					op(g, i)
+					i++
+				}
+			}
+			total.Add(int64(i))
+		})
+	}
+	wg.Wait()
+	last()
+	return float64(time.Since(start).Nanoseconds()) / float64(total.Load())
+}

@@ -1,0 +1,29 @@
+package work
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/occupancy/occupancy/bench/internal/peer"
+)
+
+// read is to read the count of a room with so many members.
+func read(members int) Work {
+	name := fmt.Sprintf("read/members=%d", members)
+	w := Work{Name: name, Takes: counts, Cases: []Case{{Name: fmt.Sprintf("%s/goroutines=%d", name, procs()), Unit: "ns"}}}
+	w.Prepare = func(m peer.Maker) Task {
+		p := m.New()
+		for i := range members {
+			p.Join("crowd", peer.NewConn(i))
+		}
+		pass := func(d time.Duration) []float64 {
+			return []float64{perOp(d, procs(), func(int, int) {
+				if p.Count("crowd") != members {
+					panic("miscounted")
+				}
+			}, func() {})}
+		}
+		return Task{Pass: pass, Close: p.Close}
+	}
+	return w
+}

@@ -1,0 +1,35 @@
+package work
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/occupancy/occupancy/bench/internal/peer"
+)
+
+// rest is the processor time that a process takes in which nothing happens: rooms of
+// one connection each, and where the peer has them subscribers, one to a room.
+func rest(size Size) Work {
+	name := fmt.Sprintf("at rest/rooms=%d", size.RestRooms)
+	w := Work{Name: name, Takes: counts, Cases: []Case{{Name: name, Unit: "µs/s", Alone: true}}}
+	w.Prepare = func(m peer.Maker) Task {
+		p := m.New()
+		names := roomNames(size.RestRooms)
+		if t, ok := p.(peer.Teller); ok {
+			for _, name := range names[:size.RestSubscribers] {
+				t.Subscribe(name)
+			}
+		}
+		fill(p, names)
+		runtime.GC()
+		time.Sleep(size.Settle)
+		pass := func(time.Duration) []float64 {
+			before, start := cpu(), time.Now()
+			time.Sleep(size.Watch)
+			return []float64{float64((cpu() - before).Microseconds()) / time.Since(start).Seconds()}
+		}
+		return Task{Pass: pass, Close: p.Close}
+	}
+	return w
+}
