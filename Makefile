@@ -19,6 +19,7 @@ MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "
 help:
 	@echo 'make test   all tests of all modules, with the race detector'
 	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
+	@echo 'make compare  the engine beside hubs, concurrent maps and libraries, for bench/results and the README: some 6 minutes'
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
 	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), and HISTORIES=$(HISTORIES) recorded histories and random programs'
 	@echo 'make arch   the tests of the engine on 386 and arm64, and with 1, 2 and 16 processors'
@@ -59,6 +60,12 @@ arch: tools
 .PHONY: bench-once
 bench-once:
 	$(GO) test -run '^$$' -bench . -benchtime 1x work
+	$(GO) run ./bench/cmd/compare -short
+
+# Peers by turns, all works; see bench/doc.go.
+.PHONY: compare
+compare:
+	$(GO) run ./bench/cmd/compare -out bench/results -readme README.md
 
 .PHONY: fuzz
 fuzz:

@@ -27,7 +27,7 @@ var Plots = []Plot{
 	{"read.svg", lines("read/members=", "Reading a room's count, all cores", "members of the room")},
 	{"fan-out.svg", lines("event to all/subscribers=", "One event, until all subscribers have it", "subscribers of the room")},
 	{"latency.svg", dots("change to event/", "From a change until its subscriber has read the event: p50, p99, p99.9")},
-	{"memory.svg", bars("memory of a room/", "Memory of a room with one connection", "bytes, the name included")},
+	{"memory.svg", bars("memory of a room/", "Memory of a room with one connection", "bytes, the name included: less is better")},
 }
 
 // WriteSVG draws the plot.
@@ -44,7 +44,8 @@ func (p Plot) WriteSVG(w io.Writer, r Report) error {
 // most.
 func lines(prefix, title, xlabel string) func(Report) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report) (*plot.Plot, *plot.Legend, error) {
-		p := logarithmic(title)
+		p := plain(title)
+		ofTime(&p.Y)
 		p.X.Label.Text = xlabel
 		p.X.Scale = plot.LogScale{}
 		var sizes []float64
@@ -85,6 +86,9 @@ func lines(prefix, title, xlabel string) func(Report) (*plot.Plot, *plot.Legend,
 			legend.Add(s.name, line, points)
 		}
 		p.X.Tick.Marker = sizeTicks(sizes)
+		if p.X.Min == p.X.Max { // one size, which a logarithmic axis cannot begin and end with
+			p.X.Min, p.X.Max = p.X.Min/2, p.X.Max*2
+		}
 		return p, &legend, nil
 	}
 }
@@ -103,21 +107,20 @@ func sizeOf(name, prefix string, cores int) (float64, bool) {
 	return v, err == nil
 }
 
-// dots is a line of dots for each peer and each of the cases that begin with prefix
-// and differ in their last part alone.
+// dots is a line of dots, the quantiles, for each peer and each load.
 func dots(prefix, title string) func(Report) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report) (*plot.Plot, *plot.Legend, error) {
-		p := logarithmic(title)
-		p.X, p.Y = p.Y, p.X
+		p := plain(title)
+		ofTime(&p.X)
 		var names []string
 		points := map[string]plotter.XYs{} // by the last part
 		var parts []string
 		for _, who := range slices.Backward(peer.All) {
-			for _, group := range []string{"full load", "idle"} {
+			for _, group := range []string{"full load", "steady load", "idle"} {
 				before := len(names)
 				for _, row := range r.Rows {
 					last, ok := strings.CutPrefix(row.Case, prefix+group+"/")
-					if !ok || row.Peer != who.Name {
+					if !ok || row.Peer != who.Name || !strings.HasPrefix(last, "p") {
 						continue
 					}
 					if !slices.Contains(parts, last) {
@@ -133,18 +136,20 @@ func dots(prefix, title string) func(Report) (*plot.Plot, *plot.Legend, error) {
 		if len(names) == 0 {
 			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
 		}
-		p.NominalY(names...)
 		legend := newLegend()
 		for i, part := range parts {
 			s, err := plotter.NewScatter(points[part])
 			if err != nil {
 				return nil, nil, err
 			}
-			s.GlyphStyle = styleOf(i).glyph
-			s.Radius = vg.Points(5)
+			s.GlyphStyle = styleOf(3 * i).glyph // far from one another
+			s.Radius = vg.Points(4.5)
 			p.Add(s)
 			legend.Add(part, s)
 		}
+		p.NominalY(names...)
+		p.X.Min /= 1.5
+		p.X.Max *= 1.5
 		return p, &legend, nil
 	}
 }
@@ -155,41 +160,39 @@ func bars(prefix, title, xlabel string) func(Report) (*plot.Plot, *plot.Legend, 
 		p := plain(title)
 		p.X.Label.Text = xlabel
 		p.X.Min = 0
+		labels := plotter.XYLabels{}
 		var names []string
-		var values plotter.Values
-		for _, m := range slices.Backward(peer.All) {
+		for i, m := range slices.Backward(peer.All) {
 			for _, row := range r.Rows {
-				if strings.HasPrefix(row.Case, prefix) && row.Peer == m.Name {
-					names = append(names, m.Name)
-					values = append(values, row.Figure().Median)
+				if !strings.HasPrefix(row.Case, prefix) || row.Peer != m.Name {
+					continue
 				}
+				v := row.Figure().Median
+				bar, err := plotter.NewBarChart(plotter.Values{v}, vg.Points(16))
+				if err != nil {
+					return nil, nil, err
+				}
+				at := float64(len(names))
+				bar.Horizontal, bar.XMin = true, at
+				bar.Color = styleOf(i).line.Color
+				bar.LineStyle.Width = 0
+				p.Add(bar)
+				names = append(names, m.Name)
+				labels.XYs = append(labels.XYs, plotter.XY{X: v, Y: at})
+				labels.Labels = append(labels.Labels, digits(v))
 			}
 		}
 		if len(names) == 0 {
 			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
 		}
-		chart, err := plotter.NewBarChart(values, vg.Points(14))
-		if err != nil {
-			return nil, nil, err
-		}
-		chart.Horizontal = true
-		chart.Color = styleOf(0).line.Color
-		chart.LineStyle.Width = 0
-		labels := plotter.XYLabels{}
-		for i, v := range values {
-			labels.XYs = append(labels.XYs, plotter.XY{X: v, Y: float64(i)})
-			labels.Labels = append(labels.Labels, " "+digits(v))
-		}
 		numbers, err := plotter.NewLabels(labels)
 		if err != nil {
 			return nil, nil, err
 		}
-		for i := range numbers.TextStyle {
-			numbers.TextStyle[i].YAlign = -0.4
-		}
-		p.Add(chart, numbers)
+		numbers.Offset = vg.Point{X: vg.Points(4), Y: -vg.Points(4)}
+		p.Add(numbers)
 		p.NominalY(names...)
-		p.X.Max = 1.1 * slices.Max(values)
+		p.X.Max *= 1.1
 		return p, nil, nil
 	}
 }

@@ -20,7 +20,7 @@ type column struct{ title, name string }
 func (r Report) ReadmeTables() string {
 	all := fmt.Sprintf("/goroutines=%d", r.Machine.Cores)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.conditions())
+	fmt.Fprintf(&b, "The engine's own figures, and how many times those the others take: above 1 is slower, or larger.\n%s\n\n", r.conditions())
 	r.table(&b, func(m peer.Maker) bool { return m.New != nil }, true, []column{
 		{"Join+Leave, 1,000 rooms", "join+leave/rooms=1000" + all},
 		{"1 hot room", "join+leave/rooms=1" + all},
@@ -33,10 +33,13 @@ func (r Report) ReadmeTables() string {
 	r.table(&b, func(m peer.Maker) bool { return m.Tells != nil }, false, []column{
 		{"one event to 1 subscriber", "event to all/subscribers=1"},
 		{"to 100,000", "event to all/subscribers=100000"},
-		{"change to event, idle, p50", "change to event/idle/p50"},
+		{"change to event at idle, p50", "change to event/idle/p50"},
 		{"p99.9", "change to event/idle/p99.9"},
+		{"at steady load, p50", "change to event/steady load/p50"},
+		{"p99.9", "change to event/steady load/p99.9"},
 		{"at full load, p50", "change to event/full load/p50"},
 		{"p99.9", "change to event/full load/p99.9"},
+		{"join+leave meanwhile", "change to event/full load/join+leave meanwhile"},
 	})
 	return b.String()
 }

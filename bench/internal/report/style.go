@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	width       = 18 * vg.Centimeter
-	height      = 11 * vg.Centimeter
-	legendWidth = 3.6 * vg.Centimeter
+	width       = 22 * vg.Centimeter
+	height      = 12 * vg.Centimeter
+	legendWidth = 4.4 * vg.Centimeter
 )
+
+func init() { plot.DefaultFont.Variant, plotter.DefaultFont.Variant = "Sans", "Sans" }
 
 // style is how one peer is drawn, by colour and by shape, so that either is enough.
 type style struct {
@@ -52,20 +54,23 @@ func styleOf(i int) style {
 func plain(title string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text = title
-	p.Title.Padding = vg.Points(8)
+	p.Title.TextStyle.Font.Size = vg.Points(14)
+	p.Title.Padding = vg.Points(10)
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.Label.Padding = vg.Points(6)
+		axis.Label.TextStyle.Font.Size = vg.Points(11)
+	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{220}, color.Gray{220}
 	p.Add(grid)
 	return p
 }
 
-// logarithmic is a plot of times.
-func logarithmic(title string) *plot.Plot {
-	p := plain(title)
-	p.Y.Scale = plot.LogScale{}
-	p.Y.Tick.Marker = plot.TickerFunc(timeTicks)
-	p.Y.Label.Text = "time (logarithmic)"
-	return p
+// ofTime makes the axis one of times.
+func ofTime(axis *plot.Axis) {
+	axis.Scale = plot.LogScale{}
+	axis.Tick.Marker = plot.TickerFunc(timeTicks)
+	axis.Label.Text = "time, logarithmic: less is better"
 }
 
 // timeTicks are the powers of ten nanoseconds, and between them the ones without a name.
@@ -111,7 +116,8 @@ func sizeTicks(sizes []float64) plot.ConstantTicks {
 func newLegend() plot.Legend {
 	l := plot.NewLegend()
 	l.Top, l.Left = true, true
-	l.Padding = vg.Points(4)
+	l.Padding = vg.Points(5)
+	l.TextStyle.Font.Size = vg.Points(11)
 	return l
 }
 

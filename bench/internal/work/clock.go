@@ -29,7 +29,7 @@ func perOp(d time.Duration, goroutines int, op func(goroutine, i int), last func
 	for g := range goroutines {
 		wg.Go(func() {
 			i := 0
-			for !stop.Load() {
+			for done := false; !done; done = stop.Load() { // once at least
 				for range batch {
 					op(g, i)
 					i++

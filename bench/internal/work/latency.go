@@ -2,24 +2,23 @@ package work
 
 import (
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/occupancy/occupancy/bench/internal/peer"
 )
 
 // latency is the time from a change of a room until its subscriber has read the event,
-// where nothing else happens, or where as many goroutines as there are processors
-// join and leave other rooms. Rooms take turns, so that each was quiet for longer than
-// the engine's interval when it changes.
-func latency(samples int, loaded bool, settle time.Duration) Work {
-	name := "change to event/idle"
-	if loaded {
-		name = "change to event/full load"
+// while others join and leave other rooms as load says. Rooms take turns, so that each
+// was quiet for longer than the engine's interval when it changes.
+func latency(samples int, load load, settle time.Duration) Work {
+	name := "change to event/" + load.name
+	w := Work{Name: name, Takes: both}
+	for _, q := range quantiles {
+		w.Cases = append(w.Cases, Case{Name: name + "/" + q.name, Unit: "ns"})
 	}
-	w := Work{Name: name, Takes: both, Cases: []Case{
-		{Name: name + "/p50", Unit: "ns"}, {Name: name + "/p99", Unit: "ns"}, {Name: name + "/p99.9", Unit: "ns"}}}
+	if load.burst > 0 {
+		w.Cases = append(w.Cases, Case{Name: name + "/join+leave meanwhile", Unit: "ns"})
+	}
 	w.Prepare = func(m peer.Maker) Task {
 		p := m.Tells()
 		if m.Name == peer.Engine {
@@ -40,9 +39,7 @@ func latency(samples int, loaded bool, settle time.Duration) Work {
 		}
 		in := false
 		pass := func(time.Duration) []float64 {
-			if loaded {
-				defer load(p, busy)()
-			}
+			stop := load.begin(p, busy)
 			took := make([]float64, samples)
 			for i, room := range told {
 				time.Sleep(200 * time.Microsecond)
@@ -57,34 +54,24 @@ func latency(samples int, loaded bool, settle time.Duration) Work {
 			}
 			in = !in
 			slices.Sort(took)
-			return []float64{quantile(took, 0.5), quantile(took, 0.99), quantile(took, 0.999)}
+			var figures []float64
+			for _, q := range quantiles {
+				figures = append(figures, quantile(took, q.of))
+			}
+			if each := stop(); load.burst > 0 {
+				figures = append(figures, each)
+			}
+			return figures
 		}
 		return Task{Pass: pass, Close: p.Close}
 	}
 	return w
 }
 
-// load keeps every processor busy until it is stopped.
-func load(p peer.Peer, rooms []string) (stop func()) {
-	var (
-		over atomic.Bool
-		wg   sync.WaitGroup
-	)
-	for g := range procs() {
-		wg.Go(func() {
-			c := peer.NewConn(1<<30 + 1 + g)
-			order := shuffled(rooms)
-			for i := 0; !over.Load(); i++ {
-				p.Join(order[i%len(order)], c)
-				p.Leave(order[i%len(order)], c)
-			}
-		})
-	}
-	return func() {
-		over.Store(true)
-		wg.Wait()
-	}
-}
+var quantiles = []struct {
+	name string
+	of   float64
+}{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}}
 
 // quantile is the least value that at least that part of them is not above.
 func quantile(sorted []float64, q float64) float64 {

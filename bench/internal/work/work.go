@@ -27,6 +27,12 @@ type Case struct {
 	Alone bool
 }
 
+// Metric is the case as a unit of `go test -bench`.
+func (c Case) Metric() string {
+	parts := strings.Split(c.Name, "/")
+	return strings.ReplaceAll(parts[len(parts)-1], " ", "-") + "-" + c.Unit
+}
+
 // Task is a work with a peer in it, ready to be measured.
 type Task struct {
 	Pass  func(d time.Duration) []float64 // one figure for each case; takes about d for each
@@ -89,7 +95,8 @@ func All(size Size) []Work {
 		all = append(all, fanOut(n, size.Settle))
 	}
 	return append(all, heapOfRooms(size.Heap, size.Settle), heapOfMembers(size.Heap, size.Settle),
-		latency(size.Samples, false, size.Settle), latency(size.Samples, true, size.Settle), rest(size))
+		latency(size.Samples, idle, size.Settle), latency(size.Samples, steady, size.Settle),
+		latency(size.Samples, full, size.Settle), rest(size))
 }
 
 // counts takes every peer, and tells those that tell.

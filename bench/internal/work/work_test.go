@@ -1,6 +1,7 @@
 package work
 
 import (
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -89,6 +90,14 @@ func (o *owners) Join(room string, c *peer.Conn) {
 func (o *owners) Leave(string, *peer.Conn) {}
 func (o *owners) Count(string) int         { return 0 }
 func (o *owners) Close()                   {}
+
+func TestAPassThatIsOverAtOnceHasAFigure(t *testing.T) {
+	ops := 0
+	each := perOp(0, 1, func(int, int) { ops++ }, func() {})
+	require.GreaterOrEqual(t, ops, batch)
+	require.False(t, math.IsInf(each, 0))
+	require.Positive(t, each)
+}
 
 func TestQuantile(t *testing.T) {
 	values := make([]float64, 1_000)
