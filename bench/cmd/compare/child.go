@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +27,7 @@ type child struct {
 	ended bool
 }
 
-// start waits until the child is prepared.
+// start begins to prepare a child; several may prepare at once.
 func start(workName, peerName string, s settings) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -45,21 +46,27 @@ func start(workName, peerName string, s settings) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &child{cmd: cmd, tell: tell, hear: json.NewDecoder(out)}
-	var prepared []float64
-	if err := c.hear.Decode(&prepared); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", peerName, err, c.end())
-	}
-	return c, nil
+	return &child{cmd: cmd, tell: tell, hear: json.NewDecoder(out)}, nil
+}
+
+// prepared waits until the child is.
+func (c *child) prepared() error {
+	_, err := c.answer()
+	return err
 }
 
 func (c *child) pass() ([]float64, error) {
 	if _, err := io.WriteString(c.tell, "\n"); err != nil {
 		return nil, err
 	}
-	var figures []float64
-	err := c.hear.Decode(&figures)
-	return figures, err
+	return c.answer()
+}
+
+func (c *child) answer() (figures []float64, err error) {
+	if err := c.hear.Decode(&figures); err != nil {
+		return nil, fmt.Errorf("it ended: %w", errors.Join(err, c.end()))
+	}
+	return figures, nil
 }
 
 // end lets the child go and waits for it.
@@ -68,8 +75,7 @@ func (c *child) end() error {
 		return nil
 	}
 	c.ended = true
-	c.tell.Close()
-	return c.cmd.Wait()
+	return errors.Join(c.tell.Close(), c.cmd.Wait())
 }
 
 // serve is the child's side.

@@ -75,7 +75,7 @@ func compare(args []string, stdout io.Writer) error {
 			return errors.New("-out and -readme are for the entire comparison")
 		}
 	}
-	found, err := set.run(stdout)
+	found, err := set.run(stdout, os.Stderr)
 	if err != nil {
 		return err
 	}

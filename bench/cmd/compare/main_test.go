@@ -58,8 +58,9 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 }
 
 func TestAChildThatCannotBeginIsAnError(t *testing.T) {
-	_, err := start("join+leave/rooms=1", "nobody", settings{short: true})
-	require.Error(t, err)
+	c, err := start("join+leave/rooms=1", "nobody", settings{short: true})
+	require.NoError(t, err)
+	require.Error(t, c.prepared())
 	for _, args := range [][]string{
 		{}, {"join+leave/rooms=1", peer.Engine, "soon", "true"}, {"join+leave/rooms=1", peer.Engine, "1ms", "perhaps"},
 		{"join+leave/rooms=1", "nobody", "1ms", "true"}, {"nothing", peer.Engine, "1ms", "true"},

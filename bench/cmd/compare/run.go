@@ -19,17 +19,20 @@ type settings struct {
 	short        bool
 }
 
-// run does all works and prints each one's table as soon as it is there.
-func (s settings) run(stdout io.Writer) (report.Report, error) {
+// run does all works and prints each one's table as soon as it is there, and to
+// progress how long it took.
+func (s settings) run(stdout, progress io.Writer) (report.Report, error) {
 	found := report.Report{Machine: report.ThisMachine()}
 	for _, w := range work.All(sizes(s.short)) {
 		if !s.works.MatchString(w.Name) {
 			continue
 		}
+		begun := time.Now()
 		rows, err := s.measure(w)
 		if err != nil {
 			return found, fmt.Errorf("%s: %w", w.Name, err)
 		}
+		fmt.Fprintf(progress, "%s: %v\n", w.Name, time.Since(begun).Round(time.Second/10))
 		found.Rows = append(found.Rows, rows...)
 		for _, c := range w.Cases {
 			if err := found.Print(stdout, c.Name); err != nil {
@@ -53,13 +56,22 @@ func (s settings) measure(w work.Work) ([]report.Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer c.end() // if it comes to that; twice does no harm
+		defer func() { _ = c.end() }() // after an error; otherwise it has ended
 		children[i] = c
 		for k, one := range w.Cases {
 			rows[k*len(makers)+i] = report.Row{Case: one.Name, Peer: m.Name, Unit: one.Unit, Alone: one.Alone}
 		}
 	}
-	for pass := range s.passes {
+	for i, c := range children {
+		if err := c.prepared(); err != nil {
+			return nil, fmt.Errorf("%s: %w", makers[i].Name, err)
+		}
+	}
+	passes := s.passes
+	if w.Most > 0 {
+		passes = min(passes, w.Most)
+	}
+	for pass := range passes {
 		for i := range makers {
 			i = (i + pass) % len(makers) // so that nobody always goes first
 			figures, err := children[i].pass()

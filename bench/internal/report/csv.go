@@ -62,7 +62,7 @@ func ReadCSV(in io.Reader) (Report, error) {
 		}
 		r.Machine = Machine{CPU: rec[10], Cores: cores, Go: rec[12], OS: rec[13], Date: rec[14]}
 		row := Row{Case: rec[0], Peer: rec[1], Unit: rec[2], Alone: rec[6] == ""}
-		for _, s := range strings.Fields(rec[9]) {
+		for s := range strings.FieldsSeq(rec[9]) {
 			v, err := strconv.ParseFloat(s, 64)
 			if err != nil {
 				return Report{}, fmt.Errorf("%s, %s: %w", row.Case, row.Peer, err)

@@ -55,11 +55,11 @@ func (r Report) cells(row Row) cells {
 
 // conditions is where the figures come from.
 func (r Report) conditions() string {
-	passes := 0
+	least, most := len(r.Rows[0].Passes), 0
 	for _, row := range r.Rows {
-		passes = max(passes, len(row.Passes))
+		least, most = min(least, len(row.Passes)), max(most, len(row.Passes))
 	}
 	m := r.Machine
-	return fmt.Sprintf("%s, %d cores, %s, %s, %s; medians of %d passes, with the least and the most.",
-		m.CPU, m.Cores, m.Go, m.OS, m.Date, passes)
+	return fmt.Sprintf("%s, %d cores, %s, %s, %s; medians of %d to %d passes, with the least and the most.",
+		m.CPU, m.Cores, m.Go, m.OS, m.Date, least, most)
 }

@@ -126,7 +126,7 @@ func render(w io.Writer, p *plot.Plot, legend *plot.Legend) error {
 	svg := vgsvg.New(width, height)
 	all := draw.New(svg)
 	all.SetColor(color.White)
-	all.Fill(all.Rectangle.Path())
+	all.Fill(all.Path())
 	right := -vg.Points(12)
 	if legend != nil {
 		right = -legendWidth

@@ -23,7 +23,7 @@ func heapOfMembers(members int, settle time.Duration) Work {
 }
 
 func weigh(c Case, rooms, members int, settle time.Duration) Work {
-	w := Work{Name: c.Name, Takes: counts, Cases: []Case{c}}
+	w := Work{Name: c.Name, Takes: counts, Cases: []Case{c}, Most: 2}
 	w.Prepare = func(m peer.Maker) Task {
 		pass := func(time.Duration) []float64 {
 			names := roomNames(rooms)

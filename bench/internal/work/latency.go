@@ -16,6 +16,9 @@ func latency(samples int, load load, settle time.Duration) Work {
 	for _, q := range quantiles {
 		w.Cases = append(w.Cases, Case{Name: name + "/" + q.name, Unit: "ns"})
 	}
+	if load.pause == 0 && load.burst > 0 {
+		w.Most = 3
+	}
 	if load.burst > 0 {
 		w.Cases = append(w.Cases, Case{Name: name + "/join+leave meanwhile", Unit: "ns"})
 	}

@@ -12,7 +12,7 @@ import (
 // one connection each, and where the peer has them subscribers, one to a room.
 func rest(size Size) Work {
 	name := fmt.Sprintf("at rest/rooms=%d", size.RestRooms)
-	w := Work{Name: name, Takes: counts, Cases: []Case{{Name: name, Unit: "µs/s", Alone: true}}}
+	w := Work{Name: name, Takes: counts, Most: 3, Cases: []Case{{Name: name, Unit: "µs/s", Alone: true}}}
 	w.Prepare = func(m peer.Maker) Task {
 		p := m.New()
 		names := roomNames(size.RestRooms)

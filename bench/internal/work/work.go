@@ -17,6 +17,9 @@ type Work struct {
 	Cases   []Case
 	Takes   func(peer.Maker) bool
 	Prepare func(peer.Maker) Task
+	// Most is how many passes make sense where one takes long and the figures hardly
+	// differ; 0: as many as one likes.
+	Most int
 }
 
 // Case is a row of the table.
@@ -42,7 +45,7 @@ type Task struct {
 // Size is how big the works are.
 type Size struct {
 	Rooms, Crowds, Zipf, Churn, Subscribers []int
-	Heap                                    int // rooms of one, and members of a thousandth as many
+	HeapRooms, HeapMembers                  int // of which the memory is weighed
 	Samples                                 int // of the latency in a pass
 	RestRooms, RestSubscribers              int // of a process in which nothing happens
 
@@ -58,9 +61,9 @@ var (
 		Zipf:        []int{100_000},
 		Churn:       []int{1_000, 100_000},
 		Subscribers: []int{1, 100, 10_000, 100_000},
-		Heap:        1_000_000,
-		Samples:     1_000,
-		RestRooms:   100_000, RestSubscribers: 1_000,
+		HeapRooms:   1_000_000, HeapMembers: 100_000,
+		Samples:   1_000,
+		RestRooms: 100_000, RestSubscribers: 1_000,
 		Settle: 500 * time.Millisecond, Watch: time.Second,
 	}
 	Small = Size{
@@ -69,9 +72,9 @@ var (
 		Zipf:        []int{100},
 		Churn:       []int{100},
 		Subscribers: []int{1, 100},
-		Heap:        1_000,
-		Samples:     20,
-		RestRooms:   100, RestSubscribers: 10,
+		HeapRooms:   1_000, HeapMembers: 1_000,
+		Samples:   20,
+		RestRooms: 100, RestSubscribers: 10,
 		Settle: 10 * time.Millisecond, Watch: 10 * time.Millisecond,
 	}
 )
@@ -94,7 +97,7 @@ func All(size Size) []Work {
 	for _, n := range size.Subscribers {
 		all = append(all, fanOut(n, size.Settle))
 	}
-	return append(all, heapOfRooms(size.Heap, size.Settle), heapOfMembers(size.Heap, size.Settle),
+	return append(all, heapOfRooms(size.HeapRooms, size.Settle), heapOfMembers(size.HeapMembers, size.Settle),
 		latency(size.Samples, idle, size.Settle), latency(size.Samples, steady, size.Settle),
 		latency(size.Samples, full, size.Settle), rest(size))
 }
