@@ -47,7 +47,7 @@ func exit(err error) {
 func compare(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	passes := flags.Int("passes", 5, "how often each peer does each work")
-	perCase := flags.Duration("time", 100*time.Millisecond, "how long it does each case in a pass")
+	perCase := flags.Duration("time", 80*time.Millisecond, "how long it does each case in a pass")
 	works := flags.String("works", "", "only works whose name matches this `pattern`")
 	peers := flags.String("peers", "", "only the engine and peers whose name matches this `pattern`")
 	short := flags.Bool("short", false, "one pass over small works: that all of it works")

@@ -20,16 +20,17 @@ const batch = 16
 // first changes of a room may cost more than those that follow.
 func perOp(d time.Duration, goroutines int, op func(goroutine, i int), last func()) float64 {
 	runtime.GC() // what the peer left behind before is not this pass's
-	run(d/2, goroutines, op)
+	next := make([]int, goroutines)
+	run(d/2, next, op)
 	last()
 	start := time.Now()
-	ops := run(d, goroutines, op)
+	ops := run(d, next, op)
 	last()
 	return float64(time.Since(start).Nanoseconds()) / float64(ops)
 }
 
-// run is how many ops there were.
-func run(d time.Duration, goroutines int, op func(goroutine, i int)) int64 {
+// run goes on with each goroutine's next op, and is how many there were.
+func run(d time.Duration, next []int, op func(goroutine, i int)) int64 {
 	var (
 		stop  atomic.Bool
 		total atomic.Int64
@@ -37,16 +38,17 @@ func run(d time.Duration, goroutines int, op func(goroutine, i int)) int64 {
 	)
 	timer := time.AfterFunc(d, func() { stop.Store(true) })
 	defer timer.Stop()
-	for g := range goroutines {
+	for g, first := range next {
 		wg.Go(func() {
-			i := 0
+			i := first
 			for done := false; !done; done = stop.Load() { // once at least
 				for range batch {
 					op(g, i)
 					i++
 				}
 			}
-			total.Add(int64(i))
+			next[g] = i
+			total.Add(int64(i - first))
 		})
 	}
 	wg.Wait()

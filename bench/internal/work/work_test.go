@@ -93,7 +93,10 @@ func (o *owners) Close()                   {}
 
 func TestAPassThatIsOverAtOnceHasAFigure(t *testing.T) {
 	ops := 0
-	each := perOp(0, 1, func(int, int) { ops++ }, func() {})
+	each := perOp(0, 1, func(_, i int) {
+		require.Equal(t, ops, i, "each op once, the untimed ones too")
+		ops++
+	}, func() {})
 	require.GreaterOrEqual(t, ops, batch)
 	require.False(t, math.IsInf(each, 0))
 	require.Positive(t, each)
