@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The passes are what was measured; median to ratio most are for who reads the file
-// and are not read back.
+// The passes are what was measured, to the last digit, so that all else follows from
+// them; median to ratio most are for who reads the file and are not read back.
 var header = []string{"case", "peer", "unit", "median", "least", "most", "ratio", "ratio least", "ratio most", "passes",
 	"cpu", "cores", "go", "os", "date"}
 
@@ -31,7 +31,7 @@ func (r Report) WriteCSV(w io.Writer) error {
 		}
 		var passes []string
 		for _, v := range row.Passes {
-			passes = append(passes, number(v))
+			passes = append(passes, strconv.FormatFloat(v, 'g', -1, 64))
 		}
 		record := slices.Concat(
 			[]string{row.Case, row.Peer, row.Unit, number(f.Median), number(f.Least), number(f.Most)},
