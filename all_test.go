@@ -92,7 +92,7 @@ func TestAll_YieldsEveryRoomThatIsNotEmpty(t *testing.T) {
 func TestStats_AreTotals(t *testing.T) {
 	bubble(t, "of this process and its peers, an interval late at most", func(t *testing.T) {
 		e := start(t)
-		require.Zero(t, e.Stats())
+		require.Zero(t, holds(e))
 		node := e.Remote("node")
 		must(t, e.Join("a"), e.Join("a"), e.Enter("b"), node.Set("a", occ(3, 1)), node.Set("c", occ(0, 4)))
 		s, w := subscribe(t, e, "d"), e.Watch()

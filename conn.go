@@ -46,11 +46,12 @@ func (e *Engine) connect(c *cell, room string) (*Conn, error) {
 func (c *Conn) Enter(clientID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	refused := &c.e.pub.refused
 	switch {
 	case c.closed || c.e.rooms.closed.Load():
-		return ErrClosed
+		return refused.note(ErrClosed)
 	case !validName(clientID):
-		return ErrClientID
+		return refused.note(ErrClientID)
 	case c.has(clientID):
 		return nil
 	}
@@ -73,17 +74,18 @@ func (c *Conn) Enter(clientID string) error {
 func (c *Conn) Exit(clientID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	refused := &c.e.pub.refused
 	switch {
 	case c.closed || c.e.rooms.closed.Load():
-		return ErrClosed
+		return refused.note(ErrClosed)
 	case !c.has(clientID):
-		return ErrNotEntered
+		return refused.note(ErrNotEntered)
 	}
 	c.forget(clientID)
 	if c.cell.tryExit() {
 		return nil
 	}
-	return c.take(0, 1)
+	return refused.note(c.take(0, 1))
 }
 
 // Close exits every client and leaves the room, in one step, once: another Close does

@@ -293,7 +293,7 @@ func (s *storm) end() {
 		<-eye.over
 	}
 	become(t, func() error {
-		got := s.e.Stats()
+		got := holds(s.e)
 		got.Published, got.Delivered, got.Folded = 0, 0, 0
 		if n := occupancy.Cells(s.e); got != (occupancy.Stats{}) || n > 0 {
 			return fmt.Errorf("after all have left: %+v, and %d rooms in memory", got, n)

@@ -93,7 +93,7 @@ func FuzzNames(f *testing.F) {
 		conn, err := e.Connect(room)
 		is("Connect", err, want)
 		if want != nil {
-			if conn != nil || sub != nil || e.Current(room) != none || h.Current() != none || e.Stats() != (occupancy.Stats{}) || occupancy.Cells(e) > 0 {
+			if conn != nil || sub != nil || e.Current(room) != none || h.Current() != none || holds(e) != (occupancy.Stats{}) || occupancy.Cells(e) > 0 {
 				t.Errorf("%q: refused, and yet %v, %+v", room, e.Current(room), e.Stats())
 			}
 			return

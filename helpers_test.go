@@ -161,3 +161,11 @@ func must(t testing.TB, errs ...error) {
 		require.NoError(t, err)
 	}
 }
+
+// holds is Stats without the engine's work and its settings: zero where nothing is held
+// and nothing was told.
+func holds(e *occupancy.Engine) occupancy.Stats {
+	s := e.Stats()
+	s.Refused, s.Rounds, s.Publishing, s.MaxRooms, s.Interval = occupancy.Refused{}, 0, 0, 0, 0
+	return s
+}

@@ -50,19 +50,20 @@ func (e *Engine) Exit(room string) error {
 // add is Join and Enter in the general case. c is the room's cell as far as the
 // caller knows, or nil; the one that it counted in is returned.
 func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
+	refused := &e.pub.refused
 	if e.rooms.closed.Load() {
-		return nil, ErrClosed
+		return nil, refused.note(ErrClosed)
 	}
 	for {
 		if c == nil {
 			var err error
 			if c, err = e.rooms.obtain(room); err != nil {
-				return nil, err
+				return nil, refused.note(err)
 			}
 		}
 		ok, err := e.pub.change(c, func(w uint64) (uint64, error) { return plus(w, one) })
 		if ok {
-			return c, err
+			return c, refused.note(err)
 		}
 		c = nil // retired meanwhile: begin again
 	}
@@ -70,8 +71,9 @@ func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
 
 // remove is Leave and Exit in the general case.
 func (e *Engine) remove(c *cell, room string, one uint64) error {
+	refused := &e.pub.refused
 	if e.rooms.closed.Load() {
-		return ErrClosed
+		return refused.note(ErrClosed)
 	}
 	var none error = ErrNotJoined // converted here, where it is a constant, so that a refusal does not allocate
 	if one == member {
@@ -82,11 +84,11 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 			if c = e.rooms.live(room); c == nil {
 				switch {
 				case e.rooms.closed.Load(): // by now: the room may be frozen, not empty
-					return ErrClosed
+					return refused.note(ErrClosed)
 				case !validName(room):
-					return ErrRoomName
+					return refused.note(ErrRoomName)
 				}
-				return none
+				return refused.note(none)
 			}
 		}
 		ok, err := e.pub.change(c, func(w uint64) (uint64, error) {
@@ -96,7 +98,7 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 			return w, none
 		})
 		if ok {
-			return err
+			return refused.note(err)
 		}
 		c = nil
 	}

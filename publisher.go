@@ -57,6 +57,9 @@ type tally struct {
 	connections, presenceMembers atomic.Int64 // as last told
 	subscriptions, watchers      atomic.Int64
 	published, delivered, folded atomic.Uint64
+	rounds                       atomic.Uint64
+	publishing                   atomic.Int64 // nanoseconds
+	refused                      refused      // here and not in Engine, whose line every hook reads
 }
 
 // maxRest is how long a room that nobody listens to may be left alone, and an emptied
@@ -91,12 +94,18 @@ func (p *publisher) run() {
 	timer.Stop()
 	var arrived fifo[*cell]
 	for {
+		began := p.now()
 		arrived = p.inbox.take(arrived)
+		work := !arrived.empty()
 		p.welcome(&arrived)
 
 		var due <-chan time.Time
-		p.revisit(&p.cooling)
-		p.revisit(&p.resting)
+		work = p.revisit(&p.cooling) || work
+		work = p.revisit(&p.resting) || work
+		if work {
+			p.rounds.Add(1)
+			p.publishing.Add(int64(p.now() - began))
+		}
 		if wait, more := p.next(); more {
 			timer.Reset(wait)
 			due = timer.C
@@ -130,9 +139,9 @@ func (p *publisher) welcome(arrived *fifo[*cell]) {
 	}
 }
 
-// revisit attends to the rooms of a queue that have cooled by now. They may go to
-// either queue again.
-func (p *publisher) revisit(queue *fifo[cooled]) {
+// revisit attends to the rooms of a queue that have cooled by now, and reports whether
+// there were any. They may go to either queue again.
+func (p *publisher) revisit(queue *fifo[cooled]) (any bool) {
 	begun := p.now()
 	for {
 		p.mu.Lock()
@@ -148,8 +157,9 @@ func (p *publisher) revisit(queue *fifo[cooled]) {
 		}
 		p.mu.Unlock()
 		if done == 0 {
-			return
+			return any
 		}
+		any = true
 	}
 }
 
