@@ -1,0 +1,59 @@
+package trending
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+func heapInUse() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+func TestTheMemoryOfEmptiedRoomsComesBack(t *testing.T) {
+	e := occupancy.New(occupancy.WithInterval(time.Millisecond))
+	defer e.Close()
+	b := New(e)
+	defer b.Close()
+	s := b.Subscribe(Popular, 10)
+	defer s.Unsubscribe()
+	until := func(rooms int) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); b.Len() != rooms || e.Stats().Rooms != rooms; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d rooms, want %d", b.Len(), rooms)
+			}
+		}
+	}
+	const rooms = 100_000
+	before := heapInUse()
+	each := func(hook func(string) error) {
+		t.Helper()
+		for i := range rooms {
+			if err := hook(fmt.Sprintf("room %d", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	each(e.Join)
+	until(rooms)
+	if full := heapInUse() - before; full < rooms*50 {
+		t.Fatalf("%d bytes for %d rooms", full, rooms)
+	}
+	each(e.Leave)
+	until(0)
+	// The engine and the board may need a moment for their last rooms.
+	const most = 1 << 20
+	for deadline := time.Now().Add(time.Minute); heapInUse()-before > most; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are kept for no room", heapInUse()-before)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package trending_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/trending"
+)
+
+// Every change is told by itself, so that the model knows which arrivals were seen
+// and when.
+func TestTheListsEqualAFullSortAfterEveryChange(t *testing.T) {
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 5))
+			e := occupancy.New(occupancy.WithInterval(0))
+			defer e.Close()
+			peer := e.Remote("peer")
+			room := func() string { return fmt.Sprintf("%c:%d", 'a'+r.IntN(2), r.IntN(12)) }
+			for range 20 {
+				_ = e.Join(room())
+			}
+			synctest.Wait()
+			prefix := []string{"", "a:"}[seed%2]
+			m := newModel(e, prefix, time.Minute)
+			b := trending.New(e, trending.WithHalfLife(time.Minute), trending.WithPrefix(prefix))
+			defer b.Close()
+
+			hooks := []func(string) error{e.Join, e.Join, e.Leave, e.Leave, e.Enter, e.Exit}
+			for range 600 {
+				name := room()
+				switch n := r.IntN(len(hooks) + 2); {
+				case n < len(hooks):
+					_ = hooks[n](name)
+				case n == len(hooks):
+					_ = peer.Set(name, occupancy.Occupancy{Connections: r.IntN(5), PresenceMembers: r.IntN(3)})
+				default:
+					_ = peer.Set(name, occupancy.Occupancy{})
+				}
+				synctest.Wait()
+				m.see(name, e.Current(name))
+
+				popular, hot := m.lists(e)
+				same(t, "popular", b.Popular(1000), popular)
+				same(t, "trending", b.Trending(1000), hot)
+				k := r.IntN(len(popular) + 1)
+				same(t, "first popular", b.Popular(k), popular[:k])
+				same(t, "first trending", b.Trending(k), hot[:k])
+				for i, p := range popular {
+					want := trending.Places{Popular: i + 1}
+					want.Trending = 1 + slices.IndexFunc(hot, func(h trending.Room) bool { return h.Name == p.Name })
+					if got, ok := b.Rank(p.Name); !ok || got != want {
+						t.Fatalf("rank of %s is %+v, %v, want %+v", p.Name, got, ok, want)
+					}
+				}
+				if b.Len() != len(popular) {
+					t.Fatalf("%d rooms, want %d", b.Len(), len(popular))
+				}
+				time.Sleep(time.Duration(r.Int64N(int64(20 * time.Second))))
+			}
+		})
+	}
+}
+
+// Many at a time, folded by the interval. What the heat is depends on what was told;
+// who is on the board, and how it is sorted, does not.
+func TestTheListsEqualAFullSortAfterBursts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := occupancy.New(occupancy.WithInterval(interval))
+		defer e.Close()
+		b := trending.New(e)
+		defer b.Close()
+		m := newModel(e, "", time.Minute)
+		for round := range uint64(30) {
+			var wg sync.WaitGroup
+			for g := range uint64(4) {
+				wg.Go(func() {
+					r := rand.New(rand.NewPCG(round, g))
+					for range 300 {
+						hook := []func(string) error{e.Join, e.Leave, e.Enter, e.Exit}[r.IntN(4)]
+						_ = hook(fmt.Sprint(r.IntN(100)))
+						if r.IntN(50) == 0 {
+							time.Sleep(interval / 3)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			time.Sleep(2 * interval)
+			synctest.Wait()
+			popular, _ := m.lists(e)
+			got := b.Popular(1000)
+			for i := range got {
+				got[i].Heat = 0
+			}
+			same(t, "popular", got, popular)
+			hot := b.Trending(1000)
+			if len(hot) != len(popular) {
+				t.Fatalf("%d rooms trend, want %d", len(hot), len(popular))
+			}
+			for i := range hot[1:] {
+				if x, y := hot[i], hot[i+1]; x.Heat < y.Heat || x.Heat == y.Heat && x.Name > y.Name {
+					t.Fatalf("%+v stands before %+v", x, y)
+				}
+			}
+		}
+	})
+}
+
+func TestABoardMadeInTraffic(t *testing.T) {
+	e := start(t, occupancy.WithInterval(time.Millisecond))
+	for i := range 5000 {
+		must(t, e.Join(fmt.Sprint("quiet ", i)))
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for g := range 2 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				name := fmt.Sprint("busy ", g, i%50)
+				_ = e.Join(name)
+				_ = e.Leave(name)
+			}
+		})
+	}
+	boards := make([]*trending.Board, 10)
+	for i := range boards {
+		boards[i] = board(t, e)
+		if n := boards[i].Len(); n < 5000 {
+			t.Errorf("%d rooms when New returns, want 5000", n)
+		}
+	}
+	close(done)
+	wg.Wait()
+	for _, b := range boards {
+		eventually(t, func() bool { return b.Len() == 5000 })
+		if hot := b.Trending(1); hot[0].Heat != 0 {
+			t.Errorf("%+v has been there all the time", hot[0])
+		}
+	}
+}
+
+func eventually(t *testing.T, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not within 30s")
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package trending
+
+// ranking is all rooms in one order, as a heap: each is before its children, and the
+// children of the one at i are at 4i+1 to 4i+4, which fit in a cache line. What
+// is compared stands beside the pointer, so that only a tie looks at the rooms.
+type ranking struct {
+	order Order
+	items []item
+}
+
+type item struct {
+	key float64
+	s   *standing
+}
+
+const children = 4
+
+func (a item) before(b item) bool {
+	if a.key != b.key {
+		return a.key > b.key
+	}
+	return a.s.name < b.s.name
+}
+
+// add ranks a room.
+func (r *ranking) add(s *standing) {
+	r.items = append(r.items, item{})
+	r.up(len(r.items)-1, item{s.key(r.order), s})
+}
+
+// move ranks a room anew, after its key changed.
+func (r *ranking) move(s *standing) { r.place(int(s.at[r.order]), item{s.key(r.order), s}) }
+
+// remove takes a room out; the last one of the heap fills the place.
+func (r *ranking) remove(s *standing) {
+	i, last := int(s.at[r.order]), len(r.items)-1
+	moved := r.items[last]
+	r.items[last] = item{}
+	r.items = r.items[:last]
+	if i != last {
+		r.place(i, moved)
+	}
+	s.at[r.order] = gone
+	if c := cap(r.items); c > spare && last < c/4 {
+		r.items = append(make([]item, 0, c/2), r.items...)
+	}
+}
+
+const spare = 1 << 10 // what stays allocated however few rooms there are
+
+// place puts x where the item at i was or, from there, where it belongs.
+func (r *ranking) place(i int, x item) {
+	if i > 0 && x.before(r.items[(i-1)/children]) {
+		r.up(i, x)
+	} else {
+		r.down(i, x)
+	}
+}
+
+func (r *ranking) up(i int, x item) {
+	for i > 0 {
+		p := (i - 1) / children
+		if !x.before(r.items[p]) {
+			break
+		}
+		r.set(i, r.items[p])
+		i = p
+	}
+	r.set(i, x)
+}
+
+func (r *ranking) down(i int, x item) {
+	for {
+		first, end := r.below(i)
+		if first == end {
+			break
+		}
+		best := first
+		for c := first + 1; c < end; c++ {
+			if r.items[c].before(r.items[best]) {
+				best = c
+			}
+		}
+		if !r.items[best].before(x) {
+			break
+		}
+		r.set(i, r.items[best])
+		i = best
+	}
+	r.set(i, x)
+}
+
+func (r *ranking) set(i int, x item) {
+	r.items[i] = x
+	x.s.at[r.order] = int32(i)
+}
+
+// below is where the children of the item at i are, end excluded.
+func (r *ranking) below(i int) (first, end int) {
+	n := len(r.items)
+	return min(i*children+1, n), min(i*children+children+1, n)
+}
+
+// top returns the first n. Whoever comes next is a child of one of those before, so
+// it looks at no more than these.
+func (r *ranking) top(n int) []*standing {
+	n = min(n, len(r.items))
+	if n <= 0 {
+		return nil
+	}
+	top := make([]*standing, 0, n)
+	next := queue[int32]{less: func(a, b int32) bool { return r.items[a].before(r.items[b]) }}
+	next.push(0)
+	for {
+		i := next.pop()
+		top = append(top, r.items[i].s)
+		if len(top) == n {
+			return top
+		}
+		for c, end := r.below(int(i)); c < end; c++ {
+			next.push(int32(c))
+		}
+	}
+}
+
+// rank counts the rooms before s, by looking at them and their children alone.
+func (r *ranking) rank(s *standing) int {
+	x := r.items[s.at[r.order]]
+	rank, level, next := 0, []int32{0}, []int32(nil)
+	for len(level) > 0 {
+		next = next[:0]
+		for _, i := range level {
+			if !r.items[i].before(x) {
+				continue
+			}
+			rank++
+			for c, end := r.below(int(i)); c < end; c++ {
+				next = append(next, int32(c))
+			}
+		}
+		level, next = next, level // in the order of memory, as the level before was
+	}
+	return rank
+}

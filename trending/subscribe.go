@@ -1,0 +1,150 @@
+package trending
+
+import "slices"
+
+// Subscription is one listener to one list. Make it with [Board.Subscribe].
+//
+// It holds one list at most, the newest. A subscriber that reads slowly or not at all
+// delays nobody and misses only lists that were outdated before it read.
+type Subscription struct {
+	b     *Board
+	l     *list
+	rooms chan []Room // of one; only one sends at a time, under Board.mu, so that replacing the unread list is safe
+
+	closed bool // Board.mu protects it
+}
+
+// subject is what a list is of. Subscriptions with the same one share the list,
+// so that all who look at it see the same.
+type subject struct {
+	by Order
+	n  int
+}
+
+// list is the first rooms of an order as subscribers are shown them. Board.mu protects
+// it.
+type list struct {
+	subject
+	rooms []*standing
+	told  []line // of rooms
+	subs  map[*Subscription]struct{}
+}
+
+// Subscribe follows the first n rooms in that order. The list as it is waits in
+// [Subscription.Rooms] when Subscribe returns; the next comes when its rooms, their
+// places or the occupancy of one changed, or somebody arrived there, at most once in the
+// engine's interval. That heat fades is no news.
+//
+// Unlike [Board.Top] such a list is guarded against flicker. A room takes another's
+// place, or its seat on the list, only when it is ahead by more than the margin (see
+// [WithMargin]). So a room may stand before one that has a little more, but never before
+// one that is ahead by more than that.
+//
+// Call [Subscription.Unsubscribe] when done. On a closed board the channel is closed
+// after the list. Subscribe panics on an order that does not exist.
+func (b *Board) Subscribe(by Order, n int) *Subscription {
+	by.mustBeValid()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	what := subject{by, max(n, 0)}
+	l := b.lists[what]
+	if l == nil {
+		l = &list{subject: what, subs: map[*Subscription]struct{}{}}
+		b.renew(l)
+		b.lists[what] = l
+	}
+	s := &Subscription{b: b, l: l, rooms: make(chan []Room, 1)}
+	l.subs[s] = struct{}{}
+	s.rooms <- l.show(b.now())
+	if b.closed {
+		s.end()
+	}
+	return s
+}
+
+// Rooms is where the lists arrive, best room first: the same channel at every call,
+// closed by [Subscription.Unsubscribe] and, after the last list, by [Board.Close] and by
+// the engine's. The slices are the subscriber's own.
+func (s *Subscription) Rooms() <-chan []Room { return s.rooms }
+
+// Unsubscribe ends the subscription. After it returns the channel is closed and
+// yields nothing more. It may be called from any goroutine and more than once.
+func (s *Subscription) Unsubscribe() {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	select {
+	case <-s.rooms:
+	default:
+	}
+	s.end()
+}
+
+// end closes the channel, once. The caller has mu.
+func (s *Subscription) end() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	close(s.rooms)
+	if delete(s.l.subs, s); len(s.l.subs) == 0 {
+		delete(s.b.lists, s.l.subject)
+	}
+}
+
+// tell gives every subscriber its list, where that changed.
+func (b *Board) tell() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	for _, l := range b.lists {
+		if !b.renew(l) {
+			continue
+		}
+		for s := range l.subs {
+			select {
+			case <-s.rooms:
+			default:
+			}
+			s.rooms <- l.show(now)
+		}
+	}
+}
+
+// renew makes the list anew and reports whether it changed.
+func (b *Board) renew(l *list) bool {
+	l.rooms = l.by.steady(l.rooms, b.rankings[l.by].top(l.n), l.n, b.margin)
+	told := make([]line, len(l.rooms))
+	for i, s := range l.rooms {
+		told[i] = s.line()
+	}
+	if slices.Equal(told, l.told) {
+		return false
+	}
+	l.told = told
+	return true
+}
+
+// show is the list as it was told, for one subscriber. One who comes later gets what
+// the others have, or a change that was undone since would be lost on it.
+func (l *list) show(now float64) []Room {
+	rooms := make([]Room, len(l.told))
+	for i, t := range l.told {
+		rooms[i] = t.room(now)
+	}
+	return rooms
+}
+
+// finish tells the last lists and closes every subscription.
+func (b *Board) finish() {
+	b.watcher.Close()
+	b.tell()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for _, l := range b.lists {
+		for s := range l.subs {
+			s.end()
+		}
+	}
+	close(b.stopped)
+}
