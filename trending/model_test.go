@@ -140,6 +140,9 @@ func TestABoardMadeInTraffic(t *testing.T) {
 		if n := boards[i].Len(); n < 5000 {
 			t.Errorf("%d rooms when New returns, want 5000", n)
 		}
+		if at, ok := boards[i].Rank("quiet 999"); !ok || at.Popular < 4900 || at.Popular > 5300 {
+			t.Errorf("%+v, %v in traffic, want about 5000: its name is the last", at, ok)
+		}
 	}
 	close(done)
 	wg.Wait()

@@ -109,28 +109,34 @@ func (r *ranking) top(n int) []*standing {
 		return nil
 	}
 	top := make([]*standing, 0, n)
-	next := queue[int32]{less: func(a, b int32) bool { return r.items[a].before(r.items[b]) }}
-	next.push(0)
+	next := queues.Get().(*queue)
+	defer next.release()
+	next.tie = func(a, b int32) bool { return r.items[a].s.name < r.items[b].s.name }
+	next.push(candidate{r.items[0].key, 0})
 	for {
-		i := next.pop()
-		top = append(top, r.items[i].s)
+		at := next.pop().at
+		top = append(top, r.items[at].s)
 		if len(top) == n {
 			return top
 		}
-		for c, end := r.below(int(i)); c < end; c++ {
-			next.push(int32(c))
+		for i, end := r.below(int(at)); i < end; i++ {
+			next.push(candidate{r.items[i].key, int32(i)})
 		}
 	}
 }
 
-// rank counts the rooms before s, by looking at them and their children alone.
-func (r *ranking) rank(s *standing) int {
+// rank counts the rooms before s, by looking at them and their children alone. After
+// every few it calls pause, during which the ranking may change.
+func (r *ranking) rank(s *standing, pause func()) int {
 	x := r.items[s.at[r.order]]
-	rank, level, next := 0, []int32{0}, []int32(nil)
+	rank, seen, level, next := 0, 0, []int32{0}, []int32(nil)
 	for len(level) > 0 {
 		next = next[:0]
 		for _, i := range level {
-			if !r.items[i].before(x) {
+			if seen++; seen%step == 0 {
+				pause()
+			}
+			if int(i) >= len(r.items) || !r.items[i].before(x) {
 				continue
 			}
 			rank++
@@ -142,3 +148,5 @@ func (r *ranking) rank(s *standing) int {
 	}
 	return rank
 }
+
+const step = 512 // how many rooms rank looks at before it pauses

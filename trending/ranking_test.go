@@ -64,8 +64,8 @@ func TestARankingIsASort(t *testing.T) {
 			if n := r.IntN(len(want) + 2); !slices.Equal(ranked.top(n), want[:min(n, len(want))]) {
 				t.Fatalf("%v: the first %d of %d are not", order, n, len(want))
 			}
-			if i := r.IntN(len(want)); ranked.rank(want[i]) != i {
-				t.Fatalf("%v: rank %d, want %d", order, ranked.rank(want[i]), i)
+			if i := r.IntN(len(want)); ranked.rank(want[i], func() {}) != i {
+				t.Fatalf("%v: rank %d, want %d", order, ranked.rank(want[i], func() {}), i)
 			}
 		}
 	}

@@ -34,17 +34,17 @@ func (o Order) steady(was, top []*standing, n int, margin float64) []*standing {
 
 	list := make([]*standing, 0, min(n, len(byKey)))
 	shown := make(map[*standing]bool, cap(list))
-	waiting := queue[*standing]{less: func(a, b *standing) bool { return seats[a] < seats[b] }}
+	var waiting queue  // the lowest seat first
 	best, next := 0, 0 // in byKey: the best that is not shown, and the first that does not wait
 	for len(list) < cap(list) {
 		for shown[byKey[best]] {
 			best++
 		}
 		for next < len(byKey) && !o.ahead(byKey[best], byKey[next], margin) {
-			waiting.push(byKey[next])
+			waiting.push(candidate{-float64(seats[byKey[next]]), int32(next)})
 			next++
 		}
-		s := waiting.pop()
+		s := byKey[waiting.pop().at]
 		shown[s] = true
 		list = append(list, s)
 	}
