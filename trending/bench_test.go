@@ -89,19 +89,22 @@ func BenchmarkTop(b *testing.B) {
 	}
 }
 
-// BenchmarkRank is a room's places, for the first, one of the first and the last.
+// BenchmarkRank is a room's place in one order, for the first, some and the last.
 func BenchmarkRank(b *testing.B) {
 	const n = 1_000_000
 	_, board := filled(b, roomNames(n))
-	for _, place := range []int{1, 100, 10_000, n} {
-		room := board.rankings[Popular].top(place)[place-1].name
-		b.Run(fmt.Sprintf("place=%d", place), func(b *testing.B) {
-			perCPU(b, 1, func() {
-				if _, ok := board.Rank(room); !ok {
-					b.Fatal("lost")
-				}
+	for _, by := range []Order{Popular, Trending} {
+		ranked := &board.rankings[by]
+		for _, place := range []int{1, 100, 10_000, n} {
+			b.Run(fmt.Sprintf("%v/place=%d", by, place), func(b *testing.B) {
+				s := ranked.top(place)[place-1]
+				perCPU(b, 1, func() {
+					if ranked.rank(s, func() {}) != place-1 {
+						b.Fatal("another place")
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

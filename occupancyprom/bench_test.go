@@ -1,0 +1,53 @@
+package occupancyprom_test
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyprom"
+)
+
+// BenchmarkScrape is all that a scrape does but the network, and beside it the walk over
+// the rooms that a collector without Stats would make.
+func BenchmarkScrape(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		e := occupancy.New()
+		for i := range n {
+			must(b, e.Join(fmt.Sprintf("room-%07d", i)))
+		}
+		best := rooms("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
+		top := occupancyprom.WithTopRooms(10, func(int) []occupancyprom.Room { return best })
+		for name, opts := range map[string][]occupancyprom.Option{"stats": nil, "stats+10rooms": {top}} {
+			b.Run(fmt.Sprintf("rooms=%d/%s", n, name), func(b *testing.B) {
+				registry := prometheus.NewRegistry()
+				must(b, registry.Register(occupancyprom.NewCollector(e, opts...)))
+				b.ReportAllocs()
+				for b.Loop() {
+					families, err := registry.Gather()
+					must(b, err)
+					encoder := expfmt.NewEncoder(io.Discard, expfmt.NewFormat(expfmt.TypeTextPlain))
+					for _, f := range families {
+						must(b, encoder.Encode(f))
+					}
+				}
+			})
+		}
+		b.Run(fmt.Sprintf("rooms=%d/scan", n), func(b *testing.B) {
+			for b.Loop() {
+				connections := 0
+				for _, o := range e.All() {
+					connections += o.Connections
+				}
+				if connections != n {
+					b.Fatal(connections)
+				}
+			}
+		})
+		must(b, e.Close())
+	}
+}

@@ -1,0 +1,148 @@
+package occupancyprom_test
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyprom"
+)
+
+type dashboard struct {
+	Title, UID string
+	Templating struct {
+		List []struct{ Name, Type, Definition string }
+	}
+	Panels []struct {
+		ID      int
+		Type    string
+		Title   string
+		GridPos struct{ X, Y, W, H int }
+		Targets []struct{ Expr, LegendFormat, RefID string }
+	}
+}
+
+func readDashboard(t *testing.T) dashboard {
+	t.Helper()
+	file, err := os.Open("dashboard.json")
+	must(t, err)
+	defer file.Close()
+	var d dashboard
+	must(t, json.NewDecoder(file).Decode(&d))
+	return d
+}
+
+// exposed are the names that can be asked for, each with its labels.
+func exposed(t *testing.T) map[string][]string {
+	t.Helper()
+	e := busy(t)
+	top := func(int) []occupancyprom.Room {
+		return []occupancyprom.Room{{Name: "room", Occupancy: occupancy.Occupancy{}}}
+	}
+	names := map[string][]string{}
+	for name, f := range scrape(t, occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(1, top))) {
+		var labels []string
+		for _, l := range f.Metric[0].Label {
+			labels = append(labels, l.GetName())
+		}
+		if f.GetType() == dto.MetricType_SUMMARY {
+			names[name+"_sum"], names[name+"_count"] = labels, labels
+			continue
+		}
+		names[name] = labels
+	}
+	return names
+}
+
+var (
+	metricName = regexp.MustCompile(`\boccupancy_\w+`)
+	byLabels   = regexp.MustCompile(`\bby \(([^)]*)\)`)
+	inLegend   = regexp.MustCompile(`{{(\w+)}}`)
+	variable   = regexp.MustCompile(`\$(\w+)`)
+)
+
+func TestTheDashboardAsksForWhatExistsAndForAllOfIt(t *testing.T) {
+	d, names := readDashboard(t), exposed(t)
+	known := map[string]bool{"__rate_interval": true}
+	asked := map[string]bool{}
+	for _, v := range d.Templating.List {
+		for _, name := range metricName.FindAllString(v.Definition, -1) {
+			if _, ok := names[name]; !ok {
+				t.Errorf("variable %s asks for %s", v.Name, name)
+			}
+		}
+		known[v.Name] = true
+	}
+	for _, p := range d.Panels {
+		if p.Type != "row" && len(p.Targets) == 0 {
+			t.Errorf("%s asks for nothing", p.Title)
+		}
+		for _, target := range p.Targets {
+			labels := []string{"instance", "job"} // of the target that was scraped
+			for _, name := range metricName.FindAllString(target.Expr, -1) {
+				own, ok := names[name]
+				if !ok {
+					t.Errorf("%s asks for %s", p.Title, name)
+				}
+				labels = append(labels, own...)
+				asked[name] = true
+				counter := strings.HasSuffix(name, "_total") || strings.HasSuffix(name, "_sum") || strings.HasSuffix(name, "_count")
+				if rated := strings.Contains(target.Expr, "rate("+name); rated != counter {
+					t.Errorf("%s: rate is for counters, %s", p.Title, target.Expr)
+				}
+			}
+			for _, by := range byLabels.FindAllStringSubmatch(target.Expr, -1) {
+				if !slices.Contains(labels, by[1]) {
+					t.Errorf("%s groups by %s, which %s has not", p.Title, by[1], target.Expr)
+				}
+			}
+			for _, legend := range inLegend.FindAllStringSubmatch(target.LegendFormat, -1) {
+				if !slices.Contains(labels, legend[1]) {
+					t.Errorf("%s shows %s, which %s has not", p.Title, legend[1], target.Expr)
+				}
+			}
+			for _, v := range variable.FindAllStringSubmatch(target.Expr, -1) {
+				if !known[v[1]] {
+					t.Errorf("%s uses $%s", p.Title, v[1])
+				}
+			}
+			if strings.Count(target.Expr, "(") != strings.Count(target.Expr, ")") {
+				t.Errorf("%s: %s", p.Title, target.Expr)
+			}
+		}
+	}
+	for name := range names {
+		if !asked[name] {
+			t.Errorf("no panel shows %s", name)
+		}
+	}
+}
+
+func TestTheDashboardsPanelsDoNotOverlap(t *testing.T) {
+	d := readDashboard(t)
+	ids, cells := map[int]bool{}, map[[2]int]string{}
+	for _, p := range d.Panels {
+		if ids[p.ID] {
+			t.Errorf("%s has another's id", p.Title)
+		}
+		ids[p.ID] = true
+		if p.GridPos.W <= 0 || p.GridPos.H <= 0 || p.GridPos.X+p.GridPos.W > 24 {
+			t.Errorf("%s is out of the grid: %+v", p.Title, p.GridPos)
+		}
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+				if other, ok := cells[cell]; ok {
+					t.Fatalf("%s covers %s", p.Title, other)
+				}
+				cells[cell] = p.Title
+			}
+		}
+	}
+}

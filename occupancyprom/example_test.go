@@ -1,0 +1,68 @@
+package occupancyprom_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyprom"
+)
+
+func ExampleNewCollector() {
+	engine := occupancy.New()
+	defer engine.Close()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(occupancyprom.NewCollector(engine))
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	defer server.Close()
+
+	_ = engine.Join("lobby")
+	_ = engine.Leave("nowhere") // refused
+	show(server.URL, "occupancy_rooms ", `error="not_joined"`)
+	// Output:
+	// occupancy_hooks_refused_total{error="not_joined"} 1
+	// occupancy_rooms 1
+}
+
+// The rooms come from whoever ranks them; with a trending.Board, out of its Popular.
+func ExampleWithTopRooms() {
+	engine := occupancy.New()
+	defer engine.Close()
+	_ = engine.Join("lobby")
+	best := func(k int) []occupancyprom.Room {
+		return []occupancyprom.Room{{Name: "lobby", Occupancy: engine.Current("lobby")}}
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(20, best)))
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	defer server.Close()
+
+	show(server.URL, "occupancy_room_")
+	// Output:
+	// occupancy_room_connections{room="lobby"} 1
+	// occupancy_room_presence_members{room="lobby"} 0
+}
+
+// show prints the samples that contain one of the strings.
+func show(url string, parts ...string) {
+	response, err := http.Get(url)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	for line := range strings.Lines(string(body)) {
+		for _, part := range parts {
+			if !strings.HasPrefix(line, "#") && strings.Contains(line, part) {
+				fmt.Print(line)
+			}
+		}
+	}
+}

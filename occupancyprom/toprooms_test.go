@@ -1,0 +1,94 @@
+package occupancyprom_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyprom"
+)
+
+func roomSeries(t *testing.T, k int, rooms []occupancyprom.Room) map[string]float64 {
+	t.Helper()
+	e := occupancy.New()
+	defer e.Close()
+	asked := 0
+	top := func(n int) []occupancyprom.Room { asked = n; return rooms }
+	families := scrape(t, occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(k, top)))
+	if asked != k {
+		t.Fatalf("asked for %d rooms, want %d", asked, k)
+	}
+	for name := range families {
+		if name != "occupancy_room_connections" && name != "occupancy_room_presence_members" {
+			delete(families, name)
+		}
+	}
+	return values(families)
+}
+
+func rooms(names ...string) (rooms []occupancyprom.Room) {
+	for i, name := range names {
+		rooms = append(rooms, occupancyprom.Room{Name: name, Occupancy: occupancy.Occupancy{Connections: 10 + i, PresenceMembers: i}})
+	}
+	return rooms
+}
+
+func TestNoRoomHasASeriesByDefault(t *testing.T) {
+	for name := range scrape(t, occupancyprom.NewCollector(busy(t))) {
+		if name == "occupancy_room_connections" || name == "occupancy_room_presence_members" {
+			t.Error(name)
+		}
+	}
+}
+
+func TestTopRoomsAreAtMostK(t *testing.T) {
+	names := make([]string, 100)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	for _, k := range []int{1, 20, 100, 1000} {
+		got := roomSeries(t, k, rooms(names...))
+		if len(got) != 2*min(k, 100) {
+			t.Errorf("%d series for the top %d", len(got), k)
+		}
+		if got["occupancy_room_connections{room=0}"] != 10 {
+			t.Errorf("the first is not among the top %d", k)
+		}
+	}
+	if got := roomSeries(t, 5, nil); len(got) != 0 {
+		t.Error(got)
+	}
+}
+
+func TestARoomHasOneSeriesWhateverItsName(t *testing.T) {
+	names := []string{"plain", `a"quote`, `back\slash`, "new\nline", "世界 🎲", "{x=\"y\"} 1", " ", "\x00", "\xff", "\xfe", "plain", ""}
+	got := roomSeries(t, 100, rooms(names...))
+	want := map[string]float64{}
+	for i, name := range []string{"plain", `a"quote`, `back\slash`, "new\nline", "世界 🎲", "{x=\"y\"} 1", " ", "\x00", "\ufffd"} {
+		want["occupancy_room_connections{room="+name+"}"] = float64(10 + i)
+		want["occupancy_room_presence_members{room="+name+"}"] = float64(i)
+	}
+	want["occupancy_room_connections{room=}"], want["occupancy_room_presence_members{room=}"] = 21, 11
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("\n got %v\nwant %v", got, want)
+	}
+}
+
+func TestTopRoomsThatNobodyCanMeanPanic(t *testing.T) {
+	top := func(int) []occupancyprom.Room { return nil }
+	for name, f := range map[string]func(){
+		"none":      func() { occupancyprom.WithTopRooms(0, top) },
+		"too many":  func() { occupancyprom.WithTopRooms(occupancyprom.MaxTopRooms+1, top) },
+		"nobody's":  func() { occupancyprom.WithTopRooms(5, nil) },
+		"less than": func() { occupancyprom.WithTopRooms(-1, top) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
