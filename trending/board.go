@@ -62,9 +62,8 @@ func (b *Board) Close() {
 	<-b.stopped
 }
 
-// fill puts the rooms on the board that are there already. Their connections have not
-// arrived: what the watcher tells first of each is where its arrivals are counted
-// from. It reports false if the engine is closed.
+// fill puts the rooms on the board that are there already. It reports false if the
+// engine is closed.
 func (b *Board) fill() bool {
 	found := map[string]struct{}{}
 	for room := range b.engine.All() {
@@ -72,6 +71,12 @@ func (b *Board) fill() bool {
 			found[room] = struct{}{}
 		}
 	}
+	return b.seat(found)
+}
+
+// seat waits until the watcher has told of each room that was found. Their connections
+// have not arrived: what is told first is where arrivals are counted from.
+func (b *Board) seat(found map[string]struct{}) bool {
 	for len(found) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		events, err := b.watcher.Next(ctx)
@@ -97,7 +102,7 @@ func (b *Board) fill() bool {
 	return true
 }
 
-// patience is how long fill waits before it asks which rooms ended untold.
+// patience is how long seat waits before it asks which rooms ended untold.
 const patience = 10 * time.Millisecond
 
 // run follows the engine. The lists are told when something changed, and then not

@@ -126,10 +126,14 @@ func (r *ranking) top(n int) []*standing {
 }
 
 // rank counts the rooms before s, by looking at them and their children alone. After
-// every few it calls pause, during which the ranking may change.
-func (r *ranking) rank(s *standing, pause func()) int {
+// every few it calls pause, during which the ranking may change. It reports false if s
+// is not in the ranking.
+func (r *ranking) rank(s *standing, pause func()) (rank int, ok bool) {
+	if s.at[r.order] == gone {
+		return 0, false
+	}
 	x := r.items[s.at[r.order]]
-	rank, seen, level, next := 0, 0, []int32{0}, []int32(nil)
+	seen, level, next := 0, []int32{0}, []int32(nil)
 	for len(level) > 0 {
 		next = next[:0]
 		for _, i := range level {
@@ -146,7 +150,7 @@ func (r *ranking) rank(s *standing, pause func()) int {
 		}
 		level, next = next, level // in the order of memory, as the level before was
 	}
-	return rank
+	return rank, true
 }
 
 const step = 512 // how many rooms rank looks at before it pauses

@@ -64,10 +64,39 @@ func TestARankingIsASort(t *testing.T) {
 			if n := r.IntN(len(want) + 2); !slices.Equal(ranked.top(n), want[:min(n, len(want))]) {
 				t.Fatalf("%v: the first %d of %d are not", order, n, len(want))
 			}
-			if i := r.IntN(len(want)); ranked.rank(want[i], func() {}) != i {
-				t.Fatalf("%v: rank %d, want %d", order, ranked.rank(want[i], func() {}), i)
+			i := r.IntN(len(want))
+			if at, ok := ranked.rank(want[i], func() {}); at != i || !ok {
+				t.Fatalf("%v: rank %d, %v, want %d", order, at, ok, i)
 			}
 		}
+	}
+}
+
+func TestARankIsCountedWhileTheRankingChanges(t *testing.T) {
+	ranked := &ranking{order: Popular}
+	rooms := make([]*standing, 3*step)
+	for i := range rooms {
+		rooms[i] = &standing{name: fmt.Sprint(i), connections: int32(len(rooms) - i)}
+		ranked.add(rooms[i])
+	}
+	last, pauses := rooms[len(rooms)-1], 0
+	rank := func(during func()) (int, bool) {
+		return ranked.rank(last, func() { pauses++; during() })
+	}
+	if at, ok := rank(func() {}); at != 3*step-1 || !ok || pauses != 3 {
+		t.Fatalf("%d, %v after %d pauses", at, ok, pauses)
+	}
+	left := rooms[step:]
+	if at, ok := rank(func() {
+		for _, s := range left {
+			ranked.remove(s)
+		}
+		left = nil
+	}); at < step || at > 2*step || !ok {
+		t.Fatalf("%d, %v when most leave during the first pause", at, ok)
+	}
+	if at, ok := rank(func() {}); at != 0 || ok {
+		t.Fatalf("%d, %v for one that left", at, ok)
 	}
 }
 

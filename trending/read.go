@@ -50,10 +50,11 @@ func (b *Board) Rank(room string) (Places, bool) {
 	pause := func() { b.mu.RUnlock(); b.mu.RLock() }
 	var rank [orders]int
 	for o := range b.rankings {
-		if s.at[o] == gone {
+		before, ok := b.rankings[o].rank(s, pause)
+		if !ok {
 			return Places{}, false // it left during the pauses
 		}
-		rank[o] = 1 + b.rankings[o].rank(s, pause)
+		rank[o] = 1 + before
 	}
 	return Places{Popular: rank[Popular], Trending: rank[Trending]}, true
 }
