@@ -28,6 +28,7 @@
 // mean much less, as most rooms move a step or two; those that did not change cost
 // nothing. The first k are read in O(k log k) whatever the number of rooms. What a heap
 // does not know is how many are before a room: [Board.Rank] counts them. (Balanced trees
-// do know, but were measured ten times as slow to update at a million rooms: each of the
-// twenty comparisons of a search there misses the cache.)
+// do know, but at a million rooms were measured six times as slow to update by heat and
+// almost twenty by connections, where names decide: each of the twenty comparisons of a
+// search there misses the cache. BenchmarkOrder has both.)
 package trending
