@@ -2,6 +2,7 @@ package occupancyprom_test
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
@@ -32,7 +33,7 @@ func scrape(t testing.TB, c prometheus.Collector) map[string]*dto.MetricFamily {
 	registry := prometheus.NewPedanticRegistry()
 	must(t, registry.Register(c))
 	response := httptest.NewRecorder()
-	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(response, httptest.NewRequest("GET", "/metrics", nil))
+	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if response.Code != 200 {
 		t.Fatalf("%d: %s", response.Code, response.Body)
 	}

@@ -3,6 +3,7 @@ package trending
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -190,9 +191,7 @@ func (b *Board) shrink() {
 		return
 	}
 	rooms := make(map[string]*standing, len(b.rooms))
-	for name, s := range b.rooms {
-		rooms[name] = s
-	}
+	maps.Copy(rooms, b.rooms) // maps.Clone would keep the size
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rooms, b.most = rooms, len(rooms)
