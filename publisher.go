@@ -141,7 +141,7 @@ func (p *publisher) welcome(arrived *fifo[*cell]) {
 
 // revisit attends to the rooms of a queue that have cooled by now, and reports whether
 // there were any. They may go to either queue again.
-func (p *publisher) revisit(queue *fifo[cooled]) (any bool) {
+func (p *publisher) revisit(queue *fifo[cooled]) (found bool) {
 	begun := p.now()
 	for {
 		p.mu.Lock()
@@ -157,9 +157,9 @@ func (p *publisher) revisit(queue *fifo[cooled]) (any bool) {
 		}
 		p.mu.Unlock()
 		if done == 0 {
-			return any
+			return found
 		}
-		any = true
+		found = true
 	}
 }
 

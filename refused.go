@@ -1,6 +1,9 @@
 package occupancy
 
-import "sync/atomic"
+import (
+	"errors"
+	"sync/atomic"
+)
 
 // Refused counts the hooks that were refused, by the error they returned: Join, Leave,
 // Enter and Exit of an Engine or a Room, Connect, and Enter and Exit of a Conn. Closing
@@ -22,21 +25,21 @@ type refused struct {
 
 // note counts a hook's error, if it is one, and returns it.
 func (r *refused) note(err error) error {
-	switch err {
-	case nil:
-	case ErrClosed:
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrClosed):
 		r.closed.Add(1)
-	case ErrRoomName:
+	case errors.Is(err, ErrRoomName):
 		r.roomName.Add(1)
-	case ErrClientID:
+	case errors.Is(err, ErrClientID):
 		r.clientID.Add(1)
-	case ErrTooManyRooms:
+	case errors.Is(err, ErrTooManyRooms):
 		r.tooManyRooms.Add(1)
-	case ErrNotJoined:
+	case errors.Is(err, ErrNotJoined):
 		r.notJoined.Add(1)
-	case ErrNotEntered:
+	case errors.Is(err, ErrNotEntered):
 		r.notEntered.Add(1)
-	case ErrCount:
+	case errors.Is(err, ErrCount):
 		r.count.Add(1)
 	}
 	return err
