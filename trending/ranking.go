@@ -125,32 +125,33 @@ func (r *ranking) top(n int) []*standing {
 	}
 }
 
-// rank counts the rooms before s, by looking at them and their children alone. After
-// every few it calls pause, during which the ranking may change. It reports false if s
-// is not in the ranking.
+// rank counts the rooms before s, by looking at them and their children alone: what is
+// not before s has nobody below it who is. After every few it calls pause, during which
+// the ranking may change. It reports false if s is not in the ranking.
 func (r *ranking) rank(s *standing, pause func()) (rank int, ok bool) {
 	if s.at[r.order] == gone {
 		return 0, false
 	}
 	x := r.items[s.at[r.order]]
-	seen, level, next := 0, []int32{0}, []int32(nil)
-	for len(level) > 0 {
-		next = next[:0]
-		for _, i := range level {
-			if seen++; seen%step == 0 {
-				pause()
-			}
-			if int(i) >= len(r.items) || !r.items[i].before(x) {
+	for i, seen := 0, 1; ; seen++ {
+		if seen%step == 0 {
+			pause()
+		}
+		if i < len(r.items) && r.items[i].before(x) {
+			rank++
+			if first, end := r.below(i); first < end {
+				i = first
 				continue
 			}
-			rank++
-			for c, end := r.below(int(i)); c < end; c++ {
-				next = append(next, int32(c))
-			}
 		}
-		level, next = next, level // in the order of memory, as the level before was
+		for i%children == 0 || i+1 >= len(r.items) { // the last child of its parent
+			if i == 0 {
+				return rank, true
+			}
+			i = (i - 1) / children
+		}
+		i++
 	}
-	return rank, true
 }
 
 const step = 512 // how many rooms rank looks at before it pauses

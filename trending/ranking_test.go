@@ -149,3 +149,15 @@ func TestASteadyListIsRightToTheMargin(t *testing.T) {
 		}
 	}
 }
+
+// Who asks for the place of a room of a million must not pay with memory for each of them.
+func TestARankIsCountedWithoutMemory(t *testing.T) {
+	ranked := &ranking{order: Popular}
+	for i := range 5000 {
+		ranked.add(&standing{name: fmt.Sprint(i)})
+	}
+	last := ranked.top(5000)[4999]
+	if n := testing.AllocsPerRun(10, func() { ranked.rank(last, func() {}) }); n != 0 {
+		t.Fatalf("%v allocations", n)
+	}
+}

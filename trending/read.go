@@ -38,7 +38,8 @@ type Places struct {
 // Rank returns the room's places in both orders, and false if it is not on the board.
 //
 // It counts the rooms before it: microseconds for the first hundreds, tens of
-// milliseconds for the last of a million. The board goes on meanwhile, so in traffic the
+// milliseconds for the last of a million, more in traffic. So it is for a room that
+// somebody looks at, not for each of a list. The board goes on meanwhile, and the
 // places may be off by as many rooms as moved; when nothing changes they are exact.
 func (b *Board) Rank(room string) (Places, bool) {
 	b.mu.RLock()
