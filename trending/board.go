@@ -22,14 +22,18 @@ type Board struct {
 	start    time.Time
 	stopped  chan struct{} // closed when the goroutine ended
 
-	// mu protects the following. Only the goroutine changes the rooms and their
-	// rankings, and it lets readers in after every few.
+	// mu protects the following. Only the goroutine changes them, and it lets readers
+	// in after every few rooms.
 	mu       sync.RWMutex
 	rooms    map[string]*standing
 	most     int // that rooms has held: a map does not shrink
 	rankings [orders]ranking
-	lists    map[subject]*list
-	closed   bool
+
+	// telling protects the following, and every list and subscription. It is taken
+	// before mu, never after: who reads the board waits for no crowd to be told.
+	telling sync.Mutex
+	lists   map[subject]*list
+	closed  bool
 }
 
 // New makes a board and fills it: when New returns, every room that is not empty is

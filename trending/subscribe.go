@@ -9,9 +9,9 @@ import "slices"
 type Subscription struct {
 	b     *Board
 	l     *list
-	rooms chan []Room // of one; only one sends at a time, under Board.mu, so that replacing the unread list is safe
+	rooms chan []Room // of one; only one sends at a time, under Board.telling, so that replacing the unread list is safe
 
-	closed bool // Board.mu protects it
+	closed bool // Board.telling protects it
 }
 
 // subject is what a list is of. Subscriptions with the same one share the list,
@@ -21,8 +21,8 @@ type subject struct {
 	n  int
 }
 
-// list is the first rooms of an order as subscribers are shown them. Board.mu protects
-// it.
+// list is the first rooms of an order as subscribers are shown them. Board.telling
+// protects it.
 type list struct {
 	subject
 	rooms []*standing
@@ -44,8 +44,8 @@ type list struct {
 // after the list. Subscribe panics on an order that does not exist.
 func (b *Board) Subscribe(by Order, n int) *Subscription {
 	by.mustBeValid()
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.telling.Lock()
+	defer b.telling.Unlock()
 	what := subject{by, max(n, 0)}
 	l := b.lists[what]
 	if l == nil {
@@ -70,8 +70,8 @@ func (s *Subscription) Rooms() <-chan []Room { return s.rooms }
 // Unsubscribe ends the subscription. After it returns the channel is closed and
 // yields nothing more. It may be called from any goroutine and more than once.
 func (s *Subscription) Unsubscribe() {
-	s.b.mu.Lock()
-	defer s.b.mu.Unlock()
+	s.b.telling.Lock()
+	defer s.b.telling.Unlock()
 	select {
 	case <-s.rooms:
 	default:
@@ -79,7 +79,7 @@ func (s *Subscription) Unsubscribe() {
 	s.end()
 }
 
-// end closes the channel, once. The caller has mu.
+// end closes the channel, once. The caller has telling.
 func (s *Subscription) end() {
 	if s.closed {
 		return
@@ -93,25 +93,28 @@ func (s *Subscription) end() {
 
 // tell gives every subscriber its list, where that changed.
 func (b *Board) tell() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.telling.Lock()
+	defer b.telling.Unlock()
 	now := b.now()
 	for _, l := range b.lists {
 		if !b.renew(l) {
 			continue
 		}
+		rooms := l.show(now)
 		for s := range l.subs {
 			select {
 			case <-s.rooms:
 			default:
 			}
-			s.rooms <- l.show(now)
+			s.rooms <- slices.Clone(rooms)
 		}
 	}
 }
 
-// renew makes the list anew and reports whether it changed.
+// renew makes the list anew and reports whether it changed. The caller has telling.
 func (b *Board) renew(l *list) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
 	l.rooms = l.by.steady(l.rooms, b.rankings[l.by].top(l.n), l.n, b.margin)
 	told := make([]line, len(l.rooms))
 	for i, s := range l.rooms {
@@ -124,8 +127,8 @@ func (b *Board) renew(l *list) bool {
 	return true
 }
 
-// show is the list as it was told, for one subscriber. One who comes later gets what
-// the others have, or a change that was undone since would be lost on it.
+// show is the list as it was told. One who comes later gets what the others have, or a
+// change that was undone since would be lost on it.
 func (l *list) show(now float64) []Room {
 	rooms := make([]Room, len(l.told))
 	for i, t := range l.told {
@@ -138,8 +141,8 @@ func (l *list) show(now float64) []Room {
 func (b *Board) finish() {
 	b.watcher.Close()
 	b.tell()
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.telling.Lock()
+	defer b.telling.Unlock()
 	b.closed = true
 	for _, l := range b.lists {
 		for s := range l.subs {
