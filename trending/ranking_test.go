@@ -137,6 +137,21 @@ func TestASteadyListIsRightToTheMargin(t *testing.T) {
 				}
 			}
 		}
+		for i, b := range list {
+			before := was // who was before b, if b was there
+			if at := slices.Index(was, b); at >= 0 {
+				before = was[:at]
+			}
+			for _, a := range before {
+				if a == left || slices.Contains(list[:i], a) || ahead(b, a) {
+					continue
+				}
+				// b passed a for less than the margin: in the wake of a third.
+				if !slices.ContainsFunc(all, func(c *standing) bool { return ahead(c, a) && !ahead(c, b) }) {
+					t.Fatalf("%+v passed %+v", b, a)
+				}
+			}
+		}
 		if again := ranked.order.steady(list, ranked.top(n), n, margin); !slices.Equal(again, list) {
 			t.Fatal("a list changed though nothing did")
 		}

@@ -6,6 +6,10 @@ import "slices"
 // place stands the room that stood highest before among those that none of the rest
 // is ahead of by more than the margin. Rooms that are new to the list stood below
 // all others, the better the higher. top is the first n in the order itself.
+//
+// "Ahead by the margin" is no order: of 100, 103 and 107 with five percent only the last
+// is ahead of the first. If they stood so, 107 must pass 100 and may not pass 103; so 103
+// goes before it, past 100, and the list is right to the margin and calm again.
 func (o Order) steady(was, top []*standing, n int, margin float64) []*standing {
 	if margin == 0 {
 		return top

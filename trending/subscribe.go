@@ -33,12 +33,16 @@ type list struct {
 // Subscribe follows the first n rooms in that order. The list as it is waits in
 // [Subscription.Rooms] when Subscribe returns; the next comes when its rooms, their
 // places or the occupancy of one changed, or somebody arrived there, at most once in the
-// engine's interval. That heat fades is no news.
+// engine's interval. That heat fades is no news. With n below 1 every list is empty.
 //
-// Unlike [Board.Top] such a list is guarded against flicker. A room takes another's
-// place, or its seat on the list, only when it is ahead by more than the margin (see
-// [WithMargin]). So a room may stand before one that has a little more, but never before
-// one that is ahead by more than that.
+// Unlike [Board.Top] such a list is guarded against flicker. A room never stands before
+// one that is ahead of it by more than the margin (see [WithMargin]); where that leaves a
+// choice, who stood higher stays higher, and who was on the list stays on it. So a room
+// passes another only when it is ahead by more than the margin, or in the wake of one
+// that is. A room that empties leaves at once.
+//
+// A list costs the board O(n log n) an interval while rooms change, and each subscriber a
+// copy when the list did: let nobody choose any n.
 //
 // Call [Subscription.Unsubscribe] when done. On a closed board the channel is closed
 // after the list. Subscribe panics on an order that does not exist.
