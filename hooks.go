@@ -50,30 +50,37 @@ func (e *Engine) Exit(room string) error {
 // add is Join and Enter in the general case. c is the room's cell as far as the
 // caller knows, or nil; the one that it counted in is returned.
 func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
-	refused := &e.pub.refused
+	c, err := e.addOne(c, room, one)
+	return c, e.pub.refused.note(err)
+}
+
+// remove is Leave and Exit in the general case.
+func (e *Engine) remove(c *cell, room string, one uint64) error {
+	return e.pub.refused.note(e.removeOne(c, room, one))
+}
+
+func (e *Engine) addOne(c *cell, room string, one uint64) (*cell, error) {
 	if e.rooms.closed.Load() {
-		return nil, refused.note(ErrClosed)
+		return nil, ErrClosed
 	}
 	for {
 		if c == nil {
 			var err error
 			if c, err = e.rooms.obtain(room); err != nil {
-				return nil, refused.note(err)
+				return nil, err
 			}
 		}
 		ok, err := e.pub.change(c, func(w uint64) (uint64, error) { return plus(w, one) })
 		if ok {
-			return c, refused.note(err)
+			return c, err
 		}
 		c = nil // retired meanwhile: begin again
 	}
 }
 
-// remove is Leave and Exit in the general case.
-func (e *Engine) remove(c *cell, room string, one uint64) error {
-	refused := &e.pub.refused
+func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 	if e.rooms.closed.Load() {
-		return refused.note(ErrClosed)
+		return ErrClosed
 	}
 	var none error = ErrNotJoined // converted here, where it is a constant, so that a refusal does not allocate
 	if one == member {
@@ -84,11 +91,11 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 			if c = e.rooms.live(room); c == nil {
 				switch {
 				case e.rooms.closed.Load(): // by now: the room may be frozen, not empty
-					return refused.note(ErrClosed)
+					return ErrClosed
 				case !validName(room):
-					return refused.note(ErrRoomName)
+					return ErrRoomName
 				}
-				return refused.note(none)
+				return none
 			}
 		}
 		ok, err := e.pub.change(c, func(w uint64) (uint64, error) {
@@ -98,7 +105,7 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 			return w, none
 		})
 		if ok {
-			return refused.note(err)
+			return err
 		}
 		c = nil
 	}
