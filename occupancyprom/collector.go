@@ -82,7 +82,7 @@ var refusals = []struct {
 }
 
 var publishDesc = prometheus.NewDesc("occupancy_publish_duration_seconds",
-	"How long the publisher's rounds took, each of which tells what changed since the one before.", nil, nil)
+	"How long the publisher took to tell what changed, a round at a time.", nil, nil)
 
 // Describe is for the registry.
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {

@@ -37,8 +37,9 @@ type Board struct {
 }
 
 // New makes a board and fills it: when New returns, every room that is not empty is
-// on it. It runs one goroutine until [Board.Close] or until the engine is closed. It
-// panics on a half-life or margin that no program can mean.
+// on it, unless the engine is closed. That takes a few microseconds for each room and at
+// most an interval more. The board runs one goroutine until [Board.Close] or until the
+// engine is closed. New panics on a half-life or margin that no program can mean.
 func New(e *occupancy.Engine, opts ...Option) *Board {
 	b := &Board{
 		config:   newConfig(opts),
@@ -60,8 +61,9 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 }
 
 // Close ends the board and closes the channels of its subscriptions, after their last
-// list. It waits for the board's goroutine, may be called more than once, and leaves
-// the lists as they are: they can still be read.
+// list. It waits for the board's goroutine, not for subscribers, may be called more than
+// once, and leaves the lists as they are: they can still be read. Close the board before
+// the engine: what the engine had not told when it was closed is not on the board.
 func (b *Board) Close() {
 	b.watcher.Close()
 	<-b.stopped

@@ -18,9 +18,10 @@
 // # Lists and subscriptions
 //
 // [Board.Popular] and [Board.Trending] are exact. Rooms that are equal are in the
-// order of their names. A [Subscription] is for lists that people look at: it is told
-// anew only when it changed, at most once an interval, and guarded against flicker by
-// a margin that a room must be ahead of another to take its place.
+// order of their names; heats that should be, but came about differently, may differ by
+// a rounding. A [Subscription] is for lists that people look at: it is told anew only
+// when it changed, at most once an interval, and guarded against flicker by a margin
+// that a room must be ahead of another to take its place.
 //
 // # Cost
 //

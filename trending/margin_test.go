@@ -93,14 +93,20 @@ func TestListsOfNothing(t *testing.T) {
 	e := start(t)
 	must(t, e.Join("room"))
 	b := board(t, e)
-	for _, n := range []int{0, -1} {
+	for _, n := range []int{0, -1, math.MinInt} {
 		if got := b.Popular(n); got == nil || len(got) != 0 {
 			t.Errorf("%d: %#v, want an empty list that is [] as JSON", n, got)
 		}
 		s := b.Subscribe(trending.Popular, n)
-		if got := <-s.Rooms(); len(got) != 0 {
-			t.Errorf("%d: %v", n, got)
+		if got := <-s.Rooms(); got == nil || len(got) != 0 {
+			t.Errorf("%d: %#v", n, got)
 		}
+	}
+	if got := names(b.Trending(math.MaxInt)); got != "room" {
+		t.Error(got)
+	}
+	if got := names(<-b.Subscribe(trending.Trending, math.MaxInt).Rooms()); got != "room" {
+		t.Error(got)
 	}
 	if _, ok := b.Rank("nowhere"); ok {
 		t.Error("a room that is not there has a rank")

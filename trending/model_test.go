@@ -1,6 +1,7 @@
 package trending_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -150,6 +151,51 @@ func TestABoardMadeInTraffic(t *testing.T) {
 		eventually(t, func() bool {
 			at, _ := b.Rank("quiet 999") // its name is the last
 			return at == trending.Places{Popular: 5000, Trending: 5000} && b.Len() == 5000 && b.Trending(1)[0].Heat == 0
+		})
+	}
+}
+
+// However the rooms moved while it was made, a board is a full sort of them when all is
+// quiet.
+func TestTheListsOfABoardMadeInTrafficEqualAFullSort(t *testing.T) {
+	e := start(t, occupancy.WithInterval(time.Millisecond))
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for g := range uint64(3) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(g, 7))
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				_ = []func(string) error{e.Join, e.Leave, e.Enter, e.Exit}[r.IntN(4)](fmt.Sprint(r.IntN(300)))
+			}
+		})
+	}
+	boards := make([]*trending.Board, 20)
+	for i := range boards {
+		boards[i] = board(t, e)
+	}
+	close(done)
+	wg.Wait()
+	byName := func(a, b trending.Room) int { return cmp.Compare(a.Name, b.Name) }
+	byHeat := func(a, b trending.Room) int { return cmp.Or(cmp.Compare(b.Heat, a.Heat), byName(a, b)) }
+	cold := func(rooms []trending.Room) []trending.Room { // the model has not seen who arrived
+		for i := range rooms {
+			rooms[i].Heat = 0
+		}
+		return rooms
+	}
+	popular, _ := newModel(e, "", time.Minute).lists(e)
+	all := slices.SortedFunc(slices.Values(popular), byName)
+	for _, b := range boards {
+		eventually(t, func() bool {
+			hot := b.Trending(1000)
+			sorted := slices.IsSortedFunc(hot, byHeat)
+			slices.SortFunc(hot, byName)
+			return sorted && slices.Equal(cold(hot), all) && slices.Equal(cold(b.Popular(1000)), popular)
 		})
 	}
 }

@@ -257,3 +257,40 @@ func TestNobodyWaitsForASubscriber(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestWhoSubscribesDuringCloseFindsTheChannelClosed(t *testing.T) {
+	for _, how := range []string{"board", "engine"} {
+		for range 50 {
+			e := occupancy.New(occupancy.WithInterval(0))
+			must(t, e.Join("room"))
+			b := trending.New(e)
+			closed := make(chan struct{})
+			var wg sync.WaitGroup
+			for n := range 4 {
+				wg.Go(func() {
+					for i := 0; ; i++ {
+						s := b.Subscribe(trending.Order(n%2), n)
+						if i%2 == 0 {
+							s.Unsubscribe()
+						}
+						for range s.Rooms() {
+							_ = e.Join("room")
+						}
+						select {
+						case <-closed:
+							return
+						default:
+						}
+					}
+				})
+			}
+			if how == "engine" {
+				_ = e.Close()
+			}
+			b.Close()
+			close(closed)
+			wg.Wait()
+			_ = e.Close()
+		}
+	}
+}
