@@ -1,0 +1,325 @@
+package occupancyhttp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyhttp"
+)
+
+func TestOccupancyIsTheContractsJSON(t *testing.T) {
+	e := newEngine(t)
+	for range 103 {
+		must(t, e.Join("lobby"))
+	}
+	for range 95 {
+		must(t, e.Enter("lobby"))
+	}
+	s := newSite(t, http.StripPrefix("/any/prefix", occupancyhttp.NewHandler(e)))
+	resp, body := s.get(http.MethodGet, "/any/prefix/rooms/lobby/occupancy")
+	if want := `{"connections":103,"presenceMembers":95}`; resp.StatusCode != http.StatusOK || body != want {
+		t.Errorf("%s %s, want %s", resp.Status, body, want)
+	}
+	for name, want := range map[string]string{
+		"Content-Type":      "application/json; charset=utf-8",
+		"Cache-Control":     "no-store",
+		"Occupancy-Partial": "",
+	} {
+		if got := resp.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// peers are other nodes.
+type peers func(ctx context.Context, room string) (occupancy.Occupancy, error)
+
+func (p peers) Get(ctx context.Context, room string) (occupancy.Occupancy, error) {
+	return p(ctx, room)
+}
+
+func TestAnAnswerWithoutSomeNodesSaysSo(t *testing.T) {
+	e := newEngine(t)
+	must(t, e.Join("lobby"))
+	s := newSite(t, occupancyhttp.NewHandler(e))
+	missing := errors.New("node b: no answer")
+	for _, test := range []struct {
+		name    string
+		peers   peers
+		partial string
+	}{
+		{"all", func(context.Context, string) (occupancy.Occupancy, error) {
+			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, nil
+		}, ""},
+		{"some", func(context.Context, string) (occupancy.Occupancy, error) {
+			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, missing
+		}, "true"},
+		{"late", func(context.Context, string) (occupancy.Occupancy, error) {
+			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, context.DeadlineExceeded
+		}, "true"},
+	} {
+		e.SetPeers(test.peers)
+		resp, body := s.get(http.MethodGet, "/rooms/lobby/occupancy")
+		if want := `{"connections":3,"presenceMembers":1}`; resp.StatusCode != http.StatusOK || body != want {
+			t.Errorf("%s: %s %s, want %s", test.name, resp.Status, body, want)
+		}
+		if got := resp.Header.Get("Occupancy-Partial"); got != test.partial {
+			t.Errorf("%s: Occupancy-Partial: %q, want %q", test.name, got, test.partial)
+		}
+	}
+}
+
+func TestANodeThatHangsDelaysAnAnswerByFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		e.SetPeers(peers(func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
+			<-ctx.Done()
+			return occupancy.Occupancy{Connections: 1}, ctx.Err()
+		}))
+		start := time.Now()
+		resp := ask(occupancyhttp.NewHandler(e), http.MethodGet, "/rooms/lobby/occupancy")
+		body, _ := io.ReadAll(resp.Body)
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if resp.StatusCode != http.StatusOK || string(body) != `{"connections":1,"presenceMembers":0}` || resp.Header.Get("Occupancy-Partial") != "true" {
+			t.Errorf("%s %s %v", resp.Status, body, resp.Header)
+		}
+	})
+}
+
+func TestEveryRoomNameHasItsPath(t *testing.T) {
+	e := newEngine(t)
+	s := newSite(t, http.StripPrefix("/occupancy", occupancyhttp.NewHandler(e)))
+	for i, room := range []string{
+		"a/b", "/", "//", "a//b/", "rooms/x/occupancy", "occupancy/events", ".", "..", "../..", "%", "%2F", "a b+c", "?room=x", "#",
+		"é", "日本語", "👋", "\x00", "a\nb\r\n", `"quoted"`, "<b>", "a&room=b;c", "\u2028", strings.Repeat("長", 341),
+	} {
+		for range i + 1 {
+			must(t, e.Join(room))
+		}
+		if _, body := s.get(http.MethodGet, "/occupancy/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
+			t.Errorf("occupancy of %q: %s", room, body)
+		}
+		one := s.listen("/occupancy/rooms/" + url.PathEscape(room) + "/occupancy/events")
+		if n := one.next(); n.Occupancy.Connections != i+1 {
+			t.Errorf("stream of %q: %+v", room, n)
+		}
+		one.leave()
+		many := s.listen("/occupancy/occupancy/events?room=" + url.QueryEscape(room))
+		if n := many.next(); n.Occupancy.Connections != i+1 || n.Room != room {
+			t.Errorf("stream of many with %q: %+v", room, n)
+		}
+		many.leave()
+	}
+}
+
+func TestRefusalsAreJSONWithTheRightStatus(t *testing.T) {
+	e := newEngine(t, occupancy.WithMaxRooms(1))
+	must(t, e.Join("lobby"))
+	closed := occupancy.New()
+	must(t, closed.Close())
+	open := occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
+		if room != "lobby" && room != "other" {
+			t.Errorf("asked who may see %q", room)
+		}
+		return nil
+	}))
+	over := occupancyhttp.NewHandler(closed)
+	long := strings.Repeat("x", 1025)
+	for _, test := range []struct {
+		h            http.Handler
+		method, path string
+		status       int
+		code         string
+	}{
+		{open, "GET", "/", 404, "not_found"},
+		{open, "GET", "/rooms", 404, "not_found"},
+		{open, "GET", "/rooms/lobby", 404, "not_found"},
+		{open, "GET", "/rooms/lobby/occupancy/", 404, "not_found"},
+		{open, "GET", "/rooms/a/b/occupancy", 404, "not_found"},
+		{open, "GET", "//rooms/lobby/occupancy", 404, "not_found"},
+		{open, "GET", "/rooms/lobby/../lobby/occupancy", 404, "not_found"},
+		{open, "GET", "/occupancy.jsx", 404, "not_found"},
+		{open, "POST", "/nowhere", 404, "not_found"},
+
+		{open, "POST", "/rooms/lobby/occupancy", 405, "method_not_allowed"},
+		{open, "OPTIONS", "/rooms/lobby/occupancy/events", 405, "method_not_allowed"},
+		{open, "PUT", "/occupancy/events?room=lobby", 405, "method_not_allowed"},
+		{open, "DELETE", "/occupancy.js", 405, "method_not_allowed"},
+
+		{open, "GET", "/rooms//occupancy", 400, "bad_room_name"},
+		{open, "GET", "/rooms/%ff/occupancy", 400, "bad_room_name"},
+		{open, "GET", "/rooms/" + long + "/occupancy", 400, "bad_room_name"},
+		{open, "GET", "/rooms//occupancy/events", 400, "bad_room_name"},
+		{open, "GET", "/rooms/%ff/occupancy/events", 400, "bad_room_name"},
+		{open, "GET", "/rooms/" + long + "/occupancy/events", 400, "bad_room_name"},
+		{open, "GET", "/occupancy/events?room=lobby&room=", 400, "bad_room_name"},
+		{open, "GET", "/occupancy/events?room=%ff", 400, "bad_room_name"},
+		{open, "GET", "/occupancy/events?room=" + long, 400, "bad_room_name"},
+		{open, "GET", "/occupancy/events", 400, "no_room"},
+		{open, "GET", "/occupancy/events?rooms=lobby", 400, "no_room"},
+		{open, "GET", "/occupancy/events?room=lobby&room=%zz", 400, "bad_query"},
+
+		{open, "GET", "/rooms/other/occupancy/events", 503, "room_limit"},
+		{open, "GET", "/occupancy/events?room=lobby&room=other", 503, "room_limit"},
+		{over, "GET", "/rooms/lobby/occupancy", 503, "closed"},
+		{over, "GET", "/rooms/lobby/occupancy/events", 503, "closed"},
+		{over, "GET", "/occupancy/events?room=lobby", 503, "closed"},
+	} {
+		resp := ask(test.h, test.method, test.path)
+		name := test.method + " " + test.path[:min(len(test.path), 50)]
+		if resp.StatusCode != test.status {
+			t.Errorf("%s: %s, want %d", name, resp.Status, test.status)
+		}
+		if got := failureOf(t, resp); got.Error.Code != test.code {
+			t.Errorf("%s: code %q, want %q", name, got.Error.Code, test.code)
+		}
+		if got := resp.Header.Get("Content-Type"); got != "application/json; charset=utf-8" {
+			t.Errorf("%s: Content-Type %q", name, got)
+		}
+		if got := resp.Header.Get("Allow"); (got == "GET, HEAD") != (test.status == 405) {
+			t.Errorf("%s: Allow %q", name, got)
+		}
+		if got := resp.Header.Get("Retry-After"); (got != "") != (test.status == 503) {
+			t.Errorf("%s: Retry-After %q", name, got)
+		}
+	}
+	if got := e.Stats().Subscriptions; got != 0 {
+		t.Errorf("%d subscriptions are left of what was refused", got)
+	}
+}
+
+func TestHeadAnswersWithoutABodyAndOpensNoStream(t *testing.T) {
+	e := newEngine(t)
+	s := newSite(t, occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1)))
+	for path, want := range map[string]string{
+		"/rooms/lobby/occupancy":        "application/json; charset=utf-8",
+		"/rooms/lobby/occupancy/events": "text/event-stream",
+		"/occupancy/events?room=lobby":  "text/event-stream",
+		"/occupancy.js":                 "text/javascript; charset=utf-8",
+		"/occupancy.d.ts":               "application/typescript; charset=utf-8",
+	} {
+		resp, body := s.get(http.MethodHead, path)
+		if resp.StatusCode != http.StatusOK || body != "" || resp.Header.Get("Content-Type") != want {
+			t.Errorf("%s: %s %q %v", path, resp.Status, body, resp.Header)
+		}
+	}
+	if got := e.Stats(); got.Rooms != 0 || got.Subscriptions != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestARequestWhoseTimeIsOverIsNotAnsweredWithZero(t *testing.T) {
+	e := newEngine(t)
+	must(t, e.Join("lobby"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		occupancyhttp.NewHandler(e).ServeHTTP(w, r.WithContext(ctx))
+	})
+	resp := ask(h, http.MethodGet, "/rooms/lobby/occupancy")
+	if f := failureOf(t, resp); resp.StatusCode != http.StatusServiceUnavailable || f.Error.Code != "timeout" {
+		t.Errorf("%s %+v", resp.Status, f)
+	}
+}
+
+func TestOptionsNoProgramCanMeanPanic(t *testing.T) {
+	e := newEngine(t)
+	for name, make := range map[string]func(){
+		"streams":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(-1)) },
+		"heartbeat": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(-1)) },
+		"timeout":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithWriteTimeout(0)) },
+		"engine":    func() { occupancyhttp.NewHandler(nil) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			make()
+		}()
+	}
+}
+
+// What is asked for by name in a path goes through every kind of mounting as it is.
+func TestItMayBeMountedAnywhere(t *testing.T) {
+	e := newEngine(t)
+	h := occupancyhttp.NewHandler(e)
+	inner := http.NewServeMux()
+	inner.Handle("/occupancy/", http.StripPrefix("/occupancy", h))
+	outer := http.NewServeMux()
+	outer.Handle("/", h)
+	outer.Handle("/live/", http.StripPrefix("/live", h))
+	outer.Handle("/api/v1/", http.StripPrefix("/api/v1", inner))
+	s := newSite(t, outer)
+	s.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error { return fmt.Errorf("redirected to %s", r.URL) }
+	for i, room := range []string{"lobby", "a/b", "a//b", "/", "100%", "%2F", "日本語"} {
+		for range i + 1 {
+			must(t, e.Join(room))
+		}
+		for _, prefix := range []string{"", "/live", "/api/v1/occupancy"} {
+			if _, body := s.get(http.MethodGet, prefix+"/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
+				t.Errorf("%s %q: %s", prefix, room, body)
+			}
+			many := s.listen(prefix + "/occupancy/events?room=" + url.QueryEscape(room))
+			if n := many.next(); n.Occupancy.Connections != i+1 {
+				t.Errorf("%s stream of %q: %+v", prefix, room, n)
+			}
+			many.leave()
+		}
+	}
+}
+
+// A function of WithAuthorize that panics is the host's; it leaves nothing of ours behind.
+func TestAPanicWhileAuthorisingLeavesNothing(t *testing.T) {
+	e := newEngine(t)
+	calm := false
+	h := occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1), occupancyhttp.WithAuthorize(func(*http.Request, string) error {
+		if !calm {
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}))
+	for range 3 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			ask(h, http.MethodGet, "/occupancy/events?room=a&room=b")
+		}()
+	}
+	if got := e.Stats(); got.Rooms != 0 || got.Subscriptions != 0 {
+		t.Errorf("%+v", got)
+	}
+	calm = true
+	l := newSite(t, h).listen("/occupancy/events?room=a&room=b") // there is a place still
+	l.next()
+	l.leave()
+}
+
+// A name that is no room's is refused before anybody is asked, so that the answer does not
+// tell which of the others are refused.
+func TestABadNameAmongRefusedRoomsTellsNothingOfThem(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
+		t.Errorf("asked for %q", room)
+		return errors.New("no")
+	}))
+	for _, query := range []string{"room=secret&room=", "room=&room=secret", "room=secret&room=%ff", "room=secret&room=%zz", roomsQuery(257)[len("/occupancy/events?"):]} {
+		if resp := ask(h, http.MethodGet, "/occupancy/events?"+query); resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%.40s: %s", query, resp.Status)
+		}
+	}
+}
