@@ -1,0 +1,125 @@
+package occupancyhttp_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyhttp"
+)
+
+const crowdSize = 10_000
+
+// BenchmarkFanOut is the time from a hook until the last of 10,000 streams of a room has
+// the event, over loopback, with the clients in another process on the same cores. The
+// floor writes the same bytes to as many bare connections, from a goroutine for each core.
+func BenchmarkFanOut(b *testing.B) {
+	measure := func(b *testing.B, c *crowd, tell func()) {
+		c.all(b) // the snapshots
+		var worst time.Duration
+		for b.Loop() {
+			start := time.Now()
+			tell()
+			c.all(b)
+			worst = max(worst, time.Since(start))
+		}
+		b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/event")
+		b.ReportMetric(float64(worst.Milliseconds()), "worst-ms")
+	}
+	b.Run("floor", func(b *testing.B) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer l.Close()
+		frame := []byte("67\r\nevent: occupancy.updated\nid: 7\ndata: " +
+			`{"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}` + "\n\n\r\n")
+		c := newCrowd(b, l.Addr().String(), crowdSize, "/")
+		conns := make([]net.Conn, crowdSize)
+		for i := range conns {
+			if conns[i], err = l.Accept(); err != nil {
+				b.Fatal(err)
+			}
+			defer conns[i].Close()
+			_, _ = conns[i].Write(frame)
+		}
+		measure(b, c, func() {
+			var wg sync.WaitGroup
+			cores := runtime.GOMAXPROCS(0)
+			for core := range cores {
+				wg.Go(func() {
+					for i := core; i < len(conns); i += cores {
+						_ = conns[i].SetWriteDeadline(time.Now().Add(time.Second))
+						_, _ = conns[i].Write(frame)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	})
+	b.Run("streams", func(b *testing.B) {
+		e := occupancy.New(occupancy.WithInterval(0))
+		defer e.Close()
+		s := httptest.NewServer(occupancyhttp.NewHandler(e))
+		defer s.Close()
+		c := newCrowd(b, s.Listener.Addr().String(), crowdSize, "/rooms/lobby/occupancy/events")
+		defer c.leave()
+		measure(b, c, func() {
+			if err := e.Join("lobby"); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
+// BenchmarkIdleStream is what an open stream on which nothing happens costs, heap and
+// stack, beyond what net/http needs for a handler that waits.
+func BenchmarkIdleStream(b *testing.B) {
+	const size = crowdSize / 2
+	memory := func() float64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc + m.StackInuse)
+	}
+	measure := func(b *testing.B, h http.Handler, path string) float64 {
+		s := httptest.NewServer(h)
+		defer s.Close()
+		before := memory()
+		c := newCrowd(b, s.Listener.Addr().String(), size, path)
+		defer c.leave()
+		c.all(b)
+		return (memory() - before) / size
+	}
+	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, "data: \n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	for _, bench := range []struct{ name, path string }{
+		{"one room", "/rooms/lobby/occupancy/events"},
+		{"a room each", "/rooms/room-%d/occupancy/events"},
+		{"one room of many", "/occupancy/events?room=lobby"},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			var ours, theirs float64
+			for b.Loop() {
+				theirs = measure(b, bare, bench.path)
+				e := occupancy.New()
+				h := occupancyhttp.NewHandler(e)
+				ours = measure(b, h, bench.path)
+				_ = e.Close()
+			}
+			b.ReportMetric(theirs, "net/http-B/stream")
+			b.ReportMetric(ours-theirs, "ours-B/stream")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
