@@ -12,6 +12,7 @@ FUZZTIME ?= 1m
 # How many minutes the soak takes, and how many recorded histories and random programs.
 MINUTES ?= 5
 HISTORIES ?= 5000
+CLIENT := occupancyhttp/client
 LINT_VERSION := v2.15.0
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
 
@@ -26,14 +27,22 @@ help:
 	@echo 'make lint   gofmt, go vet and golangci-lint'
 
 .PHONY: test
-test: tools
+test: tools $(CLIENT)/node_modules/.package-lock.json
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m work
 
-# The race detector needs a C compiler.
+# The race detector needs a C compiler, the browser client's tests Node, the chat page's a
+# browser. Without the latter two their tests say that they are skipped; under CI=true they fail.
 .PHONY: tools
 tools:
 	@command -v $(GO) >/dev/null || { echo 'Go is missing: see https://go.dev/doc/install' >&2; exit 1; }
 	@command -v cc >/dev/null || command -v gcc >/dev/null || .ci/install gcc libc6-dev
+	@command -v npm >/dev/null || .ci/install nodejs npm || test "$$CI" != true
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		.ci/install chromium || test "$$CI" != true
+
+# The compiler and the minifier that the browser client is tested with, as its lock file pins them.
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+	@! command -v npm >/dev/null || (cd $(CLIENT) && npm ci --no-audit --no-fund) || test "$$CI" != true
 
 # Passes by turns, so that a benchmark and its floor run close to one another.
 .PHONY: bench
