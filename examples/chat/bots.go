@@ -9,8 +9,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// botRooms is where bots wander, and botLines what they say; index.html suggests the
-// same rooms.
+// botRooms is where bots wander, and botLines what they say. The page lists these rooms
+// even when they are empty.
 var (
 	botRooms = []string{"lobby", "music", "games", "books", "night owls"}
 	botLines = []string{

@@ -47,7 +47,7 @@ func TestFiveHundredWebsockets(t *testing.T) {
 	s.until(func() bool { return s.engine.Stats().Connections == rooms*each })
 	code, body := s.get("/rooms/room-7/occupancy")
 	require.Equal(t, 200, code)
-	require.Equal(t, `{"connections":25,"presenceMembers":13}`+"\n", body)
+	require.Equal(t, `{"connections":25,"presenceMembers":13}`, body)
 
 	// Those who do not read keep nothing from those who do.
 	require.NoError(t, inParallel(rooms, func(room int) error {

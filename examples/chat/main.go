@@ -4,9 +4,10 @@
 //
 //	go run ./examples/chat -bots 50
 //
-// A browser finds a page at http://localhost:8080/. A program opens a websocket at
+// A browser finds a page at http://localhost:8080/, which shows the numbers by what
+// package occupancyhttp serves below /occupancy/. A program opens a websocket at
 // /ws/{room}; protocol.go says what is spoken there. Anyone may ask
-// /rooms/{room}/occupancy for the numbers as JSON.
+// /rooms/{room}/occupancy for the numbers as JSON, and /rooms for the rooms' names.
 package main
 
 import (

@@ -1,20 +1,34 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
+	"io/fs"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-//go:embed index.html
-var page []byte
+//go:embed page
+var files embed.FS
+
+// page is what a browser gets: plain files, built by nobody.
+var page = func() fs.FS {
+	page, err := fs.Sub(files, "page")
+	if err != nil {
+		panic(err)
+	}
+	return page
+}()
 
 // limits is how patient the server is with its clients.
 type limits struct {
@@ -56,25 +70,44 @@ func newServer(l limits) *server {
 }
 
 func (s *server) routes() http.Handler {
+	live := occupancyhttp.NewHandler(s.engine)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.serveIndex)
+	mux.Handle("GET /{$}", servePage())
+	mux.Handle("GET /{file}", servePage())
+	mux.HandleFunc("GET /rooms", s.serveRooms)
+	mux.Handle("/rooms/", live)
+	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", live))
 	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
-	mux.HandleFunc("GET /rooms/{room}/occupancy", s.serveOccupancy)
 	return mux
 }
 
-func (s *server) serveIndex(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(page)
+// servePage serves the page's files. Nothing but they runs in it, whatever is said in a
+// room.
+func servePage() http.Handler {
+	files := http.FileServerFS(page)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
+		w.Header().Set("Cache-Control", "no-cache")
+		files.ServeHTTP(w, r)
+	})
 }
 
-func (s *server) serveOccupancy(w http.ResponseWriter, r *http.Request) {
-	o, err := s.engine.Get(r.Context(), r.PathValue("room"))
-	if err != nil {
-		serveError(w, err)
-		return
+const maxListed = 100 // rooms that the page lists
+
+// serveRooms answers with the names of the rooms that are in use, the largest first, and
+// of those that bots like, which are there to be tried.
+func (s *server) serveRooms(w http.ResponseWriter, _ *http.Request) {
+	sizes := map[string]int{}
+	for room, o := range s.engine.All() {
+		sizes[room] = o.Connections
 	}
-	serveJSON(w, http.StatusOK, marshal(o))
+	for _, room := range botRooms {
+		sizes[room] += 0
+	}
+	names := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b))
+	})
+	serveJSON(w, http.StatusOK, marshal(names[:min(len(names), maxListed)]))
 }
 
 // serveWebsocket upgrades, and serves the session until it is closed. Only what has

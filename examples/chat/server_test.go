@@ -29,7 +29,10 @@ func TestRoutes(t *testing.T) {
 	s.dial("a%2Fb")
 	s.becomes("night owls", 1, 0)
 	s.becomes("a/b", 1, 0)
-	const name = "occupancy: room name is empty, over 1024 bytes or not UTF-8"
+	const (
+		live   = `{"error":{"code":"bad_room_name","message":"a room's name has 1 to 1024 bytes of UTF-8"}}`
+		socket = `{"error":"occupancy: room name is empty, over 1024 bytes or not UTF-8"}` + "\n"
+	)
 	tooLong := strings.Repeat("x", 1025)
 	for path, want := range map[string]struct {
 		code int
@@ -38,16 +41,17 @@ func TestRoutes(t *testing.T) {
 		"/rooms/night%20owls/occupancy":    {200, `{"connections":1,"presenceMembers":0}`},
 		"/rooms/a%2Fb/occupancy":           {200, `{"connections":1,"presenceMembers":0}`},
 		"/rooms/nowhere/occupancy":         {200, `{"connections":0,"presenceMembers":0}`},
-		"/rooms/" + tooLong + "/occupancy": {400, `{"error":"` + name + `"}`},
-		"/rooms/%ff/occupancy":             {400, `{"error":"` + name + `"}`},
-		"/ws/" + tooLong:                   {400, `{"error":"` + name + `"}`},
-		"/ws/%ff":                          {400, `{"error":"` + name + `"}`},
+		"/rooms/" + tooLong + "/occupancy": {400, live},
+		"/rooms/%ff/occupancy":             {400, live},
+		"/ws/" + tooLong:                   {400, socket},
+		"/ws/%ff":                          {400, socket},
+		"/rooms":                           {200, `["a/b","night owls","books","games","lobby","music"]` + "\n"},
 	} {
 		code, body := s.get(path)
 		require.Equal(t, want.code, code, path)
-		require.Equal(t, want.body+"\n", body, path)
+		require.Equal(t, want.body, body, path)
 	}
-	for path, want := range map[string]int{"/": 200, "/nothing": 404, "/ws/lobby": http.StatusUpgradeRequired} {
+	for path, want := range map[string]int{"/": 200, "/app.js": 200, "/occupancy/occupancy.js": 200, "/nothing": 404, "/ws/lobby": http.StatusUpgradeRequired} {
 		code, _ := s.get(path)
 		require.Equal(t, want, code, path)
 	}
@@ -57,9 +61,8 @@ func TestPageIsServed(t *testing.T) {
 	w := httptest.NewRecorder()
 	newServer(patient).routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
-	for _, room := range botRooms {
-		require.Contains(t, w.Body.String(), "<option>"+room)
-	}
+	require.Contains(t, w.Body.String(), `<script type="module" src="app.js">`)
+	require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'self'") // whatever is said in a room runs nothing
 }
 
 func TestOtherOriginsAreRefused(t *testing.T) {
@@ -82,11 +85,14 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 func TestClosedEngineIsUnavailable(t *testing.T) {
 	s := newServer(patient)
 	require.NoError(t, s.engine.Close())
-	for _, path := range []string{"/rooms/lobby/occupancy", "/ws/lobby"} {
+	for path, body := range map[string]string{
+		"/rooms/lobby/occupancy": `{"error":{"code":"closed","message":"the server is closing"}}`,
+		"/ws/lobby":              `{"error":"occupancy: closed"}` + "\n",
+	} {
 		w := httptest.NewRecorder()
 		s.routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		require.Equal(t, http.StatusServiceUnavailable, w.Code)
-		require.Equal(t, "{\"error\":\"occupancy: closed\"}\n", w.Body.String())
+		require.Equal(t, body, w.Body.String())
 	}
 }
 

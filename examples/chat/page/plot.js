@@ -1,0 +1,40 @@
+// A plot of both numbers over time, as steps: they hold until they change.
+
+import { span } from "./series.js";
+
+const keys = ["connections", "presenceMembers"];
+
+/** The least round number that is not below n. */
+function ceiling(n) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(n, 1)));
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= n);
+}
+
+/** Draws a series into an svg that stretches, and tells its extent: { top, length in ms }. */
+export function draw(svg, { samples }) {
+  const now = Date.now();
+  // A page that was just opened has little to show: it begins with some seconds.
+  const length = Math.min(span, Math.max(15e3, now - (samples[0]?.at ?? now)));
+  const start = now - length;
+  const top = ceiling(Math.max(2, ...samples.flatMap((sample) => keys.map((key) => sample[key]))));
+  const x = (at) => ((Math.max(at, start) - start) / length) * 1000;
+  const y = (n) => 100 - (n / top) * 98;
+
+  const paths = keys.flatMap((key) => {
+    if (!samples.length) return [];
+    let line = `M${x(samples[0].at).toFixed(1)} ${y(samples[0][key]).toFixed(1)}`;
+    for (const sample of samples.slice(1)) line += `H${x(sample.at).toFixed(1)}V${y(sample[key]).toFixed(1)}`;
+    line += "H1000";
+    return [
+      { class: `${key} area`, d: `${line}V100H${x(samples[0].at).toFixed(1)}Z` },
+      { class: `${key} line`, d: line },
+    ];
+  });
+  svg.setAttribute("viewBox", "0 0 1000 100");
+  while (svg.children.length < paths.length) svg.append(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+  while (svg.children.length > paths.length) svg.lastChild.remove();
+  paths.forEach((path, i) => {
+    for (const [name, value] of Object.entries(path)) svg.children[i].setAttribute(name, value);
+  });
+  return { top, length };
+}
