@@ -14,12 +14,13 @@ import (
 )
 
 // What the README shows is code that compiles: each snippet stands in the file that a
-// comment above it names, between "// begin: name" and "// end: name".
+// comment above it names, between "// begin: name" and "// end: name". So is what it shows
+// of the browser client, which its own tests compile.
 func TestReadmeSnippetsAreTheCodeTheyName(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	snippets := regexp.MustCompile("(?s)<!-- ([^ ]+): ([^ ]+) -->\n```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	require.Len(t, snippets, strings.Count(string(readme), "```go"), "every snippet names its file")
+	snippets := regexp.MustCompile("(?s)<!-- ([^ ]+): ([^ ]+) -->\n```(?:go|js)\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	require.Len(t, snippets, strings.Count(string(readme), "```go")+strings.Count(string(readme), "```js"), "every snippet names its file")
 	for _, s := range snippets {
 		file, name, shown := s[1], s[2], s[3]
 		code, err := os.ReadFile(file)
