@@ -71,6 +71,20 @@ func TestCSVIsReadAsItWasWritten(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
+// The ratios in the file are those of the figures in it, not of what was measured.
+func TestCSVIsTheSameWhenWrittenAgain(t *testing.T) {
+	r := sample()
+	r.Rows[0].Passes = []float64{1.0 / 3, 2.0 / 3, 100_000.0 / 3}
+	r.Rows[1].Passes = []float64{1.23456789, 9.87654321, 5.55555555}
+	var once, twice bytes.Buffer
+	require.NoError(t, r.WriteCSV(&once))
+	read, err := ReadCSV(bytes.NewReader(once.Bytes()))
+	require.NoError(t, err)
+	require.NoError(t, read.WriteCSV(&twice))
+	require.Equal(t, once.String(), twice.String())
+	require.Equal(t, 1.0/3, r.Rows[0].Passes[0], "and writing changes nothing")
+}
+
 func TestBadCSVIsAnError(t *testing.T) {
 	var file bytes.Buffer
 	require.NoError(t, sample().WriteCSV(&file))
