@@ -17,11 +17,13 @@ func Example() {
 		}
 	}
 
+	// begin: board
 	board := trending.New(engine, trending.WithHalfLife(5*time.Minute), trending.WithPrefix("game:"))
 	defer board.Close()
-	for i, room := range board.Popular(10) {
+	for i, room := range board.Popular(10) { // or Trending, by the arrivals of late
 		fmt.Println(i+1, room.Name, room.Occupancy.Connections)
 	}
+	// end: board
 	places, ok := board.Rank("game:chess")
 	fmt.Println(places.Popular, ok)
 	// Output:

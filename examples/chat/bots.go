@@ -9,8 +9,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// botRooms is where bots wander, and botLines what they say. The page lists these rooms
-// even when they are empty.
+// botRooms is where bots wander, and botLines what they say. The page suggests these rooms
+// where they are empty: lobby.js has them, too.
 var (
 	botRooms = []string{"lobby", "music", "games", "books", "night owls"}
 	botLines = []string{

@@ -175,6 +175,8 @@ func TestPageInABrowser(t *testing.T) {
 	lobby.lists(room, 2, 1)
 	lobby.lists("lobby", 0, 0)
 	lobby.shows("allConnections", "2")
+	lobby.becomes(`document.querySelector("#rooms .name").textContent === "night owls"`) // the most popular
+	lobby.becomes(`document.querySelector("#hot .name")?.textContent === "night owls" && document.querySelector("#hot .heat").textContent === "▲ 2"`)
 	lobby.do(chromedp.SendKeys("#openName", "a/b ü"+kb.Enter))
 	lobby.counts("a/b ü", 1, 0)
 	one.lists("a/b ü", 1, 0)

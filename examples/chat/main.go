@@ -7,7 +7,9 @@
 // A browser finds a page at http://localhost:8080/, which shows the numbers by what
 // package occupancyhttp serves below /occupancy/. A program opens a websocket at
 // /ws/{room}; protocol.go says what is spoken there. Anyone may ask
-// /rooms/{room}/occupancy for the numbers as JSON, and /rooms for the rooms' names.
+// /rooms/{room}/occupancy for the numbers as JSON, /rooms?by=popular and
+// /rooms?by=trending for the rooms that are worth entering, and /metrics for what
+// Prometheus wants to know.
 package main
 
 import (
@@ -95,6 +97,8 @@ func chat(ctx context.Context, ln net.Listener, bots int, logger *log.Logger) er
 	logger.Printf("listening on %s", ln.Addr())
 	logger.Printf("  a page to chat and watch the numbers:  http://%s/", host)
 	logger.Printf("  the numbers of a room:                 curl http://%s/rooms/lobby/occupancy", host)
+	logger.Printf("  the rooms worth entering:              curl 'http://%s/rooms?by=trending&limit=5'", host)
+	logger.Printf("  metrics for Prometheus:                curl http://%s/metrics", host)
 	logger.Printf("  a websocket to speak JSON by:          ws://%s/ws/lobby", host)
 	logger.Printf(`  what to say there:                     {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {

@@ -1,21 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"embed"
 	"errors"
 	"io/fs"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
+
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyhttp"
+	"github.com/occupancy/occupancy/trending"
 )
 
 //go:embed page
@@ -49,11 +48,12 @@ var defaults = limits{
 	outbox:    64,
 }
 
-// server is the chat: the engine that counts, the hub that hands messages round, and
-// the sessions that use both.
+// server is the chat: the engine that counts, the board that ranks its rooms, the hub
+// that hands messages round, and the sessions that are counted and heard.
 type server struct {
 	limits limits
 	engine *occupancy.Engine
+	board  *trending.Board
 	hub    hub
 
 	ctx  context.Context // of all sessions
@@ -66,7 +66,8 @@ type server struct {
 
 func newServer(l limits) *server {
 	ctx, stop := context.WithCancelCause(context.Background())
-	return &server{limits: l, engine: occupancy.New(), ctx: ctx, stop: stop}
+	engine := occupancy.New()
+	return &server{limits: l, engine: engine, board: trending.New(engine), ctx: ctx, stop: stop}
 }
 
 func (s *server) routes() http.Handler {
@@ -75,6 +76,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /{$}", servePage())
 	mux.Handle("GET /{file}", servePage())
 	mux.HandleFunc("GET /rooms", s.serveRooms)
+	mux.Handle("GET /metrics", metrics(s.engine, s.board))
 	mux.Handle("/rooms/", live)
 	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", live))
 	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
@@ -90,24 +92,6 @@ func servePage() http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		files.ServeHTTP(w, r)
 	})
-}
-
-const maxListed = 100 // rooms that the page lists
-
-// serveRooms answers with the names of the rooms that are in use, the largest first, and
-// of those that bots like, which are there to be tried.
-func (s *server) serveRooms(w http.ResponseWriter, _ *http.Request) {
-	sizes := map[string]int{}
-	for room, o := range s.engine.All() {
-		sizes[room] = o.Connections
-	}
-	for _, room := range botRooms {
-		sizes[room] += 0
-	}
-	names := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
-		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b))
-	})
-	serveJSON(w, http.StatusOK, marshal(names[:min(len(names), maxListed)]))
 }
 
 // serveWebsocket upgrades, and serves the session until it is closed. Only what has
@@ -183,5 +167,6 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	s.stopped = true
 	s.mu.Unlock()
 	s.sessions.Wait()
+	s.board.Close()
 	return errors.Join(err, s.engine.Close())
 }

@@ -18,7 +18,7 @@ function go() {
   document.title = name ?? "Rooms";
   document.body.classList.toggle("inside", name !== undefined);
   room.visit(name);
-  lobby.mark(name);
+  lobby.enter(name);
   if (name) $("roomTitle").focus({ preventScroll: true });
 }
 
@@ -43,6 +43,6 @@ addEventListener("keydown", (event) => {
 addEventListener("hashchange", go);
 
 go();
-every(2e3, () => lobby.refresh(current()));
+every(2e3, lobby.refresh);
 every(1e3, () => (lobby.redraw(), room.redraw()));
 setTimeout(() => every(5e3, lobby.sort), 500);

@@ -1,4 +1,4 @@
-// The list of all rooms, with the numbers of each as they change.
+// The lists of rooms, popular and trending, with the numbers of each as they change.
 
 import { draw } from "./plot.js";
 import { follow, Series } from "./series.js";
@@ -7,6 +7,9 @@ const $ = (id) => document.getElementById(id);
 const rows = new Map(); // by the room's name
 const format = new Intl.NumberFormat();
 const together = new Series(); // the sums over all rows
+const suggested = ["lobby", "music", "games", "books", "night owls"]; // where bots wander, too
+let popular = []; // names, the most popular first
+let here; // the room that this tab is in
 
 export const address = (name) => `#${encodeURIComponent(name)}`;
 
@@ -55,12 +58,53 @@ function total() {
   together.add(all);
 }
 
-/** Marks the room that this tab is in, if any. */
-export function mark(room) {
+/** Says which room this tab is in, if any. It is listed, and marked. */
+export function enter(room) {
+  here = room;
+  show();
+  sort();
+}
+
+/** Has a row for every room that is to be listed, and for no other. */
+function show() {
+  const names = new Set([...popular, ...suggested]);
+  if (here) names.add(here);
+  for (const row of [...rows.values()]) if (!names.has(row.name)) drop(row);
+  for (const name of names) if (!rows.has(name)) $("rooms").append(newRow(name).item);
   for (const { name, link } of rows.values()) {
-    if (name === room) link.setAttribute("aria-current", "page");
+    if (name === here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  total();
+}
+
+/** Puts the most popular first, unless somebody is about to choose. */
+export function sort() {
+  const list = $("rooms");
+  if (list.matches(":hover, :focus-within")) return;
+  const place = new Map([...popular, ...suggested, here].reverse().map((name, i) => [name, -i]));
+  const sorted = [...rows.values()].sort((a, b) => place.get(a.name) - place.get(b.name));
+  sorted.forEach(({ item }, i) => {
+    if (list.children[i] !== item) list.insertBefore(item, list.children[i]);
+  });
+}
+
+/** Shows the trending rooms. */
+function showHot(list) {
+  const hot = $("hot");
+  if (hot.matches(":hover, :focus-within") && list.length) return; // somebody is about to choose
+  hot.replaceChildren(...list.map(({ name, heat }) => {
+    const item = document.createElement("li");
+    item.innerHTML = `<a><span class="name"></span> <span class="heat" aria-hidden="true"></span></a>`;
+    const [label, number] = item.firstElementChild.children;
+    const arrivals = format.format(Math.round(heat));
+    item.firstElementChild.href = address(name);
+    item.firstElementChild.title = `${arrivals} arrived of late`;
+    label.textContent = name;
+    number.textContent = `▲ ${arrivals}`;
+    return item;
+  }));
+  $("trending").hidden = !list.length;
 }
 
 /** Shows whether what is shown is what is so. */
@@ -70,32 +114,25 @@ function connected(yes) {
   document.body.classList.toggle("stale", !yes);
 }
 
-/** Asks which rooms there are. How many are in each, the stream tells. */
-export async function refresh(current) {
-  let names;
-  try {
-    const response = await fetch("rooms");
-    names = response.ok && new Set(await response.json());
-  } catch {
-    // as good as refused
-  }
-  connected(Boolean(names));
-  if (!names) return; // the next time may do
-  if (current) names.add(current);
-  for (const row of [...rows.values()]) if (!names.has(row.name)) drop(row);
-  for (const name of names) if (!rows.has(name)) $("rooms").append(newRow(name).item);
-  mark(current);
-  total();
+async function ask(query) {
+  const response = await fetch(`rooms?${query}`);
+  if (!response.ok) throw new Error(response.statusText);
+  return (await response.json()).rooms;
 }
 
-/** Puts the largest first, unless somebody is about to choose. */
-export function sort() {
-  const list = $("rooms");
-  if (list.matches(":hover, :focus-within")) return;
-  const sorted = [...rows.values()].sort((a, b) => b.connections - a.connections || a.name.localeCompare(b.name));
-  sorted.forEach(({ item }, i) => {
-    if (list.children[i] !== item) list.insertBefore(item, list.children[i]);
-  });
+/** Asks which rooms are to be listed. How many are in each, the stream of occupancy tells. */
+export async function refresh() {
+  try {
+    const lists = await Promise.all([ask("by=popular&limit=100"), ask("by=trending&limit=5")]);
+    const first = !popular.length;
+    popular = lists[0].map(({ name }) => name);
+    show();
+    if (first) sort();
+    showHot(lists[1]);
+    connected(true);
+  } catch {
+    connected(false); // the next time may do
+  }
 }
 
 export function redraw() {

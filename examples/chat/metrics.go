@@ -1,0 +1,27 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyprom"
+	"github.com/occupancy/occupancy/trending"
+)
+
+// metrics serves GET /metrics: the engine, and its ten most popular rooms.
+func metrics(engine *occupancy.Engine, board *trending.Board) http.Handler {
+	// begin: metrics
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(10,
+		func(k int) (top []occupancyprom.Room) {
+			for _, r := range board.Popular(k) {
+				top = append(top, occupancyprom.Room{Name: r.Name, Occupancy: r.Occupancy})
+			}
+			return top
+		})))
+	// end: metrics
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/trending"
+)
+
+func names(rooms []trending.Room) (names []string) {
+	for _, r := range rooms {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+func TestRoomsByOrder(t *testing.T) {
+	s := start(t, patient)
+	for range 3 {
+		s.dial("gone").CloseNow()
+	}
+	s.dial("big")
+	s.dial("big")
+	s.dial("small")
+	s.until(func() bool {
+		top := s.board.Popular(3)
+		return len(top) == 2 && top[0].Occupancy.Connections == 2 && top[1].Occupancy.Connections == 1
+	})
+	for query, want := range map[string]struct {
+		by    string
+		names []string
+	}{
+		"":                     {"popular", []string{"big", "small"}},
+		"?by=popular&limit=20": {"popular", []string{"big", "small"}},
+		"?limit=1":             {"popular", []string{"big"}},
+		"?by=trending":         {"trending", []string{"big", "small"}},
+	} {
+		code, body := s.get("/rooms" + query)
+		require.Equal(t, http.StatusOK, code, query)
+		var got struct {
+			By    string
+			Rooms []trending.Room
+		}
+		require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+		require.Equal(t, want.by, got.By, query)
+		require.Equal(t, want.names, names(got.Rooms), query)
+		require.Equal(t, want.names[0] == "big", got.Rooms[0].Occupancy.Connections == 2)
+		require.Positive(t, got.Rooms[0].Heat)
+	}
+	for query, says := range map[string]string{
+		"by=largest":           `no order`,
+		"by=":                  `no order`,
+		"limit=0":              `limit is \"0\", and may be 1 to 100`,
+		"limit=101":            `limit is \"101\"`,
+		"limit=-1":             `limit is \"-1\"`,
+		"limit=ten":            `limit is \"ten\"`,
+		"limit=":               `limit is \"\"`,
+		"limit=5&limit=5":      `\"limit\" is given 2 times`,
+		"by=popular&order=asc": `there is no parameter \"order\"`,
+		"by=%zz":               `invalid URL escape`,
+	} {
+		code, body := s.get("/rooms?" + query)
+		require.Equal(t, http.StatusBadRequest, code, query)
+		require.Contains(t, body, says, query)
+	}
+}
+
+func TestNobodyThereIsAnEmptyList(t *testing.T) {
+	s := start(t, patient)
+	code, body := s.get("/rooms")
+	require.Equal(t, http.StatusOK, code)
+	require.JSONEq(t, `{"by":"popular","rooms":[]}`, body)
+}
