@@ -341,3 +341,37 @@ func TestPromise3_ARoomIsLetGoOnlyAsItWasTold(t *testing.T) {
 	x.remote.Store(0)
 	p.tell(c, c.local())
 }
+
+// However long the engine has run, a room that nobody listens to is forgotten after a
+// rest, and not when a room that somebody listens to has cooled.
+func TestPromise7_ARestIsNotAsLongAsAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(WithInterval(time.Hour))
+		defer e.Close()
+		time.Sleep(10 * time.Hour)
+		s, err := e.Subscribe("heard")
+		require.NoError(t, err)
+		defer s.Unsubscribe()
+		require.NoError(t, e.Join("heard"))
+		require.NoError(t, e.Join("unheard"))
+		synctest.Wait()
+		require.NoError(t, e.Leave("unheard"))
+		time.Sleep(3 * maxRest) // until it is told that it ended, and until it is forgotten
+		require.Equal(t, 1, e.rooms.cells.Size())
+	})
+}
+
+func TestPromise7_ABusyRoomThatNobodyHearsIsLookedAtSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(WithInterval(time.Hour))
+		defer e.Close()
+		for range 1000 {
+			require.NoError(t, e.Join("room"))
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		e.pub.mu.Lock()
+		defer e.pub.mu.Unlock()
+		require.LessOrEqual(t, e.pub.seq, uint64(1+time.Second/maxRest))
+	})
+}
