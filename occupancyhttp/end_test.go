@@ -5,11 +5,13 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyhttp"
@@ -203,4 +205,21 @@ func TestStreamsOverTLS(t *testing.T) {
 	go func() { down <- s.Config.Shutdown(t.Context()) }()
 	l.over()
 	must(t, <-down)
+}
+
+// A handler outlives the servers that it is used by, and keeps none of them.
+func TestAServerThatIsGoneIsNotKept(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t))
+	var gone weak.Pointer[http.Server]
+	t.Run("serve", func(t *testing.T) {
+		s := newSite(t, h)
+		gone = weak.Make(s.server)
+		s.listen("/rooms/lobby/occupancy/events").next()
+	})
+	for deadline := time.Now().Add(10 * time.Second); gone.Value() != nil; runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatal("the handler keeps a server that has been closed")
+		}
+	}
+	runtime.KeepAlive(h)
 }

@@ -1,15 +1,18 @@
 package occupancyhttp
 
 import (
+	"maps"
 	"net/http"
 	"sync"
+	"weak"
 )
 
 // exits are how streams learn that their server shuts down: [http.Server.Shutdown] waits
-// for them and tells them nothing.
+// for them and tells them nothing. A server can be asked to tell, but not to stop telling,
+// so it is asked once, by its first stream. It is kept weakly: the handler may outlive it.
 type exits struct {
-	mu    sync.Mutex                       // protects the following
-	exits map[*http.Server]<-chan struct{} // closed when the server shuts down
+	mu    sync.Mutex                                  // protects the following
+	exits map[weak.Pointer[http.Server]]chan struct{} // closed when the server shuts down
 }
 
 // of is the exit of the request's server, or nil if that is no [http.Server]: then only
@@ -22,16 +25,14 @@ func (x *exits) of(r *http.Request) <-chan struct{} {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	exit, known := x.exits[server]
+	key := weak.Make(server)
+	exit, known := x.exits[key]
 	if !known {
-		down := make(chan struct{})
+		exit = make(chan struct{})
 		// Shutdown may be called more than once, and begins what is registered each time.
-		server.RegisterOnShutdown(sync.OnceFunc(func() { close(down) }))
-		if x.exits == nil {
-			x.exits = map[*http.Server]<-chan struct{}{}
-		}
-		x.exits[server] = down
-		exit = down
+		server.RegisterOnShutdown(sync.OnceFunc(func() { close(exit) }))
+		maps.DeleteFunc(x.exits, func(server weak.Pointer[http.Server], _ chan struct{}) bool { return server.Value() == nil })
+		x.exits[key] = exit
 	}
 	return exit
 }

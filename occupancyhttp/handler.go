@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+	"weak"
 
 	"github.com/occupancy/occupancy"
 )
@@ -33,6 +34,7 @@ func NewHandler(engine *occupancy.Engine, opts ...Option) http.Handler {
 		config: newConfig(opts),
 		engine: engine,
 		hub:    hub{engine: engine, feeds: map[string]*feed{}},
+		exits:  exits{exits: map[weak.Pointer[http.Server]]chan struct{}{}},
 	}
 }
 
