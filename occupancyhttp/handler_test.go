@@ -240,6 +240,7 @@ func TestOptionsNoProgramCanMeanPanic(t *testing.T) {
 		"heartbeat": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(-1)) },
 		"timeout":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithWriteTimeout(0)) },
 		"engine":    func() { occupancyhttp.NewHandler(nil) },
+		"authorize": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(nil)) }, // and not: everybody may
 	} {
 		func() {
 			defer func() {

@@ -23,8 +23,12 @@ type config struct {
 // With nil it goes on. [ErrUnauthorized] is answered with 401, every other error with
 // 403, and in neither case does the answer tell what f said, or whether the room exists.
 // A stream with one refused room is refused; the answer names that room, as the request
-// did. f is called from many goroutines.
+// did, unless all is refused for who asks. f is called from many goroutines. Without
+// one everybody may see everything, so WithAuthorize(nil) panics.
 func WithAuthorize(f func(r *http.Request, room string) error) Option {
+	if f == nil {
+		panic("occupancyhttp: WithAuthorize(nil)")
+	}
 	return func(c *config) { c.authorize = f }
 }
 
