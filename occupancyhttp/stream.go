@@ -65,15 +65,30 @@ func (h *handler) serveMany(w http.ResponseWriter, r *http.Request, _ string) er
 	if err != nil {
 		return err
 	}
-	for _, room := range rooms {
-		switch err := h.allow(r, room); {
-		case errors.Is(err, errUnauthorized):
-			return err
-		case err != nil:
-			return failureOf(err).of(room) // the client may do without this one
-		}
+	if err := h.allowAll(r, rooms); err != nil {
+		return err
 	}
 	return h.serveStream(w, r, rooms, true, exit)
+}
+
+// allowAll asks for every room, and names the first that is refused, so that the client
+// may do without it. Not so if it is for who asks, and no room is open to them: signing in
+// is what helps then.
+func (h *handler) allowAll(r *http.Request, rooms []string) error {
+	var refused error
+	var which string
+	allowed := 0
+	for _, room := range rooms {
+		if err := h.allow(r, room); err == nil {
+			allowed++
+		} else if refused == nil {
+			refused, which = err, room
+		}
+	}
+	if refused == nil || allowed == 0 && errors.Is(refused, errUnauthorized) {
+		return refused
+	}
+	return failureOf(refused).of(which)
 }
 
 // roomsOf are the rooms that a query names, each once.
@@ -110,11 +125,12 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, rooms []st
 		h.begin(w)
 		return nil
 	}
-	defer h.streams.Add(-1)
 	if n := h.streams.Add(1); h.maxStreams > 0 && n > int64(h.maxStreams) {
+		h.streams.Add(-1) // before a log that may be slow: it takes no place
 		h.logger.WarnContext(r.Context(), "occupancy: too many streams", "limit", h.maxStreams)
 		return errManyStreams
 	}
+	defer h.streams.Add(-1)
 
 	s := &stream{seats: make([]seat, len(rooms)), many: many, wake: make(chan struct{}, 1)}
 	s.open.Store(int32(len(rooms)))

@@ -1,9 +1,11 @@
 package occupancyhttp_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -224,6 +226,37 @@ func TestWhoIsUnknownGets401(t *testing.T) {
 	}
 }
 
+// Who must sign in for one room is told which, so that the client can do without it. Where
+// no room is open to the request, who asks is the matter and not the room.
+func TestA401NamesItsRoomIfOthersMayBeSeen(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
+		switch room {
+		case "public":
+			return nil
+		case "private":
+			return occupancyhttp.ErrUnauthorized
+		}
+		return errors.New("not this one")
+	}))
+	for query, want := range map[string]struct {
+		status int
+		room   string
+	}{
+		"room=private":                         {401, ""},
+		"room=private&room=hidden":             {401, ""},
+		"room=private&room=public":             {401, "private"},
+		"room=public&room=private":             {401, "private"},
+		"room=public&room=hidden&room=private": {403, "hidden"},
+		"room=hidden":                          {403, "hidden"},
+		"room=hidden&room=private":             {403, "hidden"},
+	} {
+		resp := ask(h, http.MethodGet, "/occupancy/events?"+query)
+		if f := failureOf(t, resp); resp.StatusCode != want.status || f.Error.Room != want.room {
+			t.Errorf("%s: %s, room %q, want %d, %q", query, resp.Status, f.Error.Room, want.status, want.room)
+		}
+	}
+}
+
 func TestALastEventIDIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
@@ -385,6 +418,44 @@ func TestOneStreamTooManyIsToldToComeAgain(t *testing.T) {
 		c.next()
 		b.leave()
 		c.leave()
+	})
+}
+
+// logged is an slog.Handler that calls a function for each record.
+type logged func(slog.Record)
+
+func (f logged) Enabled(context.Context, slog.Level) bool      { return true }
+func (f logged) Handle(_ context.Context, r slog.Record) error { f(r); return nil }
+func (f logged) WithAttrs([]slog.Attr) slog.Handler            { return f }
+func (f logged) WithGroup(string) slog.Handler                 { return f }
+
+// A stream that is being refused takes no place from one that there is room for by then.
+func TestARefusedStreamTakesNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusing := make(chan struct{}, 2)
+		h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithMaxStreams(1),
+			occupancyhttp.WithLogger(slog.New(logged(func(r slog.Record) {
+				if r.Level == slog.LevelWarn {
+					refusing <- struct{}{}
+					time.Sleep(time.Minute) // a log that is slow
+				}
+			}))))
+		s := newSite(t, h)
+		first := s.listen("/rooms/lobby/occupancy/events")
+		refused := make(chan int)
+		go func() { refused <- ask(h, http.MethodGet, "/rooms/lobby/occupancy/events").StatusCode }()
+		<-refusing
+		first.leave()
+		synctest.Wait()
+		resp, err := s.client.Do(s.request(http.MethodGet, "/rooms/lobby/occupancy/events"))
+		must(t, err)
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s while another is refused", resp.Status)
+		}
+		resp.Body.Close()
+		if got := <-refused; got != http.StatusServiceUnavailable {
+			t.Errorf("status %d", got)
+		}
 	})
 }
 
