@@ -154,8 +154,11 @@ func newNodeSite(t *testing.T) *nodeSite {
 func (s *nodeSite) authorize(_ *http.Request, room string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if strings.HasPrefix(room, "secret") && !s.allowed[room] {
+	switch {
+	case strings.HasPrefix(room, "secret") && !s.allowed[room]:
 		return errors.New("not for you")
+	case strings.HasPrefix(room, "members"):
+		return occupancyhttp.ErrUnauthorized
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ export interface RoomOccupancy {
    * whatever it becomes. After a lost connection the first call may repeat the last.
    *
    * The same listener twice is two subscriptions. One that throws harms no other: the error goes to
-   * reportError. So does a refusal: the room is then left alone until it is subscribed to again.
+   * reportError. So does a refusal, an OccupancyError: a room that it names is left alone until it is
+   * subscribed to again; if all is refused (401) it is asked again, ever less often.
    */
   subscribe(listener: OccupancyListener): Subscription;
 
@@ -64,6 +65,8 @@ export interface OccupancyError extends Error {
   readonly status: number;
   /** The server's word for it, such as "forbidden". */
   readonly code?: string;
+  /** The room that a stream was refused for, where it is one of several. */
+  readonly room?: string;
 }
 
 /**

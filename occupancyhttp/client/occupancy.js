@@ -19,10 +19,12 @@ const report = (error) => {
   else setTimeout(() => { throw error; });
 };
 
-/** The Error that an answer which is not 200 stands for. */
+const typeOf = (response) => response.headers.get("Content-Type") ?? "of no type";
+
+/** The Error that an answer which is not what was asked for stands for. */
 const failure = async (response, what) => {
   const { error = {} } = await response.json().catch(() => ({}));
-  const message = error.message || response.statusText || "no occupancy here";
+  const message = error.message || (response.ok ? `this is ${typeOf(response)}` : response.statusText) || "no occupancy here";
   return Object.assign(new Error(`occupancy: ${what}: ${message} (${response.status})`), {
     status: response.status,
     code: error.code,
@@ -97,7 +99,8 @@ export const connect = (base, options = {}) => {
       try {
         expect(patience);
         const response = await request(`${root}/occupancy/events?${query}`, { signal: controller.signal, cache: "no-store" });
-        if (!response.ok) throw await failure(response, "no stream");
+        // A server that knows no such path may answer 200 with a page.
+        if (!response.ok || !typeOf(response).startsWith("text/event-stream")) throw await failure(response, "no stream");
         const silence = 3e3 * response.headers.get("Occupancy-Heartbeat");
         const reader = response.body.getReader();
         const decoder = new TextDecoder();
@@ -245,7 +248,8 @@ export const connect = (base, options = {}) => {
   return {
     rooms: {
       get: async (name) => {
-        if (typeof name !== "string" || !name) throw new TypeError("occupancy: a room's name is a string that is not empty");
+        if (typeof name !== "string" || !name || /\p{Surrogate}/u.test(name))
+          throw new TypeError("occupancy: a room's name is a string that is not empty, nor cut within a character");
         return (rooms.get(name) ?? newRoom(name)).handle;
       },
     },

@@ -301,6 +301,18 @@ test("a refused room is reported and harms no other", async () => {
   for (const { unsubscribe } of [first, second, again, tooLong]) unsubscribe();
 });
 
+test("a room that one must sign in for keeps nobody from those that are open", async () => {
+  const { rooms } = connect(SITE);
+  const [open, members] = [newName(), `members ${newName()}`];
+  const first = (await rooms.get(members)).occupancy.subscribe(() => {});
+  const { listen, next } = ear();
+  const second = (await rooms.get(open)).occupancy.subscribe(listen);
+  assert.deepEqual(await next(), is(0));
+  assert.deepEqual(reported.map(({ status, room }) => [status, room]), [[401, members]]);
+  first.unsubscribe();
+  second.unsubscribe();
+});
+
 test("get rejects with a clear Error", async () => {
   const { rooms } = connect(SITE);
   const secret = await rooms.get(`secret ${newName()}`);
@@ -316,7 +328,7 @@ test("get rejects with a clear Error", async () => {
   await assert.rejects(nowhere.occupancy.get(), { status: 404 });
   const noJSON = await connect("", { fetch: async () => new Response("<p>Sign in") }).rooms.get("a");
   await assert.rejects(noJSON.occupancy.get(), (error) => error.constructor === Error && error.message.startsWith('occupancy: room "a": '));
-  for (const name of ["", undefined, 7]) await assert.rejects(rooms.get(name), TypeError);
+  for (const name of ["", undefined, 7, "half \ud83d a pair"]) await assert.rejects(rooms.get(name), TypeError);
 });
 
 test("an answer without some nodes is partial", async () => {
@@ -349,7 +361,7 @@ const streaming = (chunks, { headers, open } = {}) => (signal) =>
         else signal.addEventListener("abort", () => controller.error(signal.reason));
       },
     }),
-    { headers },
+    { headers: { "Content-Type": "text/event-stream", ...headers } },
   );
 
 const frame = (room, connections) =>
@@ -520,6 +532,22 @@ test("a stream that is refused for who asks is reported, and tried again", async
     await fire(resting);
     assert.deepEqual(await next(), is(1));
     assert.deepEqual(reported.map(({ message }) => message), ["occupancy: no stream: say who you are (401)"]);
+    unsubscribe();
+    await fire(settling);
+  });
+});
+
+test("a page in place of a stream is reported", async () => {
+  const page = () => new Response("<!doctype html>", { headers: { "Content-Type": "text/html" } }); // as of a server that answers everything so
+  const { fetch } = scripted(page, streaming([frame("a", 1)], { open: true }));
+  await withClock(async (fire) => {
+    const { occupancy } = await connect("/wrong", { fetch }).rooms.get("a");
+    const { listen, next } = ear();
+    const { unsubscribe } = occupancy.subscribe(listen);
+    await fire(settling);
+    await fire(resting);
+    assert.deepEqual(await next(), is(1));
+    assert.deepEqual(reported.map(({ message }) => message), ["occupancy: no stream: this is text/html (200)"]);
     unsubscribe();
     await fire(settling);
   });
