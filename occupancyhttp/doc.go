@@ -35,7 +35,8 @@
 //  1. The first event of a room is what the streams of that room were told last, or its
 //     occupancy now if there is none: never older than the engine's interval.
 //  2. A stream that cannot keep up misses values, never the last one, and delays no
-//     other. One whose client takes nothing for [WithWriteTimeout] is cut.
+//     other. One whose client takes nothing for ten seconds is cut; the server's own
+//     ReadTimeout and WriteTimeout end none.
 //  3. However many streams a room has, the engine sees one subscription and each event
 //     is encoded once.
 //  4. A stream ends when its client goes, when its request's context is done, when the
@@ -53,6 +54,8 @@
 // A middleware that compresses, or wraps the [http.ResponseWriter] without an Unwrap method,
 // keeps streams from being flushed: leave text/event-stream out of it.
 //
-// Over HTTP/2 a connection that stopped reading altogether is cut only if the server's
+// Over HTTP/1.1 a browser opens six connections to a host, for all its tabs, and each tab's
+// stream holds one: serve HTTP/2, which needs TLS. Over HTTP/2 a connection that stopped
+// reading altogether is cut, and its streams' places come free, only if the server's
 // [http.HTTP2Config] has a WriteByteTimeout.
 package occupancyhttp

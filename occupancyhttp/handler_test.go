@@ -238,7 +238,6 @@ func TestOptionsNoProgramCanMeanPanic(t *testing.T) {
 	for name, make := range map[string]func(){
 		"streams":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(-1)) },
 		"heartbeat": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(-1)) },
-		"timeout":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithWriteTimeout(0)) },
 		"engine":    func() { occupancyhttp.NewHandler(nil) },
 		"authorize": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(nil)) }, // and not: everybody may
 	} {

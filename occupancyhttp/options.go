@@ -11,11 +11,10 @@ import (
 type Option func(*config)
 
 type config struct {
-	authorize    func(r *http.Request, room string) error
-	maxStreams   int
-	heartbeat    time.Duration
-	writeTimeout time.Duration
-	logger       *slog.Logger
+	authorize  func(r *http.Request, room string) error
+	maxStreams int
+	heartbeat  time.Duration
+	logger     *slog.Logger
 }
 
 // WithAuthorize has f decide who may see what. It is asked for the room of every
@@ -40,17 +39,13 @@ func WithMaxStreams(n int) Option { return func(c *config) { c.maxStreams = n } 
 // neither proxies nor clients take it for dead; 15s without it. With 0 it sends none.
 func WithHeartbeat(d time.Duration) Option { return func(c *config) { c.heartbeat = d } }
 
-// WithWriteTimeout sets how long a client may take to take a write before its stream is
-// cut; 10s without it. The server's own ReadTimeout and WriteTimeout do not end streams.
-func WithWriteTimeout(d time.Duration) Option { return func(c *config) { c.writeTimeout = d } }
-
 // WithLogger has the handler tell what an operator may want to know: full streams and
 // parts that are missing as warnings, what was refused and who was cut for debugging.
 // Without it, or with nil, it tells nothing.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
 func newConfig(opts []Option) config {
-	c := config{heartbeat: 15 * time.Second, writeTimeout: 10 * time.Second}
+	c := config{heartbeat: 15 * time.Second}
 	for _, o := range opts {
 		o(&c)
 	}
@@ -59,8 +54,6 @@ func newConfig(opts []Option) config {
 		panic(fmt.Sprintf("occupancyhttp: negative number of streams %d", c.maxStreams))
 	case c.heartbeat < 0:
 		panic(fmt.Sprintf("occupancyhttp: negative heartbeat %v", c.heartbeat))
-	case c.writeTimeout <= 0:
-		panic(fmt.Sprintf("occupancyhttp: write timeout %v is not positive", c.writeTimeout))
 	}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)

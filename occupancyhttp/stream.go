@@ -148,7 +148,7 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, rooms []st
 		}
 	}
 
-	out := &writer{w: w, rc: http.NewResponseController(w), timeout: h.writeTimeout, lingers: r.ProtoMajor > 1}
+	out := &writer{w: w, rc: http.NewResponseController(w), lingers: r.ProtoMajor > 1}
 	h.begin(w)
 	err := out.open()
 	if errors.Is(err, http.ErrNotSupported) {

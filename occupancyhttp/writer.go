@@ -5,12 +5,14 @@ import (
 	"time"
 )
 
+// writeTimeout is how long a client may take to take a write before its stream is cut.
+const writeTimeout = 10 * time.Second
+
 // writer writes to a client that may have stopped reading: every write has a deadline of
 // its own, whatever the server's timeouts are.
 type writer struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
-	timeout time.Duration
 	lingers bool // HTTP/2 resets a stream whose deadline passes, even if nothing is being written
 }
 
@@ -41,4 +43,4 @@ func (o *writer) leave() { o.extend() }
 
 // extend gives the next write its time. Where there are no deadlines, as in a test's
 // recorder, there is no client to wait for either.
-func (o *writer) extend() { _ = o.rc.SetWriteDeadline(time.Now().Add(o.timeout)) }
+func (o *writer) extend() { _ = o.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) }
