@@ -39,6 +39,9 @@ func node(t *testing.T, env []string, args ...string) string {
 	if err != nil {
 		lacking(t, "node is not installed: the browser client is not tested")
 	}
+	if version, err := exec.Command(path, "-p", "process.versions.node").Output(); err != nil || major(version) < 20 {
+		lacking(t, fmt.Sprintf("node %s is older than 20: the browser client is not tested", strings.TrimSpace(string(version))))
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -49,6 +52,13 @@ func node(t *testing.T, env []string, args ...string) string {
 		t.Fatalf("node %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// major is the first number of a version, or 0.
+func major(version []byte) int {
+	number, _, _ := strings.Cut(string(version), ".")
+	n, _ := strconv.Atoi(number)
+	return n
 }
 
 // npm is the path of a program that `npm ci` installs.
