@@ -46,10 +46,14 @@ func ExampleWithAuthorize() {
 	engine := occupancy.New()
 	defer engine.Close()
 	mayRead := map[string]string{"alice": "lobby"}
+	signedIn := func(r *http.Request) (user string, ok bool) {
+		user, password, _ := r.BasicAuth()
+		return user, password == "secret of "+user
+	}
 
 	// begin: protect
 	handler := occupancyhttp.NewHandler(engine, occupancyhttp.WithAuthorize(func(r *http.Request, room string) error {
-		user, _, ok := r.BasicAuth()
+		user, ok := signedIn(r) // yours
 		switch {
 		case !ok:
 			return occupancyhttp.ErrUnauthorized // 401
@@ -63,7 +67,7 @@ func ExampleWithAuthorize() {
 	for _, request := range []struct{ user, room string }{{"", "lobby"}, {"alice", "secret"}, {"alice", "lobby"}} {
 		r := httptest.NewRequest(http.MethodGet, "/rooms/"+request.room+"/occupancy", nil)
 		if request.user != "" {
-			r.SetBasicAuth(request.user, "")
+			r.SetBasicAuth(request.user, "secret of "+request.user)
 		}
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
