@@ -41,7 +41,7 @@ tools:
 		.ci/install chromium || test "$$CI" != true
 
 # The compiler and the minifier that the browser client is tested with, as its lock file pins them.
-$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json | tools
 	@! command -v npm >/dev/null || (cd $(CLIENT) && npm ci --no-audit --no-fund) || test "$$CI" != true
 
 # Passes by turns, so that a benchmark and its floor run close to one another.
