@@ -37,7 +37,7 @@ func TestCheckerSees(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			model, most := sequential(c.script.limit), 5000
 			if c.clean {
-				most = *histories
+				most = 500
 			}
 			for seed := range most {
 				target := c.target()
