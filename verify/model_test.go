@@ -84,6 +84,7 @@ type machine struct {
 
 	taken     uint64 // events that left a subscription's channel
 	published uint64 // different events that were told
+	refused   occupancy.Refused
 }
 
 var (
@@ -97,7 +98,7 @@ func begin(t *rapid.T) *machine {
 	m := &machine{
 		book: book{
 			limit:    rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "limit"),
-			interval: rapid.SampledFrom([]time.Duration{100 * time.Millisecond, 0}).Draw(t, "interval"),
+			interval: rapid.SampledFrom([]time.Duration{100 * time.Millisecond, 0, time.Second}).Draw(t, "interval"),
 			rooms:    map[string]*page{},
 		},
 		handles: map[string]*occupancy.Room{},
@@ -148,6 +149,27 @@ func same(t *rapid.T, what string, got, want error) {
 	}
 }
 
+// hooked is same for a hook, which Stats counts if it was refused.
+func (m *machine) hooked(t *rapid.T, what string, got, want error) {
+	t.Helper()
+	same(t, what, got, want)
+	r := &m.refused
+	switch want {
+	case occupancy.ErrClosed:
+		r.Closed++
+	case occupancy.ErrRoomName:
+		r.RoomName++
+	case occupancy.ErrClientID:
+		r.ClientID++
+	case occupancy.ErrTooManyRooms:
+		r.TooManyRooms++
+	case occupancy.ErrNotJoined:
+		r.NotJoined++
+	case occupancy.ErrNotEntered:
+		r.NotEntered++
+	}
+}
+
 func (m *machine) hook(t *rapid.T) {
 	room, want := m.name(t)
 	verb := rapid.SampledFrom([]string{"Join", "Leave", "Enter", "Exit"}).Draw(t, "verb")
@@ -165,7 +187,7 @@ func (m *machine) hook(t *rapid.T) {
 		if want == nil {
 			p.local, p.raw = sum(p.local, one), sum(p.raw, one)
 		}
-		same(t, verb, call(), want)
+		m.hooked(t, verb, call(), want)
 	} else {
 		if *raw == 0 && *count > 0 {
 			t.Skip("a lease's")
@@ -181,7 +203,7 @@ func (m *machine) hook(t *rapid.T) {
 		if call = on.Leave; verb == "Exit" {
 			call = on.Exit
 		}
-		same(t, verb, call(), want)
+		m.hooked(t, verb, call(), want)
 	}
 	p.note()
 }
@@ -200,7 +222,7 @@ func (m *machine) connect(t *rapid.T) {
 		want = m.begins(room)
 	}
 	l, err := m.verbs(t, room).Connect()
-	same(t, "Connect", err, want)
+	m.hooked(t, "Connect", err, want)
 	if want != nil {
 		return
 	}
@@ -230,7 +252,7 @@ func (m *machine) useLease(t *rapid.T) {
 			l.clients[client] = true
 			p.local.PresenceMembers++
 		}
-		same(t, "Conn.Enter", l.conn.Enter(client), want)
+		m.hooked(t, "Conn.Enter", l.conn.Enter(client), want)
 	case "Exit":
 		var want error
 		switch {
@@ -242,7 +264,7 @@ func (m *machine) useLease(t *rapid.T) {
 			delete(l.clients, client)
 			p.local.PresenceMembers--
 		}
-		same(t, "Conn.Exit", l.conn.Exit(client), want)
+		m.hooked(t, "Conn.Exit", l.conn.Exit(client), want)
 	case "Close":
 		var want error
 		if m.closed {
@@ -443,6 +465,9 @@ func (m *machine) checkStats(t *rapid.T, conns, members int64, exact bool) {
 	}
 	if s.Delivered != s.Folded+m.taken+wait {
 		t.Fatalf("Stats %+v, but %d events were read and %d wait", s, m.taken, wait)
+	}
+	if s.Refused != m.refused || s.MaxRooms != m.limit || s.Interval != m.interval {
+		t.Fatalf("Stats %+v, but %+v was refused, of at most %d rooms, at every %v", s, m.refused, m.limit, m.interval)
 	}
 	if s.Published < m.published {
 		t.Fatalf("Stats %+v, but %d events were told", s, m.published)
