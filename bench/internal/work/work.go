@@ -62,7 +62,7 @@ var (
 		Churn:       []int{1_000, 100_000},
 		Subscribers: []int{1, 100, 10_000, 100_000},
 		HeapRooms:   1_000_000, HeapMembers: 100_000,
-		Samples:   1_000,
+		Samples:   2_000,
 		RestRooms: 100_000, RestSubscribers: 1_000,
 		Settle: 500 * time.Millisecond, Watch: time.Second,
 	}

@@ -105,8 +105,9 @@ func TestAPassThatIsOverAtOnceHasAFigure(t *testing.T) {
 func TestQuantile(t *testing.T) {
 	values := make([]float64, 1_000)
 	for i := range values {
-		values[i] = float64(i)
+		values[i] = float64(i + 1)
 	}
 	require.Equal(t, []float64{500, 990, 999}, []float64{quantile(values, 0.5), quantile(values, 0.99), quantile(values, 0.999)})
 	require.Equal(t, 7.0, quantile([]float64{7}, 0.999))
+	require.Equal(t, 1.0, quantile([]float64{1, 2}, 0.5))
 }
