@@ -20,7 +20,7 @@ MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "
 help:
 	@echo 'make test   all tests of all modules, with the race detector'
 	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
-	@echo 'make compare  the engine beside hubs, concurrent maps and libraries, for bench/results and the README: some 6 minutes'
+	@echo 'make compare  the engine beside hubs, concurrent maps and libraries, for bench/results and the README: some 8 minutes'
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
 	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), and HISTORIES=$(HISTORIES) recorded histories and random programs'
 	@echo 'make arch   the tests of the engine on 386 and arm64, and with 1, 2 and 16 processors'

@@ -102,11 +102,14 @@ func serve(args []string, in io.Reader, out io.Writer) error {
 		task := w.Prepare(maker)
 		defer task.Close()
 		answer := json.NewEncoder(out)
+		work.Calm()
 		if err := answer.Encode([]float64{}); err != nil {
 			return err
 		}
 		for lines := bufio.NewScanner(in); lines.Scan(); {
-			if err := answer.Encode(task.Pass(perCase)); err != nil {
+			figures := task.Pass(perCase)
+			work.Calm()
+			if err := answer.Encode(figures); err != nil {
 				return err
 			}
 		}

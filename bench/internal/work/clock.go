@@ -15,13 +15,14 @@ const batch = 16
 
 // perOp runs op in so many goroutines for about d, and is the nanoseconds for one:
 // the time that passed by the number of ops of all goroutines, as `go test -bench`
-// has it. last runs at the end, on the clock: it waits for what op only queued. Half
-// as long before, off the clock, a peer can get into its stride, for after quiet the
-// first changes of a room may cost more than those that follow.
-func perOp(d time.Duration, goroutines int, op func(goroutine, i int), last func()) float64 {
+// has it. last runs at the end, on the clock: it waits for what op only queued. For
+// half of d or warm before, off the clock, a peer can get into its stride: after quiet
+// the first changes of a room may cost more than those that follow, and what a peer
+// puts off is to be paid on the clock like all else.
+func perOp(d, warm time.Duration, goroutines int, op func(goroutine, i int), last func()) float64 {
 	runtime.GC() // what the peer left behind before is not this pass's
 	next := make([]int, goroutines)
-	run(d/2, next, op)
+	run(max(d/2, warm), next, op)
 	last()
 	start := time.Now()
 	ops := run(d, next, op)

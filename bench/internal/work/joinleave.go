@@ -9,13 +9,14 @@ import (
 )
 
 // joinLeave is a Join and a Leave of rooms in which somebody stays.
-func joinLeave(rooms int) Work {
+func joinLeave(rooms int, warm time.Duration) Work {
 	name := fmt.Sprintf("join+leave/rooms=%d", rooms)
-	widths := []int{1}
-	if procs() > 1 {
-		widths = append(widths, procs())
+	var widths []int
+	for n := 1; n < procs(); n *= 2 {
+		widths = append(widths, n)
 	}
-	return visits(name, widths, func(p peer.Peer) [][]string {
+	widths = append(widths, procs())
+	return visits(name, widths, warm, func(p peer.Peer) [][]string {
 		names := roomNames(rooms)
 		fill(p, names)
 		var orders [][]string
@@ -27,9 +28,9 @@ func joinLeave(rooms int) Work {
 }
 
 // zipf is the same where a few rooms have most of the traffic, as rooms do.
-func zipf(rooms int) Work {
+func zipf(rooms int, warm time.Duration) Work {
 	name := fmt.Sprintf("join+leave zipf/rooms=%d", rooms)
-	return visits(name, []int{procs()}, func(p peer.Peer) [][]string {
+	return visits(name, []int{procs()}, warm, func(p peer.Peer) [][]string {
 		const visited = 1 << 20
 		names := roomNames(rooms)
 		fill(p, names)
@@ -49,9 +50,9 @@ func zipf(rooms int) Work {
 // churn is the same where nobody stays: every Leave empties its room. Each goroutine
 // has rooms of its own, so that none is emptied and filled at once, which not every
 // peer can.
-func churn(rooms int) Work {
+func churn(rooms int, warm time.Duration) Work {
 	name := fmt.Sprintf("join+leave emptying/rooms=%d", rooms)
-	return visits(name, []int{procs()}, func(peer.Peer) [][]string {
+	return visits(name, []int{procs()}, warm, func(peer.Peer) [][]string {
 		orders := make([][]string, procs())
 		for i, room := range shuffled(roomNames(max(rooms, procs()))) {
 			g := i % procs()
@@ -63,7 +64,7 @@ func churn(rooms int) Work {
 
 // visits is a work in which goroutines join and leave one room after another, each in
 // its own order. There is a case for each number of goroutines.
-func visits(name string, widths []int, prepare func(peer.Peer) [][]string) Work {
+func visits(name string, widths []int, warm time.Duration, prepare func(peer.Peer) [][]string) Work {
 	w := Work{Name: name, Takes: counts}
 	for _, n := range widths {
 		w.Cases = append(w.Cases, Case{Name: fmt.Sprintf("%s/goroutines=%d", name, n), Unit: "ns"})
@@ -84,7 +85,7 @@ func visits(name string, widths []int, prepare func(peer.Peer) [][]string) Work 
 		pass := func(d time.Duration) []float64 {
 			var figures []float64
 			for _, n := range widths {
-				figures = append(figures, perOp(d, n, visit, func() { p.Count(orders[0][0]) }))
+				figures = append(figures, perOp(d, warm, n, visit, func() { p.Count(orders[0][0]) }))
 			}
 			return figures
 		}

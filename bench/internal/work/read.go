@@ -2,6 +2,7 @@ package work
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/occupancy/occupancy/bench/internal/peer"
@@ -14,10 +15,10 @@ func read(members int) Work {
 	w.Prepare = func(m peer.Maker) Task {
 		p := m.New()
 		for i := range members {
-			p.Join("crowd", peer.NewConn(i))
+			p.Join(strings.Clone("crowd"), peer.NewConn(i)) // see roomNames
 		}
 		pass := func(d time.Duration) []float64 {
-			return []float64{perOp(d, procs(), func(int, int) {
+			return []float64{perOp(d, 0, procs(), func(int, int) {
 				if p.Count("crowd") != members {
 					panic("miscounted")
 				}

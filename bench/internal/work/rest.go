@@ -33,3 +33,15 @@ func rest(size Size) Work {
 	}
 	return w
 }
+
+// Calm waits until the process does nothing any more, for a second at most: what a
+// peer puts off must not be done while another is measured.
+func Calm() {
+	for begun := time.Now(); time.Since(begun) < time.Second; {
+		before := cpu()
+		time.Sleep(5 * time.Millisecond)
+		if cpu()-before < time.Millisecond/2 {
+			return
+		}
+	}
+}

@@ -49,6 +49,7 @@ type Size struct {
 	Samples                                 int // of the latency in a pass
 	RestRooms, RestSubscribers              int // of a process in which nothing happens
 
+	Warm   time.Duration // off the clock before what is timed; longer than the engine lets a room rest
 	Settle time.Duration // for what a peer still has to do after it was filled
 	Watch  time.Duration // how long nothing happens
 }
@@ -64,7 +65,7 @@ var (
 		HeapRooms:   1_000_000, HeapMembers: 100_000,
 		Samples:   2_000,
 		RestRooms: 100_000, RestSubscribers: 1_000,
-		Settle: 500 * time.Millisecond, Watch: time.Second,
+		Warm: 150 * time.Millisecond, Settle: 500 * time.Millisecond, Watch: time.Second,
 	}
 	Small = Size{
 		Rooms:       []int{1, 100},
@@ -83,13 +84,13 @@ var (
 func All(size Size) []Work {
 	var all []Work
 	for _, n := range size.Rooms {
-		all = append(all, joinLeave(n))
+		all = append(all, joinLeave(n, size.Warm))
 	}
 	for _, n := range size.Zipf {
-		all = append(all, zipf(n))
+		all = append(all, zipf(n, size.Warm))
 	}
 	for _, n := range size.Churn {
-		all = append(all, churn(n))
+		all = append(all, churn(n, size.Warm))
 	}
 	for _, n := range size.Crowds {
 		all = append(all, read(n))

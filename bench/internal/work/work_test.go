@@ -42,7 +42,7 @@ func TestEveryWorkTakesItsPeers(t *testing.T) {
 
 // A pass must leave the counts as they were, or the next measures something else.
 func TestAPassLeavesTheCountsAsTheyWere(t *testing.T) {
-	w := visits("visits", []int{1, procs()}, func(p peer.Peer) [][]string {
+	w := visits("visits", []int{1, procs()}, 0, func(p peer.Peer) [][]string {
 		names := roomNames(3)
 		fill(p, names)
 		t.Cleanup(func() {
@@ -66,7 +66,7 @@ func TestAPassLeavesTheCountsAsTheyWere(t *testing.T) {
 
 func TestChurnGivesEachGoroutineRoomsOfItsOwn(t *testing.T) {
 	owners := &owners{of: map[string]*peer.Conn{}}
-	churn(10).Prepare(peer.Maker{New: func() peer.Peer { return owners }}).Pass(time.Millisecond)
+	churn(10, 0).Prepare(peer.Maker{New: func() peer.Peer { return owners }}).Pass(time.Millisecond)
 	require.NotEmpty(t, owners.of)
 	require.False(t, owners.shared)
 }
@@ -93,7 +93,7 @@ func (o *owners) Close()                   {}
 
 func TestAPassThatIsOverAtOnceHasAFigure(t *testing.T) {
 	ops := 0
-	each := perOp(0, 1, func(_, i int) {
+	each := perOp(0, 0, 1, func(_, i int) {
 		require.Equal(t, ops, i, "each op once, the untimed ones too")
 		ops++
 	}, func() {})
