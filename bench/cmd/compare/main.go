@@ -5,6 +5,10 @@
 //	go run ./bench/cmd/compare -works 'join' -peers hub # some of it
 //	go run ./bench/cmd/compare -short                   # small and in seconds: that it works, not how fast
 //
+// What it writes it can write again from the CSV, without measuring anything:
+//
+//	go run ./bench/cmd/compare -from bench/results/compare.csv -out bench/results -readme README.md
+//
 // Each peer has a process to itself, so that none pays for another's garbage, and the
 // processes take turns, pass by pass, so that a machine whose speed drifts hits all
 // alike; ratios are of figures of the same pass. Only one of them ever works.
@@ -53,6 +57,7 @@ func compare(args []string, stdout io.Writer) error {
 	short := flags.Bool("short", false, "one pass over small works: that all of it works")
 	out := flags.String("out", "", "the `folder` for the results as CSV, Markdown and SVG; none: print only")
 	readme := flags.String("readme", "", "a `file` whose tables to renew")
+	from := flags.String("from", "", "the CSV `file` of a comparison, to write -out and -readme from instead of measuring")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -74,6 +79,17 @@ func compare(args []string, stdout io.Writer) error {
 		if *short || *works != "" || *peers != "" {
 			return errors.New("-out and -readme are for the entire comparison")
 		}
+	}
+	if *from != "" {
+		file, err := os.ReadFile(*from)
+		if err != nil {
+			return err
+		}
+		found, err := report.ReadCSV(bytes.NewReader(file))
+		if err != nil {
+			return fmt.Errorf("%s: %w", *from, err)
+		}
+		return save(found, *out, *readme)
 	}
 	found, err := set.run(stdout, os.Stderr)
 	if err != nil {

@@ -92,4 +92,16 @@ func TestResultsAreSavedInEveryForm(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(shown), r.ReadmeTables())
 	require.Error(t, save(r, filepath.Join(dir, "nowhere"), ""))
+
+	another := t.TempDir()
+	require.NoError(t, compare([]string{"-from", filepath.Join(dir, "compare.csv"), "-out", another}, new(bytes.Buffer)))
+	for _, name := range []string{"compare.csv", "compare.md", "join-leave.svg", "memory.svg"} {
+		want, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		got, err := os.ReadFile(filepath.Join(another, name))
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got), name)
+	}
+	require.Error(t, compare([]string{"-from", filepath.Join(dir, "nothing.csv"), "-out", another}, new(bytes.Buffer)))
+	require.Error(t, compare([]string{"-from", filepath.Join(dir, "compare.md"), "-out", another}, new(bytes.Buffer)))
 }

@@ -17,9 +17,15 @@ func (r Report) Markdown() string {
 	for _, m := range peer.All {
 		fmt.Fprintf(&b, "| %s | %s |\n", m.Name, m.Note)
 	}
+	b.WriteByte('\n')
+	for _, p := range Plots {
+		fmt.Fprintf(&b, "![%s](%s)\n", p.Title, p.File)
+	}
 	for _, name := range r.Cases() {
-		fmt.Fprintf(&b, "\n## %s\n\n| peer | median | least to most | × %s |\n|---|--:|--:|--:|\n", label(name), peer.Engine)
-		for _, row := range r.Of(name) {
+		rows := r.Of(name)
+		fmt.Fprintf(&b, "\n## %s\n\n| peer | median of %d | least to most | × %s |\n|---|--:|--:|--:|\n",
+			label(name), len(rows[0].Passes), peer.Engine)
+		for _, row := range rows {
 			c := r.cells(row)
 			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Peer, c.median, c.spread, c.ratio)
 		}

@@ -17,22 +17,27 @@ import (
 
 // Plot is a picture of some cases, as a file of that name.
 type Plot struct {
-	File string
-	draw func(Report) (*plot.Plot, *plot.Legend, error)
+	File, Title string
+	draw        func(r Report, title string) (*plot.Plot, *plot.Legend, error)
 }
 
 // Plots are all the pictures of a report.
 var Plots = []Plot{
-	{"join-leave.svg", lines("join+leave/rooms=", "One Join and one Leave, all cores", "rooms, one connection staying in each")},
-	{"read.svg", lines("read/members=", "Reading a room's count, all cores", "members of the room")},
-	{"fan-out.svg", lines("event to all/subscribers=", "One event, until all subscribers have it", "subscribers of the room")},
-	{"latency.svg", dots("change to event/", "From a change until its subscriber has read the event: p50, p99, p99.9")},
-	{"memory.svg", bars("memory of a room/", "Memory of a room with one connection", "bytes, the name included: less is better")},
+	{"join-leave.svg", "One Join and one Leave, all cores",
+		lines("join+leave/rooms=", "rooms, one connection staying in each")},
+	{"read.svg", "Reading a room's count, all cores",
+		lines("read/members=", "members of the room")},
+	{"fan-out.svg", "One event, until all subscribers have it",
+		lines("event to all/subscribers=", "subscribers of the room")},
+	{"latency.svg", "From a change until its subscriber has read the event: p50, p99, p99.9",
+		dots("change to event/")},
+	{"memory.svg", "Memory of a room with one connection",
+		bars("memory of a room/", "bytes, the name included: less is better")},
 }
 
 // WriteSVG draws the plot.
 func (p Plot) WriteSVG(w io.Writer, r Report) error {
-	drawing, legend, err := p.draw(r)
+	drawing, legend, err := p.draw(r, p.Title)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.File, err)
 	}
@@ -42,10 +47,13 @@ func (p Plot) WriteSVG(w io.Writer, r Report) error {
 // lines is a line for each peer over the size at the end of a case's name, if its
 // cases begin with prefix. Where there are several numbers of goroutines it is of the
 // most.
-func lines(prefix, title, xlabel string) func(Report) (*plot.Plot, *plot.Legend, error) {
-	return func(r Report) (*plot.Plot, *plot.Legend, error) {
+func lines(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
+	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := plain(title)
 		ofTime(&p.Y)
+		// Not beside the axis: gonum keeps room for a label in the middle of the values,
+		// which on a logarithmic axis is nearly at its top.
+		p.Title.Text += ": " + lessTime
 		p.X.Label.Text = xlabel
 		p.X.Scale = plot.LogScale{}
 		var sizes []float64
@@ -108,10 +116,11 @@ func sizeOf(name, prefix string, cores int) (float64, bool) {
 }
 
 // dots is a line of dots, the quantiles, for each peer and each load.
-func dots(prefix, title string) func(Report) (*plot.Plot, *plot.Legend, error) {
-	return func(r Report) (*plot.Plot, *plot.Legend, error) {
+func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
+	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := plain(title)
 		ofTime(&p.X)
+		p.X.Label.Text = lessTime
 		var names []string
 		points := map[string]plotter.XYs{} // by the last part
 		var parts []string
@@ -155,8 +164,8 @@ func dots(prefix, title string) func(Report) (*plot.Plot, *plot.Legend, error) {
 }
 
 // bars is a bar for each peer in the one case that begins with prefix.
-func bars(prefix, title, xlabel string) func(Report) (*plot.Plot, *plot.Legend, error) {
-	return func(r Report) (*plot.Plot, *plot.Legend, error) {
+func bars(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
+	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := plain(title)
 		p.X.Label.Text = xlabel
 		p.X.Min = 0

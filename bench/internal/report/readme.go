@@ -20,7 +20,8 @@ type column struct{ title, name string }
 func (r Report) ReadmeTables() string {
 	all := fmt.Sprintf("/goroutines=%d", r.Machine.Cores)
 	var b strings.Builder
-	fmt.Fprintf(&b, "The engine's own figures, and how many times those the others take: above 1 is slower, or larger.\n%s\n\n", r.conditions())
+	fmt.Fprintf(&b, "The engine's own figures, and how many times those the others take: above 1 is slower, or larger.\n"+
+		"A time of Join+Leave, or of a read, is what passed by what all cores together did.\n%s\n\n", r.conditions())
 	r.table(&b, func(m peer.Maker) bool { return m.New != nil }, true, []column{
 		{"Join+Leave, 1,000 rooms", "join+leave/rooms=1000" + all},
 		{"1 hot room", "join+leave/rooms=1" + all},

@@ -66,11 +66,12 @@ func plain(title string) *plot.Plot {
 	return p
 }
 
+const lessTime = "time, logarithmic, less is better"
+
 // ofTime makes the axis one of times.
 func ofTime(axis *plot.Axis) {
 	axis.Scale = plot.LogScale{}
 	axis.Tick.Marker = plot.TickerFunc(timeTicks)
-	axis.Label.Text = "time, logarithmic: less is better"
 }
 
 // timeTicks are the powers of ten nanoseconds, and between them the ones without a name.
