@@ -31,7 +31,7 @@ func joinLeave(rooms int, warm time.Duration) Work {
 func zipf(rooms int, warm time.Duration) Work {
 	name := fmt.Sprintf("join+leave zipf/rooms=%d", rooms)
 	return visits(name, []int{procs()}, warm, func(p peer.Peer) [][]string {
-		const visited = 1 << 20
+		visited := min(1<<20, 100*rooms)
 		names := roomNames(rooms)
 		fill(p, names)
 		var orders [][]string
