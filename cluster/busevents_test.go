@@ -1,0 +1,35 @@
+package cluster_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster"
+)
+
+func TestBusEvents_FoldWhatWasNotRead(t *testing.T) {
+	const up, down, lossy = cluster.Connected, cluster.Disconnected, cluster.Lossy
+	for _, c := range []struct{ told, heard []cluster.BusEvent }{
+		{nil, nil},
+		{[]cluster.BusEvent{up}, []cluster.BusEvent{up}},
+		{[]cluster.BusEvent{up, up, up}, []cluster.BusEvent{up}},
+		{[]cluster.BusEvent{up, down}, []cluster.BusEvent{down}},
+		{[]cluster.BusEvent{up, down, up}, []cluster.BusEvent{down, up}},
+		{[]cluster.BusEvent{down, up, down, up, down}, []cluster.BusEvent{down}},
+		{[]cluster.BusEvent{down, lossy, up, lossy}, []cluster.BusEvent{lossy, down, up}},
+	} {
+		events := cluster.NewBusEvents()
+		for _, e := range c.told {
+			events.Tell(e)
+		}
+		events.Close()
+		events.Close()
+		events.Tell(up) // which nobody hears
+		var heard []cluster.BusEvent
+		for e := range events.C() {
+			heard = append(heard, e)
+		}
+		require.Equal(t, c.heard, heard, "%v", c.told)
+	}
+}
