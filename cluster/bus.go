@@ -54,7 +54,7 @@ type Bus interface {
 }
 
 // MinPayload is the least that a Bus must be able to carry in one message.
-const MinPayload = 4096
+const MinPayload = 32 << 10
 
 // Message is what a Bus delivers.
 type Message struct {

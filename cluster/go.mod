@@ -2,8 +2,15 @@ module github.com/occupancy/occupancy/cluster
 
 go 1.25.0
 
-require github.com/stretchr/testify v1.12.1
+require (
+	github.com/occupancy/occupancy v0.0.0-00010101000000-000000000000
+	github.com/stretchr/testify v1.12.1
+	google.golang.org/protobuf v1.36.12
+)
 
-require go.yaml.in/yaml/v3 v3.0.5 // indirect
+require (
+	github.com/puzpuzpuz/xsync/v3 v3.5.1 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)
 
 replace github.com/occupancy/occupancy => ../

@@ -1,0 +1,134 @@
+package cluster
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// span is what a digest is about: the changes in (base, seq].
+type span struct {
+	base, seq uint64
+	reset     bool
+	snapshot  uint64
+}
+
+// digest is a Digest as it came: it refers to the payload.
+type digest struct {
+	span
+	from    incarnation
+	name    []byte
+	payload []byte
+	rooms   int
+
+	connections, members column
+}
+
+// The numbers of its fields.
+const (
+	digestRooms       = 7
+	digestConnections = 8
+	digestMembers     = 9
+)
+
+// decode reads all of the payload before anything is done with it, so that a digest is
+// applied entirely or not at all. It does not allocate.
+func (d *digest) decode(payload []byte) bool {
+	*d = digest{payload: payload}
+	connections, members, hasID := 0, 0, false
+	return scan(payload, func(f field) bool {
+		switch f.num {
+		case 1:
+			hasID = true
+			return f.incarnation(&d.from)
+		case 2:
+			return f.nodeName(&d.name)
+		case 3:
+			return f.number(&d.base)
+		case 4:
+			return f.number(&d.seq)
+		case 5:
+			d.reset = f.value != 0
+			return f.typ == protowire.VarintType
+		case 6:
+			return f.number(&d.snapshot)
+		case digestRooms:
+			d.rooms++
+			return f.roomName()
+		case digestConnections:
+			return f.column(&d.connections, &connections)
+		case digestMembers:
+			return f.column(&d.members, &members)
+		}
+		return true
+	}) && hasID && connections == d.rooms && members == d.rooms && d.possible()
+}
+
+func (s span) possible() bool {
+	if s.reset {
+		return s.base == 0 && s.seq <= s.snapshot
+	}
+	return s.base < s.seq
+}
+
+// each gives every room, whose name is a piece of the payload, to f.
+func (d *digest) each(f func(room []byte, p packed)) {
+	connections, members := d.connections, d.members
+	for b := d.payload; len(b) > 0; {
+		var field field
+		field, b, _ = take(b)
+		if field.num == digestRooms {
+			f(field.bytes, connections.next()<<32|members.next())
+		}
+	}
+}
+
+// digestWriter puts as many rooms in a digest as go into it. The memory is used again.
+type digestWriter struct {
+	id    incarnation
+	name  string
+	limit int
+
+	rooms, connections, members []byte
+	payload                     []byte
+}
+
+// digestHead is the most that all but the rooms can take.
+const digestHead = (2 + 16) + (1 + 2 + maxNodeName) + 3*(1+10) + 2 + 2*(1+5)
+
+// add puts one more room in, or reports false if it does not go in any more.
+func (w *digestWriter) add(room string, p packed) bool {
+	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members())
+	if digestHead+len(w.rooms)+len(w.connections)+len(w.members)+size > w.limit {
+		return false
+	}
+	w.rooms = appendBytes(w.rooms, digestRooms, room)
+	w.connections = protowire.AppendVarint(w.connections, p.connections())
+	w.members = protowire.AppendVarint(w.members, p.members())
+	return true
+}
+
+func (w *digestWriter) empty() bool { return len(w.rooms) == 0 }
+
+// mark is a state to which the writer can be taken back.
+type mark struct{ rooms, connections, members int }
+
+func (w *digestWriter) mark() mark { return mark{len(w.rooms), len(w.connections), len(w.members)} }
+
+func (w *digestWriter) back(m mark) {
+	w.rooms, w.connections, w.members = w.rooms[:m.rooms], w.connections[:m.connections], w.members[:m.members]
+}
+
+// finish is the digest, valid until the next; the writer is empty again.
+func (w *digestWriter) finish(s span) []byte {
+	b := appendBytes(w.payload[:0], 1, w.id[:])
+	b = appendBytes(b, 2, w.name)
+	b = appendNumber(b, 3, s.base)
+	b = appendNumber(b, 4, s.seq)
+	if s.reset {
+		b = appendNumber(b, 5, 1)
+	}
+	b = appendNumber(b, 6, s.snapshot)
+	b = append(b, w.rooms...)
+	b = appendBytes(b, digestConnections, w.connections)
+	b = appendBytes(b, digestMembers, w.members)
+	w.payload = b
+	w.back(mark{})
+	return b
+}

@@ -1,0 +1,25 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrClosed is what a closed node returns, and a Get that it did not live to answer.
+var ErrClosed = errors.New("cluster: node is closed")
+
+// PartialError is what [occupancy.Engine.Get] returns where not every peer answered in
+// time. With it comes a sum all the same: of this node's part, of the answers, and,
+// for each peer that is Missing, of what was last heard of it, which may be nothing.
+type PartialError struct {
+	Missing []string // the names of the peers that did not answer, sorted
+	Err     error    // why no more of them could: a deadline, or that the question could not be sent
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("cluster: no answer from %s: %v", strings.Join(e.Missing, ", "), e.Err)
+}
+
+// Unwrap is Err.
+func (e *PartialError) Unwrap() error { return e.Err }

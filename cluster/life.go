@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+)
+
+// State is what a node thinks of a peer. What is dropped is a peer no more.
+type State uint8
+
+// The states of a peer.
+const (
+	Live    State = iota // heard of within its lease
+	Suspect              // its lease passed; a heartbeat later it is dropped
+	Held                 // it vanished with most others: its last values count for the hold time
+)
+
+func (s State) String() string { return [...]string{"live", "suspect", "held"}[s] }
+
+// MarshalText is String, for JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// doubt is self-doubt: nothing was heard because of ourselves, so every lease begins
+// anew. Until all who live have been heard, what is known may not be fresh.
+func (n *Node) doubt(now time.Duration) {
+	if n.on(ruleSelfDoubt) {
+		for _, p := range n.peers {
+			p.heard, p.state = now, Live
+		}
+	}
+	n.settled = now + n.heartbeat*3/2
+	n.due = now
+}
+
+// review looks after the peers: whose lease ended, and who is to be asked again. Then
+// it sets when that is to be done next.
+func (n *Node) review(now time.Duration) {
+	n.due = never
+	if n.connected || !n.on(ruleSelfDoubt) {
+		for _, p := range n.peers {
+			if p.state == Live && now >= n.leaseEnd(p) {
+				p.state = Suspect
+			}
+		}
+		for _, p := range slices.Clone(n.peers) {
+			n.judge(p, now)
+		}
+	}
+	for _, p := range n.peers {
+		n.catchUp(p, now)
+	}
+}
+
+// leaseEnd is when a peer that is not heard again is Suspect.
+func (n *Node) leaseEnd(p *peer) time.Duration {
+	if p.replaced {
+		return p.heard + n.heartbeat*3/2
+	}
+	return p.heard + n.lease
+}
+
+// judge drops a peer whose time is over, or sees to it that it is looked at when that is.
+func (n *Node) judge(p *peer, now time.Duration) {
+	if !n.on(ruleLease) {
+		return
+	}
+	end := n.leaseEnd(p)
+	if p.state != Live && !p.replaced {
+		// Judged a heartbeat later, when those that vanished with it are Suspect, too.
+		if now >= end+n.heartbeat && n.massLoss(now) {
+			p.state = Held
+		}
+		if p.state == Held {
+			end += max(n.hold, n.heartbeat)
+		} else {
+			end += n.heartbeat
+		}
+	}
+	if p.state == Live || now < end {
+		n.due = min(n.due, end)
+		return
+	}
+	if !p.replaced {
+		n.lost = append(n.lost, now)
+	}
+	n.dropped.Add(1)
+	n.drop(p)
+}
+
+// massLoss reports whether more than half of three or more peers are gone within a
+// lease. Those that were replaced are not missed.
+func (n *Node) massLoss(now time.Duration) bool {
+	n.lost = slices.DeleteFunc(n.lost, func(at time.Duration) bool { return at < now-n.lease })
+	gone := len(n.lost)
+	total := gone
+	for _, p := range n.peers {
+		if !p.replaced {
+			total++
+			gone += count(p.state != Live)
+		}
+	}
+	return total >= 3 && 2*gone > total && n.on(ruleMassLoss)
+}
+
+// bye drops a peer that leaves, and remembers it for a while: a late message of its must
+// not bring it back.
+func (n *Node) bye(id incarnation, now time.Duration) {
+	if !n.on(ruleBye) || id == n.id {
+		return
+	}
+	if len(n.left) >= n.maxPeers {
+		for id, until := range n.left {
+			if now >= until {
+				delete(n.left, id)
+			}
+		}
+	}
+	if len(n.left) < n.maxPeers {
+		n.left[id] = now + n.lease
+	}
+	if p := n.byID[id]; p != nil {
+		n.drop(p)
+	}
+}

@@ -1,0 +1,178 @@
+package cluster
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// The messages but Digest. Each has decode, which reports whether the payload is one, and
+// append.
+
+type heartbeat struct {
+	from  incarnation
+	name  []byte
+	seq   uint64
+	hash  uint64
+	flags uint64
+	beat  uint64
+}
+
+const flagDegraded = 1
+
+func (h *heartbeat) decode(payload []byte) bool {
+	*h = heartbeat{}
+	hasID := false
+	return scan(payload, func(f field) bool {
+		switch f.num {
+		case 1:
+			hasID = true
+			return f.incarnation(&h.from)
+		case 2:
+			return f.nodeName(&h.name)
+		case 3:
+			return f.number(&h.seq)
+		case 4:
+			return f.hash(&h.hash)
+		case 5:
+			return f.number(&h.flags)
+		case 6:
+			return f.number(&h.beat)
+		}
+		return true
+	}) && hasID && h.beat > 0
+}
+
+func (h *heartbeat) append(b []byte) []byte {
+	b = appendBytes(b, 1, h.from[:])
+	b = appendBytes(b, 2, h.name)
+	b = appendNumber(b, 3, h.seq)
+	if h.hash != 0 {
+		b = protowire.AppendFixed64(protowire.AppendTag(b, 4, protowire.Fixed64Type), h.hash)
+	}
+	b = appendNumber(b, 5, h.flags)
+	return appendNumber(b, 6, h.beat)
+}
+
+type bye struct{ from incarnation }
+
+func (m *bye) decode(payload []byte) bool {
+	hasID := false
+	return scan(payload, func(f field) bool {
+		if f.num == 1 {
+			hasID = true
+			return f.incarnation(&m.from)
+		}
+		return true
+	}) && hasID
+}
+
+func (m *bye) append(b []byte) []byte { return appendBytes(b, 1, m.from[:]) }
+
+type syncRequest struct {
+	from, to incarnation
+	since    uint64
+}
+
+func (r *syncRequest) decode(payload []byte) bool {
+	*r = syncRequest{}
+	ids := 0
+	return scan(payload, func(f field) bool {
+		switch f.num {
+		case 1:
+			ids |= 1
+			return f.incarnation(&r.from)
+		case 2:
+			ids |= 2
+			return f.incarnation(&r.to)
+		case 3:
+			return f.number(&r.since)
+		}
+		return true
+	}) && ids == 1|2
+}
+
+func (r *syncRequest) append(b []byte) []byte {
+	b = appendBytes(b, 1, r.from[:])
+	b = appendBytes(b, 2, r.to[:])
+	return appendNumber(b, 3, r.since)
+}
+
+type queryMessage struct {
+	from  incarnation
+	id    uint64
+	rooms [][]byte // pieces of the payload
+}
+
+func (q *queryMessage) decode(payload []byte) bool {
+	*q = queryMessage{}
+	hasID := false
+	return scan(payload, func(f field) bool {
+		switch f.num {
+		case 1:
+			hasID = true
+			return f.incarnation(&q.from)
+		case 2:
+			return f.number(&q.id)
+		case 3:
+			if len(q.rooms) == maxQuery || !f.roomName() {
+				return false
+			}
+			q.rooms = append(q.rooms, f.bytes)
+		}
+		return true
+	}) && hasID && len(q.rooms) > 0
+}
+
+func (q *queryMessage) append(b []byte) []byte {
+	b = appendBytes(b, 1, q.from[:])
+	b = appendNumber(b, 2, q.id)
+	for _, room := range q.rooms {
+		b = appendBytes(b, 3, room)
+	}
+	return b
+}
+
+type answer struct {
+	from, to incarnation
+	id       uint64
+	parts    []packed
+}
+
+func (a *answer) decode(payload []byte) bool {
+	*a = answer{}
+	ids, length := 0, [2]int{}
+	var columns [2]column
+	ok := scan(payload, func(f field) bool {
+		switch f.num {
+		case 1:
+			ids |= 1
+			return f.incarnation(&a.from)
+		case 2:
+			ids |= 2
+			return f.incarnation(&a.to)
+		case 3:
+			return f.number(&a.id)
+		case 4, 5:
+			i := f.num - 4
+			return f.column(&columns[i], &length[i])
+		}
+		return true
+	})
+	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQuery {
+		return false
+	}
+	for range length[0] {
+		a.parts = append(a.parts, columns[0].next()<<32|columns[1].next())
+	}
+	return true
+}
+
+func (a *answer) append(b []byte) []byte {
+	b = appendBytes(b, 1, a.from[:])
+	b = appendBytes(b, 2, a.to[:])
+	b = appendNumber(b, 3, a.id)
+	var connections, members []byte
+	for _, p := range a.parts {
+		connections = protowire.AppendVarint(connections, p.connections())
+		members = protowire.AppendVarint(members, p.members())
+	}
+	b = appendBytes(b, 4, connections)
+	return appendBytes(b, 5, members)
+}

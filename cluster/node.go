@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+// Node links an engine to those of the other nodes. Make it with [Start]. All its methods
+// may be called from any goroutine.
+type Node struct {
+	config
+	id    incarnation
+	eng   *occupancy.Engine
+	bus   Bus
+	start time.Time // times are kept as durations since then
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	ended   chan struct{}          // closed when the node's goroutines have ended
+	inbox   chan Message           // what the bus delivers, in order
+	changes chan []occupancy.Event // rooms whose local part changed; closed if the engine is
+	asks    chan *ask              // of Get
+	tally                          // counted as it happens, for Health
+
+	// Only the node's loop uses the following.
+	ledger  *ledger
+	flushes digestWriter  // a flush's
+	replies digestWriter  // a sync's
+	flushed time.Duration // the last flush began
+	beatDue time.Duration // the next heartbeat
+	beats   uint64
+	buf     []byte
+
+	// mu protects the following. The loop changes it, and publishes only after.
+	mu        sync.Mutex
+	peers     []*peer // in the order of their appearance
+	byID      map[incarnation]*peer
+	left      map[incarnation]time.Duration // who said Bye, until when that is remembered
+	lost      []time.Duration               // when leases ended of late
+	due       time.Duration                 // when to look after the peers again
+	connected bool                          // the bus is
+	settled   time.Duration                 // by then every live peer has been heard
+	late      time.Duration                 // if no heartbeat was sent by then, this node stands still
+	queries   map[uint64]*query
+	queried   uint64 // the last query's id
+	outbox    []outgoing
+	replying  []syncRequest
+}
+
+// outgoing is a message that is to be published.
+type outgoing struct {
+	to      Subject
+	payload []byte
+}
+
+// queue is how many messages may wait for the node. When it is full they are lost, and what
+// they said is synced.
+const queue = 1024
+
+// never is later than anything.
+const never = time.Duration(1<<63 - 1)
+
+// Start links the engine to the nodes on the bus, of which ctx limits only the start.
+// The node publishes this process's part of each room, and the peers' parts count in
+// the engine's Current, All and events as soon as they are heard of: within a
+// heartbeat, until when [Health] says Degraded. [occupancy.Engine.Get] asks the peers.
+//
+// Link an engine to one node only, and close the node before the engine and the bus. An
+// error means that an option cannot be or the bus did not subscribe.
+func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) (*Node, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	if most := bus.MaxPayload(); most < MinPayload {
+		return nil, fmt.Errorf("cluster: the bus's payloads of %d bytes are too small, %d is the least", most, MinPayload)
+	}
+	n := &Node{
+		config:  cfg,
+		eng:     eng,
+		bus:     bus,
+		start:   time.Now(),
+		ended:   make(chan struct{}),
+		inbox:   make(chan Message, queue),
+		changes: make(chan []occupancy.Event),
+		asks:    make(chan *ask, queue),
+		ledger:  newLedger(),
+		flushed: -cfg.flush,
+		byID:    map[incarnation]*peer{},
+		left:    map[incarnation]time.Duration{},
+		due:     never,
+		settled: never,
+		queries: map[uint64]*query{},
+	}
+	if _, err := io.ReadFull(cfg.entropy, n.id[:]); err != nil {
+		return nil, fmt.Errorf("cluster: no random bits: %w", err)
+	}
+	if n.name == "" {
+		n.name = nameFor(n.id)
+	}
+	n.flushes = digestWriter{id: n.id, name: n.name, limit: MinPayload} // so that every bus can take the reply to a sync
+	n.replies = digestWriter{id: n.id, name: n.name}
+	sub, err := bus.Subscribe(ctx, n.subjects(), n.inbox)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: bus: %w", err)
+	}
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	eng.SetPeers((*peers)(n))
+	watch := eng.Watch(occupancy.LocalOnly())
+	var goroutines sync.WaitGroup
+	goroutines.Go(func() { n.listen(watch) })
+	goroutines.Go(n.run)
+	go func() {
+		goroutines.Wait()
+		_ = sub.Close() // nothing to be done about one that does not
+		n.leave()
+		close(n.ended)
+	}()
+	return n, nil
+}
+
+// subjects is what a node hears.
+func (n *Node) subjects() []Subject {
+	me := n.id.shard()
+	return []Subject{
+		{KindDigest, 0}, {KindHeartbeat, 0}, {KindBye, 0}, {KindQuery, 0},
+		{KindAnswer, me}, {KindSyncRequest, me}, {KindSyncReply, me},
+	}
+}
+
+// Close says Bye, so that the peers drop this node's part at once, and unlinks the engine,
+// which then counts this process alone. It waits for the node's goroutines, and a
+// heartbeat at most for the bus to take the Bye. It may be called more than once; the
+// error is always nil.
+func (n *Node) Close() error {
+	n.cancel()
+	<-n.ended
+	return nil
+}
+
+// leave is the end, after the loop's.
+func (n *Node) leave() {
+	n.cancel() // the engine's Close may have ended the loop
+	n.eng.SetPeers(nil)
+	ctx, cancel := context.WithTimeout(context.Background(), n.heartbeat)
+	defer cancel()
+	_ = n.publish(ctx, Subject{KindBye, 0}, (&bye{n.id}).append(nil))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.peers {
+		p.remote.Close()
+	}
+	n.peers, n.byID, n.connected = nil, nil, false
+}
+
+// listen passes on which rooms changed here. It takes a batch when the one before has
+// been taken, so what changes often meanwhile comes once.
+func (n *Node) listen(watch *occupancy.Watcher) {
+	defer watch.Close()
+	for {
+		rooms, err := watch.Next(n.ctx)
+		if err != nil {
+			if errors.Is(err, occupancy.ErrClosed) {
+				close(n.changes)
+			}
+			return
+		}
+		select {
+		case n.changes <- rooms:
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// now is the node's clock.
+func (n *Node) now() time.Duration { return time.Since(n.start) }
+
+// publish has the bus take a message. Where it does not, that is noticed like any loss.
+func (n *Node) publish(ctx context.Context, to Subject, payload []byte) error {
+	if err := n.bus.Publish(ctx, to, payload); err != nil {
+		n.unsent.Add(1)
+		return err
+	}
+	n.messagesOut.Add(1)
+	n.bytesOut.Add(uint64(len(payload)))
+	return nil
+}
