@@ -22,3 +22,8 @@ const (
 	RuleLossy          = ruleLossy
 	RuleBye            = ruleBye
 )
+
+// WithSizes limits the digests of flushes and of replies, so that few rooms need many.
+func WithSizes(flush, reply int) Option {
+	return func(c *config) { c.flushSize, c.replySize = flush, reply }
+}

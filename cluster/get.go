@@ -182,7 +182,7 @@ func (n *Node) answer(q *queryMessage) {
 	for _, room := range q.rooms {
 		a.parts = append(a.parts, pack(n.eng.Local(string(room))))
 	}
-	n.outbox = append(n.outbox, outgoing{Subject{KindAnswer, q.from.shard()}, a.append(nil)})
+	n.outbox = append(n.outbox, outgoing{to: Subject{KindAnswer, q.from.shard()}, payload: a.append(nil)})
 }
 
 // answered takes a peer's answer.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -85,6 +86,7 @@ func (n *Node) judge(p *peer, now time.Duration) {
 	}
 	n.dropped.Add(1)
 	n.drop(p)
+	n.depart(p.id, departed{until: p.asked + syncEvery, asked: p.asked}, now)
 }
 
 // massLoss reports whether more than half of three or more peers are gone within a
@@ -102,23 +104,30 @@ func (n *Node) massLoss(now time.Duration) bool {
 	return total >= 3 && 2*gone > total && n.on(ruleMassLoss)
 }
 
-// bye drops a peer that leaves, and remembers it for a while: a late message of its must
-// not bring it back.
+// departed is what is remembered of a peer that was dropped.
+type departed struct {
+	until time.Duration // how long
+	bye   bool          // it is not to come back: what is heard of it is late
+	asked time.Duration // the last sync that we asked it for
+}
+
+// depart remembers a peer that was dropped, of as many as there may be peers.
+func (n *Node) depart(id incarnation, d departed, now time.Duration) {
+	if len(n.gone) >= n.maxPeers {
+		maps.DeleteFunc(n.gone, func(_ incarnation, d departed) bool { return now >= d.until })
+	}
+	if len(n.gone) < n.maxPeers {
+		n.gone[id] = d
+	}
+}
+
+// bye drops a peer that leaves, whether or not it is known yet.
 func (n *Node) bye(id incarnation, now time.Duration) {
 	if !n.on(ruleBye) || id == n.id {
 		return
 	}
-	if len(n.left) >= n.maxPeers {
-		for id, until := range n.left {
-			if now >= until {
-				delete(n.left, id)
-			}
-		}
-	}
-	if len(n.left) < n.maxPeers {
-		n.left[id] = now + n.lease
-	}
 	if p := n.byID[id]; p != nil {
 		n.drop(p)
 	}
+	n.depart(id, departed{until: now + n.lease, bye: true}, now)
 }

@@ -146,6 +146,9 @@ func (n *Node) hear(e BusEvent) {
 func (n *Node) send() {
 	for _, m := range n.outbox {
 		_ = n.publish(n.ctx, m.to, m.payload)
+		if m.asks != nil {
+			m.asks.asked = n.now() // publishing may have taken a while
+		}
 	}
 	clear(n.outbox)
 	n.outbox = n.outbox[:0]

@@ -41,12 +41,12 @@ type Node struct {
 	mu        sync.Mutex
 	peers     []*peer // in the order of their appearance
 	byID      map[incarnation]*peer
-	left      map[incarnation]time.Duration // who said Bye, until when that is remembered
-	lost      []time.Duration               // when leases ended of late
-	due       time.Duration                 // when to look after the peers again
-	connected bool                          // the bus is
-	settled   time.Duration                 // by then every live peer has been heard
-	late      time.Duration                 // if no heartbeat was sent by then, this node stands still
+	gone      map[incarnation]departed
+	lost      []time.Duration // when leases ended of late
+	due       time.Duration   // when to look after the peers again
+	connected bool            // the bus is
+	settled   time.Duration   // by then every live peer has been heard
+	late      time.Duration   // if no heartbeat was sent by then, this node stands still
 	queries   map[uint64]*query
 	queried   uint64 // the last query's id
 	outbox    []outgoing
@@ -57,6 +57,7 @@ type Node struct {
 type outgoing struct {
 	to      Subject
 	payload []byte
+	asks    *peer // whom it asks for a sync
 }
 
 // queue is how many messages may wait for the node. When it is full they are lost, and what
@@ -93,7 +94,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		ledger:  newLedger(),
 		flushed: -cfg.flush,
 		byID:    map[incarnation]*peer{},
-		left:    map[incarnation]time.Duration{},
+		gone:    map[incarnation]departed{},
 		due:     never,
 		settled: never,
 		queries: map[uint64]*query{},
@@ -104,7 +105,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if n.name == "" {
 		n.name = nameFor(n.id)
 	}
-	n.flushes = digestWriter{id: n.id, name: n.name, limit: MinPayload} // so that every bus can take the reply to a sync
+	n.flushes = digestWriter{id: n.id, name: n.name, limit: n.flushSize}
 	n.replies = digestWriter{id: n.id, name: n.name}
 	sub, err := bus.Subscribe(ctx, n.subjects(), n.inbox)
 	if err != nil {

@@ -17,8 +17,11 @@ type config struct {
 	flush, heartbeat, lease, hold, wait time.Duration
 	maxPeers, maxRooms, maxCount        int
 
-	entropy io.Reader // what an incarnation is drawn from
-	off     rule      // rules that do not hold, for tests that show what they are for
+	// For tests.
+	entropy   io.Reader // what an incarnation is drawn from
+	flushSize int       // bytes of a flush's digest, at most; no bus may take less
+	replySize int       // bytes of a reply's digest, at most, where the bus takes more
+	off       rule      // rules that do not hold, to show what they are for
 }
 
 // WithName sets the node's name: a label for people, of 255 bytes at most. A node that
@@ -68,6 +71,8 @@ func newConfig(opts []Option) (config, error) {
 		maxRooms:  1_000_000,
 		maxCount:  10_000_000,
 		entropy:   rand.Reader,
+		flushSize: MinPayload,
+		replySize: maxReply,
 	}
 	for _, o := range opts {
 		o(&c)

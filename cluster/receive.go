@@ -89,18 +89,23 @@ func (n *Node) heard(h *heartbeat, now time.Duration) {
 	p.beat, p.beatAt, p.flags = h.beat, now, h.flags
 	p.heard, p.state = now, Live
 	switch {
-	case h.seq != p.last:
+	case h.seq < max(p.last, p.snapshot):
+		// What came was never published, or it overtook the heartbeat.
+		if n.on(ruleHeartbeatSeq) {
+			p.head, p.reset = h.seq, true
+		}
+	case h.seq > p.last:
 		if n.on(ruleHeartbeatSeq) {
 			p.head = h.seq
-			// Digests that it never published, or that overtook the heartbeat.
-			p.reset = p.reset || h.seq < p.last
 		}
 	case p.over:
 		// It has more than may be here, so the hash cannot tell; look again now and then.
-		p.reset = now >= p.asked+n.hold
-	case h.hash != p.hash && !p.reset && p.snapshot == 0 && n.on(ruleHeartbeatHash):
+		p.head, p.reset = h.seq, p.reset || now >= p.asked+n.hold
+	case h.hash != p.hash && !p.reset && n.on(ruleHeartbeatHash):
 		n.mismatches.Add(1)
-		p.reset = true
+		p.head, p.reset = h.seq, true
+	default:
+		p.head = h.seq
 	}
 	n.catchUp(p, now)
 }

@@ -18,7 +18,7 @@ func (n *Node) catchUp(p *peer, now time.Duration) {
 		if p.reset {
 			r.since = 0
 		}
-		n.outbox = append(n.outbox, outgoing{Subject{KindSyncRequest, p.id.shard()}, r.append(nil)})
+		n.outbox = append(n.outbox, outgoing{Subject{KindSyncRequest, p.id.shard()}, r.append(nil), p})
 		n.syncs.Add(1)
 		p.asked, p.sync = now, false
 		if !p.behind() {
@@ -38,8 +38,8 @@ func (n *Node) asked(r syncRequest, now time.Duration) {
 	n.replying = append(n.replying, r)
 }
 
-// maxReply bounds a reply's digests, where the bus does not: a receiver's queue may hold
-// a thousand.
+// maxReply is how many bytes a reply's digests have at most, where the bus takes more: a
+// receiver's queue may hold a thousand.
 const maxReply = 256 << 10
 
 // reply sends a peer what it missed.
@@ -48,7 +48,7 @@ func (n *Node) reply(r syncRequest) {
 		return
 	}
 	n.served.Add(1)
-	n.replies.limit = min(max(n.bus.MaxPayload(), MinPayload), maxReply)
+	n.replies.limit = max(n.flushSize, min(n.bus.MaxPayload(), n.replySize))
 	n.ledger.since(r.since, &n.replies, func(payload []byte) bool {
 		return n.publish(n.ctx, Subject{KindSyncReply, r.from.shard()}, payload) == nil
 	})
@@ -63,7 +63,8 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	if id == n.id {
 		return nil
 	}
-	if until, ok := n.left[id]; ok && now < until && n.on(ruleBye) {
+	before, ok := n.gone[id]
+	if ok && before.bye && now < before.until {
 		return nil
 	}
 	if len(n.peers) >= n.maxPeers {
@@ -80,6 +81,10 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 		beatAt: now,
 		asked:  -syncEvery,
 		served: -syncEvery,
+	}
+	if ok {
+		p.asked = before.asked
+		delete(n.gone, id)
 	}
 	p.remote = n.eng.Remote(p.name)
 	for _, other := range n.peers {

@@ -40,15 +40,21 @@ var (
 // Name is the name that the bus was attached with.
 func (b *Bus) Name() string { return b.name }
 
-// Publish is a Bus's. While the bus is stalled it blocks, whatever ctx.
+// Publish is a Bus's.
 func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []byte) error {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	for b.stalled != nil {
 		stalled := b.stalled
 		b.net.mu.Unlock()
-		<-stalled
+		select {
+		case <-stalled:
+		case <-ctx.Done():
+		}
 		b.net.mu.Lock()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
 	switch {
 	case b.closed:
@@ -136,6 +142,7 @@ func (b *Bus) Close(context.Context) error {
 		delete(b.net.links, [2]*Bus{b, other})
 		delete(b.net.links, [2]*Bus{other, b})
 	}
+	b.net.late.forget(b)
 	b.events.Close()
 	return nil
 }

@@ -33,6 +33,7 @@ type Network struct {
 	links  map[[2]*Bus]*link
 	sent   uint64
 	late   schedule
+	tap    func(from string, m cluster.Message)
 }
 
 // Faults is what a Network does to messages, each on its way to each subscriber. The
@@ -94,6 +95,14 @@ func (n *Network) Partition(groups ...[]string) {
 	}
 }
 
+// Tap has f see each message as it is published, with the name of the bus. It may not
+// keep the payload or call the network. It replaces the one before.
+func (n *Network) Tap(f func(from string, m cluster.Message)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tap = f
+}
+
 // Bus attaches another bus. It panics if there was one of that name.
 func (n *Network) Bus(name string) *Bus {
 	n.mu.Lock()
@@ -111,6 +120,9 @@ func (n *Network) Bus(name string) *Bus {
 // send puts a message on its way to all subscribers. The caller has mu.
 func (n *Network) send(from *Bus, subject cluster.Subject, payload []byte) {
 	n.sent++
+	if n.tap != nil {
+		n.tap(from.name, cluster.Message{Subject: subject, Payload: payload})
+	}
 	for _, to := range n.buses {
 		if to != from && to.wants(subject) && n.reach(from, to) {
 			n.carry(from, to, cluster.Message{Subject: subject, Payload: payload})

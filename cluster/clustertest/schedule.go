@@ -3,6 +3,7 @@ package clustertest
 import (
 	"cmp"
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/occupancy/occupancy/cluster"
@@ -13,7 +14,7 @@ import (
 type schedule struct {
 	queue  arrivals
 	runs   bool
-	sooner chan struct{} // tells the goroutine that the next is another one now
+	sooner chan struct{} // tells the goroutine that what is next has changed
 }
 
 // delayed is a message on its way.
@@ -35,10 +36,23 @@ func (s *schedule) add(n *Network, d delayed) {
 		s.sooner = make(chan struct{}, 1)
 		go n.deliver()
 	case s.queue[0].due == d.due:
-		select {
-		case s.sooner <- struct{}{}:
-		default:
-		}
+		s.wake()
+	}
+}
+
+// forget drops what is on its way to a bus.
+func (s *schedule) forget(b *Bus) {
+	s.queue = slices.DeleteFunc(s.queue, func(d delayed) bool { return d.to == b })
+	heap.Init(&s.queue)
+	if s.runs && s.empty() {
+		s.wake()
+	}
+}
+
+func (s *schedule) wake() {
+	select {
+	case s.sooner <- struct{}{}:
+	default:
 	}
 }
 
