@@ -30,12 +30,17 @@ func (n *Node) doubt(now time.Duration) {
 		}
 	}
 	n.settled = now + n.heartbeat*3/2
-	n.due = now
+	n.due, n.beatDue = now, now // nor shall the peers wait for us
 }
 
 // review looks after the peers: whose lease ended, and who is to be asked again. Then
 // it sets when that is to be done next.
 func (n *Node) review(now time.Duration) {
+	if now > n.beatDue+n.heartbeat {
+		// We stood still, and what we did not hear meanwhile says nothing of the peers.
+		n.doubts.Add(1)
+		n.doubt(now)
+	}
 	n.due = never
 	if n.connected || !n.on(ruleSelfDoubt) {
 		for _, p := range n.peers {

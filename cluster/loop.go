@@ -82,22 +82,15 @@ func (n *Node) run() {
 
 // wake does what is due.
 func (n *Node) wake(now time.Duration) {
-	if now > n.beatDue+n.heartbeat {
-		// We stood still, and what we did not hear meanwhile says nothing of the peers.
-		n.doubts.Add(1)
-		n.mu.Lock()
-		n.doubt(now)
-		n.mu.Unlock()
-	}
-	if now >= n.beatDue {
-		n.beatDue = max(n.beatDue+n.heartbeat, now+n.heartbeat/2)
-		n.beat(now)
-	}
-	if now >= n.due {
+	if now >= n.due || now > n.beatDue+n.heartbeat {
 		n.mu.Lock()
 		n.review(now)
 		n.mu.Unlock()
 		n.send()
+	}
+	if now >= n.beatDue {
+		n.beatDue = max(n.beatDue+n.heartbeat, now+n.heartbeat/2)
+		n.beat(now)
 	}
 }
 
@@ -126,7 +119,6 @@ func (n *Node) hear(e BusEvent) {
 	case Connected:
 		n.connected = true
 		n.doubt(now)
-		n.beatDue = now // the peers shall not wait for it
 	case Disconnected:
 		n.connected = false
 	case Lossy:
