@@ -30,9 +30,10 @@ const (
 // sim is a simulation: nodes, what befalls them, and what their rooms really are.
 //
 // That it repeats exactly is by the times: the network delivers on whole milliseconds,
-// the driver acts a quarter of one later, and each node's heartbeats have a microsecond
-// of their own. So no two things of one node ever become ready at once, and its loop
-// has no choice.
+// the driver acts a quarter of one later, one thing at a time, and each node's heartbeats
+// have a microsecond of their own. So no two things of one node become ready at once,
+// and its loop has no choice. Engines have no interval, which would end somewhen else
+// depending on how their goroutine was scheduled.
 type sim struct {
 	seed    uint64
 	rand    *rand.Rand
@@ -170,7 +171,7 @@ func (s *sim) start(name string) {
 	id := fmt.Sprintf("%s.%d", name, s.started)
 	bus := s.net.Bus(id)
 	h := &simHost{
-		host: &host{occupancy.New(occupancy.WithInterval(10*time.Millisecond + 7)), bus, nil},
+		host: &host{occupancy.New(occupancy.WithInterval(0)), bus, nil},
 		name: name,
 		part: map[string]occupancy.Occupancy{},
 	}
@@ -188,6 +189,7 @@ func (s *sim) start(name string) {
 	}
 	s.logf("%v: %s starts", s.now(), id)
 	s.hosts = append(s.hosts, h)
+	s.step(0, time.Millisecond)
 }
 
 // crash ends a process without a word, or with a Bye.
