@@ -73,19 +73,19 @@ func (n *Node) ask(first *ask) {
 			more = false
 		}
 	}
-	m := queryMessage{from: n.id}
 	n.mu.Lock()
 	asks = slices.DeleteFunc(asks, func(a *ask) bool { return a.over })
 	n.queried++
 	q := n.question(n.queried, asks)
-	if q.left > 0 {
+	waits := q.left > 0 && len(asks) > 0
+	if waits {
 		n.queries[q.id] = q
 	}
 	n.mu.Unlock()
-	if q.left == 0 {
+	if !waits {
 		return
 	}
-	m.id = q.id
+	m := queryMessage{from: n.id, id: q.id}
 	for _, a := range asks {
 		m.rooms = append(m.rooms, []byte(a.room))
 	}

@@ -10,74 +10,105 @@ import (
 // what a peer says is heard in the order in which the bus delivers it. Nothing but
 // heartbeats wakes it while nothing happens.
 //
-// What is ready together is taken in a fixed order and by turns, not as a select would
-// have it: so a simulation repeats exactly, and nothing starves.
+// What is ready together is not taken as a select would have it, at random, but first
+// what is due by the clock, and then messages and the rest by turns: so a simulation
+// repeats exactly, and nothing starves.
 func (n *Node) run() {
 	defer n.cancel() // ends listen, where it was the engine's Close that ended the loop
+	in := sources{events: n.bus.Events()}
 	timer := time.NewTimer(never)
-	events := n.bus.Events()
-	var changes <-chan []occupancy.Event
-	hear := func(e BusEvent, open bool) {
-		if !open { // the bus is closed
-			events, e = nil, Disconnected
-		}
-		n.hear(e)
-	}
+	message := false // the last one taken was a message
 	for n.ctx.Err() == nil {
-		n.wake(n.now())
+		now := n.now()
+		n.wake(now)
 		// What changes is taken when the time for a flush has come, and gathers until then.
 		flushDue := n.flushed + n.flush
-		if changes = nil; flushDue <= n.now() {
-			changes, flushDue = n.changes, never
+		if in.changes = nil; flushDue <= now {
+			in.changes, flushDue = n.changes, never
 		}
-		idle := true
-		select {
-		case e, open := <-events:
-			hear(e, open)
-			idle = false
-		default:
-		}
-		select {
-		case m := <-n.inbox:
-			n.receive(m)
-			idle = false
-		default:
-		}
-		select {
-		case rooms, open := <-changes:
-			if !open { // the engine is closed
-				return
-			}
-			n.tell(rooms)
-			idle = false
-		default:
-		}
-		select {
-		case a := <-n.asks:
-			n.ask(a)
-			idle = false
-		default:
-		}
-		if !idle {
+		switch {
+		case message && n.takeOther(&in):
+			message = false
+			continue
+		case n.takeMessage():
+			message = true
+			continue
+		case n.takeOther(&in):
+			message = false
 			continue
 		}
-		timer.Reset(min(n.beatDue, n.due, flushDue) - n.now())
+		timer.Reset(min(n.beatDue, n.due, flushDue) - now)
 		select {
-		case e, open := <-events:
-			hear(e, open)
 		case m := <-n.inbox:
 			n.receive(m)
-		case rooms, open := <-changes:
-			if !open {
-				return
-			}
-			n.tell(rooms)
+			message = true
+			continue
+		case e, open := <-in.events:
+			n.event(&in, e, open)
+		case rooms, open := <-in.changes:
+			n.changed(rooms, open)
 		case a := <-n.asks:
 			n.ask(a)
 		case <-timer.C:
 		case <-n.ctx.Done():
 		}
+		message = false
 	}
+}
+
+// sources is what the loop takes from beside messages and questions.
+type sources struct {
+	events  <-chan BusEvent
+	changes <-chan []occupancy.Event // nil: not yet
+}
+
+// takeMessage takes a message, if one is there.
+func (n *Node) takeMessage() bool {
+	select {
+	case m := <-n.inbox:
+		n.receive(m)
+		return true
+	default:
+		return false
+	}
+}
+
+// takeOther takes one of what else is there.
+func (n *Node) takeOther(in *sources) bool {
+	select {
+	case e, open := <-in.events:
+		n.event(in, e, open)
+		return true
+	default:
+	}
+	select {
+	case rooms, open := <-in.changes:
+		n.changed(rooms, open)
+		return true
+	default:
+	}
+	select {
+	case a := <-n.asks:
+		n.ask(a)
+		return true
+	default:
+		return false
+	}
+}
+
+func (n *Node) event(in *sources, e BusEvent, open bool) {
+	if !open { // the bus is closed
+		in.events, e = nil, Disconnected
+	}
+	n.hear(e)
+}
+
+func (n *Node) changed(rooms []occupancy.Event, open bool) {
+	if !open { // the engine is closed
+		n.cancel()
+		return
+	}
+	n.tell(rooms)
 }
 
 // wake does what is due.

@@ -30,8 +30,8 @@ const (
 // sim is a simulation: nodes, what befalls them, and what their rooms really are.
 //
 // That it repeats exactly is by the times: the network delivers on whole milliseconds,
-// the driver acts a quarter of one later, one thing at a time, and each node's heartbeats
-// have a microsecond of their own. So no two things of one node become ready at once,
+// the driver acts a quarter of one later, one thing at a time and each time a nanosecond
+// more, and each node's heartbeats have a microsecond of their own. So no two things of one node become ready at once,
 // and its loop has no choice. Engines have no interval, which would end somewhen else
 // depending on how their goroutine was scheduled.
 type sim struct {
@@ -44,6 +44,7 @@ type sim struct {
 	rooms   int
 	hosts   []*simHost // those that run
 	started int
+	steps   time.Duration
 
 	garbled bool // payloads were altered
 	crashed bool // somebody left without a Bye that all heard
@@ -157,7 +158,8 @@ func (s *sim) wait(until time.Duration) {
 // step waits a little, until the driver may act.
 func (s *sim) step(least, most time.Duration) {
 	until := s.now() + least + time.Duration(s.rand.Int64N(int64(most-least)))
-	s.wait(until.Truncate(time.Millisecond) + 1250*time.Microsecond)
+	s.steps++
+	s.wait(until.Truncate(time.Millisecond) + 1250*time.Microsecond + s.steps)
 }
 
 func (s *sim) chance(p float64) bool { return s.rand.Float64() < p }
