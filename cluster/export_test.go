@@ -1,6 +1,10 @@
 package cluster
 
-import "io"
+import (
+	"io"
+
+	"github.com/occupancy/occupancy"
+)
 
 // WithEntropy draws the incarnation from r.
 func WithEntropy(r io.Reader) Option { return func(c *config) { c.entropy = r } }
@@ -26,4 +30,12 @@ const (
 // WithSizes limits the digests of flushes and of replies, so that few rooms need many.
 func WithSizes(flush, reply int) Option {
 	return func(c *config) { c.flushSize, c.replySize = flush, reply }
+}
+
+// Hash is what a heartbeat says of these rooms.
+func Hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
+	for room, o := range rooms {
+		sum += hashOf(room, pack(o))
+	}
+	return sum
 }

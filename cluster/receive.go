@@ -77,6 +77,9 @@ func (n *Node) digest(d *digest, now time.Duration) {
 	if (d.reset || p.snapshot != 0) && p.last >= p.snapshot {
 		p.complete()
 	}
+	if p.behind() {
+		p.asked = max(p.asked, now) // more is on its way: give it as long again
+	}
 	n.catchUp(p, now)
 }
 

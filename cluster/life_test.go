@@ -1,0 +1,295 @@
+package cluster_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/clustertest"
+)
+
+// service is n hosts with a connection each in room "r", who know one another.
+func service(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network, []*host) {
+	t.Helper()
+	net := clustertest.NewNetwork(1)
+	var hosts []*host
+	for i := range n {
+		h := start(t, net, string(rune('a'+i)), opts...)
+		h.join(t, "r", 1)
+		hosts = append(hosts, h)
+		after(10 * time.Millisecond)
+	}
+	after(3 * time.Second)
+	for _, h := range hosts {
+		require.Equal(t, occ(n, 0), h.Current("r"))
+		require.False(t, h.node.Health().Degraded)
+	}
+	return net, hosts
+}
+
+// until is how long it takes until the room has this occupancy.
+func until(t *testing.T, h *host, want occupancy.Occupancy) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for h.Current("r") != want {
+		require.Less(t, time.Since(begin), 2*time.Minute)
+		time.Sleep(5 * time.Millisecond)
+		synctest.Wait()
+	}
+	return time.Since(begin)
+}
+
+// always requires that the room has this occupancy all the time.
+func always(t *testing.T, h *host, want occupancy.Occupancy, d time.Duration) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < d; {
+		require.Equal(t, want, h.Current("r"), "after %v", time.Since(begin))
+		time.Sleep(20 * time.Millisecond)
+		synctest.Wait()
+	}
+}
+
+func states(h *host) (all []cluster.State) {
+	for _, p := range h.node.Health().Peers {
+		all = append(all, p.State)
+	}
+	return all
+}
+
+func TestLife_ACrashedNodesPartIsGone(t *testing.T) {
+	bubble(t, "within lease and a heartbeat, Suspect at last", func(t *testing.T) {
+		_, hosts := service(t, 3)
+		hosts[0].crash()
+		always(t, hosts[1], occ(3, 0), lease-beat)
+		after(beat + 20*time.Millisecond)
+		require.Equal(t, []cluster.State{cluster.Suspect, cluster.Live}, states(hosts[1]))
+		require.True(t, hosts[1].node.Health().Degraded)
+		require.Less(t, until(t, hosts[1], occ(2, 0)), beat)
+		require.Equal(t, uint64(1), hosts[1].node.Health().Dropped)
+		require.Len(t, states(hosts[1]), 1)
+		require.False(t, hosts[1].node.Health().Degraded)
+	})
+	bubble(t, "which takes the lease", func(t *testing.T) {
+		_, hosts := service(t, 3, cluster.Without(cluster.RuleLease))
+		hosts[0].crash()
+		always(t, hosts[1], occ(3, 0), time.Minute)
+	})
+	bubble(t, "but not while its heartbeats come", func(t *testing.T) {
+		net, hosts := service(t, 3)
+		net.SetFaults(clustertest.Faults{Loss: 0.3, MinDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond})
+		always(t, hosts[1], occ(3, 0), 20*time.Second)
+	})
+}
+
+func TestLife_ByeIsAtOnce(t *testing.T) {
+	bubble(t, "and nobody is missed", func(t *testing.T) {
+		_, hosts := service(t, 4)
+		for i, h := range hosts[:3] {
+			must(t, h.node.Close(), h.node.Close())
+			soon()
+			require.Equal(t, occ(3-i, 0), hosts[3].Current("r"))
+			require.Equal(t, occ(1, 0), h.Current("r")) // its own
+		}
+		require.Empty(t, states(hosts[3]))
+		require.Zero(t, hosts[3].node.Health().Dropped)
+	})
+	bubble(t, "and a late message does not bring it back", func(t *testing.T) {
+		h, p := watched(t)
+		p.digest(0, 1, parts{"r": occ(1, 0)})
+		p.bye()
+		require.Equal(t, occ(0, 0), h.Current("r"))
+		p.digest(0, 1, parts{"r": occ(1, 0)})
+		p.heartbeat(1, nil)
+		require.Equal(t, occ(0, 0), h.Current("r"))
+		require.Empty(t, states(h))
+		require.Empty(t, p.syncs())
+	})
+	bubble(t, "which takes the rule", func(t *testing.T) {
+		_, hosts := service(t, 3, cluster.Without(cluster.RuleBye))
+		must(t, hosts[0].node.Close())
+		require.Greater(t, until(t, hosts[1], occ(2, 0)), lease-beat)
+	})
+	bubble(t, "also where it overtakes the first word", func(t *testing.T) {
+		h, p := watched(t)
+		other := newPuppet(t, clustertest.NewNetwork(2), "other")
+		p.id = other.id
+		p.bye()
+		p.digest(0, 1, parts{"r": occ(1, 0)})
+		require.Equal(t, occ(0, 0), h.Current("r"))
+	})
+	bubble(t, "and the engine can be linked again", func(t *testing.T) {
+		net, hosts := service(t, 2)
+		must(t, hosts[0].node.Close())
+		node, err := cluster.Start(t.Context(), hosts[0].Engine, hosts[0].bus)
+		must(t, err)
+		after(2 * time.Second)
+		require.Equal(t, occ(2, 0), hosts[0].Current("r"))
+		require.Equal(t, occ(2, 0), hosts[1].Current("r"))
+		must(t, node.Close())
+		_ = net
+	})
+	bubble(t, "and so is the end of the engine", func(t *testing.T) {
+		_, hosts := service(t, 3)
+		must(t, hosts[0].Engine.Close())
+		after(200 * time.Millisecond) // a flush
+		require.Equal(t, occ(2, 0), hosts[1].Current("r"))
+	})
+}
+
+func TestLife_ARestartReplacesWhatWas(t *testing.T) {
+	restart := func(t *testing.T, opts ...cluster.Option) time.Duration {
+		net, hosts := service(t, 3, opts...)
+		hosts[0].crash()
+		after(300 * time.Millisecond)
+		h := &host{occupancy.New(), net.Bus("again"), nil}
+		var err error
+		h.node, err = cluster.Start(t.Context(), h.Engine, h.bus, cluster.WithName("a"))
+		must(t, err)
+		t.Cleanup(h.crash)
+		h.join(t, "r", 5)
+		return max(until(t, hosts[1], occ(7, 0)), until(t, h, occ(7, 0)))
+	}
+	bubble(t, "within two seconds", func(t *testing.T) {
+		require.Less(t, restart(t), 2*time.Second)
+	})
+	bubble(t, "which takes the rule", func(t *testing.T) {
+		require.Greater(t, restart(t, cluster.Without(cluster.RuleNewIncarnation)), 4*time.Second)
+	})
+	bubble(t, "and a live duplicate counts, too", func(t *testing.T) {
+		net, hosts := service(t, 3)
+		h := &host{occupancy.New(), net.Bus("again"), nil}
+		var err error
+		h.node, err = cluster.Start(t.Context(), h.Engine, h.bus, cluster.WithName("a"))
+		must(t, err)
+		t.Cleanup(h.crash)
+		h.join(t, "r", 5)
+		until(t, hosts[1], occ(8, 0))
+		always(t, hosts[1], occ(8, 0), time.Minute)
+		require.Len(t, states(hosts[1]), 3)
+	})
+}
+
+func TestLife_SelfDoubt(t *testing.T) {
+	outage := func(t *testing.T, opts ...cluster.Option) *host {
+		_, hosts := service(t, 3, opts...)
+		hosts[0].bus.Disconnect()
+		after(30 * time.Second)
+		require.True(t, hosts[0].node.Health().Degraded)
+		require.False(t, hosts[0].node.Health().Connected)
+		return hosts[0]
+	}
+	bubble(t, "no lease runs out while our own bus is down", func(t *testing.T) {
+		h := outage(t)
+		require.Equal(t, occ(3, 0), h.Current("r"))
+		h.bus.Reconnect()
+		soon()
+		require.True(t, h.node.Health().Degraded) // until all have been heard
+		always(t, h, occ(3, 0), 2500*time.Millisecond)
+		require.False(t, h.node.Health().Degraded)
+	})
+	bubble(t, "which takes the rule", func(t *testing.T) {
+		require.Equal(t, occ(1, 0), outage(t, cluster.Without(cluster.RuleSelfDoubt)).Current("r"))
+	})
+	bubble(t, "the others drop it meanwhile, and have it back at once", func(t *testing.T) {
+		_, hosts := service(t, 3)
+		hosts[0].bus.Disconnect()
+		until(t, hosts[1], occ(2, 0))
+		hosts[0].join(t, "r", 3)
+		after(time.Second)
+		hosts[0].bus.Reconnect()
+		soon()
+		require.Equal(t, occ(6, 0), hosts[1].Current("r"))
+	})
+	// stall has a node stand still, and returns what it then has at once.
+	stall := func(t *testing.T, opts ...cluster.Option) (*host, uint64) {
+		_, hosts := service(t, 3, opts...)
+		resume := hosts[0].bus.Stall()
+		after(2 * beat)
+		// What came meanwhile did not reach it, either.
+		hosts[0].bus.Overflow(1 << 30)
+		after(8 * beat)
+		require.True(t, hosts[0].node.Health().Degraded)
+		hosts[0].bus.Overflow(0)
+		resume()
+		synctest.Wait()
+		return hosts[0], hosts[0].node.Health().Dropped
+	}
+	bubble(t, "nor when we ourselves were late by more than a heartbeat", func(t *testing.T) {
+		h, dropped := stall(t)
+		require.Zero(t, dropped)
+		require.Equal(t, uint64(1), h.node.Health().Doubts)
+		always(t, h, occ(3, 0), 10*time.Second)
+		require.False(t, h.node.Health().Degraded)
+	})
+	bubble(t, "which takes the rule, too", func(t *testing.T) {
+		_, dropped := stall(t, cluster.Without(cluster.RuleSelfDoubt))
+		require.Positive(t, dropped)
+	})
+}
+
+func TestLife_MassLoss(t *testing.T) {
+	// split isolates the first host from the others.
+	split := func(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network, []*host) {
+		net, hosts := service(t, n, opts...)
+		net.Partition([]string{"a"})
+		return net, hosts
+	}
+	bubble(t, "keeps the last values, says Degraded, and ends with the hold", func(t *testing.T) {
+		_, hosts := split(t, 5)
+		always(t, hosts[0], occ(5, 0), lease+hold-2*beat)
+		require.Equal(t, []cluster.State{cluster.Held, cluster.Held, cluster.Held, cluster.Held}, states(hosts[0]))
+		require.True(t, hosts[0].node.Health().Degraded)
+		after(3 * beat)
+		require.Equal(t, occ(1, 0), hosts[0].Current("r"))
+		// The others lost one of four: no mass.
+		require.Equal(t, occ(4, 0), hosts[1].Current("r"))
+		require.Len(t, states(hosts[1]), 3)
+	})
+	bubble(t, "is over when they come back", func(t *testing.T) {
+		net, hosts := split(t, 5)
+		after(12 * time.Second)
+		net.Partition()
+		always(t, hosts[0], occ(5, 0), 1500*time.Millisecond)
+		require.False(t, hosts[0].node.Health().Degraded)
+		require.Less(t, until(t, hosts[1], occ(5, 0)), 2500*time.Millisecond)
+	})
+	bubble(t, "takes the rule", func(t *testing.T) {
+		_, hosts := split(t, 5, cluster.Without(cluster.RuleMassLoss))
+		require.Less(t, until(t, hosts[0], occ(1, 0)), lease+2*beat)
+	})
+	bubble(t, "takes three peers", func(t *testing.T) {
+		_, hosts := split(t, 3)
+		require.LessOrEqual(t, until(t, hosts[0], occ(1, 0)), lease+beat)
+	})
+	bubble(t, "is not a restart of all the others", func(t *testing.T) {
+		net, hosts := service(t, 5)
+		for i, h := range hosts[1:] {
+			h.crash()
+			again := &host{occupancy.New(), net.Bus(string(rune('A' + i))), nil}
+			var err error
+			again.node, err = cluster.Start(t.Context(), again.Engine, again.bus, cluster.WithName(string(rune('b'+i))))
+			must(t, err)
+			t.Cleanup(again.crash)
+		}
+		require.Less(t, until(t, hosts[0], occ(1, 0)), 2*time.Second)
+	})
+}
+
+func TestLife_ASlowConsumerAsksAtOnce(t *testing.T) {
+	slow := func(t *testing.T, opts ...cluster.Option) time.Duration {
+		_, hosts := service(t, 3, opts...)
+		hosts[0].bus.Overflow(1) // the digest that follows
+		hosts[1].join(t, "r", 1)
+		return until(t, hosts[0], occ(4, 0))
+	}
+	bubble(t, "for what it lost", func(t *testing.T) {
+		require.Less(t, slow(t), 10*time.Millisecond)
+	})
+	bubble(t, "which takes the rule", func(t *testing.T) {
+		require.Greater(t, slow(t, cluster.Without(cluster.RuleLossy)), 100*time.Millisecond)
+	})
+}
