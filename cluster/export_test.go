@@ -39,3 +39,10 @@ func Hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
 	}
 	return sum
 }
+
+// Departed is how many peers are remembered that were dropped.
+func Departed(n *Node) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.gone)
+}

@@ -49,7 +49,8 @@ func (p *peer) set(room []byte, now packed) {
 		if now == 0 {
 			return
 		}
-		if len(p.table.entries) >= p.config.maxRooms {
+		// What a snapshot may be about to end does not keep out what it brings.
+		if n, most := len(p.table.entries), p.config.maxRooms; n-p.stale >= most || n >= 2*most {
 			p.over = true
 			return
 		}

@@ -1,0 +1,192 @@
+package cluster_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/clustertest"
+	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
+)
+
+func TestHostile_WhatIsNoMessageIsCountedAndDropped(t *testing.T) {
+	id := []byte("puppet0123456789")
+	digest := func(change func(*clusterpb.Digest)) proto.Message {
+		d := &clusterpb.Digest{
+			Incarnation: id, Name: "puppet", Base: 1, Seq: 2,
+			Rooms: []string{"r"}, Connections: []uint32{9}, Members: []uint32{9},
+		}
+		change(d)
+		return d
+	}
+	for name, m := range map[string]proto.Message{
+		"no incarnation":          digest(func(d *clusterpb.Digest) { d.Incarnation = nil }),
+		"a short incarnation":     digest(func(d *clusterpb.Digest) { d.Incarnation = id[:15] }),
+		"a long incarnation":      digest(func(d *clusterpb.Digest) { d.Incarnation = append(slices.Clip(id), 0) }),
+		"a long name":             digest(func(d *clusterpb.Digest) { d.Name = fmt.Sprintf("%256d", 1) }),
+		"base is seq":             digest(func(d *clusterpb.Digest) { d.Base = 2 }),
+		"base is beyond seq":      digest(func(d *clusterpb.Digest) { d.Base = 1 << 60 }),
+		"a snapshot with a base":  digest(func(d *clusterpb.Digest) { d.Reset_, d.Snapshot = true, 2 }),
+		"a snapshot of the past":  digest(func(d *clusterpb.Digest) { d.Reset_, d.Base = true, 0 }),
+		"a room without a name":   digest(func(d *clusterpb.Digest) { d.Rooms[0] = "" }),
+		"a room with a long name": digest(func(d *clusterpb.Digest) { d.Rooms[0] = fmt.Sprintf("%1025d", 1) }),
+		"a count too many":        digest(func(d *clusterpb.Digest) { d.Connections = append(d.Connections, 1) }),
+		"a count too few":         digest(func(d *clusterpb.Digest) { d.Members = nil }),
+		"a room too many":         digest(func(d *clusterpb.Digest) { d.Rooms = append(d.Rooms, "s") }),
+		"a count that cannot be":  digest(func(d *clusterpb.Digest) { d.Members[0] = 1 << 31 }),
+		"a newer version":         digest(func(d *clusterpb.Digest) { d.LeastVersion = 2 }),
+		"a beat that never was":   &clusterpb.Heartbeat{Incarnation: id, Name: "puppet", Seq: 1},
+		"a beat of nobody":        &clusterpb.Heartbeat{Seq: 1, Beat: 5},
+		"a beat of the future":    &clusterpb.Heartbeat{Incarnation: id, Beat: 5, LeastVersion: 2},
+		"a Bye of nobody":         &clusterpb.Bye{},
+		"a question of nobody":    &clusterpb.Query{Rooms: []string{"r"}},
+		"a question for nothing":  &clusterpb.Query{From: id},
+		"too many questions":      &clusterpb.Query{From: id, Rooms: slices.Repeat([]string{"r"}, 17)},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			h, p := watched(t)
+			p.digest(0, 1, parts{"r": occ(1, 1)})
+			kind := cluster.KindDigest
+			switch m.(type) {
+			case *clusterpb.Heartbeat:
+				kind = cluster.KindHeartbeat
+			case *clusterpb.Bye:
+				kind = cluster.KindBye
+			case *clusterpb.Query:
+				kind = cluster.KindQuery
+			}
+			p.say(cluster.Subject{Kind: kind}, m)
+			require.Equal(t, uint64(1), h.node.Health().Malformed)
+			require.Equal(t, occ(1, 1), h.Current("r"))
+			require.Empty(t, p.syncs())
+		})
+	}
+	bubble(t, "every truncation", func(t *testing.T) {
+		h, p := watched(t)
+		p.digest(0, 1, parts{"r": occ(1, 1)})
+		whole, err := proto.Marshal(digest(func(*clusterpb.Digest) {}))
+		must(t, err)
+		for n := range whole {
+			p.sayBytes(cluster.Subject{Kind: cluster.KindDigest}, whole[:n])
+			require.Equal(t, occ(1, 1), h.Current("r"), "of %d bytes", n)
+		}
+		require.Positive(t, h.node.Health().Malformed)
+	})
+	bubble(t, "known numbers of another type", func(t *testing.T) {
+		h, p := watched(t)
+		whole, err := proto.Marshal(digest(func(d *clusterpb.Digest) { d.Base = 0 }))
+		must(t, err)
+		for num := protowire.Number(1); num <= 9; num++ {
+			p.sayBytes(cluster.Subject{Kind: cluster.KindDigest}, protowire.AppendFixed32(protowire.AppendTag(slices.Clone(whole), num, protowire.Fixed32Type), 1))
+		}
+		require.Equal(t, uint64(9), h.node.Health().Malformed)
+		require.Equal(t, occ(0, 0), h.Current("r"))
+	})
+	bubble(t, "but fields that are not known are skipped", func(t *testing.T) {
+		h, p := watched(t)
+		whole, err := proto.Marshal(digest(func(d *clusterpb.Digest) { d.Base = 0 }))
+		must(t, err)
+		whole = protowire.AppendString(protowire.AppendTag(whole, 100, protowire.BytesType), "what a later version adds")
+		whole = protowire.AppendFixed32(protowire.AppendTag(whole, 101, protowire.Fixed32Type), 7)
+		p.sayBytes(cluster.Subject{Kind: cluster.KindDigest}, whole)
+		require.Zero(t, h.node.Health().Malformed)
+		require.Equal(t, occ(9, 9), h.Current("r"))
+	})
+}
+
+func TestHostile_WhatAPeerClaimsIsBounded(t *testing.T) {
+	only := func(h *host) cluster.PeerHealth { return h.node.Health().Peers[0] }
+	bubble(t, "in names", func(t *testing.T) {
+		h, p := watched(t, cluster.WithMaxRooms(100))
+		many := parts{}
+		for i := range 500 {
+			many[room(i)] = occ(1, 0)
+		}
+		p.digest(0, 1, many)
+		require.Equal(t, 100, h.Stats().Rooms)
+		require.Equal(t, 100, only(h).Rooms)
+		require.True(t, only(h).Over)
+		require.True(t, h.node.Health().Degraded)
+		asked := 0
+		for range 60 {
+			after(time.Second)
+			p.heartbeat(1, many)
+			if len(p.syncs()) > 0 {
+				asked++
+				p.digest(0, 1, many, snapshot(1))
+			}
+		}
+		require.InDelta(t, 4, asked, 1) // once in a hold
+		require.Equal(t, 100, h.Stats().Rooms)
+		p.digest(0, 2, parts{"r": occ(1, 0)}, snapshot(2))
+		p.heartbeat(2, parts{"r": occ(1, 0)})
+		require.False(t, only(h).Over)
+		require.Equal(t, 1, h.Stats().Rooms)
+	})
+	bubble(t, "in counts", func(t *testing.T) {
+		h, p := watched(t, cluster.WithMaxCount(1000))
+		p.digest(0, 1, parts{"r": occ(1000, 7), "s": occ(1001, 0)})
+		require.Equal(t, occ(1000, 7), h.Current("r"))
+		require.Equal(t, occ(0, 0), h.Current("s"))
+		require.Equal(t, 1, only(h).Refused)
+		require.True(t, h.node.Health().Degraded)
+		p.digest(1, 2, parts{"r": occ(0, 1001)})
+		require.Equal(t, occ(1000, 7), h.Current("r")) // as it was
+		require.Equal(t, 2, only(h).Refused)
+		p.heartbeat(2, parts{"r": occ(0, 1001), "s": occ(1001, 0)})
+		require.Empty(t, p.syncs()) // it is known what the peer has
+		p.digest(2, 3, parts{"r": occ(1, 1), "s": occ(0, 0)})
+		require.Equal(t, occ(1, 1), h.Current("r"))
+		require.Zero(t, only(h).Refused)
+		require.Equal(t, 1, h.Stats().Rooms)
+	})
+	bubble(t, "in what the engine takes, which is tried again", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		h, p := &host{occupancy.New(occupancy.WithMaxRooms(2)), net.Bus("node"), nil}, newPuppet(t, net, "puppet")
+		var err error
+		h.node, err = cluster.Start(t.Context(), h.Engine, h.bus)
+		must(t, err)
+		t.Cleanup(h.crash)
+		h.join(t, "own", 1)
+		p.heartbeat(0, nil)
+		p.digest(0, 1, parts{"r": occ(1, 0), "s": occ(1, 0)})
+		require.Equal(t, 1, only(h).Refused)
+		must(t, h.Leave("own"))
+		after(2 * time.Second)
+		require.Zero(t, only(h).Refused)
+		require.Equal(t, 2, h.Stats().Connections)
+	})
+	bubble(t, "in number", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		h := start(t, net, "node", cluster.WithMaxPeers(10))
+		for i := range 50 {
+			p := newPuppet(t, net, fmt.Sprint(i, "th"))
+			p.digest(0, 1, parts{"r": occ(1, 0)})
+		}
+		require.Len(t, h.node.Health().Peers, 10)
+		require.Equal(t, uint64(40), h.node.Health().TooMany)
+		require.Equal(t, occ(10, 0), h.Current("r"))
+		require.True(t, h.node.Health().Degraded)
+		after(lease + hold + beat)
+		require.Empty(t, h.node.Health().Peers)
+		require.False(t, h.node.Health().Degraded)
+	})
+	bubble(t, "in who said Bye", func(t *testing.T) {
+		h, p := watched(t, cluster.WithMaxPeers(10))
+		for i := range 50 {
+			p.id = fmt.Appendf(nil, "%016d", i)
+			p.bye()
+		}
+		require.Equal(t, 10, cluster.Departed(h.node))
+		after(lease)
+		p.bye()
+		require.Equal(t, 1, cluster.Departed(h.node))
+	})
+}
