@@ -45,15 +45,17 @@ func (p *peer) behind() bool { return p.head > p.last || p.reset || p.snapshot !
 // set takes what the peer said of a room.
 func (p *peer) set(room []byte, now packed) {
 	i := p.table.find(room)
-	if i < 0 {
-		if now == 0 {
-			return
-		}
-		// What a snapshot may be about to end does not keep out what it brings.
-		if n, most := len(p.table.entries), p.config.maxRooms; n-p.stale >= most || n >= 2*most {
+	if i < 0 && now == 0 {
+		return
+	}
+	if i < 0 || p.table.entries[i].word&stale != 0 && now != 0 {
+		// One more. What a snapshot may be about to end does not keep out what it brings.
+		if n, most := len(p.table.entries), p.config.maxRooms; n-p.stale >= most || i < 0 && n >= 2*most {
 			p.over = true
 			return
 		}
+	}
+	if i < 0 {
 		i = p.table.insert(string(room))
 	}
 	p.replace(i, now)
