@@ -46,3 +46,6 @@ func Departed(n *Node) int {
 	defer n.mu.Unlock()
 	return len(n.gone)
 }
+
+// Shard is where messages to this node alone go.
+func Shard(n *Node) uint32 { return n.id.shard() }

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"testing/synctest"
@@ -114,8 +115,9 @@ func heard[M any, P interface {
 func (p *puppet) syncs() (since []uint64) {
 	p.Helper()
 	for _, r := range heard[clusterpb.SyncRequest](p, cluster.KindSyncRequest) {
-		require.Equal(p, p.id, r.To)
-		since = append(since, r.Since)
+		if bytes.Equal(r.To, p.id) { // shards may be the same
+			since = append(since, r.Since)
+		}
 	}
 	return since
 }

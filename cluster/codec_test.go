@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
+)
+
+// someDigest is a digest as the writer makes it, and as the generated code has it.
+func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
+	w := digestWriter{name: fmt.Sprint("node", r.IntN(100)), limit: 1 << 20}
+	for i := range w.id {
+		w.id[i] = byte(r.Uint32())
+	}
+	s := span{base: r.Uint64() >> r.IntN(64)}
+	s.seq = s.base + 1 + uint64(r.IntN(1000))
+	if r.IntN(3) == 0 {
+		s = span{reset: true, seq: s.seq, snapshot: s.seq + uint64(r.IntN(2))}
+	}
+	d := &clusterpb.Digest{
+		Incarnation: w.id[:], Name: w.name, Base: s.base, Seq: s.seq, Reset_: s.reset, Snapshot: s.snapshot,
+	}
+	for i := range rooms {
+		room := fmt.Sprintf("room-%d-é", i*r.IntN(1<<20))
+		p := packed(r.Uint32N(1<<31)>>r.IntN(31))<<32 | packed(r.Uint32N(1<<31)>>r.IntN(31))
+		if !w.add(room, p) {
+			panic("does not go in")
+		}
+		d.Rooms = append(d.Rooms, room)
+		d.Connections = append(d.Connections, uint32(p.connections()))
+		d.Members = append(d.Members, uint32(p.members()))
+	}
+	return slices.Clone(w.finish(s)), d
+}
+
+// asGenerated is a decoded digest as the generated code has it.
+func asGenerated(d *digest) *clusterpb.Digest {
+	g := &clusterpb.Digest{
+		Incarnation: d.from[:], Name: string(d.name), Base: d.base, Seq: d.seq, Reset_: d.reset, Snapshot: d.snapshot,
+	}
+	d.each(func(room []byte, p packed) {
+		g.Rooms = append(g.Rooms, string(room))
+		g.Connections = append(g.Connections, uint32(p.connections()))
+		g.Members = append(g.Members, uint32(p.members()))
+	})
+	return g
+}
+
+func TestCodec_IsTheGeneratedCodes(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 500 {
+		b, want := someDigest(r, i%40)
+		generated, err := proto.MarshalOptions{Deterministic: true}.Marshal(want)
+		require.NoError(t, err)
+		require.Equal(t, generated, b)
+		var d digest
+		require.True(t, d.decode(generated))
+		require.True(t, proto.Equal(want, asGenerated(&d)))
+	}
+	id := incarnation{1, 2, 3}
+	for _, c := range []struct {
+		mine []byte
+		want proto.Message
+	}{
+		{
+			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3}).append(nil),
+			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3},
+		},
+		{(&heartbeat{from: id, beat: 1}).append(nil), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
+		{(&bye{id}).append(nil), &clusterpb.Bye{Incarnation: id[:]}},
+		{
+			(&syncRequest{from: id, to: incarnation{9}, since: 5}).append(nil),
+			&clusterpb.SyncRequest{From: id[:], To: append([]byte{9}, make([]byte, 15)...), Since: 5},
+		},
+		{
+			(&queryMessage{from: id, id: 4, rooms: [][]byte{[]byte("a"), []byte("b")}}).append(nil),
+			&clusterpb.Query{From: id[:], Id: 4, Rooms: []string{"a", "b"}},
+		},
+		{
+			(&answer{from: id, to: id, id: 4, parts: []packed{1<<32 | 300, 0}}).append(nil),
+			&clusterpb.Answer{From: id[:], To: id[:], Id: 4, Connections: []uint32{1, 0}, Members: []uint32{300, 0}},
+		},
+	} {
+		generated, err := proto.MarshalOptions{Deterministic: true}.Marshal(c.want)
+		require.NoError(t, err)
+		require.Equal(t, generated, c.mine, "%T", c.want)
+	}
+}
+
+func TestCodec_ADigestStaysUnderItsLimit(t *testing.T) {
+	w := digestWriter{name: fmt.Sprintf("%255d", 1), limit: MinPayload}
+	for _, room := range []string{"r", fmt.Sprintf("%1024d", 1)} {
+		n := 0
+		for w.add(room, maxCount<<32|maxCount) {
+			n++
+		}
+		require.Positive(t, n)
+		b := w.finish(span{base: 1<<64 - 2, seq: 1<<64 - 1, snapshot: 1<<64 - 1, reset: true})
+		require.LessOrEqual(t, len(b), MinPayload)
+		require.Greater(t, len(b), MinPayload-1100)
+	}
+}
+
+func TestCodec_DigestsAreTakenWithoutAllocation(t *testing.T) {
+	b, _ := someDigest(rand.New(rand.NewPCG(1, 2)), 100)
+	sum := packed(0)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		var d digest
+		if d.decode(b) {
+			d.each(func(_ []byte, p packed) { sum += p })
+		}
+	}))
+	require.NotZero(t, sum)
+}
+
+func TestPacked_HashIsAsPublished(t *testing.T) {
+	// Other versions, and other programs, must come to the same.
+	require.Equal(t, uint64(0x674c0e20cbec0cb6), hashOf("lobby", 103<<32|95))
+	require.Equal(t, hashOf("lobby", 103<<32|95), hashOf([]byte("lobby"), 103<<32|95))
+	require.Zero(t, hashOf("lobby", 0))
+}
+
+// FuzzDecode has what the decoders take be what the generated code takes, and no panic.
+func FuzzDecode(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for rooms := range 4 {
+		b, _ := someDigest(r, rooms)
+		f.Add(uint8(KindDigest), b)
+	}
+	id := incarnation{1}
+	f.Add(uint8(KindHeartbeat), (&heartbeat{from: id, name: []byte("n"), seq: 3, hash: 4, beat: 5, flags: 1}).append(nil))
+	f.Add(uint8(KindBye), (&bye{id}).append(nil))
+	f.Add(uint8(KindSyncRequest), (&syncRequest{id, id, 5}).append(nil))
+	f.Add(uint8(KindQuery), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).append(nil))
+	f.Add(uint8(KindAnswer), (&answer{id, id, 5, []packed{1, 2}}).append(nil))
+	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
+		switch Kind(kind) {
+		case KindDigest, KindSyncReply:
+			var d digest
+			agrees(t, b, d.decode(b), new(clusterpb.Digest), func(want proto.Message) {
+				require.True(t, proto.Equal(want, asGenerated(&d)))
+			})
+		case KindHeartbeat:
+			var h heartbeat
+			agrees(t, b, h.decode(b), new(clusterpb.Heartbeat), func(want proto.Message) {
+				require.True(t, proto.Equal(want, &clusterpb.Heartbeat{
+					Incarnation: h.from[:], Name: string(h.name), Seq: h.seq, Hash: h.hash, Flags: uint32(h.flags), Beat: h.beat,
+				}))
+			})
+		case KindBye:
+			var m bye
+			agrees(t, b, m.decode(b), new(clusterpb.Bye), func(want proto.Message) {
+				require.True(t, proto.Equal(want, &clusterpb.Bye{Incarnation: m.from[:]}))
+			})
+		case KindSyncRequest:
+			var m syncRequest
+			agrees(t, b, m.decode(b), new(clusterpb.SyncRequest), func(want proto.Message) {
+				require.True(t, proto.Equal(want, &clusterpb.SyncRequest{From: m.from[:], To: m.to[:], Since: m.since}))
+			})
+		case KindQuery:
+			var m queryMessage
+			agrees(t, b, m.decode(b), new(clusterpb.Query), func(want proto.Message) {
+				mine := &clusterpb.Query{From: m.from[:], Id: m.id}
+				for _, room := range m.rooms {
+					mine.Rooms = append(mine.Rooms, string(room))
+				}
+				require.True(t, proto.Equal(want, mine))
+			})
+		case KindAnswer:
+			var m answer
+			agrees(t, b, m.decode(b), new(clusterpb.Answer), func(want proto.Message) {
+				mine := &clusterpb.Answer{From: m.from[:], To: m.to[:], Id: m.id}
+				for _, p := range m.parts {
+					mine.Connections = append(mine.Connections, uint32(p.connections()))
+					mine.Members = append(mine.Members, uint32(p.members()))
+				}
+				require.True(t, proto.Equal(want, mine))
+			})
+		}
+	})
+}
+
+// agrees compares with the generated code. It takes some that the decoders do not: what
+// can not be, and known fields of another type, which it skips. What was taken must be
+// the same, but for unknown fields and the version.
+func agrees(t *testing.T, b []byte, taken bool, want proto.Message, equal func(want proto.Message)) {
+	if !taken {
+		return
+	}
+	require.NoError(t, proto.Unmarshal(b, want))
+	want.ProtoReflect().SetUnknown(nil)
+	want.ProtoReflect().Clear(want.ProtoReflect().Descriptor().Fields().ByNumber(fieldVersion))
+	equal(want)
+	// And as the generated code writes it, it is taken as well.
+	again, err := proto.Marshal(want)
+	require.NoError(t, err)
+	require.True(t, takes(want, again))
+}
+
+func takes(m proto.Message, b []byte) bool {
+	switch m.(type) {
+	case *clusterpb.Digest:
+		return new(digest).decode(b)
+	case *clusterpb.Heartbeat:
+		return new(heartbeat).decode(b)
+	case *clusterpb.Bye:
+		return new(bye).decode(b)
+	case *clusterpb.SyncRequest:
+		return new(syncRequest).decode(b)
+	case *clusterpb.Query:
+		return new(queryMessage).decode(b)
+	}
+	return new(answer).decode(b)
+}

@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Whoever asks since whenever has, with the answer, all that was published; and the log
+// does not grow for ever.
+func TestLedger_AnswersSince(t *testing.T) {
+	for seed := range uint64(3) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		l, w := newLedger(), digestWriter{limit: 600}
+		now := map[string]packed{}
+		history := []map[string]packed{{}} // by seq
+		flush := func() {
+			l.flushed()
+			w.finish(span{base: 0, seq: 1})
+			history = append(history, maps.Clone(now))
+			if len(history) > 1500 {
+				history[len(history)-1500] = nil // old enough
+			}
+		}
+		fresh := 0
+		for range 2000 {
+			for range r.IntN(6) {
+				room := fmt.Sprint("room", r.IntN(40))
+				if r.IntN(2) == 0 { // ever new ones, which empty soon
+					fresh++
+					room = fmt.Sprint("fresh", fresh-r.IntN(10))
+				}
+				p := packed(r.Uint32N(3))
+				if !l.differs(room, p) {
+					continue
+				}
+				if !w.add(room, p) {
+					flush()
+					w.add(room, p)
+				}
+				l.put(room, p)
+				now[room] = p
+				if p == 0 {
+					delete(now, room)
+				}
+			}
+			if !w.empty() {
+				flush()
+			}
+		}
+		require.Equal(t, len(now), l.live())
+		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*spare)
+		require.LessOrEqual(t, len(l.log), 2*len(l.rooms)+2*spare)
+		hash := uint64(0)
+		for room, p := range now {
+			hash += hashOf(room, p)
+		}
+		require.Equal(t, hash, l.hash)
+
+		reply := digestWriter{limit: 600 + r.IntN(2000)}
+		for since := range l.seq + 10 {
+			if since > 0 && since < l.seq && (history[since] == nil || r.IntN(10) > 0) || since == l.seq {
+				continue
+			}
+			got, last, whole := map[string]packed{}, since, false
+			if since < l.seq {
+				got = maps.Clone(history[since])
+			}
+			l.since(since, &reply, func(payload []byte) bool {
+				require.LessOrEqual(t, len(payload), reply.limit)
+				var d digest
+				require.True(t, d.decode(payload))
+				if d.reset {
+					got, last, whole = map[string]packed{}, 0, true
+				}
+				require.Equal(t, last, d.base)
+				last = d.seq
+				d.each(func(room []byte, p packed) {
+					got[string(room)] = p
+					if p == 0 {
+						delete(got, string(room))
+					}
+				})
+				return true
+			})
+			require.Equal(t, now, got, "since %d of %d", since, l.seq)
+			require.Equal(t, l.seq, last)
+			require.Equal(t, since == 0 || since < l.floor || since > l.seq, whole)
+		}
+	}
+}
+
+func TestLedger_StopsWhereNothingCanBeSent(t *testing.T) {
+	l, w := newLedger(), digestWriter{limit: 600}
+	for i := range 100 {
+		l.put(fmt.Sprint("room", i), 1)
+		l.flushed()
+	}
+	n := 0
+	l.since(0, &w, func([]byte) bool { n++; return false })
+	require.Equal(t, 1, n)
+}
