@@ -61,8 +61,8 @@ func WithOutage(cut, mend func(cluster.Bus)) Option {
 	return func(c *config) { c.cut, c.mend = cut, mend }
 }
 
-// patience is how long something that must happen may take.
-const patience = 20 * time.Second
+// patience is how long something that must happen may take. Only tests of the tests set it.
+var patience = 20 * time.Second
 
 type suite struct {
 	*testing.T

@@ -66,11 +66,12 @@ func onlyWhatItSubscribedTo(s *suite) {
 }
 
 func subscribingIsInForce(s *suite) {
-	b := s.bus()
+	b, from := s.bus(), s.bus()
 	for range 20 {
 		subject := s.subject(cluster.KindAnswer)
-		in := s.subscribe(b, 64, subject)
-		in.reached(s.bus(), subject)
+		in := s.subscribe(b, 1, subject)
+		s.publish(from, subject, []byte("the first"))
+		in.want(subject, []byte("the first"))
 	}
 }
 
