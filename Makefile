@@ -12,6 +12,8 @@ FUZZTIME ?= 1m
 # How many minutes the soak takes, and how many recorded histories and random programs.
 MINUTES ?= 5
 HISTORIES ?= 20000
+# How many simulations of the cluster's protocol.
+SEEDS ?= 20000
 CLIENT := occupancyhttp/client
 LINT_VERSION := v2.15.0
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
@@ -22,7 +24,8 @@ help:
 	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
 	@echo 'make compare  the engine beside hubs, concurrent maps and libraries, for bench/results and the README: some 8 minutes'
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
-	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), and HISTORIES=$(HISTORIES) recorded histories and random programs'
+	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), HISTORIES=$(HISTORIES) recorded histories and random programs,'
+	@echo '            and SEEDS=$(SEEDS) simulations of the cluster'
 	@echo 'make arch   the tests of the engine on 386 and arm64, and with 1, 2 and 16 processors'
 	@echo 'make lint   gofmt, go vet and golangci-lint'
 
@@ -79,14 +82,17 @@ compare:
 
 .PHONY: fuzz
 fuzz:
-	@for target in $$($(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
-		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) . || exit 1; \
+	@for dir in . cluster; do \
+		for target in $$(cd $$dir && $(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
+			(cd $$dir && $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done; \
 	done
 
 .PHONY: soak
 soak:
 	$(GO) run ./verify/soak -minutes $(MINUTES)
 	cd verify && $(GO) test -count=1 -timeout 1h . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
+	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_EndsExact$$' . -sim.seeds $(SEEDS)
 
 .PHONY: lint
 lint: .bin/golangci-lint-$(LINT_VERSION)

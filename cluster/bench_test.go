@@ -140,7 +140,6 @@ func newBenchPeer(e *occupancy.Engine, name string) *peer {
 func weigh(rooms int) (more, first float64) {
 	e := occupancy.New()
 	defer e.Close()
-	const name = 12
 	heap := func() float64 {
 		runtime.GC()
 		runtime.GC()

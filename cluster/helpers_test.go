@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -52,9 +53,9 @@ func start(t testing.TB, net *clustertest.Network, name string, opts ...cluster.
 
 // crash ends the host as kill -9 does: without a word.
 func (h *host) crash() {
-	_ = h.bus.Close(nil)
+	_ = h.bus.Close(context.Background())
 	_ = h.node.Close()
-	_ = h.Engine.Close()
+	_ = h.Close()
 }
 
 // join has n connections join the room.

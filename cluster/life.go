@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -16,7 +17,17 @@ const (
 	Held                 // it vanished with most others: its last values count for the hold time
 )
 
-func (s State) String() string { return [...]string{"live", "suspect", "held"}[s] }
+func (s State) String() string {
+	switch s {
+	case Live:
+		return "live"
+	case Suspect:
+		return "suspect"
+	case Held:
+		return "held"
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
 
 // MarshalText is String, for JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -134,7 +134,7 @@ func TestLife_ByeIsAtOnce(t *testing.T) {
 	})
 	bubble(t, "and so is the end of the engine", func(t *testing.T) {
 		_, hosts := service(t, 3)
-		must(t, hosts[0].Engine.Close())
+		must(t, hosts[0].Close())
 		after(200 * time.Millisecond) // a flush
 		require.Equal(t, occ(2, 0), hosts[1].Current("r"))
 	})

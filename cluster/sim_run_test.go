@@ -201,7 +201,7 @@ func (s *sim) crash(h *simHost, bye bool) {
 	if bye {
 		_ = h.node.Close()
 	}
-	h.host.crash()
+	h.crash()
 	s.crashed = true
 }
 
@@ -235,7 +235,7 @@ func (s *sim) hook(h *simHost) {
 func (s *sim) run() error {
 	defer func() {
 		for _, h := range s.hosts {
-			h.host.crash()
+			h.crash()
 		}
 	}()
 	for i := range 3 + s.rand.IntN(6) {

@@ -1,0 +1,111 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/clustertest"
+)
+
+// Two processes of a service. In memory here: each has its own engine, and a Bus that
+// reaches the other.
+func Example() {
+	net := clustertest.NewNetwork(1)
+	serve := func(name string) (*occupancy.Engine, *cluster.Node) {
+		engine := occupancy.New()
+		node, err := cluster.Start(context.Background(), engine, net.Bus(name), cluster.WithName(name))
+		if err != nil {
+			panic(err)
+		}
+		return engine, node
+	}
+	one, node1 := serve("chat-1")
+	two, node2 := serve("chat-2")
+	defer node2.Close()
+
+	events, err := two.Subscribe("lobby")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("chat-2:", (<-events.Events()).Occupancy)
+
+	alice, err := one.Connect("lobby") // there
+	if err != nil {
+		panic(err)
+	}
+	defer alice.Close()
+	fmt.Println("chat-2:", (<-events.Events()).Occupancy) // and here
+
+	node1.Close() // chat-1 leaves
+	fmt.Println("chat-2:", (<-events.Events()).Occupancy)
+	// Output:
+	// chat-2: {0 0}
+	// chat-2: {1 0}
+	// chat-2: {0 0}
+}
+
+// Get asks every node, and says who did not answer.
+func ExamplePartialError() {
+	net := clustertest.NewNetwork(1)
+	engines := map[string]*occupancy.Engine{}
+	for _, name := range []string{"chat-1", "chat-2", "chat-3"} {
+		engine := occupancy.New()
+		node, err := cluster.Start(context.Background(), engine, net.Bus(name),
+			cluster.WithName(name), cluster.WithHeartbeat(20*time.Millisecond), cluster.WithLease(time.Minute))
+		if err != nil {
+			panic(err)
+		}
+		defer node.Close()
+		engines[name] = engine
+		if err := engine.Join("lobby"); err != nil {
+			panic(err)
+		}
+		waitFor(func() bool { return engines["chat-1"].Current("lobby").Connections == len(engines) })
+	}
+	net.Partition([]string{"chat-3"})
+
+	sum, err := engines["chat-1"].Get(context.Background(), "lobby")
+	var partial *cluster.PartialError
+	if errors.As(err, &partial) {
+		fmt.Println("no answer from", partial.Missing)
+	}
+	fmt.Println("with what was last heard:", sum.Connections)
+	// Output:
+	// no answer from [chat-3]
+	// with what was last heard: 3
+}
+
+// A load balancer may ask whether a node knows the whole service.
+func ExampleNode_Health() {
+	net := clustertest.NewNetwork(1)
+	engine, bus := occupancy.New(), net.Bus("chat-1")
+	node, err := cluster.Start(context.Background(), engine, bus,
+		cluster.WithName("chat-1"), cluster.WithHeartbeat(20*time.Millisecond))
+	if err != nil {
+		panic(err)
+	}
+	defer node.Close()
+
+	fmt.Println("at first, degraded:", node.Health().Degraded)
+	waitFor(func() bool { return !node.Health().Degraded })
+	bus.Disconnect()
+	waitFor(func() bool { return node.Health().Degraded })
+	fmt.Println("without a connection, degraded:", node.Health().Degraded)
+	// Output:
+	// at first, degraded: true
+	// without a connection, degraded: true
+}
+
+// waitFor waits until something is so.
+func waitFor(what func() bool) {
+	for deadline := time.Now().Add(20 * time.Second); !what(); {
+		if time.Now().After(deadline) {
+			panic("it never is")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
