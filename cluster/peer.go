@@ -22,6 +22,7 @@ type peer struct {
 	snapshot uint64 // one comes, and is complete at this seq; 0: none
 	stale    int    // rooms that it has not mentioned yet
 	beat     uint64 // the number of its last heartbeat
+	late     uint64 // the number of one that was late; 0: the last was not
 	beatAt   time.Duration
 	flags    uint64 // in it
 

@@ -86,9 +86,14 @@ func (n *Node) digest(d *digest, now time.Duration) {
 // heard takes a heartbeat: the peer lives, and what it published is here or is not.
 func (n *Node) heard(h *heartbeat, now time.Duration) {
 	p := n.peer(h.from, h.name, now)
-	if p == nil || h.beat <= p.beat {
-		return // late
+	if p == nil {
+		return
 	}
+	if h.beat <= p.beat && (p.late == 0 || h.beat <= p.late) {
+		p.late = h.beat // and says nothing; but if later ones are late as well, p.beat never was
+		return
+	}
+	p.late = 0
 	p.beat, p.beatAt, p.flags = h.beat, now, h.flags
 	p.heard, p.state = now, Live
 	switch {

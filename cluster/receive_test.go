@@ -140,6 +140,18 @@ func TestReceive_HeartbeatsShowWhatWasMissed(t *testing.T) {
 		p.digest(0, 1, nil, snapshot(1))
 		require.False(t, h.node.Health().Peers[0].Behind)
 	})
+	bubble(t, "a number that somebody made up does not make all others late", func(t *testing.T) {
+		h, p := watched(t)
+		p.beats = 1 << 60
+		p.heartbeat(0, nil)
+		p.beats = 1
+		for range 10 {
+			after(beat)
+			p.heartbeat(0, nil)
+		}
+		require.Equal(t, []cluster.State{cluster.Live}, states(h))
+		require.Zero(t, h.node.Health().Dropped)
+	})
 	bubble(t, "a late one says nothing", func(t *testing.T) {
 		h, p := watched(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})

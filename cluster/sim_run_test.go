@@ -269,12 +269,6 @@ func (s *sim) run() error {
 	s.logf("%v: the faults stop", s.now())
 	synctest.Wait()
 
-	// What was lost is noticed by the next heartbeat and asked for a second after the
-	// last sync; who is gone without a word is held for longest.
-	patience := 2500 * time.Millisecond
-	if s.crashed || s.garbled {
-		patience = lease + hold + beat
-	}
 	for stop := s.now(); s.failed() == nil; s.step(0, 200*time.Millisecond) {
 		wrong := s.wrong()
 		if wrong == nil {
@@ -282,11 +276,28 @@ func (s *sim) run() error {
 			s.stays()
 			break
 		}
-		if s.now()-stop > patience {
+		if patience := s.patience(); s.now()-stop > patience {
 			s.fail("not exact after %v: %v", patience, wrong)
 		}
 	}
 	return s.failed()
+}
+
+// patience is how long after the faults all must be exact: what was lost is noticed by the
+// next heartbeat and asked for a second after the last sync; who is gone without a word,
+// or never was, has a lease and a heartbeat, or is held.
+func (s *sim) patience() time.Duration {
+	if !s.crashed && !s.garbled {
+		return 2500 * time.Millisecond
+	}
+	for _, h := range s.hosts {
+		for _, p := range h.node.Health().Peers {
+			if p.State == cluster.Held {
+				return lease + hold + beat
+			}
+		}
+	}
+	return lease + 2*beat
 }
 
 const never = time.Duration(1<<63 - 1)
