@@ -1,0 +1,2 @@
+// Package natscluster is a cluster.Bus on NATS.
+package natscluster

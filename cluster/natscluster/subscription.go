@@ -1,0 +1,159 @@
+package natscluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/occupancy/occupancy/cluster"
+)
+
+// subscription carries messages from the NATS client's goroutine to a subscriber's
+// channel, by one queue for all subjects, so that their order is kept.
+type subscription struct {
+	bus      *Bus
+	subjects map[string]cluster.Subject
+	in       chan *nats.Msg
+	out      chan<- cluster.Message
+	stop     chan struct{}
+	pump     sync.WaitGroup
+	once     sync.Once
+
+	parts []*nats.Subscription // one for each subject; guarded by bus.mu
+}
+
+// Subscribe is a Bus's. While disconnected it returns without waiting for the
+// connection, and the subscription is in force when Events tells Connected.
+func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := &subscription{
+		bus:      b,
+		subjects: make(map[string]cluster.Subject, len(subjects)),
+		in:       make(chan *nats.Msg, b.opts.pending),
+		out:      out,
+		stop:     make(chan struct{}),
+	}
+	for _, subject := range subjects {
+		s.subjects[b.render(subject)] = subject
+	}
+	conn, before, err := b.add(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.inForce(ctx, conn, before); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// add returns the conn that s is on, and its last error before.
+func (b *Bus) add(s *subscription) (conn *nats.Conn, before, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing.Load() {
+		return nil, nil, ErrClosed
+	}
+	b.subs[s] = struct{}{}
+	s.pump.Go(s.deliver)
+	conn = b.conn.Load()
+	before = conn.LastError()
+	// On a conn that is closed for good it fails, and succeeds on the one to come.
+	if err := s.attach(conn); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		delete(b.subs, s)
+		close(s.stop)
+		return nil, nil, fmt.Errorf("natscluster: subscribe: %w", err)
+	}
+	return conn, before, nil
+}
+
+// attach subscribes on a new conn. The caller has bus.mu.
+func (s *subscription) attach(conn *nats.Conn) error {
+	s.parts = s.parts[:0]
+	for subject := range s.subjects {
+		part, err := conn.ChanSubscribe(subject, s.in)
+		if err != nil {
+			return err
+		}
+		s.parts = append(s.parts, part)
+	}
+	return nil
+}
+
+// inForce waits until the server knows of the subscription. If there is no server
+// now, it will be told when there is.
+func (s *subscription) inForce(ctx context.Context, conn *nats.Conn, before error) error {
+	if !s.bus.up.Load() {
+		return nil
+	}
+	if err := flush(ctx, conn); err != nil {
+		switch {
+		case s.bus.closing.Load():
+			return ErrClosed
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		return nil // the connection was lost
+	}
+	// The server's refusal came before its answer to flush.
+	if err := conn.LastError(); err != before && errors.Is(err, nats.ErrPermissionViolation) {
+		for subject := range s.subjects {
+			if strings.Contains(err.Error(), `Subscription to "`+subject+`"`) {
+				return fmt.Errorf("natscluster: subscribe: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *subscription) deliver() {
+	for {
+		select {
+		case <-s.stop:
+			return
+		case m := <-s.in:
+			select {
+			case s.out <- cluster.Message{Subject: s.subjects[m.Subject], Payload: m.Data}:
+			default:
+				s.bus.lost.Add(1)
+				s.bus.events.Tell(cluster.Lossy)
+			}
+		}
+	}
+}
+
+// Close ends the subscription. It may be called more than once; each call returns when
+// nothing more is sent.
+func (s *subscription) Close() error {
+	s.once.Do(func() {
+		close(s.stop)
+		s.bus.mu.Lock()
+		defer s.bus.mu.Unlock()
+		delete(s.bus.subs, s)
+		for _, part := range s.parts {
+			_ = part.Unsubscribe() // which fails when the conn is closed, and with it the part
+		}
+	})
+	s.pump.Wait()
+	return nil
+}
+
+// unsubscribe ends all subscriptions; no more come, since closing is set.
+func (b *Bus) unsubscribe() {
+	b.mu.Lock()
+	subs := make([]*subscription, 0, len(b.subs))
+	for s := range b.subs {
+		subs = append(subs, s)
+	}
+	b.mu.Unlock()
+	for _, s := range subs {
+		_ = s.Close()
+	}
+}
