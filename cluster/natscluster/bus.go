@@ -140,6 +140,7 @@ func (b *Bus) Close(ctx context.Context) error {
 	if conn := b.conn.Load(); b.up.Load() {
 		unsent = flush(ctx, conn)
 	}
+	b.up.Store(false)
 	b.sockets.gentle.Store(unsent == nil)
 	b.unsubscribe()
 	b.conn.Load().Close() // which nil can, too

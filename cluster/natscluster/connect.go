@@ -47,10 +47,10 @@ func parseServers(urls string) ([]string, error) {
 	var servers []string
 	for i, s := range strings.Split(urls, ",") {
 		s = strings.TrimSpace(s)
-		u, err := url.Parse(s)
-		if err == nil && u.Host == "" {
-			u, err = url.Parse("nats://" + s)
+		if !strings.Contains(s, "://") {
+			s = "nats://" + s
 		}
+		u, err := url.Parse(s)
 		if err != nil || u.Hostname() == "" {
 			return nil, fmt.Errorf("natscluster: server %d of the list is not a URL such as nats://host:4222", i+1)
 		}
@@ -152,9 +152,7 @@ func (b *Bus) settings(adopted <-chan struct{}) *nats.Options {
 	o.SkipHostLookup = true // the client's ignores that ctx ended; the dialer looks up
 
 	o.User, o.Password, o.Token = b.opts.user, b.opts.password, b.opts.token
-	for _, key := range b.opts.keys {
-		_ = key(&o) // they only set fields
-	}
+	o.Nkey, o.UserJWT, o.SignatureCB = b.opts.keys.Nkey, b.opts.keys.UserJWT, b.opts.keys.SignatureCB
 	if b.server != nil {
 		o.InProcessServer, o.Token = b.sockets, b.server.token
 	} else if b.opts.tls != nil {

@@ -30,7 +30,7 @@ func (b *Bus) adopt(conn *nats.Conn) {
 func (b *Bus) connected(conn *nats.Conn) {
 	url := conn.ConnectedUrlRedacted()
 	if b.server != nil {
-		url = b.server.ClientURL()
+		url = b.server.url
 	}
 	b.at.Store(&url)
 	b.maxPayload.Store(conn.MaxPayload())

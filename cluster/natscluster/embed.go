@@ -54,7 +54,7 @@ func (b *Bus) ClientURL() string {
 	if b.server == nil || b.opts.clientListen == "" {
 		return ""
 	}
-	return "nats://" + b.server.Addr().String()
+	return b.server.url
 }
 
 // ClusterAddr is the host:port at which an embedded server listens for other seeds, of
@@ -63,12 +63,15 @@ func (b *Bus) ClusterAddr() string {
 	if b.server == nil || b.opts.clusterListen == "" {
 		return ""
 	}
-	return b.server.ClusterAddr().String()
+	return b.server.clusterAddr
 }
 
 type embedded struct {
 	*server.Server
 	token string // that it takes of this node
+
+	// Known once it listens, and still when it doesn't any more.
+	url, clusterAddr string
 }
 
 // serverSettings are the NATS server's. Where they are not its defaults, the comments
@@ -151,7 +154,7 @@ func startServer(so *server.Options, o *options) (*embedded, error) {
 	}
 	log := &serverLog{log: o.log}
 	s.SetLoggerV2(log, false, false, false)
-	e := &embedded{s, so.Authorization}
+	e := &embedded{Server: s, token: so.Authorization}
 	listeners := 1
 	if o.clusterListen != "" {
 		listeners = 2
@@ -161,10 +164,12 @@ func startServer(so *server.Options, o *options) (*embedded, error) {
 	// and a Shutdown before would miss it.
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		up, failed := 0, log.failures()
-		if s.Addr() != nil {
+		if a := s.Addr(); a != nil {
+			e.url = "nats://" + a.String()
 			up++
 		}
-		if listeners == 2 && s.ClusterAddr() != nil {
+		if a := s.ClusterAddr(); a != nil {
+			e.clusterAddr = a.String()
 			up++
 		}
 		switch {

@@ -22,8 +22,8 @@ type options struct {
 	tls     *tls.Config
 
 	user, password, token string
-	keys                  []nats.Option // how to present what a file holds
-	credentials           []string      // the options that gave any
+	keys                  nats.Options // those fields that present what a file holds
+	credentials           []string     // the options that gave any
 
 	clientListen, clusterListen string
 	seeds                       []string
@@ -83,20 +83,22 @@ func WithNkeyFile(path string) Option {
 			o.errs = append(o.errs, fmt.Errorf("WithNkeyFile: %w", err))
 			return
 		}
-		o.keys = append(o.keys, key)
-		o.credentials = append(o.credentials, "WithNkeyFile")
-		o.onlyConnect = append(o.onlyConnect, "WithNkeyFile")
+		o.file("WithNkeyFile", key)
 	}
 }
 
 // WithCredentialsFile is for [Connect]: a file with the user's JWT and seed, as NATS's
 // tools write it. It is read anew at every connection.
 func WithCredentialsFile(path string) Option {
-	return func(o *options) {
-		o.keys = append(o.keys, nats.UserCredentials(path))
-		o.credentials = append(o.credentials, "WithCredentialsFile")
-		o.onlyConnect = append(o.onlyConnect, "WithCredentialsFile")
+	return func(o *options) { o.file("WithCredentialsFile", nats.UserCredentials(path)) }
+}
+
+func (o *options) file(option string, set nats.Option) {
+	if err := set(&o.keys); err != nil {
+		o.errs = append(o.errs, fmt.Errorf("%s: %w", option, err))
 	}
+	o.credentials = append(o.credentials, option)
+	o.onlyConnect = append(o.onlyConnect, option)
 }
 
 // WithTLS has connections encrypted, and refuses those that are not. RootCAs say which
