@@ -32,6 +32,7 @@ type Bus struct {
 	maxPayload atomic.Int64
 	connects   atomic.Uint64
 	lost       atomic.Uint64
+	repeated   repeated // errors that were logged
 
 	closing  atomic.Bool
 	closed   chan struct{}  // when Close has done all

@@ -87,7 +87,9 @@ func (b *Bus) dial(final func(error) bool) error {
 		if err == nil || b.sockets.ctx.Err() != nil || final(err) {
 			return err
 		}
-		b.opts.log.Warn("no connection to NATS yet", "error", err)
+		if !b.repeated.is(err.Error()) {
+			b.opts.log.Warn("no connection to NATS yet", "error", err)
+		}
 		select {
 		case <-time.After(reconnectWait + rand.N(reconnectWait)):
 		case <-b.sockets.ctx.Done():

@@ -3,6 +3,7 @@ module github.com/occupancy/occupancy/cluster/natscluster
 go 1.25.0
 
 require (
+	github.com/nats-io/jwt/v2 v2.8.2
 	github.com/nats-io/nats-server/v2 v2.14.5
 	github.com/nats-io/nats.go v1.53.1
 	github.com/nats-io/nkeys v0.4.16
@@ -15,7 +16,6 @@ require (
 	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/klauspost/compress v1.19.2 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
-	github.com/nats-io/jwt/v2 v2.8.2 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/occupancy/occupancy v0.0.0-00010101000000-000000000000 // indirect
 	github.com/puzpuzpuz/xsync/v3 v3.5.1 // indirect

@@ -17,7 +17,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
-// logged keeps what is logged.
+// logged keeps what is logged, and looks into it without regard to case.
 type logged struct {
 	mu  sync.Mutex
 	all bytes.Buffer
@@ -32,7 +32,13 @@ func (l *logged) Write(p []byte) (int, error) {
 func (l *logged) has(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.all.String(), text)
+	return strings.Contains(strings.ToLower(l.all.String()), strings.ToLower(text))
+}
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(strings.ToLower(l.all.String()), strings.ToLower(text))
 }
 
 func (l *logged) option() natscluster.Option {

@@ -15,10 +15,11 @@ type proxy struct {
 	server   string
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex // protects the following
-	cut   bool
-	hold  chan struct{} // closed when bytes may pass
-	conns map[net.Conn]net.Conn
+	mu       sync.Mutex // protects the following
+	cut      bool
+	hold     chan struct{} // closed when bytes may pass
+	accepted int
+	conns    map[net.Conn]net.Conn
 }
 
 func newProxy(t testing.TB, serverURL string) *proxy {
@@ -53,6 +54,7 @@ func (p *proxy) accept() {
 		}
 		server, err := net.Dial("tcp", p.server)
 		p.mu.Lock()
+		p.accepted++
 		if err != nil || p.cut {
 			_ = client.Close()
 			if err == nil {
@@ -125,4 +127,11 @@ func (p *proxy) Say(text string) {
 	for client := range p.conns {
 		_, _ = client.Write([]byte(text))
 	}
+}
+
+// Accepted is how often the bus has dialled.
+func (p *proxy) Accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
 }
