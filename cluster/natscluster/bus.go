@@ -91,8 +91,9 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	case err == nil:
 		return nil
 	case errors.Is(err, nats.ErrMaxPayload):
-		b.maxPayload.Store(conn.MaxPayload()) // which the server may have changed
-		return fmt.Errorf("%w: %d bytes of %d", ErrTooLarge, len(payload), b.MaxPayload())
+		n := conn.MaxPayload() // which the server may have changed
+		b.maxPayload.Store(max(n, cluster.MinPayload))
+		return fmt.Errorf("%w: %d bytes of %d", ErrTooLarge, len(payload), n)
 	case b.closing.Load():
 		return ErrClosed
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
@@ -168,9 +169,9 @@ func (b *Bus) Close(ctx context.Context) error {
 // Stats is how a Bus is doing.
 type Stats struct {
 	Server     string // the URL of the server, "" while disconnected
-	Routes     int    // seeds that an embedded server is linked to
+	Routes     int    // other seeds that an embedded server is linked to, or about to be
 	Reconnects uint64 // connections after the first
-	Lost       uint64 // messages that found a subscriber's channel full
+	Lost       uint64 // messages that a subscriber's channel, or the queue before it, had no room for, at least
 }
 
 // Stats tells it. It waits for nothing.

@@ -1,6 +1,7 @@
 package natscluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func parseServers(urls string) ([]string, error) {
 func (b *Bus) start(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, b.sockets.cut)
 	err := b.dial(refused)
-	if !stop() && ctx.Err() != nil {
+	if !stop() { // all is cut off, however far it came
 		if err == nil {
 			err = ctx.Err()
 		} else {
@@ -82,11 +83,16 @@ func (b *Bus) start(ctx context.Context) error {
 
 // dial tries until there is a connection, the Bus ends, or an error is final.
 func (b *Bus) dial(final func(error) bool) error {
+	var last error
 	for {
 		err := b.dialOnce()
-		if err == nil || b.sockets.ctx.Err() != nil || final(err) {
+		if err == nil || final(err) {
 			return err
 		}
+		if b.sockets.ctx.Err() != nil {
+			return cmp.Or(last, err) // err may be no more than that it was cut off
+		}
+		last = err
 		if !b.repeated.is(err.Error()) {
 			b.opts.log.Warn("no connection to NATS yet", "error", err)
 		}

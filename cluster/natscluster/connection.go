@@ -35,7 +35,11 @@ func (b *Bus) connected(conn *nats.Conn) {
 		url = b.server.url
 	}
 	b.at.Store(&url)
-	b.maxPayload.Store(conn.MaxPayload())
+	n := conn.MaxPayload()
+	if n < cluster.MinPayload { // of another server than the first
+		b.opts.log.Error("the server's largest payload is too small: larger ones will fail", "bytes", n, "needed", cluster.MinPayload)
+	}
+	b.maxPayload.Store(max(n, cluster.MinPayload))
 	b.connects.Add(1)
 	b.up.Store(true)
 	b.events.Tell(cluster.Connected)

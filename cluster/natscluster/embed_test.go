@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -74,6 +75,41 @@ func TestEmbed_ClientsMoveOnWhenASeedDies(t *testing.T) {
 			require.Zero(t, c.Stats().Reconnects, "who had another seed noticed nothing")
 		}
 	}
+}
+
+func TestEmbed_ASeedComesBack(t *testing.T) {
+	leavesNothing(t)
+	seeds := threeSeeds(t)
+	addr := seeds[0].ClusterAddr()
+	require.NoError(t, seeds[0].Close(soon(t)))
+	for _, s := range seeds[1:] {
+		eventually(t, "one link less", func() bool { return s.Stats().Routes == 1 })
+	}
+	again := embed(t, natscluster.WithClusterListen(addr), natscluster.WithSeeds(seeds[1].ClusterAddr()))
+	for i, s := range seeds[1:] {
+		until(t, s, subscribe(t, again, 64, digests), fmt.Sprint("to it ", i))
+		until(t, again, subscribe(t, s, 64, digests), fmt.Sprint("from it ", i))
+	}
+}
+
+// Nothing passes between two seeds, and neither connection is closed: as if a cable
+// was pulled.
+func TestEmbed_FindsADeadLink(t *testing.T) {
+	leavesNothing(t)
+	a := embed(t, natscluster.WithClusterListen("127.0.0.1:0"))
+	p := newProxy(t, a.ClusterAddr())
+	b := embed(t, natscluster.WithClusterListen("127.0.0.1:0"), natscluster.WithSeeds(p.Addr()))
+	in := subscribe(t, b, 4096, digests)
+	until(t, a, in, "linked")
+
+	p.Hold()
+	held := time.Now()
+	eventually(t, "found", func() bool { return a.Stats().Routes == 0 })
+	t.Logf("found after %v", time.Since(held))
+	p.Release()
+	released := time.Now()
+	until(t, a, in, "linked again")
+	t.Logf("linked again after %v", time.Since(released))
 }
 
 func TestEmbed_CloseHandsOnWhatWasPublished(t *testing.T) {

@@ -2,7 +2,6 @@ package natscluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -34,7 +33,7 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	l.write(slog.LevelError, format, v)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fatal = append(l.fatal, errors.New(fmt.Sprintf(format, v...)))
+	l.fatal = append(l.fatal, fmt.Errorf(format, v...))
 }
 
 func (l *serverLog) failures() []error {

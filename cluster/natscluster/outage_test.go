@@ -208,6 +208,25 @@ func TestBus_LearnsOfANewLargestPayload(t *testing.T) {
 	event(t, b, cluster.Connected)
 	require.Equal(t, 2*cluster.MinPayload, b.MaxPayload())
 	require.ErrorIs(t, b.Publish(soon(t), digests, make([]byte, 2*cluster.MinPayload+1)), natscluster.ErrTooLarge)
+	require.Equal(t, 2*cluster.MinPayload, b.MaxPayload())
+}
+
+func TestBus_MeetsAServerOfTinyPayloadsLater(t *testing.T) {
+	leavesNothing(t)
+	addr := freeAddrs(t, 1)[0]
+	s := startServer(t, at(addr))
+	log := new(logged)
+	b := connect(t, s.ClientURL(), log.option())
+	event(t, b, cluster.Connected)
+	s.Shutdown()
+	s.WaitForShutdown()
+	startServer(t, func(o *server.Options) { at(addr)(o); o.MaxPayload = 100 })
+	event(t, b, cluster.Connected)
+	require.True(t, log.has("largest payload is too small"))
+	require.Equal(t, cluster.MinPayload, b.MaxPayload(), "a Bus promises that much")
+	require.ErrorIs(t, b.Publish(soon(t), digests, make([]byte, 101)), natscluster.ErrTooLarge)
+	require.Equal(t, cluster.MinPayload, b.MaxPayload())
+	require.NoError(t, b.Publish(soon(t), digests, make([]byte, 100)))
 }
 
 func TestBus_Permissions(t *testing.T) {

@@ -103,7 +103,7 @@ func (s *subscription) inForce(ctx context.Context, conn *nats.Conn, before erro
 		return nil // the connection was lost
 	}
 	// The server's refusal came before its answer to flush.
-	if err := conn.LastError(); err != before && errors.Is(err, nats.ErrPermissionViolation) {
+	if err := conn.LastError(); !errors.Is(err, before) && errors.Is(err, nats.ErrPermissionViolation) {
 		for subject := range s.subjects {
 			if strings.Contains(err.Error(), `Subscription to "`+subject+`"`) {
 				return fmt.Errorf("natscluster: subscribe: %w", err)
