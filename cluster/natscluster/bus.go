@@ -139,8 +139,10 @@ func (b *Bus) Close(ctx context.Context) error {
 	defer cut()
 
 	var unsent error
-	if conn := b.conn.Load(); b.up.Load() {
-		unsent = flush(ctx, conn)
+	if b.up.Load() {
+		unsent = flush(ctx, b.conn.Load())
+	} else {
+		b.sockets.cut() // a dial, whose end the NATS client would wait for
 	}
 	b.up.Store(false)
 	b.sockets.gentle.Store(unsent == nil)

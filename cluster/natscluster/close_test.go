@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,6 +58,30 @@ func TestBus_CloseWhilePublishing(t *testing.T) {
 				require.LessOrEqual(t, len(in), 1)
 			}
 		})
+	}
+}
+
+func TestBus_CloseWaitsForWhatWasPublished(t *testing.T) {
+	leavesNothing(t)
+	s := startServer(t, nil)
+	p := newProxy(t, s.ClientURL())
+	b, in := connect(t, p.URL()), subscribe(t, connect(t, s.ClientURL()), 1, digests)
+	p.Hold()
+	require.NoError(t, b.Publish(soon(t), digests, []byte("held up")))
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close(soon(t)) }()
+	select {
+	case err := <-closed:
+		t.Fatalf("Close does not wait: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	p.Release()
+	require.NoError(t, <-closed)
+	select {
+	case m := <-in:
+		require.Equal(t, "held up", string(m.Payload))
+	case <-soon(t).Done():
+		t.Error("it was lost")
 	}
 }
 

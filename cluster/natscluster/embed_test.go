@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +182,21 @@ func TestEmbed_AloneIsClosedToOthers(t *testing.T) {
 	require.True(t, strings.HasPrefix(addr, "127.0.0.1:"))
 	_, err := natscluster.Connect(soon(t), "nats://"+addr)
 	require.ErrorIs(t, err, nats.ErrAuthorization)
+}
+
+// It would be a port of the client's own machine.
+func TestEmbed_TellsClientsOnlyOfSeedsThatTheyCanReach(t *testing.T) {
+	leavesNothing(t)
+	a := embed(t, natscluster.WithClusterListen("127.0.0.1:0"), natscluster.WithClientListen("127.0.0.1:0"))
+	closed := embed(t, natscluster.WithClusterListen("127.0.0.1:0"), natscluster.WithSeeds(a.ClusterAddr()))
+	open := embed(t, natscluster.WithClusterListen("127.0.0.1:0"), natscluster.WithSeeds(a.ClusterAddr()),
+		natscluster.WithClientListen("127.0.0.1:0"))
+	for _, s := range []*natscluster.Bus{a, closed, open} {
+		eventually(t, "linked to both others", func() bool { return s.Stats().Routes == 2 })
+	}
+	client := connect(t, a.ClientURL())
+	eventually(t, "told of the other", func() bool { return slices.Contains(natscluster.Discovered(client), open.ClientURL()) })
+	require.NotContains(t, natscluster.Discovered(client), "nats://"+natscluster.ServerAddr(closed))
 }
 
 func TestEmbed_SaysWhichAddressIsTaken(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,49 +32,69 @@ func TestBus_SendsNothingStaleToARestartedServer(t *testing.T) {
 	addr := freeAddrs(t, 1)[0]
 	s := startServer(t, at(addr))
 	from, to := connect(t, s.ClientURL()), connect(t, s.ClientURL())
-	in := subscribe(t, to, 1<<16, digests)
-	until(t, from, in, "before")
-
-	// Some are published while the loss is not known yet, some after.
-	published, stop := make(chan int), make(chan struct{})
-	go func() {
-		n := 0
-		defer func() { published <- n }()
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				if from.Publish(context.Background(), digests, []byte("stale")) == nil {
-					n++
-				}
-			}
-		}
-	}()
-	s.Shutdown()
-	s.WaitForShutdown()
-	event(t, from, cluster.Disconnected)
-	event(t, to, cluster.Disconnected)
-	close(stop)
-	<-published
-	for len(in) > 0 {
-		<-in // which came before
-	}
-	require.ErrorIs(t, from.Publish(soon(t), digests, []byte("stale")), natscluster.ErrDisconnected)
-	require.Empty(t, from.Stats().Server)
-	late := make(chan cluster.Message, 1<<16)
-	_, err := to.Subscribe(soon(t), []cluster.Subject{digests}, late)
-	require.NoError(t, err, "it is in force from the next connection on")
-
-	startServer(t, at(addr))
 	event(t, from, cluster.Connected)
 	event(t, to, cluster.Connected)
-	require.Empty(t, until(t, from, in, "after"))
-	for m := range late {
-		if require.Equal(t, "after", string(m.Payload)); true {
-			break
+	for round := range 5 {
+		in := subscribe(t, to, 1<<16, digests)
+		until(t, from, in, "before")
+
+		// Some are published while the loss is not known yet, some after.
+		stop, wg := make(chan struct{}), new(sync.WaitGroup)
+		for range 4 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						_ = from.Publish(context.Background(), digests, []byte("stale"))
+					}
+				}
+			})
 		}
+		s.Shutdown()
+		s.WaitForShutdown()
+		event(t, from, cluster.Disconnected)
+		event(t, to, cluster.Disconnected)
+		close(stop)
+		wg.Wait()
+		require.ErrorIs(t, from.Publish(soon(t), digests, []byte("stale")), natscluster.ErrDisconnected)
+		require.Empty(t, from.Stats().Server)
+		late := subscribe(t, to, 1<<16, digests) // in force from the next connection on
+
+		s = startServer(t, at(addr))
+		event(t, from, cluster.Connected)
+		event(t, to, cluster.Connected)
+		require.Empty(t, until(t, from, late, fmt.Sprint("after ", round)))
 	}
+}
+
+// The NATS client holds its lock while it waits for a server's first word.
+func TestBus_WaitsForNoDial(t *testing.T) {
+	leavesNothing(t)
+	addr := freeAddrs(t, 1)[0]
+	s := startServer(t, at(addr))
+	b, leaves := connect(t, s.ClientURL()), connect(t, s.ClientURL())
+	event(t, b, cluster.Connected)
+	event(t, leaves, cluster.Connected)
+	s.Shutdown()
+	s.WaitForShutdown()
+	silent, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	defer silent.Close()
+	event(t, b, cluster.Disconnected)
+	event(t, leaves, cluster.Disconnected)
+	require.NoError(t, leaves.Close(soon(t)))
+	eventually(t, "at once, while it waits for 2 s", func() bool {
+		conn, err := silent.Accept()
+		require.NoError(t, err)
+		defer conn.Close()
+		begun := time.Now()
+		require.ErrorIs(t, b.Publish(soon(t), digests, nil), natscluster.ErrDisconnected)
+		require.Equal(t, 1<<20, b.MaxPayload())
+		require.Empty(t, b.Stats().Server)
+		return time.Since(begun) < time.Second
+	})
 }
 
 func TestBus_NoticesAServerThatStandsStill(t *testing.T) {
@@ -112,6 +133,9 @@ func TestBus_SurvivesAnErrorThatNATSsClientDoesNot(t *testing.T) {
 	p := newProxy(t, s.ClientURL())
 	b, other := connect(t, p.URL()), connect(t, s.ClientURL())
 	in, out := subscribe(t, b, 4096, digests), subscribe(t, other, 4096, digests)
+	ended, err := b.Subscribe(soon(t), []cluster.Subject{hearts}, make(chan cluster.Message, 1))
+	require.NoError(t, err)
+	require.NoError(t, ended.Close())
 	event(t, b, cluster.Connected)
 	for n := range 3 {
 		p.Say("-ERR 'Something Unheard Of'\r\n")
@@ -121,6 +145,7 @@ func TestBus_SurvivesAnErrorThatNATSsClientDoesNot(t *testing.T) {
 		until(t, b, out, fmt.Sprint("from it ", n))
 	}
 	require.EqualValues(t, 3, b.Stats().Reconnects)
+	require.Equal(t, 1, natscluster.Subscriptions(b))
 }
 
 func TestBus_ReconnectsAfterBeingRefused(t *testing.T) {

@@ -3,6 +3,7 @@ package natscluster
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,6 +15,9 @@ type sockets struct {
 	cut     context.CancelFunc
 	gentle  atomic.Bool                            // what is in the kernel is still to be sent
 	connect func(address string) (net.Conn, error) // by default TCP
+
+	mu   sync.Mutex // protects the following
+	last *socket
 }
 
 const dialTimeout = 2 * time.Second
@@ -27,13 +31,21 @@ func newSockets() *sockets {
 	return s
 }
 
-// Dial is how the NATS client gets a connection.
+// Dial is how the NATS client gets a connection. It has one at a time, and does not close
+// one on which it failed to log in.
 func (s *sockets) Dial(_, address string) (net.Conn, error) {
 	conn, err := s.connect(address)
 	if err != nil {
 		return nil, err
 	}
-	return &socket{conn, s, context.AfterFunc(s.ctx, func() { _ = conn.Close() })}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil {
+		_ = s.last.Close()
+	}
+	s.last = &socket{Conn: conn, of: s}
+	s.last.forget = context.AfterFunc(s.ctx, s.last.drop)
+	return s.last, nil
 }
 
 // InProcessConn is how the NATS client gets one to an embedded server.
@@ -55,12 +67,18 @@ func (s *socket) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close drops what the kernel could not send yet, if it isn't the Bus's: on a
-// connection that was given up, it would come after what the next one carries.
+// Close closes the connection.
 func (s *socket) Close() error {
 	s.forget()
+	s.drop()
+	return nil
+}
+
+// drop has the kernel forget what it could not send yet, if it isn't the Bus's end: it
+// would come after what the next connection carries.
+func (s *socket) drop() {
 	if tcp, is := s.Conn.(*net.TCPConn); is && !s.of.gentle.Load() {
 		_ = tcp.SetLinger(0)
 	}
-	return s.Conn.Close()
+	_ = s.Conn.Close()
 }

@@ -3,6 +3,8 @@ package natscluster
 import (
 	"io"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,10 +64,36 @@ func TestSocket_ClosedGentlyItSendsAll(t *testing.T) {
 func TestSocket_IsCutWithTheRest(t *testing.T) {
 	s, conn, reader := pair(t)
 	s.cut()
+	require.NoError(t, reader.SetReadDeadline(time.Now().Add(10*time.Second)))
 	_, err := reader.Read(make([]byte, 1))
-	require.Error(t, err)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
 	_, err = conn.Write([]byte("more"))
 	require.ErrorIs(t, err, net.ErrClosed)
 	_, err = s.Dial("tcp", reader.LocalAddr().String())
 	require.Error(t, err)
+}
+
+func TestSocket_GivesWayToTheNext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	s := newSockets()
+	defer s.cut()
+	var readers []net.Conn
+	for range 3 {
+		_, err := s.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		reader, err := l.Accept()
+		require.NoError(t, err)
+		defer reader.Close()
+		readers = append(readers, reader)
+	}
+	for _, reader := range readers[:2] {
+		require.NoError(t, reader.SetReadDeadline(time.Now().Add(10*time.Second)))
+		_, err := reader.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+	}
+	require.NoError(t, readers[2].SetReadDeadline(time.Now().Add(time.Millisecond)))
+	_, err = readers[2].Read(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
