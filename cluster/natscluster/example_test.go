@@ -8,11 +8,12 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
-// A seed and a node that connects to it; both would be in processes of their own.
+// A seed and a node that connects to it; they would be processes of their own.
 func Example() {
 	ctx := context.Background()
 	seed, err := natscluster.Embed(ctx, natscluster.WithClientListen("127.0.0.1:0"))
@@ -20,24 +21,36 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer seed.Close(ctx)
-	node, err := natscluster.Connect(ctx, seed.ClientURL())
+	other, err := natscluster.Connect(ctx, seed.ClientURL())
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer node.Close(ctx)
+	defer other.Close(ctx)
 
-	// What follows is what cluster.Start does with a Bus.
-	news := cluster.Subject{Kind: cluster.KindDigest}
-	in := make(chan cluster.Message, 64)
-	if _, err := node.Subscribe(ctx, []cluster.Subject{news}, in); err != nil {
+	engines := []*occupancy.Engine{occupancy.New(), occupancy.New()}
+	for i, bus := range []cluster.Bus{seed, other} {
+		defer engines[i].Close()
+		node, err := cluster.Start(ctx, engines[i], bus, cluster.WithName(fmt.Sprintf("chat-%d", i+1)))
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer node.Close()
+	}
+
+	// One connection on each: either tells of both.
+	_ = engines[0].Join("lobby")
+	_ = engines[1].Join("lobby")
+	lobby, err := engines[1].Subscribe("lobby")
+	if err != nil {
 		log.Fatal(err)
 	}
-	if err := seed.Publish(ctx, news, []byte("lobby: 3")); err != nil {
-		log.Fatal(err)
+	for event := range lobby.Events() {
+		if event.Occupancy.Connections == 2 {
+			fmt.Println("2 connections in the lobby")
+			break
+		}
 	}
-	m := <-in
-	fmt.Println(m.Subject, string(m.Payload))
-	// Output: digest.0 lobby: 3
+	// Output: 2 connections in the lobby
 }
 
 // One of three seeds on three machines. The others have the same options.

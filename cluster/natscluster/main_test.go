@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long something that must happen may take.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 const asServer = "NATSCLUSTER_TEST_SERVER"
 
