@@ -27,8 +27,10 @@ type subscription struct {
 	parts []*nats.Subscription // one for each subject; guarded by bus.mu
 }
 
-// Subscribe is a Bus's. While disconnected it returns without waiting for the
-// connection, and the subscription is in force when Events tells Connected.
+// Subscribe is a Bus's. It waits until the server knows of the subscription; other
+// servers, that this one is linked to, hear of it a moment later, and what is published
+// at them before is lost. While disconnected it does not wait, and the subscription is
+// in force when Events tells Connected.
 func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
