@@ -8,8 +8,14 @@
 // package occupancyhttp serves below /occupancy/. A program opens a websocket at
 // /ws/{room}; protocol.go says what is spoken there. Anyone may ask
 // /rooms/{room}/occupancy for the numbers as JSON, /rooms?by=popular and
-// /rooms?by=trending for the rooms that are worth entering, and /metrics for what
-// Prometheus wants to know.
+// /rooms?by=trending for the rooms that are worth entering, /metrics for what
+// Prometheus wants to know, and /cluster for who counts together.
+//
+// Several chats count as one: the first runs the server by which they hear of each
+// other, and a browser at either page sees those of both.
+//
+//	go run ./examples/chat -cluster
+//	go run ./examples/chat -addr localhost:8081 -nats localhost:4222
 package main
 
 import (
@@ -19,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -29,6 +36,11 @@ import (
 const usage = `Chat is a chat server that counts who is in its rooms.
 
 Usage: chat [-addr host:port] [-bots n]
+       chat -cluster [-cluster-listen host:port] [-cluster-client host:port] [-cluster-seeds list] [-name name] …
+       chat -nats URLs [-name name] …
+
+In both of the latter, ` + tokenVariable + ` in the environment is what the chats log in with. Seeds that
+listen on more than a loopback address must have one.
 
 `
 
@@ -52,6 +64,8 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	}
 	addr := flags.String("addr", "localhost:8080", "listen on this `host:port`; port 0 takes a free one")
 	bots := flags.Int("bots", 0, "let `n` bots wander between the rooms, each by websockets of its own")
+	others := clusterFlags{token: os.Getenv(tokenVariable)}
+	others.register(flags)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -64,6 +78,8 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		wrong = fmt.Sprintf("unexpected argument %q", flags.Arg(0))
 	case *bots < 0 || *bots > maxBots:
 		wrong = fmt.Sprintf("-bots is %d, and may be 0 to %d", *bots, maxBots)
+	default:
+		wrong = others.wrong(flags)
 	}
 	if wrong != "" {
 		fmt.Fprintf(out, "%s\n\n", wrong)
@@ -77,7 +93,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		logger.Print(err)
 		return 1
 	}
-	if err := chat(ctx, ln, *bots, logger); err != nil {
+	if err := chat(ctx, ln, *bots, others, logger); err != nil {
 		logger.Print(err)
 		return 1
 	}
@@ -85,10 +101,20 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	return 0
 }
 
-// chat serves on ln, with so many bots, until ctx ends.
-func chat(ctx context.Context, ln net.Listener, bots int, logger *log.Logger) error {
+// chat serves on ln, with so many bots, until ctx ends. It begins when it has joined
+// the others.
+func chat(ctx context.Context, ln net.Listener, bots int, others clusterFlags, logger *log.Logger) error {
 	host := reachable(ln.Addr())
 	s := newServer(defaults)
+	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var err error
+	if s.member, err = others.join(ctx, s.engine, ln.Addr(), warnings); err != nil {
+		_, _ = ln.Close(), s.close()
+		if ctx.Err() != nil {
+			return nil // told to stop while it waited for a server
+		}
+		return err
+	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	served := make(chan error, 1)
@@ -99,6 +125,8 @@ func chat(ctx context.Context, ln net.Listener, bots int, logger *log.Logger) er
 	logger.Printf("  the numbers of a room:                 curl http://%s/rooms/lobby/occupancy", host)
 	logger.Printf("  the rooms worth entering:              curl 'http://%s/rooms?by=trending&limit=5'", host)
 	logger.Printf("  metrics for Prometheus:                curl http://%s/metrics", host)
+	logger.Printf("  who counts together:                   curl http://%s/cluster", host)
+	logger.Printf("  %s", s.member.says())
 	logger.Printf("  a websocket to speak JSON by:          ws://%s/ws/lobby", host)
 	logger.Printf(`  what to say there:                     {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {
@@ -115,7 +143,6 @@ func chat(ctx context.Context, ln net.Listener, bots int, logger *log.Logger) er
 		crowd.Go(func() { b.wander(wandering) })
 	}
 
-	var err error
 	select {
 	case <-ctx.Done():
 		logger.Print("stopping")

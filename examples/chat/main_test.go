@@ -39,6 +39,10 @@ func TestFlags(t *testing.T) {
 		"an argument":    {[]string{"8080"}, 2, `unexpected argument "8080"`},
 		"no address":     {[]string{"-addr", "here"}, 1, "missing port in address"},
 		"a taken port":   {[]string{"-addr", taken.Addr().String()}, 1, "address already in use"},
+		"no seed":        {[]string{"-cluster-client", "127.0.0.1:4222"}, 2, "-cluster-client is for a seed: give -cluster, too"},
+		"both servers":   {[]string{"-cluster", "-nats", "localhost"}, 2, "give one of them"},
+		"name of none":   {[]string{"-name", "chat-1"}, 2, "-name is for one chat of several"},
+		"empty URL":      {[]string{"-nats", ""}, 2, "-nats is empty"},
 		"flag, then arg": {[]string{"-bots", "3", "more"}, 2, `unexpected argument "more"`},
 	} {
 		t.Run(name, func(t *testing.T) {

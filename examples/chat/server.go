@@ -55,6 +55,7 @@ type server struct {
 	engine *occupancy.Engine
 	board  *trending.Board
 	hub    hub
+	member *member // among other chats; nil alone
 
 	ctx  context.Context // of all sessions
 	stop context.CancelCauseFunc
@@ -76,6 +77,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /{$}", servePage())
 	mux.Handle("GET /{file}", servePage())
 	mux.HandleFunc("GET /rooms", s.serveRooms)
+	mux.HandleFunc("GET /cluster", s.member.serveHealth)
 	mux.Handle("GET /metrics", metrics(s.engine, s.board))
 	mux.Handle("/rooms/", live)
 	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", live))
@@ -100,10 +102,12 @@ func servePage() http.Handler {
 // page could speak here in its visitor's name otherwise.
 func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	room := r.PathValue("room")
-	if _, err := s.engine.Get(r.Context(), room); err != nil {
+	sub, err := s.engine.Subscribe(room) // looks at the name, and unlike Get asks no other node
+	if err != nil {
 		serveError(w, err)
 		return
 	}
+	sub.Unsubscribe()
 	if !s.begin() {
 		serveError(w, occupancy.ErrClosed)
 		return
@@ -145,8 +149,7 @@ func (s *server) begin() bool {
 }
 
 // serve answers on ln until ctx ends, and then stops: no more clients are accepted,
-// those that are there get a goodbye, and when the last is gone the engine is closed.
-// In that order everybody who was counted in is counted out.
+// those that are there get a goodbye, and when the last is gone all is closed.
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	web.RegisterOnShutdown(func() { s.stop(errAway) }) // which is when ln is closed
@@ -167,6 +170,13 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	s.stopped = true
 	s.mu.Unlock()
 	s.sessions.Wait()
+	return errors.Join(err, s.close())
+}
+
+// close ends what counts. It comes when everybody who was counted in is counted out,
+// and other chats are told before the engine forgets what they told it.
+func (s *server) close() error {
+	err := s.member.leave()
 	s.board.Close()
 	return errors.Join(err, s.engine.Close())
 }

@@ -114,21 +114,31 @@ function connected(yes) {
   document.body.classList.toggle("stale", !yes);
 }
 
-async function ask(query) {
-  const response = await fetch(`rooms?${query}`);
+/** Shows how many chats count together, if it is not this one alone. */
+function showNodes({ name, nodes, degraded }) {
+  const span = $("nodes");
+  span.hidden = name === undefined;
+  span.textContent = ` on ${nodes} ${nodes === 1 ? "node" : "nodes"}${degraded ? ", Degraded" : ""}`;
+  span.title = degraded ? `${name} may not know what is so on the other nodes` : `this is ${name}`;
+  span.classList.toggle("degraded", degraded ?? false);
+}
+
+async function ask(path) {
+  const response = await fetch(path);
   if (!response.ok) throw new Error(response.statusText);
-  return (await response.json()).rooms;
+  return response.json();
 }
 
 /** Asks which rooms are to be listed. How many are in each, the stream of occupancy tells. */
 export async function refresh() {
   try {
-    const lists = await Promise.all([ask("by=popular&limit=100"), ask("by=trending&limit=5")]);
+    const [all, hot, cluster] = await Promise.all([ask("rooms?by=popular&limit=100"), ask("rooms?by=trending&limit=5"), ask("cluster")]);
     const first = !popular.length;
-    popular = lists[0].map(({ name }) => name);
+    popular = all.rooms.map(({ name }) => name);
     show();
     if (first) sort();
-    showHot(lists[1]);
+    showHot(hot.rooms);
+    showNodes(cluster);
     connected(true);
   } catch {
     connected(false); // the next time may do

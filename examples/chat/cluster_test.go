@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster"
+)
+
+// What the library refuses is shown as it says it.
+func TestClusterRefusals(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"open to all":  {[]string{"-cluster-client", ":0"}, `":0" can be reached from elsewhere: it needs WithUser, WithToken or WithTLS`},
+		"a taken port": {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
+		"no seed":      {[]string{"-cluster-seeds", "elsewhere"}, "natscluster: WithSeeds: address elsewhere: missing port"},
+		"a long name":  {[]string{"-name", strings.Repeat("x", 256)}, "cluster: name is over 255 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			args := append([]string{"-addr", "127.0.0.1:0", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", "127.0.0.1:0"}, test.args...)
+			require.Equal(t, 1, run(t.Context(), args, &out))
+			require.Contains(t, out.String(), test.says)
+		})
+	}
+}
+
+// A chat that is told to stop while it waits for its server stops.
+func TestClusterWaitsForItsServer(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, nobody.Close())
+	var out bytes.Buffer
+	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", nobody.Addr().String()}, &out))
+	require.NotContains(t, out.String(), "listening")
+	require.Contains(t, out.String(), "stopped")
+}
+
+func TestAloneThereIsOneNode(t *testing.T) {
+	s := start(t, patient)
+	code, body := s.get("/cluster")
+	require.Equal(t, 200, code)
+	require.JSONEq(t, `{"nodes":1}`, body)
+}
+
+// embedding is what the README shows of a service of many nodes.
+func embedding(ctx context.Context, engine *occupancy.Engine, serve func()) error {
+	// begin: cluster
+	bus, err := natscluster.Embed(ctx, natscluster.WithClientListen("127.0.0.1:4222")) // or Connect, to one that runs
+	if err != nil {
+		return err
+	}
+	defer bus.Close(ctx)
+	node, err := cluster.Start(ctx, engine, bus, cluster.WithName("chat-1"))
+	if err != nil {
+		return err
+	}
+	defer node.Close() // says Bye: the others drop this node's part at once
+	serve()            // as before: Current, Subscribe and Watch now tell of all nodes
+	// end: cluster
+	return nil
+}
+
+var _ = embedding
