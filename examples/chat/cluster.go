@@ -141,10 +141,10 @@ func closeBus(bus *natscluster.Bus) error {
 type clusterHealth struct {
 	Nodes int `json:"nodes"` // that count together and are heard of, this one among them
 	*cluster.Health
-	*connection
+	Bus *busHealth `json:"bus,omitempty"`
 }
 
-type connection struct {
+type busHealth struct {
 	Server     string `json:"server"` // that the messages go by, "" while there is none
 	Routes     int    `json:"routes"` // other seeds that a seed is linked to
 	Reconnects uint64 `json:"reconnects"`
@@ -161,7 +161,7 @@ func (m *member) health() clusterHealth {
 			nodes++
 		}
 	}
-	return clusterHealth{nodes, &health, &connection{bus.Server, bus.Routes, bus.Reconnects}}
+	return clusterHealth{nodes, &health, &busHealth{bus.Server, bus.Routes, bus.Reconnects}}
 }
 
 func (m *member) serveHealth(w http.ResponseWriter, _ *http.Request) {
