@@ -26,6 +26,7 @@ help:
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
 	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), HISTORIES=$(HISTORIES) recorded histories and random programs,'
 	@echo '            and SEEDS=$(SEEDS) simulations of the cluster'
+	@echo 'make cluster-faults  five chats that count together are killed, stopped and split, and what it took: some 2 minutes'
 	@echo 'make arch   the tests of the engine on 386 and arm64, and with 1, 2 and 16 processors'
 	@echo 'make lint   gofmt, go vet and golangci-lint'
 
@@ -93,6 +94,10 @@ soak:
 	$(GO) run ./verify/soak -minutes $(MINUTES)
 	cd verify && $(GO) test -count=1 -timeout 1h . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
 	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_EndsExact$$' . -sim.seeds $(SEEDS)
+
+.PHONY: cluster-faults
+cluster-faults:
+	@cd examples/chat && $(GO) test -count=1 -run '^TestClusterFaults$$' -args -faults
 
 .PHONY: lint
 lint: .bin/golangci-lint-$(LINT_VERSION)

@@ -65,7 +65,7 @@ func embedding(ctx context.Context, engine *occupancy.Engine, serve func()) erro
 	if err != nil {
 		return err
 	}
-	defer bus.Close(ctx)
+	defer bus.Close(context.Background())
 	node, err := cluster.Start(ctx, engine, bus, cluster.WithName("chat-1"))
 	if err != nil {
 		return err

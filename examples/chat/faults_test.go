@@ -102,6 +102,17 @@ func TestClusterFaults(t *testing.T) {
 		healed = time.Now()
 		left.signal(syscall.SIGCONT)
 		measured("10 s SIGSTOP of a seed, from SIGCONT", "2.5 s", f.right(healed))
+
+		killed = time.Now()
+		right.kill() // whose three clients have heard of left, and go there
+		measured("kill -9 of a seed that the others are connected to: its part is gone", "6.5 s", f.right(killed))
+		comeBack(right, 5)
+
+		killed = time.Now()
+		for _, p := range []*process{near, here, there} {
+			p.kill()
+		}
+		measured("kill -9 of 3 of 5 at once: their parts are gone, after lease and hold", "21.5 s", f.right(killed))
 	}
 	f.staysRight()
 	if *allFaults {
