@@ -37,8 +37,11 @@ type query struct {
 // maxQuery is how many rooms are asked for at a time.
 const maxQuery = 16
 
-// errSuspect is why a peer is not even waited for.
-var errSuspect = errors.New("not heard of for a lease")
+// Why a peer is Missing that was not waited for, or that answered.
+var (
+	errSuspect = errors.New("not heard of for a lease")
+	errClaim   = errors.New("more than WithMaxCount")
+)
 
 // Get asks every live peer for its part of the room.
 func (ps *peers) Get(ctx context.Context, room string) (occupancy.Occupancy, error) {
@@ -153,10 +156,15 @@ func (n *Node) collect(a *ask, err error) (occupancy.Occupancy, error) {
 	}
 	var connections, members uint64
 	var missing []string
+	var claim error
 	for i, p := range q.peers {
 		var part packed
+		answered := q.parts[i] != nil
+		if answered && !p.may(q.parts[i][a.index]) {
+			answered, claim = false, errClaim
+		}
 		switch {
-		case q.parts[i] != nil:
+		case answered:
 			part = q.parts[i][a.index]
 		case !p.gone:
 			part = p.part(a.room)
@@ -173,7 +181,7 @@ func (n *Node) collect(a *ask, err error) (occupancy.Occupancy, error) {
 		return sum, nil
 	}
 	slices.Sort(missing)
-	return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, errSuspect)}
+	return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, claim, errSuspect)}
 }
 
 // answer answers another node's query.

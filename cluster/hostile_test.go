@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -98,6 +99,45 @@ func TestHostile_WhatIsNoMessageIsCountedAndDropped(t *testing.T) {
 		p.sayBytes(cluster.Subject{Kind: cluster.KindDigest}, whole)
 		require.Zero(t, h.node.Health().Malformed)
 		require.Equal(t, occ(9, 9), h.Current("r"))
+	})
+}
+
+func TestHostile_GetIsBoundedAsCurrentIs(t *testing.T) {
+	const most = 1000
+	// get is what Get returns when the peer's answer is so many connections, 0 being none.
+	get := func(t *testing.T, h *host, p *puppet, answer uint32) (o occupancy.Occupancy, err error) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			o, err = h.Get(t.Context(), "r")
+		}()
+		q := heard[clusterpb.Query](p, cluster.KindQuery)
+		require.Len(t, q, 1)
+		if answer > 0 {
+			p.say(cluster.Subject{Kind: cluster.KindAnswer, Shard: shard(q[0].From)}, &clusterpb.Answer{
+				From: p.id, To: q[0].From, Id: q[0].Id, Connections: []uint32{answer}, Members: []uint32{0},
+			})
+		}
+		<-done
+		return o, err
+	}
+	bubble(t, "in what is answered", func(t *testing.T) {
+		h, p := watched(t, cluster.WithMaxCount(most))
+		p.digest(0, 1, parts{"r": occ(3, 0)})
+		o, err := get(t, h, p, most)
+		must(t, err)
+		require.Equal(t, occ(most, 0), o)
+		o, err = get(t, h, p, most+1)
+		require.EqualError(t, err, "cluster: no answer from "+p.name+": more than WithMaxCount")
+		require.Equal(t, occ(3, 0), o)
+	})
+	bubble(t, "in what was last heard", func(t *testing.T) {
+		h, p := watched(t, cluster.WithMaxCount(most))
+		p.digest(0, 1, parts{"r": occ(most+1, 0)})
+		require.Equal(t, occ(0, 0), h.Current("r"))
+		o, err := get(t, h, p, 0)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, occ(0, 0), o)
 	})
 }
 

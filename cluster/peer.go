@@ -85,11 +85,13 @@ func (p *peer) replace(i int, now packed) {
 
 // put has the engine count it, or reports false: then it counts as it did.
 func (p *peer) put(room string, now packed) bool {
+	return p.may(now) && p.remote.Set(room, now.unpack()) == nil
+}
+
+// may reports whether a peer may claim that much.
+func (p *peer) may(now packed) bool {
 	most := uint64(p.config.maxCount)
-	if now.connections() > most || now.members() > most {
-		return false
-	}
-	return p.remote.Set(room, now.unpack()) == nil
+	return now.connections() <= most && now.members() <= most
 }
 
 // retry has the engine count what it refused: there may be room for it now.
@@ -122,10 +124,12 @@ func (p *peer) complete() {
 	}
 }
 
-// part is what the peer said of the room.
+// part is what the peer said of the room, or nothing where that is more than it may.
 func (p *peer) part(room string) packed {
 	if i := p.table.find([]byte(room)); i >= 0 {
-		return p.table.entries[i].word &^ flags
+		if word := p.table.entries[i].word &^ flags; p.may(word) {
+			return word
+		}
 	}
 	return 0
 }
