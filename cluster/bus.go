@@ -12,8 +12,8 @@ import (
 // said below. Package clustertest has one in memory, with faults on command, and
 // TestBus, which every Bus must pass.
 //
-// All methods may be called from any goroutine. Who makes a Bus closes it, after the
-// nodes on it.
+// All methods may be called from any goroutine. A Bus serves one node at a time, which
+// reads its Events. Who makes a Bus closes it, after the node.
 type Bus interface {
 	// Publish hands the payload to the network, for everybody who subscribes to the
 	// subject. It does not wait for them, and may not be slow for their sake. Whether a

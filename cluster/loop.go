@@ -139,12 +139,18 @@ func (n *Node) beat(now time.Duration) {
 	}
 	n.mu.Unlock()
 	n.buf = h.append(n.buf[:0])
-	_ = n.publish(n.ctx, Subject{KindHeartbeat, 0}, n.buf)
+	err := n.publish(n.ctx, Subject{KindHeartbeat, 0}, n.buf)
+	if err == nil && n.beats > 1 && !n.told {
+		// A node before this one has read what the bus said at its beginning. That it
+		// publishes means that it is connected.
+		n.hear(Connected)
+	}
 }
 
 // hear takes what the bus says of itself.
 func (n *Node) hear(e BusEvent) {
 	now := n.now()
+	n.told = true
 	n.mu.Lock()
 	switch e {
 	case Connected:

@@ -35,6 +35,7 @@ type Node struct {
 	flushed time.Duration // the last flush began
 	beatDue time.Duration // the next heartbeat
 	beats   uint64
+	told    bool // the bus has said how it is
 	buf     []byte
 
 	// mu protects the following. The loop changes it, and publishes only after.
