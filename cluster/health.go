@@ -113,6 +113,7 @@ func (n *Node) Health() Health {
 // degraded reports whether what is known may not be fresh. The caller has mu.
 func (n *Node) degraded(now time.Duration) bool {
 	return !n.connected || now < n.settled || now > n.late || slices.ContainsFunc(n.peers, func(p *peer) bool {
-		return p.state != Live || p.behind() || p.refused > 0 || p.over
+		// After our own doubt a lease begins anew, but what we know is as old as it was.
+		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || p.refused > 0 || p.over
 	})
 }

@@ -209,6 +209,20 @@ func TestLife_SelfDoubt(t *testing.T) {
 		always(t, h, occ(3, 0), 2500*time.Millisecond)
 		require.False(t, h.node.Health().Degraded)
 	})
+	bubble(t, "and what was not heard since is not fresh", func(t *testing.T) {
+		_, hosts := service(t, 3)
+		hosts[0].bus.Disconnect()
+		after(10 * time.Second)
+		hosts[1].crash()
+		after(20 * time.Second)
+		hosts[0].bus.Reconnect()
+		for hosts[0].Current("r") == occ(3, 0) {
+			require.True(t, hosts[0].node.Health().Degraded)
+			after(20 * time.Millisecond)
+		}
+		require.Equal(t, occ(2, 0), hosts[0].Current("r"))
+		require.False(t, hosts[0].node.Health().Degraded)
+	})
 	bubble(t, "which takes the rule", func(t *testing.T) {
 		require.Equal(t, occ(1, 0), outage(t, cluster.Without(cluster.RuleSelfDoubt)).Current("r"))
 	})
