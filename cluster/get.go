@@ -59,9 +59,6 @@ func (ps *peers) Get(ctx context.Context, room string) (occupancy.Occupancy, err
 	case <-ctx.Done():
 	case <-n.ctx.Done():
 	}
-	if n.ctx.Err() != nil {
-		return occupancy.Occupancy{}, ErrClosed
-	}
 	return n.collect(a, ctx.Err())
 }
 
@@ -142,10 +139,14 @@ func (q *query) settle(i int, parts []packed) {
 	}
 }
 
-// collect is what there is of an answer. The error, if any, is a PartialError.
+// collect is what there is of an answer. The error, if any, is a PartialError, or
+// ErrClosed.
 func (n *Node) collect(a *ask, err error) (occupancy.Occupancy, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.ctx.Err() != nil { // looked at under mu, under which the peers go
+		return occupancy.Occupancy{}, ErrClosed
+	}
 	a.over = true
 	q := a.query
 	if q == nil {
