@@ -15,6 +15,10 @@ HISTORIES ?= 20000
 # How many simulations of the cluster's protocol.
 SEEDS ?= 20000
 CLIENT := occupancyhttp/client
+# How many nodes, their changes a second in all, and how long they are measured.
+NODES ?= 100
+CHANGES ?= 10000
+DURATION ?= 30s
 LINT_VERSION := v2.15.0
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
 
@@ -28,6 +32,7 @@ help:
 	@echo '            and SEEDS=$(SEEDS) simulations of the cluster'
 	@echo 'make cluster-faults  five chats that count together are killed, stopped and split, and what it took: some 2 minutes'
 	@echo 'make arch   the tests of the engine on 386 and arm64, and with 1, 2 and 16 processors'
+	@echo 'make cluster-load  what NODES=$(NODES) nodes on NATS cost with CHANGES=$(CHANGES) a second, DURATION=$(DURATION)'
 	@echo 'make lint   gofmt, go vet and golangci-lint'
 
 .PHONY: test
@@ -98,6 +103,14 @@ soak:
 .PHONY: cluster-faults
 cluster-faults:
 	@cd examples/chat && $(GO) test -count=1 -run '^TestClusterFaults$$' -args -faults
+
+# Two nodes at rest, and then many under load, on a NATS server in its own process.
+.PHONY: cluster-load
+cluster-load:
+	@cd cluster/natscluster && $(GO) build -o $(CURDIR)/.bin/load ./load
+	@.bin/load -idle -duration $(DURATION)
+	@echo
+	@.bin/load -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
 
 .PHONY: lint
 lint: .bin/golangci-lint-$(LINT_VERSION)

@@ -1,0 +1,53 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain is also the server's process.
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		exit(serve(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+// Whatever the machine does meanwhile, five nodes are exact in the end.
+func TestLoad_EndsExact(t *testing.T) {
+	c := config{nodes: 5, changes: 200, rooms: 20, probes: 4, duration: time.Second}
+	r, err := run(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, c.nodes, r.exact)
+	require.Positive(t, r.made)
+	require.NotEmpty(t, r.latencies)
+	require.Positive(t, r.traffic.messages)
+	require.Positive(t, r.to.OutMsgs)
+	var out bytes.Buffer
+	r.print(&out)
+	t.Logf("\n%s", &out)
+}
+
+// It must not call a node exact that is not.
+func TestLoad_FindsANodeThatIsNotExact(t *testing.T) {
+	server, err := startServer("")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, server.stop()) }()
+	nodes, err := startFleet(t.Context(), server.url, 2)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, nodes.close()) }()
+	l, err := newLoad(config{nodes: 2, rooms: 3}, nodes)
+	require.NoError(t, err)
+	defer l.unsubscribe()
+	require.Equal(t, 2, l.exact())
+	require.NoError(t, l.drivers[0].change(1))
+	require.NoError(t, l.settle())
+	l.drivers[0].in[1] = false
+	require.Zero(t, l.exact())
+}
