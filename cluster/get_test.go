@@ -107,7 +107,13 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		require.Zero(t, time.Since(begin))
 	})
 	bubble(t, "or where it stands still itself", func(t *testing.T) {
-		_, hosts := service(t, 2)
+		net, hosts := service(t, 2)
+		asked := 0
+		net.Tap(func(_ string, m cluster.Message) {
+			if m.Subject.Kind == cluster.KindQuery {
+				asked++
+			}
+		})
 		resume := hosts[0].bus.Stall()
 		after(2 * time.Second)
 		for range 3 {
@@ -120,6 +126,7 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		o, err := hosts[0].Get(t.Context(), "r")
 		must(t, err)
 		require.Equal(t, occ(2, 0), o)
+		require.Equal(t, 1, asked) // and not for those who have gone
 	})
 	bubble(t, "and waits no longer for one that leaves", func(t *testing.T) {
 		h, p := watched(t)

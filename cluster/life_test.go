@@ -191,6 +191,30 @@ func TestLife_ARestartReplacesWhatWas(t *testing.T) {
 	})
 }
 
+func TestLife_ALeaseIsWholeAgain(t *testing.T) {
+	bubble(t, "when there is no other of the name any more", func(t *testing.T) {
+		h, p := watched(t)
+		after(lease + 2*beat)
+		other := newPuppet(t, p.net, "other")
+		other.name = p.name
+		p.heartbeat(0, nil)
+		other.heartbeat(0, nil)
+		other.bye()
+		after(3 * beat) // more than a cut one
+		require.Equal(t, []cluster.State{cluster.Live}, states(h))
+	})
+	bubble(t, "for a suspect, when the doubt is ours", func(t *testing.T) {
+		h, _ := watched(t)
+		after(lease + beat/2)
+		require.Equal(t, []cluster.State{cluster.Suspect}, states(h))
+		h.bus.Disconnect()
+		after(beat)
+		h.bus.Reconnect()
+		after(lease - beat)
+		require.Equal(t, []cluster.State{cluster.Live}, states(h))
+	})
+}
+
 func TestLife_SelfDoubt(t *testing.T) {
 	outage := func(t *testing.T, opts ...cluster.Option) *host {
 		_, hosts := service(t, 3, opts...)

@@ -14,6 +14,7 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
+	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
 func TestStart_RefusesWhatCannotBe(t *testing.T) {
@@ -122,6 +123,21 @@ func TestNode_AFlushGathers(t *testing.T) {
 		after(3 * time.Second)
 		require.Equal(t, 1, digests)
 		_ = p
+	})
+	bubble(t, "and tells the newest", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a, p := start(t, net, "a"), newPuppet(t, net, "p")
+		after(3 * time.Second)
+		a.join(t, "first", 1) // is told at once
+		after(time.Millisecond)
+		a.join(t, "r", 1)
+		after(50 * time.Millisecond)
+		a.join(t, "r", 1)
+		after(time.Second)
+		digests := heard[clusterpb.Digest](p, cluster.KindDigest)
+		require.Len(t, digests, 2)
+		require.Equal(t, []string{"r"}, digests[1].Rooms)
+		require.Equal(t, []uint32{2}, digests[1].Connections)
 	})
 	bubble(t, "more than a watcher tells at a time", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)

@@ -18,6 +18,7 @@ import (
 // puppet is a node that says what the test has it say, in the generated code's coding.
 type puppet struct {
 	*testing.T
+	net   *clustertest.Network
 	bus   *clustertest.Bus
 	id    []byte
 	name  string
@@ -27,7 +28,7 @@ type puppet struct {
 
 func newPuppet(t *testing.T, net *clustertest.Network, name string) *puppet {
 	t.Helper()
-	p := &puppet{t, net.Bus("puppet " + name), []byte(name + "0123456789abcdef")[:16], name, 0, make(chan cluster.Message, 1000)}
+	p := &puppet{t, net, net.Bus("puppet " + name), []byte(name + "0123456789abcdef")[:16], name, 0, make(chan cluster.Message, 1000)}
 	_, err := p.bus.Subscribe(t.Context(), []cluster.Subject{
 		{Kind: cluster.KindDigest}, {Kind: cluster.KindHeartbeat}, {Kind: cluster.KindBye}, {Kind: cluster.KindQuery},
 		{Kind: cluster.KindAnswer, Shard: shard(p.id)},
