@@ -261,6 +261,8 @@ globalThis.got = { latest: typeof latest, occupancy, current: room.occupancy.cur
 	streams(1)
 	blank.do(chromedp.Navigate("about:blank"))
 	streams(0)
-	blank.do(chromedp.Evaluate[chromedp.Void]("history.back()")) // which loads nothing, so there is no load to wait for
+	// It loads nothing, so there is no load to wait for; and it comes after the answer, which
+	// has no page to come from otherwise.
+	blank.do(chromedp.Evaluate[chromedp.Void]("void setTimeout(() => history.back())"))
 	streams(1)
 }
