@@ -77,14 +77,19 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	require.NoError(b.t, chromedp.Do(ctx, steps...))
 }
 
-// becomes waits until a condition holds in the page.
+// becomes waits until a condition holds in the page. One that cannot be asked just then, as
+// the page is being replaced by another, does not hold yet.
 func (b *tab) becomes(condition string) {
 	b.t.Helper()
-	// By a timer: a tab that is not in front draws nothing.
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](condition, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(time.Minute)))
-	if err != nil {
-		says, _ := chromedp.Run(b.ctx, chromedp.Text("body"))
-		require.NoError(b.t, err, "waiting for %s; the page says:\n%s", condition, says)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		holds, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](fmt.Sprintf("Boolean(%s)", condition)))
+		if err == nil && holds {
+			return
+		}
+		if time.Now().After(deadline) {
+			says, _ := chromedp.Run(b.ctx, chromedp.Text("body"))
+			require.FailNow(b.t, "in vain", "waiting for %s: %v; the page says:\n%s", condition, err, says)
+		}
 	}
 }
 
