@@ -27,22 +27,22 @@
 //	+----------+                                                    +----------+
 //
 // Each node publishes its own part of the rooms, and nobody else's, as absolute values:
-// what changed, at most every flush, in digests that are numbered. A peer adds the parts up. Who
-// misses a digest sees it by the next one's number or by a heartbeat's, which also has a
-// hash of everything, and asks for what changed since. Nothing is stored: a node that
-// starts is another incarnation with nothing, and who is not heard for a lease is dropped,
-// with its part.
+// what changed, at most once a flush, in digests that are numbered. Its peers add the
+// parts up. Who misses a digest sees it by the next one's number or by a heartbeat's,
+// which also has a hash of everything, and asks for what changed since. Nothing is
+// stored: a node that starts is another incarnation, with nothing, and who is not heard
+// for a lease is dropped with its part.
 //
 // Get asks: each peer answers what its part is at that moment, which a digest may still
 // owe. With a [PartialError] comes the sum as far as it is known.
 //
 // # What is promised
 //
-//  1. When faults stop, every node's every room is exact within 2.5 seconds, whatever was
-//     lost, repeated or reordered before. What a peer left behind that crashed is gone in a lease and
-//     a heartbeat (6 seconds), or in lease and hold (20 seconds) where most of three
-//     or more peers vanished together; what one left that started again under its
-//     name, in one and a half heartbeats; what one left with Close, at once.
+//  1. When faults stop, every node's every room is exact within 2.5 seconds, whatever
+//     was lost, repeated or reordered before. What a peer left behind that crashed is
+//     gone within lease and heartbeat (6 seconds), or lease and hold (20 seconds) where
+//     most of three or more peers vanished together; what one left that started again
+//     under its name, within one and a half heartbeats; what one left with Close, at once.
 //  2. Nobody is dropped because of ourselves: while our bus is down, or after we stood
 //     still, no lease runs out.
 //  3. What is not known to be fresh is said to be Degraded, in [Health].
@@ -51,10 +51,10 @@
 //  5. Nothing is sent but heartbeats while nothing changes, whatever the number of rooms.
 //
 // The times are those without options. A change is told to the peers at once after quiet,
-// or with the flush; if the room changed within the engine's interval before, it may
-// wait for the end of that, here and there.
+// or with the next flush; if its room changed within the engine's interval before, it
+// may wait for the end of that first, here and there.
 //
-// Not promised: that two sides of a partition agree while it lasts; that a peer's count is
-// true, for it is believed what it says of itself; or anything against somebody on the bus who speaks
-// in another's name. A bus needs its own authentication.
+// Not promised: that two sides of a partition agree while it lasts; that a peer's count
+// is true, for it is believed what it says of itself; or anything against somebody on
+// the bus who speaks in another's name. The bus needs its own authentication.
 package cluster

@@ -90,6 +90,7 @@ func (n *Node) Health() Health {
 	now := n.now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	h.Peers = make([]PeerHealth, 0, len(n.peers))
 	h.Connected, h.Degraded = n.connected, n.degraded(now)
 	for _, p := range n.peers {
 		h.Peers = append(h.Peers, PeerHealth{

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -118,32 +117,4 @@ func (n *Node) massLoss(now time.Duration) bool {
 		}
 	}
 	return total >= 3 && 2*gone > total && n.on(ruleMassLoss)
-}
-
-// departed is what is remembered of a peer that was dropped.
-type departed struct {
-	until time.Duration // how long
-	bye   bool          // it is not to come back: what is heard of it is late
-	asked time.Duration // the last sync that we asked it for
-}
-
-// depart remembers a peer that was dropped, of as many as there may be peers.
-func (n *Node) depart(id incarnation, d departed, now time.Duration) {
-	if len(n.gone) >= n.maxPeers {
-		maps.DeleteFunc(n.gone, func(_ incarnation, d departed) bool { return now >= d.until })
-	}
-	if len(n.gone) < n.maxPeers {
-		n.gone[id] = d
-	}
-}
-
-// bye drops a peer that leaves, whether or not it is known yet.
-func (n *Node) bye(id incarnation, now time.Duration) {
-	if !n.on(ruleBye) || id == n.id {
-		return
-	}
-	if p := n.byID[id]; p != nil {
-		n.drop(p)
-	}
-	n.depart(id, departed{until: now + n.lease, bye: true}, now)
 }

@@ -61,8 +61,8 @@ type outgoing struct {
 	asks    *peer // whom it asks for a sync
 }
 
-// queue is how many messages may wait for the node. When it is full they are lost, and what
-// they said is synced.
+// queue is how many messages may wait for the node: more than a second of a hundred
+// peers. When it is full they are lost, and what they said is synced.
 const queue = 1024
 
 // never is later than anything.
