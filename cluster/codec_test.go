@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
@@ -139,6 +140,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(KindSyncRequest), (&syncRequest{id, id, 5}).append(nil))
 	f.Add(uint8(KindQuery), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).append(nil))
 	f.Add(uint8(KindAnswer), (&answer{id, id, 5, []packed{1, 2}}).append(nil))
+	// A field's number that is larger than any may be.
+	f.Add(uint8(KindBye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).append(nil), 1<<33), 0))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		switch Kind(kind) {
 		case KindDigest, KindSyncReply:
