@@ -152,7 +152,7 @@ func (n *Node) leave() {
 	n.eng.SetPeers(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), n.heartbeat)
 	defer cancel()
-	_ = n.publish(ctx, Subject{KindBye, 0}, (&bye{n.id}).append(nil))
+	_ = n.publish(ctx, Subject{KindBye, 0}, (&bye{n.id}).append(n.buf[:0]))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range n.peers {
