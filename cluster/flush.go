@@ -8,9 +8,6 @@ const fullBatch = 4096
 // tell publishes what these rooms are now, where it is not what was published. Each
 // digest is a flush, with a seq of its own.
 func (n *Node) tell(rooms []occupancy.Event) {
-	if n.flushed = n.now(); len(rooms) >= fullBatch {
-		n.flushed -= n.flush
-	}
 	for _, e := range rooms {
 		// The newest, and not what it was when the watcher told it.
 		now := pack(n.eng.Local(e.Room))

@@ -11,58 +11,52 @@ import (
 // heartbeats wakes it while nothing happens.
 //
 // What is ready together is not taken as a select would have it, at random, but first
-// what is due by the clock, and then messages and the rest by turns: so a simulation
-// repeats exactly, and nothing starves.
+// what is due by the clock and then the rest by turns: so a simulation repeats exactly,
+// and nothing starves.
 func (n *Node) run() {
 	defer n.cancel() // ends listen, where it was the engine's Close that ended the loop
-	in := sources{events: n.bus.Events()}
 	timer := time.NewTimer(never)
-	message := false // the last one taken was a message
+	sources := []func() bool{n.takeEvent, n.takeMessage, n.takeChanges, n.takeAsk}
+	turn := 0
 	for n.ctx.Err() == nil {
 		now := n.now()
 		n.wake(now)
-		// What changes is taken when the time for a flush has come, and gathers until then.
-		flushDue := n.flushed + n.flush
-		if in.changes = nil; flushDue <= now {
-			in.changes, flushDue = n.changes, never
+		took := false
+		for i := 0; i < len(sources) && !took; i++ {
+			turn = (turn + 1) % len(sources)
+			took = sources[turn]()
 		}
-		switch {
-		case message && n.takeOther(&in):
-			message = false
-			continue
-		case n.takeMessage():
-			message = true
-			continue
-		case n.takeOther(&in):
-			message = false
+		if took {
 			continue
 		}
-		timer.Reset(min(n.beatDue, n.due, flushDue) - now)
+		timer.Reset(min(n.beatDue, n.due) - now)
 		select {
+		case e, open := <-n.events:
+			n.event(e, open)
 		case m := <-n.inbox:
 			n.receive(m)
-			message = true
-			continue
-		case e, open := <-in.events:
-			n.event(&in, e, open)
-		case rooms, open := <-in.changes:
+		case rooms, open := <-n.changes:
 			n.changed(rooms, open)
 		case a := <-n.asks:
 			n.ask(a)
 		case <-timer.C:
 		case <-n.ctx.Done():
 		}
-		message = false
 	}
 }
 
-// sources is what the loop takes from beside messages and questions.
-type sources struct {
-	events  <-chan BusEvent
-	changes <-chan []occupancy.Event // nil: not yet
+// The following take one thing, if one is there.
+
+func (n *Node) takeEvent() bool {
+	select {
+	case e, open := <-n.events:
+		n.event(e, open)
+		return true
+	default:
+		return false
+	}
 }
 
-// takeMessage takes a message, if one is there.
 func (n *Node) takeMessage() bool {
 	select {
 	case m := <-n.inbox:
@@ -73,20 +67,17 @@ func (n *Node) takeMessage() bool {
 	}
 }
 
-// takeOther takes one of what else is there.
-func (n *Node) takeOther(in *sources) bool {
+func (n *Node) takeChanges() bool {
 	select {
-	case e, open := <-in.events:
-		n.event(in, e, open)
-		return true
-	default:
-	}
-	select {
-	case rooms, open := <-in.changes:
+	case rooms, open := <-n.changes:
 		n.changed(rooms, open)
 		return true
 	default:
+		return false
 	}
+}
+
+func (n *Node) takeAsk() bool {
 	select {
 	case a := <-n.asks:
 		n.ask(a)
@@ -96,9 +87,9 @@ func (n *Node) takeOther(in *sources) bool {
 	}
 }
 
-func (n *Node) event(in *sources, e BusEvent, open bool) {
+func (n *Node) event(e BusEvent, open bool) {
 	if !open { // the bus is closed
-		in.events, e = nil, Disconnected
+		n.events, e = nil, Disconnected
 	}
 	n.hear(e)
 }

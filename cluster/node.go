@@ -29,10 +29,10 @@ type Node struct {
 	tally                          // counted as it happens, for Health
 
 	// Only the node's loop uses the following.
+	events  <-chan BusEvent // nil when the bus is closed
 	ledger  *ledger
 	flushes digestWriter  // a flush's
 	replies digestWriter  // a sync's
-	flushed time.Duration // the last flush began
 	beatDue time.Duration // the next heartbeat
 	beats   uint64
 	told    bool // the bus has said how it is
@@ -92,8 +92,8 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		inbox:   make(chan Message, queue),
 		changes: make(chan []occupancy.Event),
 		asks:    make(chan *ask, queue),
+		events:  bus.Events(),
 		ledger:  newLedger(),
-		flushed: -cfg.flush,
 		byID:    map[incarnation]*peer{},
 		gone:    map[incarnation]departed{},
 		due:     never,
@@ -161,8 +161,8 @@ func (n *Node) leave() {
 	n.peers, n.byID, n.connected = nil, nil, false
 }
 
-// listen passes on which rooms changed here. It takes a batch when the one before has
-// been taken, so what changes often meanwhile comes once.
+// listen passes on which rooms changed here, a flush after it passed on others: what
+// changes meanwhile gathers in the watcher, where each room is once.
 func (n *Node) listen(watch *occupancy.Watcher) {
 	defer watch.Close()
 	for {
@@ -175,6 +175,14 @@ func (n *Node) listen(watch *occupancy.Watcher) {
 		}
 		select {
 		case n.changes <- rooms:
+		case <-n.ctx.Done():
+			return
+		}
+		if len(rooms) >= fullBatch {
+			continue // there may be more, which waited as long
+		}
+		select {
+		case <-time.After(n.flush):
 		case <-n.ctx.Done():
 			return
 		}

@@ -124,6 +124,20 @@ func TestNode_AFlushGathers(t *testing.T) {
 		require.Equal(t, 1, digests)
 		_ = p
 	})
+	bubble(t, "and tells what came shortly after another change as soon as what came late", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a, b := start(t, net, "a"), start(t, net, "b")
+		after(2 * time.Second)
+		for i := range 3 { // the first is told at once
+			a.join(t, room(i), 1)
+			after(10 * time.Millisecond)
+		}
+		after(170 * time.Millisecond) // a flush since the first
+		soon()
+		for i := range 3 {
+			require.Equal(t, occ(1, 0), b.Current(room(i)))
+		}
+	})
 	bubble(t, "and tells the newest", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a, p := start(t, net, "a"), newPuppet(t, net, "p")
