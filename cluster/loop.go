@@ -29,7 +29,7 @@ func (n *Node) run() {
 		if took {
 			continue
 		}
-		timer.Reset(min(n.beatDue, n.due) - now)
+		timer.Reset(min(n.beatDue, n.due, n.replyDue()) - now)
 		select {
 		case e, open := <-n.events:
 			n.event(e, open)
@@ -114,6 +114,9 @@ func (n *Node) wake(now time.Duration) {
 		n.beatDue = max(n.beatDue+n.heartbeat, now+n.heartbeat/2)
 		n.beat(now)
 	}
+	if now >= n.replyDue() {
+		n.reply()
+	}
 }
 
 // beat says that this node lives.
@@ -162,7 +165,8 @@ func (n *Node) hear(e BusEvent) {
 	n.send()
 }
 
-// send publishes what was to be said while mu was held.
+// send publishes what was to be said while mu was held, and closes what was not to keep
+// others waiting for it.
 func (n *Node) send() {
 	for _, m := range n.outbox {
 		_ = n.publish(n.ctx, m.to, m.payload)
@@ -172,8 +176,9 @@ func (n *Node) send() {
 	}
 	clear(n.outbox)
 	n.outbox = n.outbox[:0]
-	for _, r := range n.replying {
-		n.reply(r)
+	for _, r := range n.unlinked {
+		r.Close()
 	}
-	n.replying = n.replying[:0]
+	clear(n.unlinked)
+	n.unlinked = n.unlinked[:0]
 }

@@ -37,6 +37,9 @@ type Node struct {
 	beats   uint64
 	told    bool // the bus has said how it is
 	buf     []byte
+	outbox  []outgoing    // to publish when mu is free
+	wanted  []syncRequest // of peers, in the order of their turns
+	rested  time.Duration // when to serve the next of them
 
 	// mu protects the following. The loop changes it, and publishes only after.
 	mu        sync.Mutex
@@ -50,8 +53,7 @@ type Node struct {
 	late      time.Duration   // if no heartbeat was sent by then, this node stands still
 	queries   map[uint64]*query
 	queried   uint64 // the last query's id
-	outbox    []outgoing
-	replying  []syncRequest
+	unlinked  []*occupancy.Remote
 }
 
 // outgoing is a message that is to be published.
@@ -154,11 +156,12 @@ func (n *Node) leave() {
 	defer cancel()
 	_ = n.publish(ctx, Subject{KindBye, 0}, (&bye{n.id}).append(n.buf[:0]))
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, p := range n.peers {
+	peers := n.peers
+	n.peers, n.byID, n.connected = nil, nil, false
+	n.mu.Unlock()
+	for _, p := range peers {
 		p.remote.Close()
 	}
-	n.peers, n.byID, n.connected = nil, nil, false
 }
 
 // listen passes on which rooms changed here, a flush after it passed on others: what

@@ -50,11 +50,12 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	return p
 }
 
-// drop ends a peer: its part leaves every total.
+// drop ends a peer: its part leaves every total, as soon as mu is free. That of a million
+// rooms takes a while.
 func (n *Node) drop(p *peer) {
 	n.peers = slices.DeleteFunc(n.peers, func(other *peer) bool { return other == p })
 	delete(n.byID, p.id)
-	p.remote.Close()
+	n.unlinked = append(n.unlinked, p.remote)
 	p.gone = true
 	var same []*peer
 	for _, other := range n.peers {

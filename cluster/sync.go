@@ -1,6 +1,9 @@
 package cluster
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // syncEvery is how often a peer is asked for what was missed, at most.
 const syncEvery = time.Second
@@ -25,22 +28,49 @@ func (n *Node) catchUp(p *peer, now time.Duration) {
 	n.due = min(n.due, p.asked+syncEvery)
 }
 
-// asked notes that a peer wants a sync. One that is not known yet will ask again.
+// asked notes that a peer wants a sync, in place of one that still waits for its turn.
+// A peer that is not known yet will ask again.
 func (n *Node) asked(r syncRequest, now time.Duration) {
 	p := n.byID[r.from]
 	if r.to != n.id || p == nil || now < p.served+syncEvery/2 {
 		return
 	}
-	p.served = now
-	n.replying = append(n.replying, r)
+	if i := slices.IndexFunc(n.wanted, func(other syncRequest) bool { return other.from == r.from }); i >= 0 {
+		n.wanted[i] = r
+		return
+	}
+	n.wanted = append(n.wanted, r)
 }
 
 // maxReply is how many bytes a reply's digests have at most, where the bus takes more: a
 // receiver's queue may hold a thousand.
 const maxReply = 256 << 10
 
-// reply sends a peer what it missed.
-func (n *Node) reply(r syncRequest) {
+// replyDue is when to reply to the next peer that asked for a sync.
+func (n *Node) replyDue() time.Duration {
+	if len(n.wanted) == 0 {
+		return never
+	}
+	return n.rested
+}
+
+// reply sends the first who asked what it missed. That may be a million rooms, and many
+// may have asked: so the loop has as long for all else before the next.
+func (n *Node) reply() {
+	began := n.now()
+	r := n.wanted[0]
+	n.wanted = slices.Delete(n.wanted, 0, 1)
+	n.replyTo(r)
+	end := n.now()
+	n.rested = end + min(end-began, n.heartbeat)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.byID[r.from]; p != nil {
+		p.served = end
+	}
+}
+
+func (n *Node) replyTo(r syncRequest) {
 	if r.since == n.ledger.seq && r.since != 0 {
 		return
 	}
