@@ -215,6 +215,45 @@ func TestLife_ALeaseIsWholeAgain(t *testing.T) {
 	})
 }
 
+func TestLife_WhoAppearsIsGreeted(t *testing.T) {
+	const greeting = beat / 8
+	bubble(t, "so that one that starts need not wait for heartbeats", func(t *testing.T) {
+		net, hosts := service(t, 3)
+		after(100 * time.Millisecond)
+		d := start(t, net, "d")
+		require.Less(t, until(t, d, occ(3, 0)), greeting+10*time.Millisecond)
+		require.Len(t, states(d), 3)
+		require.Equal(t, occ(3, 0), hosts[0].Current("r"))
+	})
+	bubble(t, "and one that was not heard for a lease", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a := start(t, net, "a")
+		after(beat / 2)
+		b := start(t, net, "b")
+		a.join(t, "r", 1)
+		b.join(t, "r", 1)
+		net.Partition([]string{"a"})
+		after(2 * lease)
+		after(beat/2 + 5*time.Millisecond) // a's heartbeat was just now, b's comes next
+		require.Equal(t, occ(1, 0), a.Current("r"))
+		net.Partition()
+		require.InDelta(t, beat/2, until(t, a, occ(2, 0)), float64(10*time.Millisecond))
+		require.Less(t, until(t, b, occ(2, 0)), greeting+10*time.Millisecond)
+	})
+	bubble(t, "by one heartbeat, whoever else appears", func(t *testing.T) {
+		net, hosts := service(t, 1)
+		p := newPuppet(t, net, "p")
+		p.heartbeat(0, nil)
+		after(beat)
+		before := hosts[0].node.Health().MessagesOut
+		for i := range 100 {
+			newPuppet(t, net, room(i)).heartbeat(0, nil)
+		}
+		after(beat - time.Millisecond)
+		require.Equal(t, before+2, hosts[0].node.Health().MessagesOut)
+	})
+}
+
 func TestLife_SelfDoubt(t *testing.T) {
 	outage := func(t *testing.T, opts ...cluster.Option) *host {
 		_, hosts := service(t, 3, opts...)

@@ -29,7 +29,7 @@ func (n *Node) run() {
 		if took {
 			continue
 		}
-		timer.Reset(min(n.beatDue, n.due, n.replyDue()) - now)
+		timer.Reset(min(n.beatDue, n.greet, n.due, n.replyDue()) - now)
 		select {
 		case e, open := <-n.events:
 			n.event(e, open)
@@ -114,6 +114,9 @@ func (n *Node) wake(now time.Duration) {
 		n.beatDue = max(n.beatDue+n.heartbeat, now+n.heartbeat/2)
 		n.beat(now)
 	}
+	if now >= n.greet {
+		n.beat(now)
+	}
 	if now >= n.replyDue() {
 		n.reply()
 	}
@@ -122,6 +125,7 @@ func (n *Node) wake(now time.Duration) {
 // beat says that this node lives.
 func (n *Node) beat(now time.Duration) {
 	n.beats++
+	n.greet = never
 	h := heartbeat{from: n.id, name: []byte(n.name), seq: n.ledger.seq, hash: n.ledger.hash, beat: n.beats}
 	n.mu.Lock()
 	n.late = n.beatDue + n.heartbeat

@@ -34,6 +34,7 @@ type Node struct {
 	flushes digestWriter  // a flush's
 	replies digestWriter  // a sync's
 	beatDue time.Duration // the next heartbeat
+	greet   time.Duration // one before that, for a peer that appeared
 	beats   uint64
 	told    bool // the bus has said how it is
 	buf     []byte
@@ -98,6 +99,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		ledger:  newLedger(),
 		byID:    map[incarnation]*peer{},
 		gone:    map[incarnation]departed{},
+		greet:   never,
 		due:     never,
 		settled: never,
 		queries: map[uint64]*query{},

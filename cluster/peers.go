@@ -50,6 +50,12 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	return p
 }
 
+// welcome has a peer that appeared, or came back, hear of this node soon, and not at all
+// nodes' next heartbeats. Nor all at once: each has a delay of its own.
+func (n *Node) welcome(now time.Duration) {
+	n.greet = min(n.greet, now+n.heartbeat/8*time.Duration(n.id[0])/256)
+}
+
 // drop ends a peer: its part leaves every total, as soon as mu is free. That of a million
 // rooms takes a while.
 func (n *Node) drop(p *peer) {

@@ -33,7 +33,7 @@ func (s *sim) badNetwork() {
 		Duplicate: s.rand.Float64() * 0.1,
 		Reorder:   s.rand.Float64() * 0.3,
 		MinDelay:  time.Millisecond,
-		MaxDelay:  time.Duration(1+s.rand.IntN(100)) * time.Millisecond,
+		MaxDelay:  time.Duration(1+s.rand.IntN(300)) * time.Millisecond,
 	}
 	s.logf("%v: the network: %+v", s.now(), f)
 	s.net.SetFaults(f)

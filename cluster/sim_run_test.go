@@ -293,11 +293,11 @@ func (s *sim) patience() time.Duration {
 	for _, h := range s.hosts {
 		for _, p := range h.node.Health().Peers {
 			if p.State == cluster.Held {
-				return lease + hold + beat
+				return lease + hold
 			}
 		}
 	}
-	return lease + 2*beat
+	return lease + beat
 }
 
 const never = time.Duration(1<<63 - 1)
