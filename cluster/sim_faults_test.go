@@ -19,7 +19,11 @@ func (s *sim) weather() func() {
 	}
 	s.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	all = all[:1+s.rand.IntN(len(all))]
-	return func() { all[s.rand.IntN(len(all))]() }
+	return func() {
+		if !s.undisturbed {
+			all[s.rand.IntN(len(all))]()
+		}
+	}
 }
 
 // later ends a fault after some time.
@@ -36,11 +40,12 @@ func (s *sim) badNetwork() {
 		MaxDelay:  time.Duration(1+s.rand.IntN(300)) * time.Millisecond,
 	}
 	s.logf("%v: the network: %+v", s.now(), f)
+	s.rough = true
 	s.net.SetFaults(f)
 }
 
 func (s *sim) garble() {
-	s.garbled = true
+	s.garbled, s.rough = true, true
 	s.logf("%v: payloads are altered", s.now())
 	s.net.SetFaults(clustertest.Faults{Garble: 0.05, MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 }
@@ -49,30 +54,62 @@ func (s *sim) partition() {
 	if s.parted {
 		return
 	}
-	s.parted = true
 	var groups [2][]string
 	for _, h := range s.hosts {
 		side := s.rand.IntN(2)
 		groups[side] = append(groups[side], h.bus.Name())
 	}
 	s.logf("%v: partition: %v", s.now(), groups)
+	lonely := s.lonely(groups[:])
+	s.parted = true
 	s.net.Partition(groups[:]...)
 	s.later(12*time.Second, func() {
 		s.logf("%v: the partition heals", s.now())
+		for _, h := range lonely {
+			s.nobodyDropped(h, "with most others")
+		}
 		s.net.Partition()
-		s.parted = false
+		s.parted, s.undisturbed = false, false
 	})
+}
+
+// lonely is who loses most of three or more peers by a partition, if that is all that is
+// wrong and, as chance has it, stays so while it lasts. They drop nobody.
+func (s *sim) lonely(groups [][]string) (lonely []*simHost) {
+	if !s.calm() || s.chance(0.5) {
+		return nil
+	}
+	peers := len(s.hosts) - 1
+	for _, h := range s.hosts {
+		health := h.node.Health()
+		well := !health.Degraded && len(health.Peers) == peers
+		for i, p := range health.Peers {
+			// Two of one name are missed less, and who was not heard of late is lost alone.
+			well = well && p.Age < 3*beat/2 && p.Name != health.Name && (i == 0 || p.Name != health.Peers[i-1].Name)
+		}
+		if !well {
+			return nil
+		}
+		h.dropped = health.Dropped
+		side := slices.IndexFunc(groups, func(g []string) bool { return slices.Contains(g, h.bus.Name()) })
+		if lost := len(s.hosts) - len(groups[side]); peers >= 3 && 2*lost > peers {
+			lonely = append(lonely, h)
+		}
+	}
+	s.undisturbed = true
+	return lonely
 }
 
 func (s *sim) crashOrBye() {
 	if len(s.hosts) > 3 {
-		s.crash(s.some(), s.chance(0.5))
+		s.end(s.some(), s.chance(0.5))
+		s.crashed = true
 	}
 }
 
 func (s *sim) restart() {
 	h := s.some()
-	s.crash(h, s.chance(0.3))
+	s.end(h, s.chance(0.3))
 	if s.chance(0.5) {
 		s.step(0, 3*time.Second)
 	}
@@ -90,6 +127,7 @@ func (s *sim) overflow() {
 	n := 1 + s.rand.IntN(30)
 	s.logf("%v: %s is too slow for %d", s.now(), h.bus.Name(), n)
 	h.bus.Overflow(n)
+	s.rough = true
 }
 
 // outage has a bus lose its connection. Nobody is dropped for that meanwhile.

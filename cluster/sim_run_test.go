@@ -46,10 +46,12 @@ type sim struct {
 	started int
 	steps   time.Duration
 
-	garbled bool // payloads were altered
-	crashed bool // somebody left without a Bye that all heard
-	parted  bool
-	mend    []repair // what is broken now
+	rough       bool // messages were lost, by the network or by who was too slow for them
+	garbled     bool // payloads were altered
+	crashed     bool // somebody left, and whether all heard a Bye is open
+	parted      bool
+	undisturbed bool     // and nothing else befalls anybody meanwhile
+	mend        []repair // what is broken now
 
 	// mu protects the following, which nodes change as they publish.
 	mu     sync.Mutex
@@ -194,15 +196,31 @@ func (s *sim) start(name string) {
 	s.step(0, time.Millisecond)
 }
 
-// crash ends a process without a word, or with a Bye.
-func (s *sim) crash(h *simHost, bye bool) {
+// end ends a process without a word, or with a Bye.
+func (s *sim) end(h *simHost, bye bool) {
 	s.logf("%v: %s ends, bye: %v", s.now(), h.bus.Name(), bye)
+	heard := bye && s.calm()
 	s.hosts = slices.DeleteFunc(s.hosts, func(other *simHost) bool { return other == h })
 	if bye {
 		_ = h.node.Close()
+		s.step(2*time.Millisecond, 3*time.Millisecond) // the Bye is on its way
 	}
 	h.crash()
-	s.crashed = true
+	if !heard {
+		return
+	}
+	for _, other := range s.hosts {
+		if slices.ContainsFunc(other.node.Health().Peers, func(p cluster.PeerHealth) bool {
+			return p.Incarnation == h.node.Health().Incarnation
+		}) {
+			s.fail("%s still has %s, which said Bye", other.bus.Name(), h.bus.Name())
+		}
+	}
+}
+
+// calm reports whether nothing is wrong with any bus.
+func (s *sim) calm() bool {
+	return !s.rough && !s.parted && !slices.ContainsFunc(s.hosts, func(h *simHost) bool { return h.outage || h.stalled })
 }
 
 // hook counts somebody in or out.
@@ -284,8 +302,9 @@ func (s *sim) run() error {
 }
 
 // patience is how long after the faults all must be exact: what was lost is noticed by the
-// next heartbeat and asked for a second after the last sync; who is gone without a word,
-// or never was, has a lease and a heartbeat, or is held.
+// next heartbeat and asked for a second after the last sync, and who started again has
+// replaced what was before; who is gone without a word, or never was, has a lease and a
+// heartbeat, or is held.
 func (s *sim) patience() time.Duration {
 	if !s.crashed && !s.garbled {
 		return 2500 * time.Millisecond
