@@ -30,8 +30,9 @@
 // what changed, at most once a flush, in digests that are numbered. Its peers add the
 // parts up. Who misses a digest sees it by the next one's number or by a heartbeat's,
 // which also has a hash of everything, and asks for what changed since. Nothing is
-// stored: a node that starts is another incarnation, with nothing, and who is not heard
-// for a lease is dropped with its part.
+// stored: a node that starts is another incarnation, with nothing, which the others greet
+// so that it need not wait for their heartbeats; and who is not heard for a lease is
+// dropped with its part.
 //
 // Get asks: each peer answers what its part is at that moment, which a digest may still
 // owe. With a [PartialError] comes the sum as far as it is known.

@@ -31,6 +31,17 @@ func (s State) String() string {
 // MarshalText is String, for JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote, for those who watch a service by its JSON.
+func (s *State) UnmarshalText(text []byte) error {
+	for _, known := range []State{Live, Suspect, Held} {
+		if known.String() == string(text) {
+			*s = known
+			return nil
+		}
+	}
+	return fmt.Errorf("cluster: no state of a peer: %q", text)
+}
+
 // doubt is self-doubt: nothing was heard because of ourselves, so every lease begins
 // anew. Until all who live have been heard, what is known may not be fresh.
 func (n *Node) doubt(now time.Duration) {

@@ -77,11 +77,15 @@ const never = time.Duration(1<<63 - 1)
 // heartbeat, until when [Health] says Degraded. [occupancy.Engine.Get] asks the peers.
 //
 // Link an engine to one node only, and close the node before the engine and the bus. An
-// error means that an option cannot be or the bus did not subscribe.
+// error means that an option cannot be, that the engine is closed, or that the bus did
+// not subscribe.
 func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) (*Node, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := eng.Get(ctx, ""); errors.Is(err, occupancy.ErrClosed) { // which comes before that this is no room
+		return nil, fmt.Errorf("cluster: engine: %w", err)
 	}
 	if most := bus.MaxPayload(); most < MinPayload {
 		return nil, fmt.Errorf("cluster: the bus's payloads of %d bytes are too small, %d is the least", most, MinPayload)

@@ -52,6 +52,9 @@ func TestStart_RefusesWhatCannotBe(t *testing.T) {
 	// And nothing stays behind: the engine is alone.
 	_, err := eng.Get(t.Context(), "r")
 	must(t, err)
+	must(t, eng.Close())
+	_, err = cluster.Start(t.Context(), eng, net.Bus("late"))
+	require.ErrorIs(t, err, occupancy.ErrClosed)
 }
 
 type noEntropy struct{}
@@ -173,13 +176,24 @@ func TestHealth_IsReadable(t *testing.T) {
 		require.Contains(t, string(b), `"name":"a"`)
 		require.Contains(t, string(b), `"peers":[{"name":"b",`)
 		require.Contains(t, string(b), `"state":"live"`)
+		var h cluster.Health
+		must(t, json.Unmarshal(b, &h))
+		again, err := json.Marshal(h)
+		must(t, err)
+		require.Equal(t, string(b), string(again))
+		for _, s := range []cluster.State{cluster.Live, cluster.Suspect, cluster.Held} {
+			var read cluster.State
+			must(t, read.UnmarshalText([]byte(s.String())))
+			require.Equal(t, s, read)
+		}
+		require.Error(t, new(cluster.State).UnmarshalText([]byte("dead")))
 	})
 	bubble(t, "after Close as well", func(t *testing.T) {
 		_, hosts := service(t, 2)
 		must(t, hosts[0].node.Close())
 		h := hosts[0].node.Health()
 		require.True(t, h.Degraded)
-		require.Empty(t, h.Peers)
+		require.Equal(t, []cluster.PeerHealth{}, h.Peers) // [] in JSON, not null
 		require.Positive(t, h.MessagesOut)
 	})
 }
