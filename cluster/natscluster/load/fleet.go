@@ -26,7 +26,7 @@ type member struct {
 type fleet []member
 
 // startFleet returns when each of them knows all others.
-func startFleet(ctx context.Context, url string, nodes int) (f fleet, err error) {
+func startFleet(ctx context.Context, url string, nodes int, flush time.Duration) (f fleet, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer func() {
@@ -40,7 +40,7 @@ func startFleet(ctx context.Context, url string, nodes int) (f fleet, err error)
 			return f, err
 		}
 		m := member{eng: occupancy.New(), bus: bus}
-		m.node, err = cluster.Start(ctx, m.eng, bus, cluster.WithName(fmt.Sprint("node-", i)))
+		m.node, err = cluster.Start(ctx, m.eng, bus, cluster.WithName(fmt.Sprint("node-", i)), cluster.WithFlush(flush))
 		if err != nil {
 			return f, errors.Join(err, bus.Close(ctx), m.eng.Close())
 		}

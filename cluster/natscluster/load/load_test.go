@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 
 // Whatever the machine does meanwhile, five nodes are exact in the end.
 func TestLoad_EndsExact(t *testing.T) {
-	c := config{nodes: 5, changes: 200, rooms: 20, probes: 4, duration: time.Second}
+	c := config{nodes: 5, changes: 200, rooms: 20, probes: 4, flush: 100 * time.Millisecond, duration: time.Second}
 	r, err := run(t.Context(), c)
 	require.NoError(t, err)
 	require.Equal(t, c.nodes, r.exact)
@@ -39,7 +39,7 @@ func TestLoad_FindsANodeThatIsNotExact(t *testing.T) {
 	server, err := startServer("")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, server.stop()) }()
-	nodes, err := startFleet(t.Context(), server.url, 2)
+	nodes, err := startFleet(t.Context(), server.url, 2, 10*time.Millisecond)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, nodes.close()) }()
 	l, err := newLoad(config{nodes: 2, rooms: 3}, nodes)

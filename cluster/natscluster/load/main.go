@@ -37,6 +37,7 @@ type config struct {
 	changes  int // a second, at all nodes together, without the probes'
 	rooms    int
 	probes   int // changes a second, at each node
+	flush    time.Duration
 	duration time.Duration
 	profiles string
 }
@@ -50,6 +51,7 @@ func main() {
 	flag.IntVar(&c.changes, "changes", 10_000, "changes of rooms a second, at all nodes together")
 	flag.IntVar(&c.rooms, "rooms", 500, "how many rooms, that all nodes share; of many, no two changes of one are told as one")
 	flag.IntVar(&c.probes, "probes", 1, "changes a second, at each node, whose way is timed")
+	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node gathers changes before it tells them")
 	flag.DurationVar(&c.duration, "duration", 30*time.Second, "how long to measure, after a tenth of that to warm up")
 	flag.StringVar(&c.profiles, "profiles", "", "a directory for CPU profiles: nodes.pprof and server.pprof")
 	idle := flag.Bool("idle", false, "two nodes and nothing but 10 probes a second together")
@@ -84,8 +86,8 @@ func (c config) validate() error {
 	switch {
 	case c.nodes < 2:
 		return errors.New("there must be 2 nodes at least")
-	case c.rooms < 1, c.changes < 0, c.probes < 1, c.duration <= 0:
-		return errors.New("there must be rooms, probes, and time to measure")
+	case c.rooms < 1, c.changes < 0, c.probes < 1, c.flush <= 0, c.duration <= 0:
+		return errors.New("there must be rooms, probes, a flush, and time to measure")
 	case time.Second/time.Duration(c.probes) <= interval:
 		return fmt.Errorf("a node can make less than %d probes a second", time.Second/interval)
 	}

@@ -26,7 +26,7 @@ func run(ctx context.Context, c config) (r *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
-	nodes, err := startFleet(ctx, server.url, c.nodes)
+	nodes, err := startFleet(ctx, server.url, c.nodes, c.flush)
 	if err != nil {
 		return nil, err
 	}
