@@ -11,11 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain is also the server's process.
+// TestMain is also the processes that are measured.
 func TestMain(m *testing.M) {
-	if os.Getenv(asServer) != "" {
-		exit(serve(os.Stdin, os.Stdout))
-	}
+	asked()
 	os.Exit(m.Run())
 }
 
@@ -29,6 +27,8 @@ func TestLoad_EndsExact(t *testing.T) {
 	require.NotEmpty(t, r.latencies)
 	require.Positive(t, r.traffic.messages)
 	require.Positive(t, r.to.OutMsgs)
+	require.Positive(t, r.single.cores)
+	require.Positive(t, r.gathered.cores)
 	var out bytes.Buffer
 	r.print(&out)
 	t.Logf("\n%s", &out)
@@ -39,7 +39,7 @@ func TestLoad_FindsANodeThatIsNotExact(t *testing.T) {
 	server, err := startServer("")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, server.stop()) }()
-	nodes, err := startFleet(t.Context(), server.url, 2, 10*time.Millisecond)
+	nodes, err := startFleet(t.Context(), server.address, 2, 10*time.Millisecond)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, nodes.close()) }()
 	l, err := newLoad(config{nodes: 2, rooms: 3}, nodes)

@@ -6,6 +6,9 @@
 // and prints a table in Markdown, beside the targets:
 //
 //   - what of a core the server takes, its memory and what goes through it;
+//   - beside it a floor: what of a core a bare process takes that makes the same
+//     deliveries, each by one write, and does nothing else; and what it would take if
+//     each node's were gathered for the time of a flush;
 //   - bytes and messages into each node;
 //   - how long a change takes from its hook at one node to its event at another, seen by
 //     probes: rooms of which each changes at one node and is subscribed to at one other;
@@ -18,7 +21,8 @@
 //
 // It exits with 1 if a node's counts are not exact in the end. The nodes share this
 // process and the machine with the server, so where the cores are busy the times are
-// those of waiting for one.
+// those of waiting for one, and the server gathers what came meanwhile: it writes less
+// often than there are messages. The floors are measured after the nodes have ended.
 package main
 
 import (
@@ -43,22 +47,21 @@ type config struct {
 }
 
 func main() {
-	if os.Getenv(asServer) != "" {
-		exit(serve(os.Stdin, os.Stdout))
-	}
+	asked()
 	var c config
 	flag.IntVar(&c.nodes, "nodes", 100, "how many nodes")
 	flag.IntVar(&c.changes, "changes", 10_000, "changes of rooms a second, at all nodes together")
 	flag.IntVar(&c.rooms, "rooms", 500, "how many rooms, that all nodes share; of many, no two changes of one are told as one")
 	flag.IntVar(&c.probes, "probes", 1, "changes a second, at each node, whose way is timed")
 	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node gathers changes before it tells them")
-	flag.DurationVar(&c.duration, "duration", 30*time.Second, "how long to measure, after a tenth of that to warm up")
+	flag.DurationVar(&c.duration, "duration", 30*time.Second, "how long to measure, after a tenth of that to warm up; each floor a third of it")
 	flag.StringVar(&c.profiles, "profiles", "", "a directory for CPU profiles: nodes.pprof and server.pprof")
 	idle := flag.Bool("idle", false, "two nodes and nothing but 10 probes a second together")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "Load prints a table of what nodes with changing rooms cost and how fast they are: the server's CPU and\n"+
 			"memory, bytes and messages into each node, p50 and p99 of change → event at another node, and whether\n"+
-			"all counts are exact in the end.")
+			"all counts are exact in the end. Beside the server's CPU is a floor: that of a bare process that makes\n"+
+			"the same deliveries to as many connections, one write each, and nothing else.")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -17,16 +17,25 @@ import (
 
 // run measures. There is a report where there was something to measure, though the
 // counts may not be exact.
-func run(ctx context.Context, c config) (r *report, err error) {
+func run(ctx context.Context, c config) (*report, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	r, err := runNodes(ctx, c)
+	if err != nil || c.changes == 0 {
+		return r, err
+	}
+	return r, r.measureFloors(ctx)
+}
+
+// runNodes leaves nothing that runs, so that the floors have the machine to themselves.
+func runNodes(ctx context.Context, c config) (r *report, err error) {
 	server, err := startServer(c.profiles)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
-	nodes, err := startFleet(ctx, server.url, c.nodes, c.flush)
+	nodes, err := startFleet(ctx, server.address, c.nodes, c.flush)
 	if err != nil {
 		return nil, err
 	}
