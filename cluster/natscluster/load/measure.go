@@ -155,7 +155,7 @@ func (l *load) settle() error {
 	})
 }
 
-// exact is at how many nodes every room is what was done to it.
+// exact is at how many nodes every room is what was done to it, and no other is known.
 func (l *load) exact() (nodes int) {
 	want := map[string]occupancy.Occupancy{}
 	for i, name := range l.names {
@@ -176,6 +176,9 @@ func (l *load) exact() (nodes int) {
 		right := true
 		for room, o := range want {
 			right = right && m.eng.Current(room) == o
+		}
+		for room, o := range m.eng.All() {
+			right = right && want[room] == o
 		}
 		if right {
 			nodes++
