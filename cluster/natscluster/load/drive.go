@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -18,8 +19,8 @@ type driver struct {
 	in    []bool // that somebody is
 	order []int
 
-	changes int
-	behind  time.Duration // what a change was late by, at most
+	changes atomic.Int64
+	behind  atomic.Int64 // nanoseconds that a change was late by, at most
 	err     error
 }
 
@@ -35,9 +36,9 @@ func newDriver(eng *occupancy.Engine, names []string) *driver {
 func (d *driver) run(ctx context.Context, gap time.Duration) {
 	due := time.Now().Add(rand.N(gap))
 	for ; d.err == nil && pause(ctx, time.Until(due)); due = due.Add(gap) {
-		d.behind = max(d.behind, time.Since(due))
-		d.err = d.change(d.order[d.changes%len(d.order)])
-		d.changes++
+		d.behind.Store(max(d.behind.Load(), int64(time.Since(due))))
+		n := d.changes.Add(1) - 1
+		d.err = d.change(d.order[n%int64(len(d.order))])
 	}
 }
 

@@ -79,7 +79,7 @@ func until(ctx context.Context, what string, is func() bool) error {
 		select {
 		case <-often.C:
 		case <-ctx.Done():
-			return fmt.Errorf("not: %s", what)
+			return fmt.Errorf("not: %s: %w", what, context.Cause(ctx))
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ func main() {
 	flag.IntVar(&c.rooms, "rooms", 500, "how many rooms, that all nodes share; of many, no two changes of one are told as one")
 	flag.IntVar(&c.probes, "probes", 1, "changes a second, at each node, whose way is timed")
 	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node gathers changes before it tells them")
-	flag.DurationVar(&c.duration, "duration", 30*time.Second, "how long to measure, after a tenth of that to warm up; each floor a third of it")
+	flag.DurationVar(&c.duration, "duration", 30*time.Second, "how long to measure, once every node has been at every room or as long has passed; each floor a third of it")
 	flag.StringVar(&c.profiles, "profiles", "", "a directory for CPU profiles: nodes.pprof and server.pprof")
 	idle := flag.Bool("idle", false, "two nodes and nothing but 10 probes a second together")
 	flag.Usage = func() {
@@ -65,6 +65,10 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	if flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
 	if *idle {
 		c.nodes, c.changes, c.probes = 2, 0, 5
 	}

@@ -86,13 +86,17 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	defer l.unsubscribe()
 	defer making.Wait()
 	defer cancel()
+	var warm time.Duration
 	if l.changes > 0 {
-		gap := time.Duration(len(l.nodes)) * time.Second / time.Duration(l.changes)
+		gap := max(1, time.Duration(len(l.nodes))*time.Second/time.Duration(l.changes))
 		for _, d := range l.drivers {
 			making.Go(func() { d.run(loading, gap) })
 		}
+		warm = min(l.duration, time.Duration(l.rooms)*gap) // a room that is new costs more
 	}
-	pause(ctx, l.duration/10)
+	if !pause(ctx, warm) {
+		return nil, context.Cause(ctx)
+	}
 	for _, p := range l.probes {
 		listening.Go(p.listen)
 		making.Go(func() { p.run(loading, time.Second/time.Duration(l.config.probes)) })
@@ -103,13 +107,16 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	begun, used := time.Now(), cpu()
+	for _, d := range l.drivers {
+		d.behind.Store(0)
+	}
+	begun, used, made := time.Now(), cpu(), l.made()
 	pause(ctx, l.duration)
 	to, err := server.counters()
 	if err != nil {
 		return nil, err
 	}
-	r := &report{config: l.config, took: time.Since(begun), cpu: cpu() - used, from: from, to: to, nameLen: len(l.names[0])}
+	r := &report{config: l.config, took: time.Since(begun), cpu: cpu() - used, made: l.made() - made, from: from, to: to, nameLen: len(l.names[0])}
 	r.traffic = between(before, l.nodes.sample())
 
 	cancel()
@@ -118,8 +125,7 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	err = errors.Join(l.errors(), l.settle())
 	r.settled, r.exact = time.Since(rested), l.exact()
 	for _, d := range l.drivers {
-		r.made += d.changes
-		r.behind = max(r.behind, d.behind)
+		r.behind = max(r.behind, time.Duration(d.behind.Load()))
 	}
 	for _, p := range l.probes {
 		p.mu.Lock()
@@ -132,6 +138,14 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	runtime.ReadMemStats(&m)
 	r.heap = m.HeapAlloc
 	return r, err
+}
+
+// made is how many changes there were, without the probes'.
+func (l *load) made() (n int64) {
+	for _, d := range l.drivers {
+		n += d.changes.Load()
+	}
+	return n
 }
 
 func (l *load) errors() error {

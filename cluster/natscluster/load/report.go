@@ -18,7 +18,7 @@ type report struct {
 	traffic  traffic
 	cpu      time.Duration // of this process
 
-	made      int           // changes, with those of the warm-up
+	made      int64         // changes
 	behind    time.Duration // what a change was late by, at most
 	latencies []time.Duration
 	exact     int           // nodes, in the end
@@ -92,7 +92,7 @@ func (r *report) print(out io.Writer) {
 	row("doubts, dropped", "0", "%d, %d", t.doubts, t.dropped)
 	row("all nodes, CPU", "", "%.2f cores", r.cpu.Seconds()/seconds)
 	row("a node, memory in use", "", "%.2f MB", float64(r.heap)/1e6/float64(r.nodes))
-	row("changes made, and late by at most", "", "%d, %v", r.made, r.behind.Round(100*time.Microsecond))
+	row("changes made, late by at most", fmt.Sprintf("%d/s", r.changes), "%.0f/s, %v", rate(0, r.made), r.behind.Round(100*time.Microsecond))
 	fmt.Fprintln(out, "\n\\* of 100 nodes with 10,000 changes a second")
 }
 
