@@ -48,6 +48,10 @@ func TestLoad_FindsANodeThatIsNotExact(t *testing.T) {
 	require.Equal(t, 2, l.exact())
 	require.NoError(t, l.drivers[0].change(1))
 	require.NoError(t, l.settle())
+	require.NoError(t, nodes[0].eng.Join("another"))
+	require.Less(t, l.exact(), 2, "there is a room too many")
+	require.NoError(t, nodes[0].eng.Leave("another"))
+	require.NoError(t, l.settle())
 	l.drivers[0].in[1] = false
 	require.Zero(t, l.exact())
 }
