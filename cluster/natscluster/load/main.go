@@ -66,6 +66,7 @@ func main() {
 	}
 	flag.Parse()
 	if flag.NArg() > 0 {
+		fmt.Fprintf(flag.CommandLine.Output(), "load: what is %q? There are only flags.\n", flag.Arg(0))
 		flag.Usage()
 		os.Exit(2)
 	}
