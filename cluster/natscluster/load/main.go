@@ -21,8 +21,9 @@
 //
 // It exits with 1 if a node's counts are not exact in the end. The nodes share this
 // process and the machine with the server, so where the cores are busy the times are
-// those of waiting for one, and the server gathers what came meanwhile: it writes less
-// often than there are messages. The floors are measured after the nodes have ended.
+// those of waiting for one. What comes while the server writes or waits for a core it
+// gathers, so it writes less often than there are messages. The floors are measured
+// after the nodes have ended.
 package main
 
 import (
