@@ -9,8 +9,9 @@ const fullBatch = 4096
 // digest is a flush, with a seq of its own.
 func (n *Node) tell(rooms []occupancy.Event) {
 	for _, e := range rooms {
-		// The newest, and not what it was when the watcher told it.
-		now := pack(n.eng.Local(e.Room))
+		// What the watcher told, and not what is newer: if that is undone within the engine's
+		// interval, the watcher tells nothing, and the peers would keep it for ever.
+		now := pack(e.Occupancy)
 		if !n.ledger.differs(e.Room, now) {
 			continue
 		}
