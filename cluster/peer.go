@@ -43,6 +43,13 @@ type peer struct {
 // behind reports whether something that it published is not here.
 func (p *peer) behind() bool { return p.head > p.last || p.reset || p.snapshot != 0 }
 
+// has reports whether what the digest says is here. A snapshot that is newer than all here
+// is not, though it begins with what changed least: the peer no longer knows what changed
+// since, and only who has all of the snapshot knows what is gone.
+func (p *peer) has(s span) bool {
+	return s.seq <= p.last && (!s.reset || s.snapshot <= max(p.last, p.snapshot))
+}
+
 // set takes what the peer said of a room.
 func (p *peer) set(room []byte, now packed) {
 	i := p.table.find(room)

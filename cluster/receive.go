@@ -61,7 +61,7 @@ func (n *Node) digest(d *digest, now time.Duration) {
 	p.head = max(p.head, d.seq)
 	switch {
 	case p.reset && d.reset: // what was asked for
-	case p.reset || d.seq <= p.last && n.on(ruleDuplicate):
+	case p.reset || p.has(d.span) && n.on(ruleDuplicate):
 		n.duplicates.Add(1)
 		return
 	case d.base > p.last && n.on(ruleGap):
