@@ -148,7 +148,7 @@ func (n *Node) beat(now time.Duration) {
 // hear takes what the bus says of itself.
 func (n *Node) hear(e BusEvent) {
 	now := n.now()
-	n.told = true
+	n.told = n.told || e != Lossy
 	n.mu.Lock()
 	switch e {
 	case Connected:
@@ -158,6 +158,7 @@ func (n *Node) hear(e BusEvent) {
 		n.connected = false
 	case Lossy:
 		n.lossy.Add(1)
+		n.settled = max(n.settled, now+n.heartbeat*3/2) // what it was, heartbeats will show
 		if n.on(ruleLossy) {
 			for _, p := range n.peers {
 				p.sync = true
