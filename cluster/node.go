@@ -94,7 +94,6 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		config:  cfg,
 		eng:     eng,
 		bus:     bus,
-		start:   time.Now(),
 		ended:   make(chan struct{}),
 		inbox:   make(chan Message, queue),
 		changes: make(chan []occupancy.Event),
@@ -120,6 +119,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if err != nil {
 		return nil, fmt.Errorf("cluster: bus: %w", err)
 	}
+	n.start = time.Now() // now, for a bus that was slow to subscribe is no doubt
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	eng.SetPeers((*peers)(n))
 	watch := eng.Watch(occupancy.LocalOnly())

@@ -61,6 +61,9 @@ func WithMaxRooms(n int) Option { return func(c *config) { c.maxRooms = n } }
 // have in a room; 10,000,000 without it.
 func WithMaxCount(n int) Option { return func(c *config) { c.maxCount = n } }
 
+// longest is a time that is as good as for ever, of which a few can be added up: 18 years.
+const longest time.Duration = 1 << 59
+
 func newConfig(opts []Option) (config, error) {
 	c := config{
 		flush:     200 * time.Millisecond,
@@ -77,9 +80,11 @@ func newConfig(opts []Option) (config, error) {
 	for _, o := range opts {
 		o(&c)
 	}
+	c.heartbeat = min(c.heartbeat, longest)
 	if c.lease == 0 {
 		c.lease = 5 * c.heartbeat
 	}
+	c.lease, c.hold = min(c.lease, longest), min(c.hold, longest)
 	switch {
 	case len(c.name) > maxNodeName || !utf8.ValidString(c.name):
 		return c, fmt.Errorf("cluster: name is over %d bytes or not UTF-8", maxNodeName)

@@ -58,7 +58,7 @@ func (p *peer) set(room []byte, now packed) {
 	}
 	if i < 0 || p.table.entries[i].word&stale != 0 && now != 0 {
 		// One more. What a snapshot may be about to end does not keep out what it brings.
-		if n, most := len(p.table.entries), p.config.maxRooms; n-p.stale >= most || i < 0 && n >= 2*most {
+		if n, most := len(p.table.entries), p.config.maxRooms; n-p.stale >= most || i < 0 && n/2 >= most {
 			p.over = true
 			return
 		}
