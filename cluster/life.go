@@ -112,7 +112,7 @@ func (n *Node) judge(p *peer, now time.Duration) {
 	}
 	n.dropped.Add(1)
 	n.drop(p)
-	n.depart(p.id, departed{until: p.asked + syncEvery, asked: p.asked}, now)
+	n.depart(p.id, departed{until: now + max(n.lease, syncEvery), asked: p.asked, replaced: p.replaced}, now)
 }
 
 // massLoss reports whether more than half of three or more peers are gone within a

@@ -303,10 +303,9 @@ func TestLife_SelfDoubt(t *testing.T) {
 	stall := func(t *testing.T, opts ...cluster.Option) (*host, uint64) {
 		_, hosts := service(t, 3, opts...)
 		resume := hosts[0].bus.Stall()
-		after(2 * beat)
 		// What came meanwhile did not reach it, either.
 		hosts[0].bus.Overflow(1 << 30)
-		after(8 * beat)
+		after(10 * beat)
 		require.True(t, hosts[0].node.Health().Degraded)
 		hosts[0].bus.Overflow(0)
 		resume()

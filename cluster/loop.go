@@ -105,6 +105,10 @@ func (n *Node) changed(rooms []occupancy.Event, open bool) {
 // wake does what is due.
 func (n *Node) wake(now time.Duration) {
 	if now >= n.due || now > n.beatDue+n.heartbeat {
+		// Who spoke while this was late is heard first.
+		for i := len(n.inbox); i > 0 && now > n.due; i-- {
+			n.receive(<-n.inbox)
+		}
 		n.mu.Lock()
 		n.review(now)
 		n.mu.Unlock()

@@ -40,7 +40,11 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	}
 	p.remote = n.eng.Remote(p.name)
 	for _, other := range n.peers {
-		if other.name == p.name && n.on(ruleNewIncarnation) {
+		switch {
+		case other.name != p.name || !n.on(ruleNewIncarnation):
+		case before.replaced: // and what brings it back may be a late message
+			p.replaced = true
+		default:
 			other.replaced = true
 		}
 	}
@@ -84,6 +88,8 @@ type departed struct {
 	until time.Duration // how long
 	bye   bool          // it is not to come back: what is heard of it is late
 	asked time.Duration // the last sync that we asked it for
+
+	replaced bool // another incarnation lived under its name
 }
 
 // depart remembers a peer that was dropped, of as many as there may be peers.
