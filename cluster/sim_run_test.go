@@ -316,7 +316,7 @@ func (s *sim) patience() time.Duration {
 			}
 		}
 	}
-	return lease + beat
+	return lease + beat + time.Second // for its last heartbeat may have been on its way
 }
 
 const never = time.Duration(1<<63 - 1)

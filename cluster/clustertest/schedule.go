@@ -65,7 +65,7 @@ func (n *Network) deliver() {
 		now := time.Since(n.start)
 		for !s.empty() && s.queue[0].due <= now {
 			d := heap.Pop(&s.queue).(delayed)
-			if n.reach(d.from, d.to) {
+			if n.reach(d.from, d.to) || d.from.closed && d.to.up && n.group[d.from.name] == n.group[d.to.name] {
 				d.to.receive(d.m)
 			}
 		}
