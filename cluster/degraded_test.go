@@ -46,3 +46,20 @@ func TestDegraded_NotForEverOnABusThatAnotherNodeHasUsed(t *testing.T) {
 		require.False(t, h.Degraded)
 	})
 }
+
+func TestDegraded_AfterAnOutage(t *testing.T) {
+	bubble(t, "until heartbeats show what was missed", func(t *testing.T) {
+		_, hosts := service(t, 3)
+		hosts[0].bus.Disconnect()
+		soon()
+		hosts[1].join(t, "r", 1)
+		soon()
+		hosts[0].bus.Reconnect()
+		soon()
+		require.Equal(t, occ(3, 0), hosts[0].Current("r"))
+		require.True(t, hosts[0].node.Health().Degraded)
+		after(2 * beat)
+		require.Equal(t, occ(4, 0), hosts[0].Current("r"))
+		require.False(t, hosts[0].node.Health().Degraded)
+	})
+}
