@@ -46,6 +46,8 @@ type sim struct {
 	started int
 	steps   time.Duration
 
+	interval time.Duration // of the engines
+
 	rough       bool // messages were lost, by the network or by who was too slow for them
 	garbled     bool // payloads were altered
 	crashed     bool // somebody left, and whether all heard a Bye is open
@@ -175,7 +177,7 @@ func (s *sim) start(name string) {
 	id := fmt.Sprintf("%s.%d", name, s.started)
 	bus := s.net.Bus(id)
 	h := &simHost{
-		host: &host{occupancy.New(occupancy.WithInterval(0)), bus, nil},
+		host: &host{occupancy.New(occupancy.WithInterval(s.interval)), bus, nil},
 		name: name,
 		part: map[string]occupancy.Occupancy{},
 	}
