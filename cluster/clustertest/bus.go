@@ -129,7 +129,8 @@ func (b *Bus) MaxPayload() int {
 	return b.max
 }
 
-// Close is a Bus's. Nobody is told that it left: what a crash looks like to others.
+// Close is a Bus's. Nobody is told that it left, and what it published still arrives: what a
+// crash looks like to others.
 func (b *Bus) Close(context.Context) error {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
