@@ -38,8 +38,8 @@ type Bus struct {
 	closed   chan struct{}  // when Close has done all
 	revivals sync.WaitGroup // of the goroutine that makes another conn
 
-	mu   sync.Mutex // protects the following, and what conn is; held to subscribe on it
-	subs map[*subscription]struct{}
+	mu   sync.Mutex // held to change the following, and what conn is, and to subscribe on it
+	subs sync.Map   // of *subscription to nothing
 }
 
 var _ cluster.Bus = (*Bus)(nil)
@@ -57,8 +57,8 @@ func newBus(o *options) *Bus {
 		events:  cluster.NewBusEvents(),
 		sockets: newSockets(),
 		closed:  make(chan struct{}),
-		subs:    make(map[*subscription]struct{}),
 	}
+	b.sockets.passOn = b.passOn
 	b.at.Store(new(string))
 	for kind := range b.shared {
 		b.shared[kind] = b.render(cluster.Subject{Kind: cluster.Kind(kind)})
@@ -173,7 +173,7 @@ type Stats struct {
 	Server     string // the URL of the server, "" while disconnected
 	Routes     int    // other seeds that an embedded server is linked to, or about to be
 	Reconnects uint64 // connections after the first
-	Lost       uint64 // messages that a subscriber's channel, or the queue before it, had no room for, at least
+	Lost       uint64 // messages that a subscriber's channel had no room for
 }
 
 // Stats tells it. It waits for nothing.

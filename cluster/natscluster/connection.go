@@ -19,7 +19,7 @@ func (b *Bus) adopt(conn *nats.Conn) {
 		return
 	}
 	b.conn.Store(conn)
-	for s := range b.subs {
+	for s := range b.all() {
 		if err := s.attach(conn); err != nil {
 			return // it is closed already: revive makes another
 		}
@@ -54,7 +54,7 @@ func (b *Bus) disconnected(err error) {
 }
 
 func (b *Bus) failed(sub *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrSlowConsumer) {
+	if errors.Is(err, nats.ErrSlowConsumer) { // which passOn prevents
 		b.lost.Add(1) // at least
 		b.events.Tell(cluster.Lossy)
 	}

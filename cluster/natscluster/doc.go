@@ -27,6 +27,10 @@
 // refused and not kept: a node's next digest says it better. A connection over which
 // nothing comes is given up after 3 s, and so is a link between seeds.
 //
+// What comes is passed on as fast as it is read, and lost where a subscriber's channel
+// is full, which Events tells. So whatever is sent, a Bus holds no more for each
+// subscriber than some 64 KiB on their way to its channel, and the last message.
+//
 // # Safety
 //
 // Who can publish can say what any room's occupancy is. So an embedded server listens

@@ -15,11 +15,10 @@ import (
 type Option func(*options)
 
 type options struct {
-	name    string
-	prefix  string
-	pending int
-	log     *slog.Logger
-	tls     *tls.Config
+	name   string
+	prefix string
+	log    *slog.Logger
+	tls    *tls.Config
 
 	user, password, token string
 	keys                  nats.Options // those fields that present what a file holds
@@ -40,12 +39,6 @@ func WithName(name string) Option { return func(o *options) { o.name = name } }
 // server. All nodes of one service have the same. It is one or more tokens of letters,
 // digits, '-' and '_', separated by dots. The default is "occupancy".
 func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
-
-// WithPending is how many messages may wait inside the Bus for each subscriber, at
-// least 1; more are lost, and Events tells Lossy. They wait only for a goroutine of the
-// Bus to be scheduled, never for the subscriber, whose own channel must have room for
-// what it is slow to take. The default is 4096.
-func WithPending(messages int) Option { return func(o *options) { o.pending = messages } }
 
 // WithLogger is where connections, their losses and refusals are logged, and what an
 // embedded server has to say. The default is nowhere.
@@ -151,10 +144,9 @@ var prefixes = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
 func newOptions(opts []Option) (*options, error) {
 	o := &options{
-		name:    "occupancy",
-		prefix:  "occupancy",
-		pending: 4096,
-		log:     slog.New(slog.DiscardHandler),
+		name:   "occupancy",
+		prefix: "occupancy",
+		log:    slog.New(slog.DiscardHandler),
 	}
 	for _, opt := range opts {
 		opt(o)
@@ -164,9 +156,6 @@ func newOptions(opts []Option) (*options, error) {
 	}
 	if !prefixes.MatchString(o.prefix) {
 		o.errs = append(o.errs, fmt.Errorf("WithPrefix: %q is not tokens of letters, digits, '-' and '_', separated by dots", o.prefix))
-	}
-	if o.pending < 1 {
-		o.errs = append(o.errs, fmt.Errorf("WithPending: %d is less than 1", o.pending))
 	}
 	if len(o.credentials) > 1 {
 		o.errs = append(o.errs, fmt.Errorf("one set of credentials at most, not %v", o.credentials))

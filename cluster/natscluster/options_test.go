@@ -59,7 +59,6 @@ func TestConnect_RefusesWhatCannotBeMeant(t *testing.T) {
 		{url, natscluster.WithPrefix("$SYS"), "WithPrefix"},
 		{url, natscluster.WithPrefix(""), "WithPrefix"},
 		{url, natscluster.WithPrefix("a..b"), "WithPrefix"},
-		{url, natscluster.WithPending(0), "WithPending"},
 		{url, natscluster.WithUser("a", ""), "WithUser"},
 		{url, natscluster.WithToken(""), "WithToken"},
 		{url, natscluster.WithNkeyFile("missing"), "WithNkeyFile"},

@@ -15,6 +15,7 @@ type sockets struct {
 	cut     context.CancelFunc
 	gentle  atomic.Bool                            // what is in the kernel is still to be sent
 	connect func(address string) (net.Conn, error) // by default TCP
+	passOn  func()                                 // waits until all that was read is with the subscribers
 
 	mu   sync.Mutex // protects the following
 	last *socket
@@ -23,7 +24,7 @@ type sockets struct {
 const dialTimeout = 2 * time.Second
 
 func newSockets() *sockets {
-	s := new(sockets)
+	s := &sockets{passOn: func() {}}
 	s.ctx, s.cut = context.WithCancel(context.Background())
 	s.connect = func(address string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: dialTimeout}).DialContext(s.ctx, "tcp", address)
@@ -55,6 +56,27 @@ type socket struct {
 	net.Conn
 	of     *sockets
 	forget func() bool // the end of ctx
+	ahead  int         // bytes read since passOn
+}
+
+// readAhead is how many bytes are read before what was in them must be passed on. It is
+// as many as the NATS client reads at once, and so many that this costs nothing.
+const readAhead = 32 << 10
+
+// Read bounds what waits for a goroutine that passes it on, which the NATS client does not
+// by bytes, and by number only by losing it: 32 KiB are read beyond readAhead at most,
+// and the rest of the last message. The server waits no longer than for a goroutine to run.
+//
+// The NATS client has handled all of what it read before it reads again, and does both
+// without a lock that others need.
+func (s *socket) Read(p []byte) (int, error) {
+	if s.ahead >= readAhead {
+		s.of.passOn()
+		s.ahead = 0
+	}
+	n, err := s.Conn.Read(p[:min(len(p), readAhead)])
+	s.ahead += n
+	return n, err
 }
 
 // Write closes a connection on which it failed: part of a message may be out, and

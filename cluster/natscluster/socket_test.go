@@ -2,13 +2,18 @@ package natscluster
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster"
 )
 
 // pair is a socket, and who is to read from it.
@@ -96,4 +101,44 @@ func TestSocket_GivesWayToTheNext(t *testing.T) {
 	require.NoError(t, readers[2].SetReadDeadline(time.Now().Add(time.Millisecond)))
 	_, err = readers[2].Read(make([]byte, 1))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+func TestSocket_ReadsNoFurtherThanIsPassedOn(t *testing.T) {
+	s, conn, writer := pair(t)
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	s.passOn = func() { reached <- struct{}{}; <-goOn }
+	const all = 1 << 20
+	go func() { _, _ = writer.Write(make([]byte, all)) }()
+	var read atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, all)
+		for read.Load() < all {
+			n, err := conn.Read(buf)
+			if read.Add(int64(n)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for before := int64(0); ; {
+		select {
+		case <-reached:
+			require.LessOrEqual(t, read.Load()-before, int64(2*readAhead))
+			before = read.Load()
+			goOn <- struct{}{}
+		case <-done:
+			require.EqualValues(t, all, read.Load())
+			return
+		}
+	}
+}
+
+func TestBus_TellsWhatTheClientLost(t *testing.T) {
+	b := newBus(new(options))
+	b.opts.log = slog.New(slog.DiscardHandler)
+	b.failed(nil, nats.ErrSlowConsumer)
+	require.Equal(t, cluster.Lossy, <-b.Events())
+	require.EqualValues(t, 1, b.Stats().Lost)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,14 +20,19 @@ import (
 type subscription struct {
 	bus      *Bus
 	subjects map[string]cluster.Subject
-	in       chan *nats.Msg
+	in       chan *nats.Msg // nil in it is for passedOn
 	out      chan<- cluster.Message
+	passedOn chan struct{} // told that nil was reached
 	stop     chan struct{}
 	pump     sync.WaitGroup
 	once     sync.Once
 
 	parts []*nats.Subscription // one for each subject; guarded by bus.mu
 }
+
+// queue is more messages than the Bus reads before they are passed on: the shortest are
+// of 22 bytes.
+const queue = 4096
 
 // Subscribe is a Bus's. It waits until the server knows of the subscription; other
 // servers, that this one is linked to, hear of it a moment later, and what is published
@@ -38,8 +45,9 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 	s := &subscription{
 		bus:      b,
 		subjects: make(map[string]cluster.Subject, len(subjects)),
-		in:       make(chan *nats.Msg, b.opts.pending),
+		in:       make(chan *nats.Msg, queue),
 		out:      out,
+		passedOn: make(chan struct{}),
 		stop:     make(chan struct{}),
 	}
 	for _, subject := range subjects {
@@ -63,13 +71,13 @@ func (b *Bus) add(s *subscription) (conn *nats.Conn, before, err error) {
 	if b.closing.Load() {
 		return nil, nil, ErrClosed
 	}
-	b.subs[s] = struct{}{}
+	b.subs.Store(s, nil)
 	s.pump.Go(s.deliver)
 	conn = b.conn.Load()
 	before = conn.LastError()
 	// On a conn that is closed for good it fails, and succeeds on the one to come.
 	if err := s.attach(conn); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		delete(b.subs, s)
+		b.subs.Delete(s)
 		close(s.stop)
 		return nil, nil, fmt.Errorf("natscluster: subscribe: %w", err)
 	}
@@ -121,6 +129,14 @@ func (s *subscription) deliver() {
 		case <-s.stop:
 			return
 		case m := <-s.in:
+			if m == nil {
+				select {
+				case s.passedOn <- struct{}{}:
+					continue
+				case <-s.stop:
+					return
+				}
+			}
 			select {
 			case s.out <- cluster.Message{Subject: s.subjects[m.Subject], Payload: m.Data}:
 			default:
@@ -131,6 +147,33 @@ func (s *subscription) deliver() {
 	}
 }
 
+// passOn waits until the messages that came before have been sent to out, or lost.
+func (s *subscription) passOn() {
+	select {
+	case s.in <- nil:
+	case <-s.stop:
+		return
+	}
+	select {
+	case <-s.passedOn:
+	case <-s.stop:
+	}
+}
+
+// passOn does so for all subscriptions.
+func (b *Bus) passOn() {
+	for s := range b.all() {
+		s.passOn()
+	}
+}
+
+// all are the subscriptions.
+func (b *Bus) all() iter.Seq[*subscription] {
+	return func(yield func(*subscription) bool) {
+		b.subs.Range(func(s, _ any) bool { return yield(s.(*subscription)) })
+	}
+}
+
 // Close ends the subscription. It may be called more than once; each call returns when
 // nothing more is sent.
 func (s *subscription) Close() error {
@@ -138,7 +181,7 @@ func (s *subscription) Close() error {
 		close(s.stop)
 		s.bus.mu.Lock()
 		defer s.bus.mu.Unlock()
-		delete(s.bus.subs, s)
+		s.bus.subs.Delete(s)
 		for _, part := range s.parts {
 			_ = part.Unsubscribe() // which fails when the conn is closed, and with it the part
 		}
@@ -149,11 +192,8 @@ func (s *subscription) Close() error {
 
 // unsubscribe ends all subscriptions; no more come, since closing is set.
 func (b *Bus) unsubscribe() {
-	b.mu.Lock()
-	subs := make([]*subscription, 0, len(b.subs))
-	for s := range b.subs {
-		subs = append(subs, s)
-	}
+	b.mu.Lock() // while one may still be added
+	subs := slices.Collect(b.all())
 	b.mu.Unlock()
 	for _, s := range subs {
 		_ = s.Close()
