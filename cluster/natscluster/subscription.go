@@ -42,6 +42,14 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	s := b.newSubscription(subjects, out)
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (b *Bus) newSubscription(subjects []cluster.Subject, out chan<- cluster.Message) *subscription {
 	s := &subscription{
 		bus:      b,
 		subjects: make(map[string]cluster.Subject, len(subjects)),
@@ -53,15 +61,20 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 	for _, subject := range subjects {
 		s.subjects[b.render(subject)] = subject
 	}
-	conn, before, err := b.add(s)
+	return s
+}
+
+// begin returns when the subscription is in force, or with an error, when nothing of it
+// is left.
+func (s *subscription) begin(ctx context.Context) error {
+	conn, before, err := s.bus.add(s)
+	if err == nil {
+		err = s.inForce(ctx, conn, before)
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := s.inForce(ctx, conn, before); err != nil {
 		_ = s.Close()
-		return nil, err
 	}
-	return s, nil
+	return err
 }
 
 // add returns the conn that s is on, and its last error before.
@@ -77,8 +90,6 @@ func (b *Bus) add(s *subscription) (conn *nats.Conn, before, err error) {
 	before = conn.LastError()
 	// On a conn that is closed for good it fails, and succeeds on the one to come.
 	if err := s.attach(conn); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		b.subs.Delete(s)
-		close(s.stop)
 		return nil, nil, fmt.Errorf("natscluster: subscribe: %w", err)
 	}
 	return conn, before, nil
