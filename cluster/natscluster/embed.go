@@ -41,7 +41,7 @@ func Embed(ctx context.Context, opts ...Option) (*Bus, error) {
 	if b.server, err = startServer(settings, o); err != nil {
 		return nil, fmt.Errorf("natscluster: %w", err)
 	}
-	b.sockets.connect = func(string) (net.Conn, error) { return b.server.InProcessConn() }
+	b.sockets.connect = func(context.Context, string) (net.Conn, error) { return b.server.InProcessConn() }
 	if err := b.start(ctx); err != nil {
 		return nil, err
 	}

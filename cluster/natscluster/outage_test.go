@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -77,6 +78,12 @@ func TestBus_WaitsForNoDial(t *testing.T) {
 	b, leaves := connect(t, s.ClientURL()), connect(t, s.ClientURL())
 	event(t, b, cluster.Connected)
 	event(t, leaves, cluster.Connected)
+	var subs []io.Closer
+	for range 100 {
+		sub, err := b.Subscribe(soon(t), []cluster.Subject{digests, hearts}, make(chan cluster.Message, 1))
+		require.NoError(t, err)
+		subs = append(subs, sub)
+	}
 	s.Shutdown()
 	s.WaitForShutdown()
 	silent, err := net.Listen("tcp", addr)
@@ -85,7 +92,7 @@ func TestBus_WaitsForNoDial(t *testing.T) {
 	event(t, b, cluster.Disconnected)
 	event(t, leaves, cluster.Disconnected)
 	require.NoError(t, leaves.Close(soon(t)))
-	eventually(t, "at once, while it waits for 2 s", func() bool {
+	eventually(t, "soon, while it waits for 2 s", func() bool {
 		conn, err := silent.Accept()
 		require.NoError(t, err)
 		defer conn.Close()
@@ -93,6 +100,12 @@ func TestBus_WaitsForNoDial(t *testing.T) {
 		require.ErrorIs(t, b.Publish(soon(t), digests, nil), natscluster.ErrDisconnected)
 		require.Equal(t, 1<<20, b.MaxPayload())
 		require.Empty(t, b.Stats().Server)
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_, err = b.Subscribe(ctx, []cluster.Subject{digests}, make(chan cluster.Message, 1))
+		require.NoError(t, err, "it will be in force")
+		require.NoError(t, subs[0].Close())
+		subs = subs[1:]
 		return time.Since(begun) < time.Second
 	})
 }

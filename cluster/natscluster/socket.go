@@ -2,6 +2,7 @@ package natscluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,10 +15,12 @@ type sockets struct {
 	ctx     context.Context
 	cut     context.CancelFunc
 	gentle  atomic.Bool                            // what is in the kernel is still to be sent
-	connect func(address string) (net.Conn, error) // by default TCP
-	passOn  func()                                 // waits until all that was read is with the subscribers
+	connect func(ctx context.Context, address string) (net.Conn, error) // by default TCP
+	passOn  func()                                                      // waits until all that was read is with the subscribers
+	barred  atomic.Int32                                                // while above 0, none can be made
 
 	mu   sync.Mutex // protects the following
+	dial context.CancelFunc
 	last *socket
 }
 
@@ -26,21 +29,61 @@ const dialTimeout = 2 * time.Second
 func newSockets() *sockets {
 	s := &sockets{passOn: func() {}}
 	s.ctx, s.cut = context.WithCancel(context.Background())
-	s.connect = func(address string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: dialTimeout}).DialContext(s.ctx, "tcp", address)
+	s.connect = func(ctx context.Context, address string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", address)
 	}
 	return s
 }
 
+// bar ends what waits on a connection, or for one, and fails what dials until unbar: so
+// whoever waits for a lock of the NATS client gets it. Then that connects again.
+func (s *sockets) bar() {
+	s.barred.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dial != nil {
+		s.dial()
+	}
+	if s.last != nil {
+		_ = s.last.Close()
+	}
+}
+
+func (s *sockets) unbar() { s.barred.Add(-1) }
+
+// barAfter bars when ctx ends, until what it returns is called.
+func (s *sockets) barAfter(ctx context.Context) (unbar func()) {
+	stop := context.AfterFunc(ctx, s.bar)
+	return func() {
+		if !stop() {
+			s.unbar() // it may not have begun yet
+		}
+	}
+}
+
+var errBarred = errors.New("somebody can't wait for it")
+
 // Dial is how the NATS client gets a connection. It has one at a time, and does not close
 // one on which it failed to log in.
 func (s *sockets) Dial(_, address string) (net.Conn, error) {
-	conn, err := s.connect(address)
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.dial = cancel
+	s.mu.Unlock()
+	if s.barred.Load() > 0 {
+		return nil, errBarred
+	}
+	conn, err := s.connect(ctx, address)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.barred.Load() > 0 {
+		_ = conn.Close()
+		return nil, errBarred
+	}
 	if s.last != nil {
 		_ = s.last.Close()
 	}

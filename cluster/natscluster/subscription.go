@@ -36,8 +36,9 @@ const queue = 4096
 
 // Subscribe is a Bus's. It waits until the server knows of the subscription; other
 // servers, that this one is linked to, hear of it a moment later, and what is published
-// at them before is lost. While disconnected it does not wait, and the subscription is
-// in force when Events tells Connected.
+// at them before is lost. While disconnected it waits for the end of an attempt to
+// connect at most, some seconds, or of ctx, and the subscription is in force when Events
+// tells Connected.
 func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -67,7 +68,9 @@ func (b *Bus) newSubscription(subjects []cluster.Subject, out chan<- cluster.Mes
 // begin returns when the subscription is in force, or with an error, when nothing of it
 // is left.
 func (s *subscription) begin(ctx context.Context) error {
+	unbar := s.bus.sockets.barAfter(ctx) // the NATS client holds its lock while it dials
 	conn, before, err := s.bus.add(s)
+	unbar()
 	if err == nil {
 		err = s.inForce(ctx, conn, before)
 	}
@@ -190,6 +193,10 @@ func (b *Bus) all() iter.Seq[*subscription] {
 func (s *subscription) Close() error {
 	s.once.Do(func() {
 		close(s.stop)
+		if !s.bus.up.Load() {
+			s.bus.sockets.bar()
+			defer s.bus.sockets.unbar()
+		}
 		s.bus.mu.Lock()
 		defer s.bus.mu.Unlock()
 		s.bus.subs.Delete(s)
