@@ -15,9 +15,11 @@ import (
 
 // Bus is a [cluster.Bus] on NATS. Make it with [Connect] or [Embed].
 //
-// Publish hands the message to the operating system, without a goroutine between. It
-// waits while the server doesn't read and the system's buffers are full, for at most
-// 2 s: then the connection is given up. While disconnected, it returns at once.
+// Publish hands the message to the NATS client, which writes it at once. It waits while
+// the server doesn't read and the system's buffers are full, for 2 s at most, or until
+// the deadline of its ctx if it has one: then the connection is given up, and another
+// made. A ctx that is cancelled without a deadline is looked at once, at the beginning.
+// While disconnected, Publish returns at once.
 type Bus struct {
 	opts    *options
 	events  *cluster.BusEvents
@@ -86,10 +88,15 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	} else {
 		to = b.render(subject)
 	}
+	if _, limited := ctx.Deadline(); limited { // only then: it costs more than all else here
+		defer b.sockets.barAfter(ctx)()
+	}
 	conn := b.conn.Load()
 	switch err := conn.Publish(to, payload); {
 	case err == nil:
 		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case errors.Is(err, nats.ErrMaxPayload):
 		n := conn.MaxPayload() // which the server may have changed
 		b.maxPayload.Store(max(n, cluster.MinPayload))

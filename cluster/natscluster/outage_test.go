@@ -138,6 +138,31 @@ func TestBus_NoticesAServerThatStandsStill(t *testing.T) {
 	until(t, from, in, "after")
 }
 
+// What is published then waits for 2 s, or for its context's end.
+func TestBus_PublishEndsWithItsContext(t *testing.T) {
+	leavesNothing(t)
+	p := newProxy(t, startServer(t, nil).ClientURL())
+	large := make([]byte, 1<<20)
+	eventually(t, "sooner than it would by itself", func() bool {
+		b := connect(t, p.URL())
+		event(t, b, cluster.Connected)
+		p.Hold()
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		begun := time.Now()
+		var err error
+		for err == nil {
+			err = b.Publish(ctx, hearts, large)
+		}
+		took := time.Since(begun)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		p.Release()
+		event(t, b, cluster.Disconnected)
+		event(t, b, cluster.Connected)
+		return took < time.Second
+	})
+}
+
 // The NATS client gives a connection up for good when the server says an error that it
 // doesn't know.
 func TestBus_SurvivesAnErrorThatNATSsClientDoesNot(t *testing.T) {
