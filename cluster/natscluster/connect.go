@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,9 @@ func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
 	return b, nil
 }
 
+// schemes are those that the NATS client knows; any other would be as "nats".
+var schemes = []string{"nats", "tls", "ws", "wss"}
+
 // parseServers tells of what is wrong without showing it: there may be a password in it.
 func parseServers(urls string) ([]string, error) {
 	var servers []string
@@ -52,7 +56,7 @@ func parseServers(urls string) ([]string, error) {
 			s = "nats://" + s
 		}
 		u, err := url.Parse(s)
-		if err != nil || u.Hostname() == "" {
+		if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
 			return nil, fmt.Errorf("natscluster: server %d of the list is not a URL such as nats://host:4222", i+1)
 		}
 		servers = append(servers, u.String())
@@ -109,6 +113,9 @@ func (b *Bus) dialOnce() error {
 	defer close(adopted)
 	conn, err := b.settings(adopted).Connect()
 	if err != nil {
+		if errors.Is(err, nats.ErrNoServers) {
+			err = b.sockets.why(err)
+		}
 		return err
 	}
 	if n := conn.MaxPayload(); n < cluster.MinPayload {

@@ -2,8 +2,6 @@ package natscluster
 
 import (
 	"errors"
-	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -66,24 +64,6 @@ func (b *Bus) failed(sub *nats.Subscription, err error) {
 		subject = sub.Subject
 	}
 	b.opts.log.Warn("NATS reports an error", "error", err, "subject", subject)
-}
-
-// repeated keeps what happens at every message or try from filling the log.
-type repeated struct {
-	mu   sync.Mutex // protects the following
-	text string
-	at   time.Time
-}
-
-// is reports whether the last text was the same, within 10 s.
-func (r *repeated) is(text string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if text == r.text && time.Since(r.at) < 10*time.Second {
-		return true
-	}
-	r.text, r.at = text, time.Now()
-	return false
 }
 
 // revive makes another conn, when the NATS client gave this one up: some errors of the

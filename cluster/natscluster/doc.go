@@ -35,6 +35,8 @@
 //
 // Who can publish can say what any room's occupancy is. So an embedded server listens
 // on a loopback address only, unless there are [WithUser], [WithToken] or [WithTLS];
-// credentials without TLS cross the network as they are. One server can serve several
+// credentials without TLS cross the network as they are. They are asked of who connects:
+// that a seed at an address of [WithSeeds] is what it should be, only TLS shows, so give
+// credentials to all seeds or to none. One server can serve several
 // services by [WithPrefix], which keeps them apart and is no protection.
 package natscluster

@@ -173,6 +173,25 @@ func TestEmbed_Credentials(t *testing.T) {
 	}
 }
 
+// Each of the two with a token of its own hears of the other from the third, which has
+// none, and tries to link ten times a second.
+func TestEmbed_SaysOnceWhatIsRefusedAllTheTime(t *testing.T) {
+	leavesNothing(t)
+	log, between := new(logged), embed(t, natscluster.WithClusterListen("127.0.0.1:0"))
+	for _, token := range []string{"one", "another"} {
+		embed(t, log.option(), natscluster.WithToken(token), natscluster.WithClusterListen("127.0.0.1:0"),
+			natscluster.WithSeeds(between.ClusterAddr()))
+	}
+	const refusal = "authentication error"
+	eventually(t, "refused", func() bool { return log.has(refusal) })
+	addr := "nats://token:wrong@" + natscluster.ServerAddr(embed(t, log.option(), natscluster.WithToken("third")))
+	for range 50 {
+		_, err := nats.Connect(addr)
+		require.ErrorIs(t, err, nats.ErrAuthorization)
+	}
+	require.LessOrEqual(t, log.count(refusal), 6)
+}
+
 func TestEmbed_AloneIsClosedToOthers(t *testing.T) {
 	leavesNothing(t)
 	alone := embed(t)

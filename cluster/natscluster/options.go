@@ -41,7 +41,7 @@ func WithName(name string) Option { return func(o *options) { o.name = name } }
 func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
 
 // WithLogger is where connections, their losses and refusals are logged, and what an
-// embedded server has to say. The default is nowhere.
+// embedded server has to say; what repeats itself, once in 10 s. The default is nowhere.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
 // WithUser is what to log in with. An embedded server demands it of clients and of

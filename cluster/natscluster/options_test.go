@@ -54,6 +54,7 @@ func TestConnect_RefusesWhatCannotBeMeant(t *testing.T) {
 	}{
 		{"", natscluster.WithName("a"), "server 1 of the list is not a URL"},
 		{url + ",", natscluster.WithName("a"), "server 2 of the list is not a URL"},
+		{"http://127.0.0.1:8080", natscluster.WithName("a"), "server 1 of the list is not a URL"},
 		{"nats://user:pass word@:1", natscluster.WithName("a"), "server 1 of the list is not a URL"},
 		{url, natscluster.WithPrefix("a.*"), "WithPrefix"},
 		{url, natscluster.WithPrefix("$SYS"), "WithPrefix"},

@@ -243,6 +243,7 @@ func TestConnect_EndsWithItsContext(t *testing.T) {
 		_, err := natscluster.Connect(ctx, "nats://user:secret@"+addr)
 		t.Logf("%s: %v, after %v", name, err, time.Since(begun))
 		require.ErrorIs(t, err, context.DeadlineExceeded, name)
+		require.ErrorContains(t, err, addr, name)
 		require.NotContains(t, err.Error(), "secret")
 	}
 	ctx, cancel := context.WithCancel(context.Background())

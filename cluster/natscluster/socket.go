@@ -3,6 +3,7 @@ package natscluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,14 +15,15 @@ import (
 type sockets struct {
 	ctx     context.Context
 	cut     context.CancelFunc
-	gentle  atomic.Bool                            // what is in the kernel is still to be sent
+	gentle  atomic.Bool                                                 // what is in the kernel is still to be sent
 	connect func(ctx context.Context, address string) (net.Conn, error) // by default TCP
 	passOn  func()                                                      // waits until all that was read is with the subscribers
 	barred  atomic.Int32                                                // while above 0, none can be made
 
-	mu   sync.Mutex // protects the following
-	dial context.CancelFunc
-	last *socket
+	mu      sync.Mutex // protects the following
+	dial    context.CancelFunc
+	last    *socket
+	failure error // of the last dial
 }
 
 const dialTimeout = 2 * time.Second
@@ -65,7 +67,12 @@ var errBarred = errors.New("somebody can't wait for it")
 
 // Dial is how the NATS client gets a connection. It has one at a time, and does not close
 // one on which it failed to log in.
-func (s *sockets) Dial(_, address string) (net.Conn, error) {
+func (s *sockets) Dial(_, address string) (conn net.Conn, err error) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.failure = err
+	}()
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	s.mu.Lock()
@@ -74,10 +81,13 @@ func (s *sockets) Dial(_, address string) (net.Conn, error) {
 	if s.barred.Load() > 0 {
 		return nil, errBarred
 	}
-	conn, err := s.connect(ctx, address)
-	if err != nil {
+	if conn, err = s.connect(ctx, address); err != nil {
 		return nil, err
 	}
+	return s.adopt(conn)
+}
+
+func (s *sockets) adopt(conn net.Conn) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.barred.Load() > 0 {
@@ -90,6 +100,17 @@ func (s *sockets) Dial(_, address string) (net.Conn, error) {
 	s.last = &socket{Conn: conn, of: s}
 	s.last.forget = context.AfterFunc(s.ctx, s.last.drop)
 	return s.last, nil
+}
+
+// why is err with the last dial's failure, which the NATS client keeps to itself where the
+// connection was refused.
+func (s *sockets) why(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, s.failure)
 }
 
 // InProcessConn is how the NATS client gets one to an embedded server.
