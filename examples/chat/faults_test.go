@@ -20,7 +20,7 @@ var allFaults = flag.Bool("faults", false, "do to processes all that the README'
 
 // Five processes, of which two are seeds, with people on each:
 //
-//	left ─── a link ─── right        seeds
+//	left ── two links ─ right        seeds
 //	 │                  │   │
 //	near              here there
 //
@@ -28,11 +28,11 @@ var allFaults = flag.Bool("faults", false, "do to processes all that the README'
 // takes is printed beside what is aimed at, and not asserted: machines differ.
 func TestClusterFaults(t *testing.T) {
 	f := newFleet(t)
-	// The address of right, known to left alone, is the link's: so is the only route.
-	behind, server, other := freeAddress(t), freeAddress(t), freeAddress(t)
-	between := newLink(t, behind)
-	left := f.add("left", "-cluster", "-cluster-listen", freeAddress(t), "-cluster-client", server, "-cluster-seeds", between.address())
-	right := f.add("right", "-cluster", "-cluster-listen", behind, "-cluster-client", other)
+	// Each seed has the other's address, as it should, and that is a link's: so is every route.
+	one, two, server, other := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	toRight, toLeft := newLink(t, two), newLink(t, one)
+	left := f.add("left", "-cluster", "-cluster-listen", one, "-cluster-client", server, "-cluster-seeds", toRight.address())
+	right := f.add("right", "-cluster", "-cluster-listen", two, "-cluster-client", other, "-cluster-seeds", toLeft.address())
 	near := f.add("near", "-nats", server)
 	here := f.add("here", "-nats", other)
 	there := f.add("there", "-nats", other)
@@ -82,7 +82,8 @@ func TestClusterFaults(t *testing.T) {
 		here.signal(syscall.SIGCONT)
 		measured("10 s SIGSTOP of a node, from SIGCONT", "2.5 s", f.right(healed))
 
-		between.cut()
+		toRight.cut()
+		toLeft.cut()
 		changes(t, 10*time.Second, left, right, near, here, there)
 		for _, p := range []*process{left, near} { // the smaller part
 			f.until("the split is noticed", func() error {
@@ -94,7 +95,8 @@ func TestClusterFaults(t *testing.T) {
 			})
 		}
 		healed = time.Now()
-		between.mend()
+		toRight.mend()
+		toLeft.mend()
 		measured("10 s split of 2 against 3, from its end", "2.5 s", f.right(healed))
 
 		left.signal(syscall.SIGSTOP)
