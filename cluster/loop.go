@@ -14,7 +14,6 @@ import (
 // what is due by the clock and then the rest by turns: so a simulation repeats exactly,
 // and nothing starves.
 func (n *Node) run() {
-	defer n.cancel() // ends listen, where it was the engine's Close that ended the loop
 	timer := time.NewTimer(never)
 	sources := []func() bool{n.takeEvent, n.takeMessage, n.takeChanges, n.takeAsk}
 	turn := 0
@@ -104,6 +103,9 @@ func (n *Node) changed(rooms []occupancy.Event, open bool) {
 
 // wake does what is due.
 func (n *Node) wake(now time.Duration) {
+	if now >= n.greet {
+		n.beat(now)
+	}
 	if now >= n.due || now > n.beatDue+n.heartbeat {
 		// Who spoke while this was late is heard first.
 		for i := len(n.inbox); i > 0 && now > n.due; i-- {
@@ -118,9 +120,6 @@ func (n *Node) wake(now time.Duration) {
 		n.beatDue = max(n.beatDue+n.heartbeat, now+n.heartbeat/2)
 		n.beat(now)
 	}
-	if now >= n.greet {
-		n.beat(now)
-	}
 	if now >= n.replyDue() {
 		n.reply()
 	}
@@ -129,7 +128,7 @@ func (n *Node) wake(now time.Duration) {
 // beat says that this node lives.
 func (n *Node) beat(now time.Duration) {
 	n.beats++
-	n.greet = never
+	n.beaten, n.greet = now, never
 	h := heartbeat{from: n.id, name: []byte(n.name), seq: n.ledger.seq, hash: n.ledger.hash, beat: n.beats}
 	n.mu.Lock()
 	n.late = n.beatDue + n.heartbeat
@@ -174,9 +173,14 @@ func (n *Node) hear(e BusEvent) {
 	n.send()
 }
 
-// send publishes what was to be said while mu was held, and closes what was not to keep
-// others waiting for it.
+// send closes what was not to keep others waiting for mu, and publishes what was to be
+// said while it was held.
 func (n *Node) send() {
+	for _, r := range n.unlinked {
+		r.Close()
+	}
+	clear(n.unlinked)
+	n.unlinked = n.unlinked[:0]
 	for _, m := range n.outbox {
 		_ = n.publish(n.ctx, m.to, m.payload)
 		if m.asks != nil {
@@ -185,9 +189,4 @@ func (n *Node) send() {
 	}
 	clear(n.outbox)
 	n.outbox = n.outbox[:0]
-	for _, r := range n.unlinked {
-		r.Close()
-	}
-	clear(n.unlinked)
-	n.unlinked = n.unlinked[:0]
 }

@@ -35,6 +35,7 @@ type Node struct {
 	replies digestWriter  // a sync's
 	beatDue time.Duration // the next heartbeat
 	greet   time.Duration // one before that, for a peer that appeared
+	beaten  time.Duration // the last one
 	beats   uint64
 	told    bool // the bus has said how it is
 	buf     []byte
@@ -156,7 +157,6 @@ func (n *Node) Close() error {
 
 // leave is the end, after the loop's.
 func (n *Node) leave() {
-	n.cancel() // the engine's Close may have ended the loop
 	n.eng.SetPeers(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), n.heartbeat)
 	defer cancel()

@@ -50,14 +50,18 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	}
 	n.peers = append(n.peers, p)
 	n.byID[id] = p
+	n.welcome(p, now)
 	n.review(now) // the lease of another may be over by this
 	return p
 }
 
 // welcome has a peer that appeared, or came back, hear of this node soon, and not at all
-// nodes' next heartbeats. Nor all at once: each has a delay of its own.
-func (n *Node) welcome(now time.Duration) {
-	n.greet = min(n.greet, now+n.heartbeat/8*time.Duration(n.id[0])/256)
+// nodes' next heartbeats. Each node has a delay of its own, so that they do not all speak
+// at once. What the peer published is asked for then, as it answers only whom it knows.
+func (n *Node) welcome(p *peer, now time.Duration) {
+	soon := n.heartbeat / 8
+	n.greet = min(n.greet, max(now, n.beaten+soon)+soon*time.Duration(n.id[0])/256)
+	p.asked = max(p.asked, n.greet-syncEvery)
 }
 
 // drop ends a peer: its part leaves every total, as soon as mu is free. That of a million

@@ -94,8 +94,8 @@ func (n *Node) heard(h *heartbeat, now time.Duration) {
 		return
 	}
 	p.late = 0
-	if p.beat == 0 || p.state != Live {
-		n.welcome(now)
+	if p.state != Live {
+		n.welcome(p, now)
 	}
 	p.beat, p.beatAt, p.flags = h.beat, now, h.flags
 	p.heard, p.state = now, Live

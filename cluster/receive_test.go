@@ -12,11 +12,12 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// watched is a node beside a puppet that it has heard once.
+// watched is a node beside a puppet that it has heard once, and greeted.
 func watched(t *testing.T, opts ...cluster.Option) (*host, *puppet) {
 	net := clustertest.NewNetwork(1)
 	h, p := start(t, net, "node", opts...), newPuppet(t, net, "puppet")
 	p.heartbeat(0, nil)
+	after(beat / 4)
 	return h, p
 }
 

@@ -29,19 +29,17 @@ func (n *Node) catchUp(p *peer, now time.Duration) {
 }
 
 // asked notes that a peer wants a sync, in place of one that still waits for its turn.
-// It may have heard of this node before this node heard of it.
+// One that is not known yet will ask again.
 func (n *Node) asked(r syncRequest, now time.Duration) {
 	p := n.byID[r.from]
-	if r.to != n.id || p != nil && now < p.served+syncEvery/2 {
+	if r.to != n.id || p == nil || now < p.served+syncEvery/2 {
 		return
 	}
 	if i := slices.IndexFunc(n.wanted, func(other syncRequest) bool { return other.from == r.from }); i >= 0 {
 		n.wanted[i] = r
 		return
 	}
-	if len(n.wanted) < n.maxPeers {
-		n.wanted = append(n.wanted, r)
-	}
+	n.wanted = append(n.wanted, r)
 }
 
 // maxReply is how many bytes a reply's digests have at most, where the bus takes more: a

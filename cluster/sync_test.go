@@ -67,6 +67,20 @@ func TestSync_OfManyAtOnce(t *testing.T) {
 			require.NotEmpty(t, heard[clusterpb.Heartbeat](p, cluster.KindHeartbeat))
 		}
 	})
+	bubble(t, "answers nobody who did not say that it lives", func(t *testing.T) {
+		h, p := watched(t)
+		h.join(t, "r", 1)
+		to, err := hex.DecodeString(h.node.Health().Incarnation)
+		must(t, err)
+		stranger := newPuppet(t, p.net, "stranger")
+		for range 100 {
+			stranger.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: stranger.id, To: to})
+		}
+		require.Zero(t, h.node.Health().Served)
+		stranger.heartbeat(0, nil)
+		stranger.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: stranger.id, To: to})
+		require.Equal(t, uint64(1), h.node.Health().Served)
+	})
 	bubble(t, "answers who asks again while it waits once", func(t *testing.T) {
 		_, puppets := storm(t, time.Second, time.Second, time.Second)
 		after(20 * time.Second)
