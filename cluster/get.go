@@ -41,6 +41,8 @@ const maxQuery = 16
 var (
 	errSuspect = errors.New("not heard of for a lease")
 	errClaim   = errors.New("more than WithMaxCount")
+
+	errUnknown = errors.New("there may be peers that are not heard of yet") // why the answer may be partial though none is Missing
 )
 
 // Get asks every live peer for its part of the room.
@@ -178,11 +180,14 @@ func (n *Node) collect(a *ask, err error) (occupancy.Occupancy, error) {
 		Connections:     int(min(connections, maxCount)),
 		PresenceMembers: int(min(members, maxCount)),
 	}
-	if missing == nil {
-		return sum, nil
+	switch {
+	case missing != nil:
+		slices.Sort(missing)
+		return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, claim, errSuspect)}
+	case !n.connected || n.now() < n.settled:
+		return sum, &PartialError{Err: errUnknown}
 	}
-	slices.Sort(missing)
-	return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, claim, errSuspect)}
+	return sum, nil
 }
 
 // answer answers another node's query.

@@ -131,6 +131,7 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 	bubble(t, "and waits no longer for one that leaves", func(t *testing.T) {
 		h, p := watched(t)
 		p.digest(0, 1, parts{"r": occ(3, 0)})
+		after(2 * beat)
 		time.AfterFunc(100*time.Millisecond, func() {
 			_ = p.bus.Publish(context.Background(), cluster.Subject{Kind: cluster.KindBye}, append([]byte{10, 16}, p.id...))
 		})
@@ -156,10 +157,46 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 	})
 }
 
+func TestGet_SaysWhereNotAllMayBeKnown(t *testing.T) {
+	unknown := func(t *testing.T, h *host, want occupancy.Occupancy) {
+		t.Helper()
+		o, err := h.Get(t.Context(), "r")
+		var e *cluster.PartialError
+		require.ErrorAs(t, err, &e)
+		require.Empty(t, e.Missing)
+		require.Equal(t, "cluster: there may be peers that are not heard of yet", err.Error())
+		require.Equal(t, want, o)
+	}
+	bubble(t, "which is just after the start", func(t *testing.T) {
+		net, _ := service(t, 2)
+		c := start(t, net, "c")
+		unknown(t, c, occ(0, 0))
+		after(2 * beat)
+		o, err := c.Get(t.Context(), "r")
+		must(t, err)
+		require.Equal(t, occ(2, 0), o)
+	})
+	bubble(t, "without a connection", func(t *testing.T) {
+		_, hosts := service(t, 1)
+		hosts[0].bus.Disconnect()
+		soon()
+		unknown(t, hosts[0], occ(1, 0))
+	})
+	bubble(t, "and with more peers than may be", func(t *testing.T) {
+		net, hosts := service(t, 1, cluster.WithMaxPeers(1))
+		p, q := newPuppet(t, net, "p"), newPuppet(t, net, "q")
+		p.heartbeat(0, nil)
+		q.heartbeat(0, nil)
+		p.bye()
+		unknown(t, hosts[0], occ(1, 0))
+	})
+}
+
 func TestGet_BelievesOnlyWhoWasAsked(t *testing.T) {
 	bubble(t, "and what can be", func(t *testing.T) {
 		h, p := watched(t)
 		p.digest(0, 1, parts{"r": occ(3, 0)})
+		after(2 * beat)
 		got := make(chan error)
 		var o occupancy.Occupancy
 		go func() {

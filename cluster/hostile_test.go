@@ -124,6 +124,7 @@ func TestHostile_GetIsBoundedAsCurrentIs(t *testing.T) {
 	bubble(t, "in what is answered", func(t *testing.T) {
 		h, p := watched(t, cluster.WithMaxCount(most))
 		p.digest(0, 1, parts{"r": occ(3, 0)})
+		after(2 * beat)
 		o, err := get(t, h, p, most)
 		must(t, err)
 		require.Equal(t, occ(most, 0), o)
