@@ -46,11 +46,13 @@
 //     under its name, within one and a half heartbeats; what one left with Close, at once.
 //  2. Nobody is dropped because of ourselves: while our bus is down, or after we stood
 //     still, no lease runs out.
-//  3. What is not known to be fresh is said to be Degraded, in [Health].
+//  3. What is not known to be fresh is said to be Degraded, in [Health]: at the next
+//     heartbeat, or, where none comes, after a lease.
 //  4. Whatever is received, nothing panics, and memory is bounded: by the options, and by
 //     1024 messages that may wait, each as large as the bus takes it. A message that is
 //     none is counted and dropped, a field of a later version skipped.
 //  5. Nothing is sent but heartbeats while nothing changes, whatever the number of rooms.
+//     Only of a peer with more than WithMaxRooms all is asked for again, every hold time.
 //
 // The times are those without options. A change is told to the peers at once after quiet,
 // or with the next flush; if its room changed within the engine's interval before, it

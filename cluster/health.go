@@ -16,8 +16,8 @@ type Health struct {
 
 	// Degraded: what the engine says of other nodes may not be fresh. The bus is down, or
 	// the node has not been linked, or was not running, for a heartbeat and a half; or
-	// something a peer published is not here yet, or its heartbeats are late; or limits
-	// keep something of a peer's out.
+	// something a peer published is not here yet, as far as its last heartbeat told, or that
+	// is a lease ago; or the bus lost something of late; or limits keep something out.
 	Degraded  bool `json:"degraded"`
 	Connected bool `json:"connected"` // the bus is
 
@@ -34,7 +34,7 @@ type Health struct {
 	Duplicates  uint64 `json:"duplicates"` // digests that were known
 	Gaps        uint64 `json:"gaps"`       // digests that came without those before
 	Mismatches  uint64 `json:"mismatches"` // heartbeats that showed that what was here was wrong
-	Resyncs     uint64 `json:"resyncs"`    // how often a peer was asked for what was missed
+	Resyncs     uint64 `json:"resyncs"`    // how often a peer was to be asked for what was missed
 	Served      uint64 `json:"served"`     // how often a peer was sent what it missed
 	Lossy       uint64 `json:"lossy"`      // how often the bus said that this node was too slow
 	Doubts      uint64 `json:"doubts"`     // how often this node stood still for more than a heartbeat
@@ -48,7 +48,7 @@ type PeerHealth struct {
 	Incarnation string        `json:"incarnation"`
 	State       State         `json:"state"`
 	Age         time.Duration `json:"age"`      // since its last heartbeat, in nanoseconds as JSON
-	Rooms       int           `json:"rooms"`    // in which it has somebody
+	Rooms       int           `json:"rooms"`    // in which it has somebody, whether or not a limit keeps them out
 	Behind      bool          `json:"behind"`   // something that it published is not here
 	Refused     int           `json:"refused"`  // rooms that a limit keeps out of the engine, or at what they were
 	Over        bool          `json:"over"`     // it has more rooms than WithMaxRooms; the rest do not count

@@ -146,9 +146,9 @@ func (n *Node) subjects() []Subject {
 }
 
 // Close says Bye, so that the peers drop this node's part at once, and unlinks the engine,
-// which then counts this process alone. It waits for the node's goroutines, and a
-// heartbeat at most for the bus to take the Bye. It may be called more than once; the
-// error is always nil.
+// which then counts this process alone. It waits for the bus to take what is just being
+// published, and a heartbeat at most for it to take the Bye. It may be called more than
+// once; the error is always nil.
 func (n *Node) Close() error {
 	n.cancel()
 	<-n.ended

@@ -290,14 +290,18 @@ func (s *sim) run() error {
 	synctest.Wait()
 
 	for stop := s.now(); s.failed() == nil; s.step(0, 200*time.Millisecond) {
-		wrong := s.wrong()
+		h, wrong := s.wrong()
 		if wrong == nil {
 			s.logf("%v: exact after %v", s.now(), s.now()-stop)
 			s.stays()
 			break
 		}
-		if patience := s.patience(); s.now()-stop > patience {
+		patience := s.patience()
+		switch known := patience == exact && s.now()-stop > 2*beat; {
+		case s.now()-stop > patience:
 			s.fail("not exact after %v: %v", patience, wrong)
+		case known && !h.node.Health().Degraded:
+			s.fail("not exact, and not Degraded: %v", wrong)
 		}
 	}
 	return s.failed()
@@ -307,9 +311,10 @@ func (s *sim) run() error {
 // next heartbeat and asked for a second after the last sync, and who started again has
 // replaced what was before; who is gone without a word, or never was, has a lease and a
 // heartbeat, or is held.
+// Who is not exact when that can be known, after two heartbeats, is Degraded.
 func (s *sim) patience() time.Duration {
 	if !s.crashed && !s.garbled {
-		return 2500 * time.Millisecond
+		return exact
 	}
 	for _, h := range s.hosts {
 		for _, p := range h.node.Health().Peers {
@@ -320,6 +325,9 @@ func (s *sim) patience() time.Duration {
 	}
 	return lease + beat + time.Second // for its last heartbeat may have been on its way
 }
+
+// exact is how long it may take where nobody's lease has to end.
+const exact = 2500 * time.Millisecond
 
 const never = time.Duration(1<<63 - 1)
 
@@ -338,7 +346,7 @@ func (s *sim) repair(now time.Duration) {
 // become healthy.
 func (s *sim) stays() {
 	s.step(lease+hold+2*beat, lease+hold+2*beat+1)
-	if wrong := s.wrong(); wrong != nil {
+	if _, wrong := s.wrong(); wrong != nil {
 		s.fail("no longer exact: %v", wrong)
 	}
 	for _, h := range s.hosts {
@@ -353,7 +361,7 @@ func (s *sim) stays() {
 }
 
 // wrong says which node has what other than the true sum.
-func (s *sim) wrong() error {
+func (s *sim) wrong() (*simHost, error) {
 	sum := map[string]occupancy.Occupancy{}
 	for _, h := range s.hosts {
 		for room, o := range h.part {
@@ -366,12 +374,12 @@ func (s *sim) wrong() error {
 		has := maps.Collect(h.All())
 		for _, room := range slices.Sorted(maps.Keys(has)) {
 			if has[room] != sum[room] {
-				return fmt.Errorf("%s has %+v in %q, not %+v", h.bus.Name(), has[room], room, sum[room])
+				return h, fmt.Errorf("%s has %+v in %q, not %+v", h.bus.Name(), has[room], room, sum[room])
 			}
 		}
 		if len(has) != len(sum) {
-			return fmt.Errorf("%s has %d rooms, not %d", h.bus.Name(), len(has), len(sum))
+			return h, fmt.Errorf("%s has %d rooms, not %d", h.bus.Name(), len(has), len(sum))
 		}
 	}
-	return nil
+	return nil, nil
 }
