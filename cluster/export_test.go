@@ -27,9 +27,10 @@ const (
 	RuleBye            = ruleBye
 )
 
-// WithSizes limits the digests of flushes and of replies, so that few rooms need many.
-func WithSizes(flush, reply int) Option {
-	return func(c *config) { c.flushSize, c.replySize = flush, reply }
+// WithSizes limits the digests of flushes and of replies, so that few rooms need many, and
+// how many emptied rooms are remembered.
+func WithSizes(flush, reply, spare int) Option {
+	return func(c *config) { c.flushSize, c.replySize, c.spare = flush, reply, spare }
 }
 
 // Hash is what a heartbeat says of these rooms.

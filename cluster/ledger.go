@@ -21,6 +21,7 @@ type ledger struct {
 	gone  int     // tombstones
 	most  int     // as many rooms as the map had since it was made
 	hash  uint64
+	spare int // how many tombstones, and dead entries, are always all right
 }
 
 type own struct {
@@ -36,9 +37,7 @@ type entry struct {
 
 func (e entry) counts() bool { return e.at == e.seq }
 
-const spare = 1024 // how many tombstones, and dead entries, are always all right
-
-func newLedger() *ledger { return &ledger{rooms: map[string]*own{}} }
+func newLedger(spare int) *ledger { return &ledger{rooms: map[string]*own{}, spare: spare} }
 
 // differs reports whether the room was published as something else.
 func (l *ledger) differs(room string, p packed) bool {
@@ -72,7 +71,7 @@ func (l *ledger) flushed() {
 	l.seq++
 	l.most = max(l.most, len(l.rooms))
 	live := len(l.rooms) - l.gone
-	if l.gone > live+spare || len(l.log) > 2*len(l.rooms)+spare {
+	if l.gone > live+l.spare || len(l.log) > 2*len(l.rooms)+l.spare {
 		l.tidy(live)
 	}
 }
@@ -81,8 +80,8 @@ func (l *ledger) flushed() {
 // tombstones, half of them.
 func (l *ledger) tidy(live int) {
 	forget := 0
-	if l.gone > live+spare {
-		forget = l.gone - (live+spare)/2
+	if l.gone > live+l.spare {
+		forget = l.gone - (live+l.spare)/2
 	}
 	l.log = slices.DeleteFunc(l.log, func(e entry) bool {
 		if !e.counts() {
@@ -97,7 +96,7 @@ func (l *ledger) tidy(live int) {
 		delete(l.rooms, e.room)
 		return true
 	})
-	if l.most > 8*max(len(l.rooms), spare) {
+	if l.most > 8*max(len(l.rooms), l.spare) {
 		// A map and a slice keep the memory of what was deleted; others do not.
 		rooms := make(map[string]*own, len(l.rooms))
 		maps.Copy(rooms, l.rooms)

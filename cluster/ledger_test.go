@@ -14,7 +14,7 @@ import (
 func TestLedger_AnswersSince(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		l, w := newLedger(), digestWriter{limit: 600}
+		l, w := newLedger(1024), digestWriter{limit: 600}
 		now := map[string]packed{}
 		history := []map[string]packed{{}} // by seq
 		flush := func() {
@@ -51,8 +51,8 @@ func TestLedger_AnswersSince(t *testing.T) {
 		}
 		require.Positive(t, l.floor) // some is forgotten
 		require.Equal(t, len(now), l.live())
-		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*spare)
-		require.LessOrEqual(t, len(l.log), 2*len(l.rooms)+2*spare)
+		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.spare)
+		require.LessOrEqual(t, len(l.log), 2*len(l.rooms)+2*l.spare)
 		hash := uint64(0)
 		for room, p := range now {
 			hash += hashOf(room, p)
@@ -93,7 +93,7 @@ func TestLedger_AnswersSince(t *testing.T) {
 }
 
 func TestLedger_StopsWhereNothingCanBeSent(t *testing.T) {
-	l, w := newLedger(), digestWriter{limit: 600}
+	l, w := newLedger(1024), digestWriter{limit: 600}
 	for i := range 100 {
 		l.put(fmt.Sprint("room", i), 1)
 		l.flushed()

@@ -100,7 +100,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		changes: make(chan []occupancy.Event),
 		asks:    make(chan *ask, queue),
 		events:  bus.Events(),
-		ledger:  newLedger(),
+		ledger:  newLedger(cfg.spare),
 		byID:    map[incarnation]*peer{},
 		gone:    map[incarnation]departed{},
 		greet:   never,

@@ -21,6 +21,7 @@ type config struct {
 	entropy   io.Reader // what an incarnation is drawn from
 	flushSize int       // bytes of a flush's digest, at most; no bus may take less
 	replySize int       // bytes of a reply's digest, at most, where the bus takes more
+	spare     int       // emptied rooms that are remembered, at least
 	off       rule      // rules that do not hold, to show what they are for
 }
 
@@ -76,6 +77,7 @@ func newConfig(opts []Option) (config, error) {
 		entropy:   rand.Reader,
 		flushSize: MinPayload,
 		replySize: maxReply,
+		spare:     1024,
 	}
 	for _, o := range opts {
 		o(&c)

@@ -188,7 +188,7 @@ func (s *sim) start(name string) {
 	h.node, err = cluster.Start(context.Background(), h.Engine, bus, append([]cluster.Option{
 		cluster.WithName(name),
 		cluster.WithEntropy(rand.NewChaCha8(seed)),
-		cluster.WithSizes(700, 800), // some 25 rooms
+		cluster.WithSizes(700, 800, s.rand.IntN(4)), // some 25 rooms
 	}, s.opts...)...)
 	if err != nil {
 		panic(err)

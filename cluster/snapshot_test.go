@@ -14,7 +14,7 @@ import (
 func TestSnapshot_IsTakenByWhoHasSomeOfIt(t *testing.T) {
 	bubble(t, "because the peer forgot what was emptied since", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
-		a := start(t, net, "a", cluster.WithSizes(700, 800))
+		a := start(t, net, "a", cluster.WithSizes(700, 800, 1024))
 		b := start(t, net, "b")
 		for i := range 200 { // that stay, of low seqs
 			must(t, a.Join(room(i)))
