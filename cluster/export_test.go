@@ -2,12 +2,16 @@ package cluster
 
 import (
 	"io"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
 
 // WithEntropy draws the incarnation from r.
 func WithEntropy(r io.Reader) Option { return func(c *config) { c.entropy = r } }
+
+// WithSkew has the node's clock go before the others'.
+func WithSkew(d time.Duration) Option { return func(c *config) { c.skew = d } }
 
 // Without switches rules off.
 func Without(r rule) Option { return func(c *config) { c.off |= r } }

@@ -18,11 +18,12 @@ type config struct {
 	maxPeers, maxRooms, maxCount        int
 
 	// For tests.
-	entropy   io.Reader // what an incarnation is drawn from
-	flushSize int       // bytes of a flush's digest, at most; no bus may take less
-	replySize int       // bytes of a reply's digest, at most, where the bus takes more
-	spare     int       // emptied rooms that are remembered, at least
-	off       rule      // rules that do not hold, to show what they are for
+	entropy   io.Reader     // what an incarnation is drawn from
+	skew      time.Duration // of the clock
+	flushSize int           // bytes of a flush's digest, at most; no bus may take less
+	replySize int           // bytes of a reply's digest, at most, where the bus takes more
+	spare     int           // emptied rooms that are remembered, at least
+	off       rule          // rules that do not hold, to show what they are for
 }
 
 // WithName sets the node's name: a label for people, of 255 bytes at most. A node that

@@ -141,6 +141,27 @@ func TestNode_AFlushGathers(t *testing.T) {
 			require.Equal(t, occ(1, 0), b.Current(room(i)))
 		}
 	})
+	bubble(t, "and all nodes that are busy flush at once", func(t *testing.T) {
+		net, hosts := service(t, 5)
+		busy := func(rooms int) { // for five milliseconds each
+			for i := range rooms {
+				hosts[i%5].join(t, room(i), 1)
+				after(5 * time.Millisecond)
+			}
+		}
+		busy(100)
+		flushes := map[time.Time]int{}
+		net.Tap(func(_ string, m cluster.Message) {
+			if m.Subject.Kind == cluster.KindDigest {
+				flushes[time.Now()]++
+			}
+		})
+		busy(200)
+		require.Len(t, flushes, 5)
+		for at, n := range flushes {
+			require.Equal(t, 5, n, "%v", at)
+		}
+	})
 	bubble(t, "and tells the newest", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a, p := start(t, net, "a"), newPuppet(t, net, "p")

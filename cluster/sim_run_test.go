@@ -31,9 +31,9 @@ const (
 //
 // That it repeats exactly is by the times: the network delivers on whole milliseconds,
 // the driver acts a quarter of one later, one thing at a time and each time a nanosecond
-// more, and each node's heartbeats have a microsecond of their own. So no two things of one node become ready at once,
-// and its loop has no choice. Engines have no interval, which would end somewhen else
-// depending on how their goroutine was scheduled.
+// more, and each node's clock and heartbeats have a microsecond of their own. So no two
+// things of one node become ready at once, and its loop has no choice. Engines have no
+// interval, which would end somewhen else depending on how their goroutine was scheduled.
 type sim struct {
 	seed    uint64
 	rand    *rand.Rand
@@ -170,10 +170,11 @@ func (s *sim) chance(p float64) bool { return s.rand.Float64() < p }
 
 func (s *sim) some() *simHost { return s.hosts[s.rand.IntN(len(s.hosts))] }
 
-// start starts a process: its heartbeats are at a microsecond of their own.
+// start starts a process, whose heartbeats and flushes are at a microsecond of their own.
 func (s *sim) start(name string) {
 	s.started++
-	s.wait(s.now().Truncate(time.Millisecond) + time.Millisecond + time.Duration(300+s.started)*time.Microsecond)
+	own := time.Duration(300+s.started) * time.Microsecond
+	s.wait(s.now().Truncate(time.Millisecond) + time.Millisecond + own)
 	id := fmt.Sprintf("%s.%d", name, s.started)
 	bus := s.net.Bus(id)
 	h := &simHost{
@@ -189,6 +190,7 @@ func (s *sim) start(name string) {
 		cluster.WithName(name),
 		cluster.WithEntropy(rand.NewChaCha8(seed)),
 		cluster.WithSizes(700, 800, s.rand.IntN(4)), // some 25 rooms
+		cluster.WithSkew(time.Duration(s.rand.IntN(1000))*time.Millisecond - own),
 	}, s.opts...)...)
 	if err != nil {
 		panic(err)
