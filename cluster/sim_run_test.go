@@ -318,14 +318,12 @@ func (s *sim) patience() time.Duration {
 	if !s.crashed && !s.garbled {
 		return exact
 	}
-	for _, h := range s.hosts {
-		for _, p := range h.node.Health().Peers {
-			if p.State == cluster.Held {
-				return lease + hold
-			}
-		}
+	held := slices.ContainsFunc(s.hosts, func(h *simHost) bool { return slices.Contains(states(h.host), cluster.Held) })
+	onItsWay := time.Second // its last heartbeat was, for as long
+	if held {
+		return onItsWay + lease + hold
 	}
-	return lease + beat + time.Second // for its last heartbeat may have been on its way
+	return onItsWay + lease + beat
 }
 
 // exact is how long it may take where nobody's lease has to end.
