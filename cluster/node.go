@@ -40,7 +40,7 @@ type Node struct {
 	told    bool // the bus has said how it is
 	buf     []byte
 	outbox  []outgoing    // to publish when mu is free
-	wanted  []syncRequest // of peers, in the order of their turns
+	wanted  []syncRequest // of the peers there are, in the order of their turns
 	rested  time.Duration // when to serve the next of them
 
 	// mu protects the following. The loop changes it, and publishes only after.

@@ -69,6 +69,7 @@ func (n *Node) welcome(p *peer, now time.Duration) {
 func (n *Node) drop(p *peer) {
 	n.peers = slices.DeleteFunc(n.peers, func(other *peer) bool { return other == p })
 	delete(n.byID, p.id)
+	n.wanted = slices.DeleteFunc(n.wanted, func(r syncRequest) bool { return r.from == p.id })
 	n.unlinked = append(n.unlinked, p.remote)
 	p.gone = true
 	var same []*peer

@@ -92,4 +92,23 @@ func TestSync_OfManyAtOnce(t *testing.T) {
 			}
 		}
 	})
+	bubble(t, "forgets who leaves while it waits", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		eng := occupancy.New()
+		t.Cleanup(func() { _ = eng.Close() })
+		node, err := cluster.Start(t.Context(), eng, slowBus{net.Bus("a"), 400 * time.Millisecond})
+		must(t, err)
+		t.Cleanup(func() { _ = node.Close() })
+		to, err := hex.DecodeString(node.Health().Incarnation)
+		must(t, err)
+		p := newPuppet(t, net, "p")
+		for i := range 200 { // all but the first wait while that is answered, and then leave
+			p.id = fmt.Appendf(nil, "%016d", i)
+			p.heartbeat(0, nil)
+			p.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to})
+			p.bye()
+		}
+		after(time.Minute)
+		require.Equal(t, uint64(1), node.Health().Served)
+	})
 }
