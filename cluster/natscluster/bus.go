@@ -148,14 +148,12 @@ func (b *Bus) Close(ctx context.Context) error {
 	var unsent error
 	if b.up.Load() {
 		unsent = flush(ctx, b.conn.Load())
-	} else {
-		b.sockets.cut() // a dial, whose end the NATS client would wait for
 	}
 	b.up.Store(false)
 	b.sockets.gentle.Store(unsent == nil)
+	b.sockets.cut() // also a dial, whose end the NATS client would wait for; none begins any more
 	b.unsubscribe()
 	b.conn.Load().Close() // which nil can, too
-	b.sockets.cut()       // a dial, if it is at one
 	b.revivals.Wait()
 	b.events.Close()
 	go func() {

@@ -3,6 +3,7 @@ package natscluster_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -143,4 +144,22 @@ func TestBus_ManyAreCheap(t *testing.T) {
 		}
 	}
 	require.Empty(t, inboxes[0], "not to itself")
+}
+
+func TestBus_CloseIsTheEndOfItsConnections(t *testing.T) {
+	leavesNothing(t)
+	s := startServer(t, nil)
+	url := s.ClientURL()
+	for range 50 {
+		// Of several servers the NATS client tries the next at once.
+		b := connect(t, url+","+strings.Replace(url, "127.0.0.1", "localhost", 1))
+		subscribe(t, b, 1, digests)
+		subscribe(t, b, 1, hearts)
+		require.NoError(t, b.Close(context.Background()))
+		require.Empty(t, b.Stats().Server)
+		require.Zero(t, b.Stats().Reconnects)
+	}
+	v, err := s.Varz(nil)
+	require.NoError(t, err)
+	require.Equal(t, uint64(50), v.TotalConnections)
 }
