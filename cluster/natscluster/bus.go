@@ -184,7 +184,7 @@ type Stats struct {
 // Stats tells it. It waits for nothing.
 func (b *Bus) Stats() Stats {
 	s := Stats{Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
-	if b.up.Load() {
+	if b.up.Load() && !b.closing.Load() {
 		s.Server = *b.at.Load()
 	}
 	if b.server != nil {

@@ -28,6 +28,9 @@ func (b *Bus) adopt(conn *nats.Conn) {
 // The NATS client calls the following by one goroutine for each conn, in their order.
 
 func (b *Bus) connected(conn *nats.Conn) {
+	if b.closing.Load() {
+		return
+	}
 	url := conn.ConnectedUrlRedacted()
 	if b.server != nil {
 		url = b.server.url

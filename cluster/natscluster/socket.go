@@ -58,7 +58,7 @@ func (s *sockets) barAfter(ctx context.Context) (unbar func()) {
 	stop := context.AfterFunc(ctx, s.bar)
 	return func() {
 		if !stop() {
-			s.unbar() // it may not have begun yet
+			s.unbar() // it may not have begun yet, and then cuts a connection for nothing
 		}
 	}
 }

@@ -37,8 +37,8 @@ const queue = 4096
 // Subscribe is a Bus's. It waits until the server knows of the subscription; other
 // servers, that this one is linked to, hear of it a moment later, and what is published
 // at them before is lost. While disconnected it waits for the end of an attempt to
-// connect at most, some seconds, or of ctx, and the subscription is in force when Events
-// tells Connected.
+// connect at most, some seconds, or of ctx, where it was disconnected from the beginning;
+// and the subscription is in force when Events tells Connected.
 func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
