@@ -76,7 +76,7 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, at ne
 	}
 	bus, err := f.bus(ctx, name, log)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
 	node, err := cluster.Start(ctx, engine, bus, cluster.WithName(name))
 	if err != nil {
@@ -98,6 +98,15 @@ func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (
 		options = append(options, natscluster.WithSeeds(strings.Split(f.seeds, ",")...))
 	}
 	return natscluster.Embed(ctx, options...)
+}
+
+// hint is what of the flags natscluster's errors speak of.
+func (f *clusterFlags) hint() string {
+	hint := "A token is taken from the environment variable " + tokenVariable + "."
+	if f.seed {
+		hint = "WithClusterListen, WithClientListen and WithSeeds are -cluster-listen, -cluster-client and -cluster-seeds. " + hint
+	}
+	return hint
 }
 
 // nameAt is a name that another chat hardly has, and this one has again when it is

@@ -24,10 +24,11 @@ func TestClusterRefusals(t *testing.T) {
 		args []string
 		says string
 	}{
-		"open to all":  {[]string{"-cluster-client", ":0"}, `":0" can be reached from elsewhere: it needs WithUser, WithToken or WithTLS`},
-		"a taken port": {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
-		"no seed":      {[]string{"-cluster-seeds", "elsewhere"}, "natscluster: WithSeeds: address elsewhere: missing port"},
-		"a long name":  {[]string{"-name", strings.Repeat("x", 256)}, "cluster: name is over 255 bytes"},
+		"open to all":         {[]string{"-cluster-client", ":0"}, `":0" can be reached from elsewhere: it needs WithUser, WithToken or WithTLS`},
+		"and where it's told": {[]string{"-cluster-client", ":0"}, "A token is taken from the environment variable CHAT_CLUSTER_TOKEN.\n"},
+		"a taken port":        {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
+		"no seed":             {[]string{"-cluster-seeds", "elsewhere"}, "natscluster: WithSeeds: address elsewhere: missing port"},
+		"a long name":         {[]string{"-name", strings.Repeat("x", 256)}, "cluster: name is over 255 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
