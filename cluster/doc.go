@@ -27,7 +27,7 @@
 //	+----------+                                                    +----------+
 //
 // Each node publishes its own part of the rooms, and nobody else's, as absolute values:
-// what changed, at most once a flush, in digests that are numbered. Its peers add the
+// what changed, gathered for a flush, in digests that are numbered. Its peers add the
 // parts up. Who misses a digest sees it by the next one's number or by a heartbeat's,
 // which also has a hash of everything, and asks for what changed since. Nothing is
 // stored: a node that starts is another incarnation, with nothing, which the others greet

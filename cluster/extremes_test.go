@@ -25,6 +25,11 @@ func TestOptions_TheLargestIsNoLimit(t *testing.T) {
 		}
 		always(t, hosts[3], occ(4, 0), time.Minute)
 	})
+	bubble(t, "heartbeat", func(t *testing.T) {
+		h := start(t, clustertest.NewNetwork(1), "a", cluster.WithHeartbeat(math.MaxInt64))
+		after(time.Minute)
+		require.Zero(t, h.node.Health().Doubts)
+	})
 	bubble(t, "lease", func(t *testing.T) {
 		_, hosts := service(t, 2, cluster.WithLease(math.MaxInt64))
 		hosts[0].crash()

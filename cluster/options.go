@@ -33,8 +33,9 @@ type config struct {
 // host's with something random.
 func WithName(name string) Option { return func(c *config) { c.name = name } }
 
-// WithFlush sets how long changes are gathered before they are told to the peers;
-// 200ms without it. The first one after quiet does not wait.
+// WithFlush sets how long changes are gathered at most before they are told to the peers,
+// which is when the clock shows a multiple of it; 200ms without it. The first one after
+// quiet does not wait.
 func WithFlush(d time.Duration) Option { return func(c *config) { c.flush = d } }
 
 // WithHeartbeat sets how often the node says that it lives; 1s without it. What was
@@ -83,7 +84,7 @@ func newConfig(opts []Option) (config, error) {
 	for _, o := range opts {
 		o(&c)
 	}
-	c.heartbeat = min(c.heartbeat, longest)
+	c.heartbeat = min(c.heartbeat, longest/5)
 	if c.lease == 0 {
 		c.lease = 5 * c.heartbeat
 	}

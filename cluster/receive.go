@@ -36,7 +36,7 @@ func (n *Node) take(m Message, now time.Duration) (ok bool) {
 	case KindSyncRequest:
 		var r syncRequest
 		if ok = r.decode(m.Payload); ok {
-			n.asked(r, now)
+			n.want(r, now)
 		}
 	case KindQuery:
 		var q queryMessage

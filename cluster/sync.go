@@ -28,9 +28,9 @@ func (n *Node) catchUp(p *peer, now time.Duration) {
 	n.due = min(n.due, p.asked+syncEvery)
 }
 
-// asked notes that a peer wants a sync, in place of one that still waits for its turn.
+// want notes that a peer wants a sync, in place of one that still waits for its turn.
 // One that is not known yet will ask again.
-func (n *Node) asked(r syncRequest, now time.Duration) {
+func (n *Node) want(r syncRequest, now time.Duration) {
 	p := n.byID[r.from]
 	if r.to != n.id || p == nil || now < p.served+syncEvery/2 {
 		return
