@@ -355,6 +355,12 @@ func noGoroutinesLeft(t *testing.T, before int) {
 	})
 }
 
+// births is how many cells the rooms were seen to have.
+func (s *storm) births() (n int) {
+	s.born.Range(func(_, _ any) bool { n++; return true })
+	return n
+}
+
 func TestRoomsUnderFire(t *testing.T) {
 	for name, c := range map[string]struct {
 		interval time.Duration
@@ -380,8 +386,11 @@ func TestRoomsUnderFire(t *testing.T) {
 			if c.limit == 0 {
 				s.listeners()
 			}
+			// At least so many rounds, which go on until rooms were dropped often: that is up
+			// to the scheduler.
+			often := 3 * len(s.rooms)
 			start := time.Now()
-			for round := uint64(0); round < 4 || time.Since(start) < *fireTime; round++ {
+			for round := uint64(0); round < 4 || time.Since(start) < *fireTime || s.births() < often && round < 1000; round++ {
 				s.rage(seed+round, fireSteps)
 				if t.Failed() {
 					return
@@ -391,9 +400,7 @@ func TestRoomsUnderFire(t *testing.T) {
 			if c.limit > 0 && s.sure.most < c.limit {
 				t.Errorf("never more than %d rooms: the limit of %d was not put to the test", s.sure.most, c.limit)
 			}
-			n := 0
-			s.born.Range(func(_, _ any) bool { n++; return true })
-			if n < 3*len(s.rooms) {
+			if n := s.births(); n < often {
 				t.Errorf("%d rooms were dropped and made again no more than %d times: that was no fire", len(s.rooms), n)
 			}
 			s.end()
