@@ -120,7 +120,14 @@ func nameAt(at net.Addr) string {
 	return host + ":" + port
 }
 
-// leave says Bye to the other chats, and leaves the network when that is on its way.
+// bye tells the other chats that this one's part is no more. From then on it counts alone.
+func (m *member) bye() {
+	if m != nil {
+		_ = m.node.Close() // whose error is always nil
+	}
+}
+
+// leave says Bye, if that was not said, and leaves the network when it is on its way.
 func (m *member) leave() error {
 	if m == nil {
 		return nil

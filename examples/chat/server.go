@@ -152,7 +152,10 @@ func (s *server) begin() bool {
 // those that are there get a goodbye, and when the last is gone all is closed.
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	web.RegisterOnShutdown(func() { s.stop(errAway) }) // which is when ln is closed
+	web.RegisterOnShutdown(func() { // which is when ln is closed
+		s.member.bye() // first, so that the other chats hear of one change and not of each who leaves
+		s.stop(errAway)
+	})
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(ln) }()
 
