@@ -52,6 +52,40 @@ func TestClusterWaitsForItsServer(t *testing.T) {
 	require.Contains(t, out.String(), "stopped")
 }
 
+// The others drop what a chat that stops counted at once, and do not hear how its people
+// left, which may take as long as they answer the goodbye.
+func TestAChatThatStopsSaysByeFirst(t *testing.T) {
+	bus, err := natscluster.Embed(t.Context(), natscluster.WithClientListen("127.0.0.1:0"))
+	require.NoError(t, err)
+	defer bus.Close(context.Background())
+	other := occupancy.New()
+	defer other.Close()
+	node, err := cluster.Start(t.Context(), other, bus)
+	require.NoError(t, err)
+	defer node.Close()
+
+	l := patient
+	l.closeWait = time.Second // several flushes, since nobody answers here
+	s := startWith(t, l, clusterFlags{servers: bus.ClientURL()})
+	const people = 3
+	for range people {
+		s.dial("lobby")
+	}
+	s.until(func() bool { return other.Current("lobby").Connections == people })
+	sub, err := other.Subscribe("lobby")
+	require.NoError(t, err)
+	defer sub.Unsubscribe()
+	require.Equal(t, people, (<-sub.Events()).Occupancy.Connections)
+	left := make(chan []cluster.PeerHealth, 1) // when the others were told
+	go func() {
+		<-sub.Events()
+		left <- node.Health().Peers
+	}()
+	s.stop()
+	require.Empty(t, <-left)
+	require.Zero(t, other.Current("lobby"))
+}
+
 func TestAloneThereIsOneNode(t *testing.T) {
 	s := start(t, patient)
 	code, body := s.get("/cluster")

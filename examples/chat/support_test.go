@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -34,10 +35,18 @@ type testServer struct {
 
 func start(t *testing.T, l limits) *testServer {
 	t.Helper()
+	return startWith(t, l, clusterFlags{})
+}
+
+// startWith starts a chat that counts together with others.
+func startWith(t *testing.T, l limits, others clusterFlags) *testServer {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	s := newServer(l)
+	s.member, err = others.join(ctx, s.engine, ln.Addr(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
 	served := make(chan error, 1)
 	go func() { served <- s.serve(ctx, smallBuffers{ln}) }()
 	stop := sync.OnceFunc(func() {
