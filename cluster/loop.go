@@ -118,10 +118,21 @@ func (n *Node) wake(now time.Duration) {
 	}
 	if now >= n.beatDue {
 		n.beatDue = max(n.beatDue+n.heartbeat, now+n.heartbeat/2)
+		n.retry()
 		n.beat(now)
 	}
 	if now >= n.replyDue() {
 		n.reply()
+	}
+}
+
+// retry has the engine count what it refused, with the heartbeats but for greetings: it
+// looks through all rooms of a peer of whom something is refused.
+func (n *Node) retry() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.peers {
+		p.retry()
 	}
 }
 
@@ -132,9 +143,6 @@ func (n *Node) beat(now time.Duration) {
 	h := heartbeat{from: n.id, name: []byte(n.name), seq: n.ledger.seq, hash: n.ledger.hash, beat: n.beats}
 	n.mu.Lock()
 	n.late = n.beatDue + n.heartbeat
-	for _, p := range n.peers {
-		p.retry()
-	}
 	if n.degraded(now) {
 		h.flags |= flagDegraded
 	}

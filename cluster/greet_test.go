@@ -1,0 +1,65 @@
+package cluster_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/clustertest"
+)
+
+func TestLife_WhoAppearsIsGreeted(t *testing.T) {
+	const greeting = beat / 4 // where the last heartbeat was just before
+	bubble(t, "so that one that starts need not wait for heartbeats", func(t *testing.T) {
+		net, hosts := service(t, 3)
+		after(100 * time.Millisecond)
+		d := start(t, net, "d")
+		require.Less(t, until(t, d, occ(3, 0)), greeting+10*time.Millisecond)
+		require.Len(t, states(d), 3)
+		require.Equal(t, occ(3, 0), hosts[0].Current("r"))
+	})
+	bubble(t, "and one that was not heard for a lease", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a := start(t, net, "a")
+		after(beat / 2)
+		b := start(t, net, "b")
+		a.join(t, "r", 1)
+		b.join(t, "r", 1)
+		net.Partition([]string{"a"})
+		after(2 * lease)
+		after(beat/2 + 5*time.Millisecond) // a's heartbeat was just now, b's comes next
+		require.Equal(t, occ(1, 0), a.Current("r"))
+		net.Partition()
+		require.Less(t, until(t, a, occ(2, 0)), beat/2+greeting)
+		require.Less(t, until(t, b, occ(2, 0)), greeting)
+	})
+	bubble(t, "by one heartbeat, whoever else appears", func(t *testing.T) {
+		net, hosts := service(t, 1)
+		p := newPuppet(t, net, "p")
+		p.heartbeat(0, nil)
+		after(beat)
+		before := hosts[0].node.Health().MessagesOut
+		for i := range 100 {
+			newPuppet(t, net, room(i)).heartbeat(0, nil)
+		}
+		after(beat - time.Millisecond)
+		require.Equal(t, before+2, hosts[0].node.Health().MessagesOut)
+	})
+	bubble(t, "and not more than eight times a heartbeat, whatever appears", func(t *testing.T) {
+		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // with no delay of its own
+		p := newPuppet(t, net, "p")
+		before := hosts[0].node.Health().MessagesOut
+		for range 1000 { // two heartbeats
+			p.beats = 0
+			p.heartbeat(0, nil)
+			p.id = bytes.Clone(p.id)
+			p.id[15]++
+			p.id[14] += p.id[15] / 255
+			after(2 * time.Millisecond)
+		}
+		require.LessOrEqual(t, hosts[0].node.Health().MessagesOut, before+2*9)
+	})
+}
