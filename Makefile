@@ -26,7 +26,7 @@ MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "
 help:
 	@echo 'make test   all tests of all modules, with the race detector'
 	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
-	@echo 'make compare  the engine beside hubs, concurrent maps and libraries, for bench/results and the README: some 8 minutes'
+	@echo 'make compare  the engine beside hubs, concurrent maps and libraries, for internal/bench/results and the README: some 8 minutes'
 	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
 	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), HISTORIES=$(HISTORIES) recorded histories and random programs,'
 	@echo '            and SEEDS=$(SEEDS) simulations of the cluster'
@@ -67,24 +67,24 @@ bench:
 # memory is ordered as the machine's that emulates it: run it on arm64 to see more.
 .PHONY: arch
 arch: tools
-	CGO_ENABLED=1 $(GO) test -race -short -cpu 1,2,16 . ./verify
-	CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./verify
+	CGO_ENABLED=1 $(GO) test -race -short -cpu 1,2,16 . ./internal/verify
+	CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./internal/verify
 	@if command -v qemu-aarch64-static >/dev/null || .ci/install qemu-user-static; then \
-		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -exec qemu-aarch64-static . ./verify; \
+		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -exec qemu-aarch64-static . ./internal/verify; \
 	else \
 		echo 'arm64: built, but not run' >&2; \
-		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -o .bin/ . ./verify; \
+		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -o .bin/ . ./internal/verify; \
 	fi
 
 .PHONY: bench-once
 bench-once:
 	$(GO) test -run '^$$' -bench . -benchtime 1x work
-	$(GO) run ./bench/cmd/compare -short
+	$(GO) run ./internal/bench/cmd/compare -short
 
-# Peers by turns, all works; see bench/doc.go.
+# Peers by turns, all works; see internal/bench/doc.go.
 .PHONY: compare
 compare:
-	$(GO) run ./bench/cmd/compare -out bench/results -readme README.md
+	$(GO) run ./internal/bench/cmd/compare -out internal/bench/results -readme README.md
 
 .PHONY: fuzz
 fuzz:
@@ -96,8 +96,8 @@ fuzz:
 
 .PHONY: soak
 soak:
-	$(GO) run ./verify/soak -minutes $(MINUTES)
-	cd verify && $(GO) test -count=1 -timeout 1h . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
+	$(GO) run ./internal/verify/soak -minutes $(MINUTES)
+	cd internal/verify && $(GO) test -count=1 -timeout 1h . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
 	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_EndsExact$$' . -sim.seeds $(SEEDS)
 
 .PHONY: cluster-faults

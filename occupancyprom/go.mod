@@ -3,7 +3,7 @@ module github.com/occupancy/occupancy/occupancyprom
 go 1.25.0
 
 require (
-	github.com/occupancy/occupancy v0.0.0
+	github.com/occupancy/occupancy v0.1.0
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/client_model v0.6.3
 	github.com/prometheus/common v0.70.1

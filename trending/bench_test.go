@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"github.com/occupancy/occupancy"
 )
 
@@ -110,8 +108,8 @@ func BenchmarkRank(b *testing.B) {
 	}
 }
 
-// BenchmarkOrder is one room that changed, in one order: our heap, and the balanced tree
-// that one would take instead.
+// BenchmarkOrder is one room that changed, in one order. The balanced tree that one would
+// use instead is BenchmarkOrderBTree of internal/bench.
 func BenchmarkOrder(b *testing.B) {
 	names := roomNames(1_000_000)
 	for _, by := range []Order{Popular, Trending} {
@@ -139,19 +137,6 @@ func BenchmarkOrder(b *testing.B) {
 				s := rooms[r.IntN(len(rooms))]
 				change(s, r)
 				ranked.move(s)
-			})
-		})
-		b.Run(by.String()+"/btree", func(b *testing.B) {
-			rooms, r := rooms()
-			tree := btree.NewBTreeGOptions(item.before, btree.Options{NoLocks: true, Degree: 64})
-			for _, s := range rooms {
-				tree.Set(item{s.key(by), s})
-			}
-			perCPU(b, 1, func() {
-				s := rooms[r.IntN(len(rooms))]
-				tree.Delete(item{s.key(by), s})
-				change(s, r)
-				tree.Set(item{s.key(by), s})
 			})
 		})
 	}

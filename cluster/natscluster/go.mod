@@ -7,8 +7,8 @@ require (
 	github.com/nats-io/nats-server/v2 v2.14.5
 	github.com/nats-io/nats.go v1.53.1
 	github.com/nats-io/nkeys v0.4.16
-	github.com/occupancy/occupancy v0.0.0
-	github.com/occupancy/occupancy/cluster v0.0.0
+	github.com/occupancy/occupancy v0.1.0
+	github.com/occupancy/occupancy/cluster v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 

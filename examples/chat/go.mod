@@ -5,11 +5,10 @@ go 1.25.0
 require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/coder/websocket v1.8.15
-	github.com/occupancy/occupancy v0.0.0
-	github.com/occupancy/occupancy/cluster v0.0.0
-	github.com/occupancy/occupancy/cluster/natscluster v0.0.0
-	github.com/occupancy/occupancy/occupancyprom v0.0.0
-	github.com/occupancy/occupancy/trending v0.0.0
+	github.com/occupancy/occupancy v0.1.0
+	github.com/occupancy/occupancy/cluster v0.1.0
+	github.com/occupancy/occupancy/cluster/natscluster v0.1.0
+	github.com/occupancy/occupancy/occupancyprom v0.1.0
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/common v0.70.1
 	github.com/stretchr/testify v1.12.1
@@ -38,12 +37,4 @@ require (
 	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-)
-
-replace (
-	github.com/occupancy/occupancy => ../..
-	github.com/occupancy/occupancy/cluster => ../../cluster
-	github.com/occupancy/occupancy/cluster/natscluster => ../../cluster/natscluster
-	github.com/occupancy/occupancy/occupancyprom => ../../occupancyprom
-	github.com/occupancy/occupancy/trending => ../../trending
 )

@@ -1,0 +1,13 @@
+module github.com/occupancy/occupancy/internal/verify
+
+go 1.25.0
+
+require (
+	github.com/anishathalye/porcupine v1.3.1
+	github.com/occupancy/occupancy v0.1.0
+	pgregory.net/rapid v1.3.0
+)
+
+require github.com/puzpuzpuz/xsync/v3 v3.5.1 // indirect
+
+replace github.com/occupancy/occupancy => ../..
