@@ -23,6 +23,7 @@ type extra struct {
 	version uint64        // of the newest event
 	stale   bool          // a subscriber may not have been told the mark yet
 	until   time.Duration // no event before then
+	remotes int           // parts of other nodes in remote
 	holders int           // subscriptions and remote parts
 	subs    []listener
 }
@@ -62,5 +63,5 @@ func (c *cell) markOf(local bool) *mark {
 
 // event is what was last told of the room, to a subscriber.
 func (x *extra) event(c *cell) Event {
-	return Event{Type: EventUpdated, Occupancy: unpack(c.mark.told), Room: c.name, Version: x.version}
+	return Event{Type: EventUpdated, Occupancy: unpack(c.mark.told), Version: x.version}
 }

@@ -2,40 +2,40 @@ package occupancy
 
 import "sync/atomic"
 
-// Occupancy is how many connections and how many presence members a room has,
-// read together as one consistent value.
+// Occupancy is the number of connections and the number of presence members of a
+// room, always read together as one consistent value.
 type Occupancy struct {
 	Connections     int `json:"connections"`
 	PresenceMembers int `json:"presenceMembers"`
 }
 
-// counter is a room's two counts and its two flags in one word, so that every
-// hook is one atomic step, and what follows from the step (a room that begins or
-// ends, a change to be told) is decided by the step itself:
+// counter is a room's two counts and its two flags in one word, so that every hook
+// is one atomic step, and the step itself decides what follows from it (the room
+// begins or ends to be occupied, a change must be published):
 //
-//	 63   62         32   31   30          0
-//	+----+-------------+------+-------------+
-//	|idle| connections | held |   members   |
-//	+----+-------------+------+-------------+
+//	 63   62         32 31          1   0
+//	+----+-------------+-------------+------+
+//	|idle| connections |   members   | held |
+//	+----+-------------+-------------+------+
 //
-// idle: the publisher has let go of the room, so that a hook which changes it must
-// hand it over and clear the flag. While it is clear a hook has nothing to do but
-// count. held: something other than these counts keeps the room: a subscription or
-// another node's part.
+// idle: the publisher does not have the room, so a hook that changes it must clear the
+// flag and push the room to the publisher's inbox. While the flag is clear, a hook only
+// counts. held: a subscription or another node's part keeps the room.
 //
-// The room exists if anything but idle is set. A word without that belongs to a room
-// that was just made, or that emptied and is not dropped yet. All ones is one that
-// was dropped, or that the engine's Close froze: it never changes again.
+// A room exists if any bit except idle is set: it is occupied if a count is not zero,
+// and otherwise only held. A word without these bits belongs to a room that was just
+// created, or that emptied and is not dropped yet. All ones is a retired word: its room
+// was dropped, or frozen by the engine's Close. It never changes again.
 //
-// With this order a compare tells most of what a step must know: the step is a
-// plain one if nothing but a count changes. Then it is a compare-and-swap. A bare
-// add would be a little cheaper, but one that must be taken back (a Leave too many,
-// a full count, a dropped room) would have shown a wrong count in between.
+// With this order of the bits one comparison tells almost all that a step must know:
+// that nothing but a count changes. The step is then a compare-and-swap. A bare add
+// would be slightly cheaper, but one that must be undone (a Leave without a
+// connection, a full count, a dropped room) would show a wrong count in between.
 type counter struct{ word atomic.Uint64 }
 
 const (
-	member     uint64 = 1
-	held       uint64 = 1 << 31
+	held       uint64 = 1
+	member     uint64 = 1 << 1
 	connection uint64 = 1 << 32
 	idle       uint64 = 1 << 63
 
@@ -47,33 +47,50 @@ const (
 	retired = ^uint64(0)
 )
 
-// absent reports whether w is of a room that does not exist.
-func absent(w uint64) bool { return w&^idle == 0 }
+// state is what a word says about its room.
+type state int
 
-// The four plain steps. Each takes place if all there is to do is to count: the room
-// exists before and after, the publisher has it, and the count is far from its ends.
-// Otherwise nothing changes, it reports false, and the general way is to be taken:
-// publisher.change.
+const (
+	absent   state = iota // the room does not exist
+	occupied              // it has connections or members of this process
+	heldOnly              // it exists only because it is held
+)
+
+// stateOf returns the state of a word that is not retired.
+func stateOf(w uint64) state {
+	switch {
+	case w&counts != 0:
+		return occupied
+	case w&held != 0:
+		return heldOnly
+	}
+	return absent
+}
+
+// The four plain steps. Each takes place if there is nothing to do but count: the room
+// is occupied before and after, the publisher has it, and the count is not near its
+// limits. Otherwise they change nothing and return false, and the caller takes the
+// general path, publisher.change.
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	return w-1 < connections-connection && // not 0; not idle, not retired, not full
+	return w-2 < connections-connection && // some count; not idle, not retired, not full
 		c.word.CompareAndSwap(w, w+connection)
 }
 
 func (c *counter) tryLeave() bool {
 	n := c.word.Load() - connection
-	return n-1 < connections-connection && c.word.CompareAndSwap(n+connection, n)
+	return n-2 < connections-connection && c.word.CompareAndSwap(n+connection, n)
 }
 
 func (c *counter) tryEnter() bool {
 	w := c.word.Load()
-	return w-1 < idle-1 && w&members < members-1 && c.word.CompareAndSwap(w, w+member)
+	return w-2 < idle-2 && w&members < members-member && c.word.CompareAndSwap(w, w+member)
 }
 
 func (c *counter) tryExit() bool {
 	n := c.word.Load() - member
-	return n-1 < idle-1 && n&members < members-1 && c.word.CompareAndSwap(n+member, n)
+	return n-2 < idle-2 && n&members < members-member && c.word.CompareAndSwap(n+member, n)
 }
 
 // plus is w with one more, a connection or a member. A count stops at maxCount, and
@@ -113,6 +130,6 @@ func unpack(w uint64) Occupancy {
 // nothing had to be cut.
 func add(a, b uint64) (total uint64, fits bool) {
 	conns := a/connection + b/connection
-	mems := a&members + b&members
+	mems := a&members/member + b&members/member
 	return min(conns, maxCount)*connection | min(mems, maxCount)*member, conns <= maxCount && mems <= maxCount
 }

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// Engine counts the connections and presence members of rooms and tells who
-// listens. Make one with [New] and share it: all its methods may be called from
-// any goroutine.
+// Engine counts the connections and presence members of rooms and notifies
+// subscribers and watchers of changes. Create it with [New] and share it: all its
+// methods may be called from any goroutine.
 type Engine struct {
 	rooms rooms // not a pointer, which every hook would have to follow
 	pub   *publisher
-	peers atomic.Pointer[Peers]
+	link  atomic.Pointer[Link]
 	close sync.Once
 }
 
@@ -27,28 +27,31 @@ type config struct {
 	maxRooms int
 }
 
-// WithInterval sets the least time between two events of one room; 100ms without
-// it. With 0 every change is published as soon as it can be. An emptied room's memory
-// comes back when the interval after its last event is over, or 100ms if that is less
-// and nobody listened.
+// WithInterval sets the minimum time between two events of one room. The default is
+// 100ms. With 0 every change is published as soon as possible. The memory of an emptied
+// room is released when the interval after its last event is over; if nobody was
+// listening to it, after 100ms at most.
 func WithInterval(d time.Duration) Option { return func(c *config) { c.interval = d } }
 
-// WithMaxRooms limits how many rooms may exist at a time. What would begin another
-// is refused with [ErrTooManyRooms]. With 0, as without it, there is no limit.
+// WithMaxRooms limits the number of rooms that this process occupies: a hook that would
+// occupy one more returns [ErrTooManyRooms]. Rooms that are only subscribed to have a
+// limit of the same size of their own, and so have the rooms of other nodes, so neither
+// subscribers nor other nodes can cause a Join to be refused. The default, 0, means no
+// limit.
 func WithMaxRooms(n int) Option { return func(c *config) { c.maxRooms = n } }
 
-// New makes an engine, which runs one goroutine until [Engine.Close]. It panics on
-// a negative interval or number of rooms, which no program can mean.
+// New returns an engine, which runs one goroutine until [Engine.Close]. It panics if an
+// option is invalid: a negative interval or number of rooms.
 func New(opts ...Option) *Engine {
 	c := config{interval: 100 * time.Millisecond}
 	for _, o := range opts {
 		o(&c)
 	}
 	if c.interval < 0 {
-		panic(fmt.Sprintf("occupancy: negative interval %v", c.interval))
+		panic(fmt.Sprintf("occupancy: WithInterval: negative interval %v", c.interval))
 	}
 	if c.maxRooms < 0 {
-		panic(fmt.Sprintf("occupancy: negative number of rooms %d", c.maxRooms))
+		panic(fmt.Sprintf("occupancy: WithMaxRooms: negative number of rooms %d", c.maxRooms))
 	}
 	e := new(Engine)
 	e.rooms.init(c.maxRooms)
@@ -56,9 +59,9 @@ func New(opts ...Option) *Engine {
 	return e
 }
 
-// Current is the room's occupancy now, with what was last heard of other nodes. A
-// room that nobody is in, or that never was, is empty. It is wait-free, does not
-// allocate, and works after Close too.
+// Current returns the room's occupancy, including the other nodes' counts as last
+// received. An unknown room is empty. Current is wait-free, does not allocate, and
+// works after Close, too.
 func (e *Engine) Current(room string) Occupancy {
 	c, ok := e.rooms.find(room)
 	if !ok {
@@ -71,7 +74,7 @@ func (e *Engine) Current(room string) Occupancy {
 	return unpack(c.total(c.local()))
 }
 
-// Local is this process's own part of the room's occupancy. Like Current it is
+// Local returns this process's own part of the room's occupancy. Like Current it is
 // wait-free, does not allocate, and works after Close.
 func (e *Engine) Local(room string) Occupancy {
 	c, ok := e.rooms.find(room)
@@ -81,47 +84,27 @@ func (e *Engine) Local(room string) Occupancy {
 	return unpack(c.local())
 }
 
-// Peers is how [Engine.Get] asks the other nodes. Get returns the sum of their
-// parts of the room, without this node's; it may return what it has together with
-// an error that says whose part is missing. It is called from many goroutines.
-type Peers interface {
-	Get(ctx context.Context, room string) (Occupancy, error)
-}
-
-// SetPeers links the engine to the other nodes, for Get. With nil Get answers from
-// what this process knows.
-func (e *Engine) SetPeers(p Peers) {
-	if p == nil {
-		e.peers.Store(nil)
-		return
-	}
-	e.peers.Store(&p)
-}
-
-// Get asks for the room's occupancy: this process's own part and, where nodes are
-// linked with [Engine.SetPeers], what each of them answers now. Without peers it is
-// Current. It blocks as long as the peers do; a nil ctx is [context.Background].
+// Get returns the room's occupancy from the source: this process's own counts plus, if
+// the engine is linked, what each of the other nodes answers now. Without a [Link] it
+// returns the same as Current. It blocks until the nodes have answered or ctx is done.
 //
-// The error is ErrClosed, ErrRoomName, ErrCount where the peers answer counts that
-// cannot be, ctx's, or the peers'. With an error of the peers comes the sum of
-// those parts that are known.
+// The error is ErrClosed, ErrInvalidRoom, ErrCount if the nodes answered an impossible
+// count, the error of ctx, or that of [Peers]. Together with an error of Peers, Get
+// returns the sum of the parts that are known.
 func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	switch {
 	case e.rooms.closed.Load():
 		return Occupancy{}, ErrClosed
 	case !validName(room):
-		return Occupancy{}, ErrRoomName
+		return Occupancy{}, ErrInvalidRoom
 	case ctx.Err() != nil:
 		return Occupancy{}, ctx.Err()
 	}
-	peers := e.peers.Load()
-	if peers == nil {
+	link := e.link.Load()
+	if link == nil || link.peers == nil || link.closed.Load() {
 		return e.Current(room), nil
 	}
-	theirs, err := (*peers).Get(ctx, room)
+	theirs, err := link.peers.Get(ctx, room)
 	ours, _ := pack(e.Local(room)) // what was unpacked packs
 	part, bad := pack(theirs)
 	if bad != nil {
@@ -131,9 +114,10 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 	return unpack(total), err
 }
 
-// All yields every room that is not empty, in no order. It is weakly consistent: a
-// room that is not empty throughout is yielded once, one that changes meanwhile may
-// be yielded with any value it had. The loop may call any method of the engine.
+// All yields every room that is not empty, in no particular order. It is weakly
+// consistent: a room that is not empty throughout is yielded once, and a room that
+// changes meanwhile may be yielded with any value it had. The loop may call any method
+// of the engine.
 func (e *Engine) All() iter.Seq2[string, Occupancy] {
 	return func(yield func(string, Occupancy) bool) {
 		e.rooms.all(func(c *cell) bool {
@@ -143,12 +127,20 @@ func (e *Engine) All() iter.Seq2[string, Occupancy] {
 	}
 }
 
-// Close ends the engine. A server closes its connections first: what they leave after
-// the engine is not counted. Every subscriber gets its room's last occupancy and then
-// finds its channel closed; whatever can return an error returns ErrClosed from now
-// on, and Current still reads. Close waits for the engine's goroutine, not for
-// subscribers. It may be called from any goroutine and more than once; the error is
-// always nil.
+// Interval returns the minimum time between two events of one room, as set by
+// [WithInterval].
+func (e *Engine) Interval() time.Duration { return e.pub.interval }
+
+// Done returns a channel that is closed when [Engine.Close] has closed the engine.
+func (e *Engine) Done() <-chan struct{} { return e.pub.stopped }
+
+// Close closes the engine. Every subscriber receives its room's last occupancy, and then
+// its channel is closed. From then on every method that can return an error returns
+// ErrClosed, except that closing an object returns nil, and Current still works. A
+// server should close its connections first, because a Leave after Close is not counted.
+//
+// Close waits for the engine's goroutine, but not for subscribers. It may be called
+// from any goroutine and more than once; the error is always nil.
 func (e *Engine) Close() error {
 	e.close.Do(func() {
 		e.rooms.closed.Store(true)

@@ -2,33 +2,57 @@ package occupancy
 
 import "unicode/utf8"
 
-// Error is the type of every error that this package itself returns. Its
-// values are constants: compare them with [errors.Is].
+// Error is the type of every error that this package defines. Its values are
+// constants, which [errors.Is] matches, also when another package of this module
+// wraps them.
 type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// The errors of this package. A call that returns one has changed nothing.
+// The errors of this package. A call that returns one of them has changed nothing.
 const (
-	// ErrClosed: the engine is closed, or the Conn, Watcher or Remote that was called is.
+	// ErrClosed means that the engine is closed, or the Lease, Watcher, Link or Remote
+	// on which the method was called.
 	ErrClosed Error = "occupancy: closed"
-	// ErrRoomName: a room's name is empty, over 1024 bytes or not valid UTF-8.
-	ErrRoomName Error = "occupancy: room name is empty, over 1024 bytes or not UTF-8"
-	// ErrClientID: a client's id is empty, over 1024 bytes or not valid UTF-8.
-	ErrClientID Error = "occupancy: client id is empty, over 1024 bytes or not UTF-8"
-	// ErrTooManyRooms: the room does not exist and as many as [WithMaxRooms] allows do.
-	ErrTooManyRooms Error = "occupancy: too many rooms"
-	// ErrNotJoined: the room has no connection left to leave.
-	ErrNotJoined Error = "occupancy: no connection to leave"
-	// ErrNotEntered: the room has no presence member left to exit, or the client
-	// has not entered by that Conn.
-	ErrNotEntered Error = "occupancy: no presence member to exit"
-	// ErrCount: a count is below zero, or beyond the 2³¹−1 that a room holds.
-	ErrCount Error = "occupancy: count is below zero or beyond 2³¹−1"
+	// ErrInvalidRoom means that a room's name is empty, longer than 1024 bytes or not UTF-8.
+	ErrInvalidRoom Error = "occupancy: invalid room name: must be 1 to 1024 bytes of UTF-8"
+	// ErrInvalidClientID means that a client ID is empty, longer than 1024 bytes or not UTF-8.
+	ErrInvalidClientID Error = "occupancy: invalid client ID: must be 1 to 1024 bytes of UTF-8"
+	// ErrTooManyRooms means that the call would add a room and the limit of
+	// [WithMaxRooms] is reached.
+	ErrTooManyRooms Error = "occupancy: room limit reached"
+	// ErrNotJoined means that the room has no connection left to leave.
+	ErrNotJoined Error = "occupancy: not joined: the room has no connection"
+	// ErrNotEntered means that the room has no presence member left to exit, or that
+	// the client has not entered through this Lease.
+	ErrNotEntered Error = "occupancy: not entered: no such presence member in the room"
+	// ErrCount means that a count is negative or greater than 2³¹−1, the maximum of a room.
+	ErrCount Error = "occupancy: count is negative or greater than 2147483647"
+	// ErrLinked means that the engine already has a Link.
+	ErrLinked Error = "occupancy: engine is already linked"
 )
 
-const maxName = 1024 // bytes, of a room's name and of a client's id
+const maxNameLen = 1024 // bytes, of a room's name and of a client ID
+
+// ValidRoom returns ErrInvalidRoom if name cannot be the name of a room: if it is
+// empty, longer than 1024 bytes or not UTF-8. Every method that takes the name of a
+// room and can return an error makes the same check.
+func ValidRoom(name string) error {
+	if !validName(name) {
+		return ErrInvalidRoom
+	}
+	return nil
+}
+
+// ValidClientID returns ErrInvalidClientID if id cannot be a client ID: if it is
+// empty, longer than 1024 bytes or not UTF-8.
+func ValidClientID(id string) error {
+	if !validName(id) {
+		return ErrInvalidClientID
+	}
+	return nil
+}
 
 func validName(s string) bool {
-	return 0 < len(s) && len(s) <= maxName && utf8.ValidString(s)
+	return 0 < len(s) && len(s) <= maxNameLen && utf8.ValidString(s)
 }

@@ -1,11 +1,11 @@
 package occupancy
 
-// Join counts one more connection in the room, which begins to exist if it did not.
+// Join counts one more connection in the room, which exists from then on if it did not.
 //
-// Every Join needs a Leave, whatever becomes of the connection; [Engine.Connect]
-// sees to that. Like all four hooks it may be called from any goroutine, waits for
-// no subscriber, and does not allocate where the room exists. The error is
-// ErrClosed, ErrRoomName, ErrTooManyRooms or ErrCount.
+// Every Join needs one Leave, however the connection ends; [Engine.Connect] takes care
+// of that. The four hooks may be called from any goroutine. They never wait for a
+// subscriber, and do not allocate if the room exists. The error is ErrClosed,
+// ErrInvalidRoom, ErrTooManyRooms or ErrCount.
 func (e *Engine) Join(room string) error {
 	c, ok := e.rooms.find(room)
 	if ok && c.tryJoin() {
@@ -15,8 +15,8 @@ func (e *Engine) Join(room string) error {
 	return err
 }
 
-// Leave counts one connection less. The error is ErrClosed, ErrRoomName, or
-// ErrNotJoined where no connection is left in the room.
+// Leave counts one connection less. The error is ErrClosed, ErrInvalidRoom, or
+// ErrNotJoined if the room has no connection left.
 func (e *Engine) Leave(room string) error {
 	c, ok := e.rooms.find(room)
 	if ok && c.tryLeave() {
@@ -25,10 +25,11 @@ func (e *Engine) Leave(room string) error {
 	return e.remove(c, room, connection)
 }
 
-// Enter counts one more presence member in the room: a client, or one of several,
-// of a connection. The caller sees to it that each counts once; [Conn.Enter] does
-// so for its connection. The errors are those of Join.
-func (e *Engine) Enter(room string) error {
+// Enter counts one more presence member in the room: the client with this ID, through
+// one of its connections. The caller guarantees that each pair of a connection and a
+// client ID enters once; [Lease.Enter] does that for its connection. The engine counts
+// members only, so it ignores the ID and does not check it. The errors are those of Join.
+func (e *Engine) Enter(room, clientID string) error {
 	c, ok := e.rooms.find(room)
 	if ok && c.tryEnter() {
 		return nil
@@ -37,9 +38,9 @@ func (e *Engine) Enter(room string) error {
 	return err
 }
 
-// Exit counts one presence member less. The error is ErrClosed, ErrRoomName, or
-// ErrNotEntered where no presence member is left in the room.
-func (e *Engine) Exit(room string) error {
+// Exit counts one presence member less. The error is ErrClosed, ErrInvalidRoom, or
+// ErrNotEntered if the room has no presence member left.
+func (e *Engine) Exit(room, clientID string) error {
 	c, ok := e.rooms.find(room)
 	if ok && c.tryExit() {
 		return nil
@@ -93,7 +94,7 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 				case e.rooms.closed.Load(): // by now: the room may be frozen, not empty
 					return ErrClosed
 				case !validName(room):
-					return ErrRoomName
+					return ErrInvalidRoom
 				}
 				return none
 			}
@@ -124,7 +125,7 @@ func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, 
 		if err != nil {
 			return true, err
 		}
-		if n&counts != w&counts || absent(n) {
+		if n&counts != w&counts || stateOf(n) == absent {
 			n &^= idle // to be told, or to be dropped
 		}
 		ok, err := p.rooms.swap(c, w, n)

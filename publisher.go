@@ -29,18 +29,19 @@ type publisher struct {
 	start    time.Time // deadlines are kept as durations since then
 	inbox    inbox
 	quit     chan struct{} // closed by stop
-	stopped  chan struct{} // closed when the goroutine ended
+	stopped  chan struct{} // closed when the goroutine ended: Engine.Done
 
 	// mu protects the following, and every cell's mark and extra. No hook takes it.
-	mu      sync.Mutex
-	seq     uint64       // how often anything was told
-	cooling fifo[cooled] // rooms that were told to somebody, for the interval
-	resting fifo[cooled] // rooms that nobody listened to, for a rest
-	totals  journal
-	locals  journal
-	fresh   bool          // a journal has more than was announced
-	news    chan struct{} // what watchers wait on, closed by announce; nil: nobody waits
-	closed  bool
+	mu          sync.Mutex
+	seq         uint64       // how often anything was told
+	cooling     fifo[cooled] // rooms that were told to somebody, for the interval
+	resting     fifo[cooled] // rooms that nobody listened to, for a rest
+	totals      journal
+	locals      journal
+	remoteRooms int           // rooms that have parts of other nodes
+	fresh       bool          // a journal has more than was announced
+	news        chan struct{} // what watchers wait on, closed by announce; nil: nobody waits
+	closed      bool
 
 	tally
 }
@@ -54,12 +55,38 @@ type cooled struct {
 
 // tally is what Stats reads.
 type tally struct {
-	connections, presenceMembers atomic.Int64 // as last told
+	total, local                 sums // as last published
+	arrivals, departures         atomic.Uint64
 	subscriptions, watchers      atomic.Int64
 	published, delivered, folded atomic.Uint64
 	rounds                       atomic.Uint64
 	publishing                   atomic.Int64 // nanoseconds
-	refused                      refused      // here and not in Engine, whose line every hook reads
+	refused                      refused      // here and not in Engine, whose cache line every hook reads
+}
+
+// sums are the counts of all rooms together.
+type sums struct{ connections, presenceMembers atomic.Int64 }
+
+// add replaces one room's counts, both packed.
+func (s *sums) add(was, now uint64) {
+	w, n := unpack(was), unpack(now)
+	s.connections.Add(int64(n.Connections - w.Connections))
+	s.presenceMembers.Add(int64(n.PresenceMembers - w.PresenceMembers))
+}
+
+func (s *sums) read() Occupancy {
+	return Occupancy{int(s.connections.Load()), int(s.presenceMembers.Load())}
+}
+
+// countLocal counts what is published of this process's part of a room.
+func (t *tally) countLocal(was, now uint64) {
+	t.local.add(was, now)
+	switch d := unpack(now).Connections - unpack(was).Connections; {
+	case d > 0:
+		t.arrivals.Add(uint64(d))
+	case d < 0:
+		t.departures.Add(uint64(-d))
+	}
 }
 
 // maxRest is how long a room that nobody listens to may be left alone, and an emptied
@@ -221,7 +248,10 @@ func (p *publisher) heard(x *extra) bool {
 func (p *publisher) tell(c *cell, local uint64) bool {
 	x := c.extra.Load()
 	total := c.total(local)
-	was := c.mark.told
+	was, localWas := c.mark.told, c.markOf(true).told
+	if localWas != local {
+		p.countLocal(localWas, local)
+	}
 	if was != total {
 		if p.heard(x) {
 			p.published.Add(1)
@@ -235,12 +265,10 @@ func (p *publisher) tell(c *cell, local uint64) bool {
 			x.version++
 			x.stale = true
 		}
-		now, was := unpack(total), unpack(was)
-		p.connections.Add(int64(now.Connections - was.Connections))
-		p.presenceMembers.Add(int64(now.PresenceMembers - was.PresenceMembers))
+		p.total.add(was, total)
 		p.fresh = true
 	}
-	if x != nil && x.local.told != local {
+	if x != nil && localWas != local {
 		p.seq++
 		x.local = mark{local, p.seq}
 		p.locals.add(c, p.seq)
@@ -290,7 +318,7 @@ func (p *publisher) settle(c *cell) bool {
 		return false
 	}
 	n := w | idle
-	if absent(w) && !p.totals.unread(c) && !p.locals.unread(c) {
+	if stateOf(w) == absent && !p.totals.unread(c) && !p.locals.unread(c) {
 		n = retired
 	}
 	if !c.word.CompareAndSwap(w, n) {

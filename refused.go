@@ -5,17 +5,16 @@ import (
 	"sync/atomic"
 )
 
-// Refused counts the hooks that were refused, by the error they returned: Join, Leave,
-// Enter and Exit of an Engine or a Room, Connect, and Enter and Exit of a Conn. Closing
-// a Conn of a closed engine is no mistake and does not count.
+// Refused counts the refused hooks by the error they returned: Join, Leave, Enter and
+// Exit of an Engine or a Room, Connect, and Enter and Exit of a Lease.
 type Refused struct {
-	Closed       uint64 // ErrClosed
-	RoomName     uint64 // ErrRoomName
-	ClientID     uint64 // ErrClientID
-	TooManyRooms uint64 // ErrTooManyRooms
-	NotJoined    uint64 // ErrNotJoined
-	NotEntered   uint64 // ErrNotEntered
-	Count        uint64 // ErrCount
+	Closed          uint64 // ErrClosed
+	InvalidRoom     uint64 // ErrInvalidRoom
+	InvalidClientID uint64 // ErrInvalidClientID
+	TooManyRooms    uint64 // ErrTooManyRooms
+	NotJoined       uint64 // ErrNotJoined
+	NotEntered      uint64 // ErrNotEntered
+	Count           uint64 // ErrCount
 }
 
 // refused is what Refused is read from. Only a hook that fails touches it.
@@ -29,9 +28,9 @@ func (r *refused) note(err error) error {
 	case err == nil:
 	case errors.Is(err, ErrClosed):
 		r.closed.Add(1)
-	case errors.Is(err, ErrRoomName):
+	case errors.Is(err, ErrInvalidRoom):
 		r.roomName.Add(1)
-	case errors.Is(err, ErrClientID):
+	case errors.Is(err, ErrInvalidClientID):
 		r.clientID.Add(1)
 	case errors.Is(err, ErrTooManyRooms):
 		r.tooManyRooms.Add(1)
@@ -47,12 +46,12 @@ func (r *refused) note(err error) error {
 
 func (r *refused) read() Refused {
 	return Refused{
-		Closed:       r.closed.Load(),
-		RoomName:     r.roomName.Load(),
-		ClientID:     r.clientID.Load(),
-		TooManyRooms: r.tooManyRooms.Load(),
-		NotJoined:    r.notJoined.Load(),
-		NotEntered:   r.notEntered.Load(),
-		Count:        r.count.Load(),
+		Closed:          r.closed.Load(),
+		InvalidRoom:     r.roomName.Load(),
+		InvalidClientID: r.clientID.Load(),
+		TooManyRooms:    r.tooManyRooms.Load(),
+		NotJoined:       r.notJoined.Load(),
+		NotEntered:      r.notEntered.Load(),
+		Count:           r.count.Load(),
 	}
 }

@@ -1,79 +1,141 @@
 package occupancy
 
-import "maps"
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+)
 
-// Remote is another node's part of each room, kept by whoever links the nodes. It
-// counts in Current, All and events. Make it with [Engine.Remote]. All its methods
-// may be called from any goroutine.
+// Part is one node's counts of one room.
+type Part struct {
+	Room      string
+	Occupancy Occupancy
+}
+
+// Remote holds another node's part of each room. The parts are added to Current, All
+// and the events of the engine. Create it with [Link.Remote]. All its methods may be
+// called from any goroutine.
 type Remote struct {
-	p    *publisher
+	l    *Link
 	node string
 
 	// publisher.mu protects the following.
-	parts  map[*cell]uint64 // packed; no empty ones
-	most   int              // as many as parts had since it was made
+	parts  map[*cell]uint64 // packed; empty parts are not stored
+	most   int              // the largest len(parts) since the map was made
 	closed bool
 }
 
-// Remote opens a part for another node. Each call opens one of its own; the name is
-// a label.
-func (e *Engine) Remote(node string) *Remote {
-	return &Remote{p: e.pub, node: node, parts: map[*cell]uint64{}}
+// SetError is the error of a [Remote.Set] that refused some of its parts.
+// [errors.Is] matches it with the reason of each.
+type SetError struct{ Refused []RefusedPart }
+
+// RefusedPart is a part that [Remote.Set] refused, and the reason.
+type RefusedPart struct {
+	Part Part
+	Err  error // ErrInvalidRoom, ErrTooManyRooms or ErrCount
 }
 
-// Node is the label that the part was opened with.
+func (e *SetError) Error() string {
+	first := e.Refused[0]
+	return fmt.Sprintf("occupancy: %d parts refused, the first of room %q: %v", len(e.Refused), first.Part.Room, first.Err)
+}
+
+// Unwrap returns the reasons.
+func (e *SetError) Unwrap() []error {
+	var errs []error
+	for _, r := range e.Refused {
+		errs = append(errs, r.Err)
+	}
+	return errs
+}
+
+// Node returns the label that the part was opened with.
 func (r *Remote) Node() string { return r.node }
 
-// Set says what the node's part of the room is now: absolute, so that a repeat is
-// harmless, and zero to drop it. The error is ErrClosed, ErrRoomName,
-// ErrTooManyRooms, or ErrCount where a count is below zero or all nodes' parts
-// together are more than a room holds. Where they are not, but would be with this
-// process's, the room's occupancy stops at that.
-func (r *Remote) Set(room string, o Occupancy) error {
-	p := r.p
+// Set replaces the node's parts of the given rooms. The values are absolute, so
+// repeating a call is harmless; an empty occupancy removes the part. It holds the
+// engine's lock for all parts together, so pass at most some hundred in one call.
+//
+// The error is ErrClosed, and then nothing is set, or a [*SetError] that lists the
+// parts that were refused, while the others are set: with ErrInvalidRoom;
+// ErrTooManyRooms if the other nodes have as many rooms as [WithMaxRooms] allows; or
+// ErrCount if a count is negative or the sum of all remote parts exceeds 2³¹−1. If
+// only the sum with this process's own counts exceeds it, the part is accepted and the
+// room's occupancy is capped there.
+func (r *Remote) Set(parts ...Part) error {
+	p := r.l.e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.closed || p.closed {
-		return ErrClosed
-	}
-	if !validName(room) {
-		return ErrRoomName
-	}
-	part, err := pack(o)
-	if err != nil {
-		return err
-	}
-	c := p.rooms.live(room)
-	was := r.parts[c]
-	if was == part {
-		return nil
-	}
-	if c != nil {
-		if x := c.extra.Load(); x != nil {
-			if _, fits := add(x.remote.Load()-was, part); !fits {
-				return ErrCount
-			}
+	var refused []RefusedPart
+	for _, part := range parts {
+		switch err := r.set(part); {
+		case errors.Is(err, ErrClosed):
+			return ErrClosed
+		case err != nil:
+			refused = append(refused, RefusedPart{part, err})
 		}
 	}
-	if was == 0 {
-		if c, _, err = p.hold(room); err != nil {
-			return err
-		}
-	}
-	r.put(c, part)
-	r.most = max(r.most, len(r.parts))
-	if r.most > 8*max(len(r.parts), blockLen) {
-		// A map keeps the memory of what was deleted; another does not.
-		parts := make(map[*cell]uint64, len(r.parts))
-		maps.Copy(parts, r.parts)
-		r.parts, r.most = parts, len(parts)
+	if refused != nil {
+		return &SetError{refused}
 	}
 	return nil
 }
 
-// Close drops all that the node contributed. It may be called more than once.
-func (r *Remote) Close() {
-	p := r.p
+// Get returns the node's part of the room as last set. It is empty for an unknown room
+// and after Close. Part.Room is the engine's own copy of the name if the part is not
+// empty. Get does not allocate.
+func (r *Remote) Get(room string) Part {
+	p := r.l.e.pub
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c, ok := p.rooms.find(room); ok {
+		if part := r.parts[c]; part != 0 {
+			return Part{c.name, unpack(part)}
+		}
+	}
+	return Part{Room: room}
+}
+
+// All yields the node's parts that are not empty, in no particular order. It is weakly
+// consistent, and the loop may call any method.
+func (r *Remote) All() iter.Seq[Part] {
+	return func(yield func(Part) bool) {
+		p := r.l.e.pub
+		block := make([]Part, 0, blockLen)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		// flush yields the block without holding mu. The loop over the map goes on
+		// after it: every access to the map holds mu, so none is concurrent.
+		flush := func() bool {
+			p.mu.Unlock()
+			defer p.mu.Lock()
+			for _, part := range block {
+				if !yield(part) {
+					return false
+				}
+			}
+			block = block[:0]
+			return true
+		}
+		for c := range r.parts {
+			part := r.parts[c] // not the loop's value: Set may have replaced the map
+			if part == 0 {
+				continue
+			}
+			if block = append(block, Part{c.name, unpack(part)}); len(block) == blockLen && !flush() {
+				return
+			}
+		}
+		flush()
+	}
+}
+
+// Close removes all parts. Subscribers and watchers are notified of the change. It
+// removes the parts in slices, so that other callers do not wait. Close may be called
+// more than once; the error is always nil.
+func (r *Remote) Close() error {
+	p := r.l.e.pub
 	for again := true; again; {
 		p.mu.Lock()
 		r.closed = true
@@ -87,60 +149,65 @@ func (r *Remote) Close() {
 		}
 		if again = n == blockLen; !again {
 			r.parts = nil
+			delete(r.l.remotes, r)
 		}
 		p.mu.Unlock()
 	}
+	return nil
+}
+
+// set is Set for one part. The caller holds mu.
+func (r *Remote) set(part Part) error {
+	p := r.l.e.pub
+	if r.closed || p.closed {
+		return ErrClosed
+	}
+	now, err := pack(part.Occupancy)
+	if err != nil {
+		return err
+	}
+	if !validName(part.Room) {
+		return ErrInvalidRoom
+	}
+	c, _ := p.rooms.find(part.Room)
+	was := r.parts[c]
+	if was == now {
+		return nil
+	}
+	if c != nil {
+		if x := c.extra.Load(); x != nil {
+			if _, fits := add(x.remote.Load()-was, now); !fits {
+				return ErrCount
+			}
+		}
+	}
+	if was == 0 {
+		if c, err = p.holdRemote(part.Room); err != nil {
+			return err
+		}
+	}
+	r.put(c, now)
+	r.most = max(r.most, len(r.parts))
+	if r.most > 8*max(len(r.parts), blockLen) {
+		// A map keeps the memory of deleted entries; a new one does not.
+		parts := make(map[*cell]uint64, len(r.parts))
+		maps.Copy(parts, r.parts)
+		r.parts, r.most = parts, len(parts)
+	}
+	return nil
 }
 
 // put replaces the part of a room that is held for it.
 func (r *Remote) put(c *cell, part uint64) {
+	p := r.l.e.pub
 	x := c.extra.Load()
 	x.remote.Store(x.remote.Load() - r.parts[c] + part)
 	if part != 0 {
 		r.parts[c] = part
-		r.p.touch(c)
+		p.touch(c)
 		return
 	}
 	delete(r.parts, c)
-	r.p.touch(c)
-	r.p.release(c, x)
-}
-
-// hold finds or makes a room and keeps it until release, whoever leaves it: for a
-// subscription or a remote part. The caller has mu.
-func (p *publisher) hold(room string) (*cell, *extra, error) {
-	if p.closed {
-		return nil, nil, ErrClosed
-	}
-	c, err := p.rooms.obtain(room)
-	if err != nil {
-		return nil, nil, err
-	}
-	// Nobody retires c now: that takes mu.
-	x := c.extra.Load()
-	if x == nil {
-		// seq was never less than any version of this room, so versions go on
-		// growing even where it was dropped and comes again.
-		x = &extra{local: c.mark, version: p.seq}
-		c.extra.Store(x)
-	}
-	if x.holders == 0 {
-		if _, err := p.change(c, func(w uint64) (uint64, error) { return w | held, nil }); err != nil {
-			return nil, nil, err
-		}
-	}
-	x.holders++
-	return c, x, nil
-}
-
-// release undoes one hold.
-func (p *publisher) release(c *cell, x *extra) {
-	if x.holders--; x.holders == 0 {
-		_, _ = p.change(c, func(w uint64) (uint64, error) { return w &^ held, nil })
-	}
-}
-
-// touch has the publisher look at c again.
-func (p *publisher) touch(c *cell) {
-	_, _ = p.change(c, func(w uint64) (uint64, error) { return w &^ idle, nil })
+	p.touch(c)
+	p.releaseRemote(c, x)
 }

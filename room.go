@@ -5,35 +5,35 @@ import (
 	"sync/atomic"
 )
 
-// Room is a handle on a room: the engine's methods without the look-up. Make it
-// with [Engine.Room], for a connection or for as long as the program runs. It keeps
-// no room alive and outlives the room's emptiness: it is a name, and a memory of
-// where that was found last. All its methods may be called from any goroutine.
+// Room is a handle for one room: it has the engine's methods, without the look-up by
+// name. Create it with [Engine.Room], for one connection or for the life of the
+// program. A handle keeps no room alive, and stays valid when the room empties. All its
+// methods may be called from any goroutine.
 type Room struct {
 	e    *Engine
 	name string
 	cell atomic.Pointer[cell]
 }
 
-// Room makes a handle. A name that no room can have makes one whose methods return
-// ErrRoomName.
+// Room returns a handle for the room. If the name is invalid, the methods of the handle
+// return ErrInvalidRoom.
 func (e *Engine) Room(name string) *Room {
 	r := &Room{e: e, name: name}
 	r.cell.Store(gone)
 	return r
 }
 
-// Name is the room's name.
+// Name returns the room's name.
 func (r *Room) Name() string { return r.name }
 
-// gone is the cell of a handle that has found none yet.
+// gone is the cell of a handle that has not found its room's cell yet.
 var gone = func() *cell {
 	c := new(cell)
 	c.word.Store(retired)
 	return c
 }()
 
-// Join is [Engine.Join].
+// Join is like [Engine.Join] for this room.
 func (r *Room) Join() error {
 	if r.cell.Load().tryJoin() {
 		return nil
@@ -41,7 +41,7 @@ func (r *Room) Join() error {
 	return r.add(connection)
 }
 
-// Leave is [Engine.Leave].
+// Leave is like [Engine.Leave] for this room.
 func (r *Room) Leave() error {
 	if r.cell.Load().tryLeave() {
 		return nil
@@ -49,32 +49,32 @@ func (r *Room) Leave() error {
 	return r.e.remove(r.find(), r.name, connection)
 }
 
-// Enter is [Engine.Enter].
-func (r *Room) Enter() error {
+// Enter is like [Engine.Enter] for this room.
+func (r *Room) Enter(clientID string) error {
 	if r.cell.Load().tryEnter() {
 		return nil
 	}
 	return r.add(member)
 }
 
-// Exit is [Engine.Exit].
-func (r *Room) Exit() error {
+// Exit is like [Engine.Exit] for this room.
+func (r *Room) Exit(clientID string) error {
 	if r.cell.Load().tryExit() {
 		return nil
 	}
 	return r.e.remove(r.find(), r.name, member)
 }
 
-// Connect is [Engine.Connect].
-func (r *Room) Connect() (*Conn, error) { return r.e.connect(r.find(), r.name) }
+// Connect is like [Engine.Connect] for this room.
+func (r *Room) Connect() (*Lease, error) { return r.e.connect(r.find(), r.name) }
 
-// Subscribe is [Engine.Subscribe].
+// Subscribe is like [Engine.Subscribe] for this room.
 func (r *Room) Subscribe() (*Subscription, error) { return r.e.Subscribe(r.name) }
 
-// Get is [Engine.Get].
+// Get is like [Engine.Get] for this room.
 func (r *Room) Get(ctx context.Context) (Occupancy, error) { return r.e.Get(ctx, r.name) }
 
-// Current is [Engine.Current].
+// Current is like [Engine.Current] for this room.
 func (r *Room) Current() Occupancy {
 	if w := r.cell.Load().word.Load(); w&held == 0 {
 		return unpack(w)
@@ -85,7 +85,7 @@ func (r *Room) Current() Occupancy {
 	return r.e.Current(r.name)
 }
 
-// Local is [Engine.Local].
+// Local is like [Engine.Local] for this room.
 func (r *Room) Local() Occupancy {
 	if c := r.find(); c != nil {
 		return unpack(c.local())
@@ -101,7 +101,7 @@ func (r *Room) add(one uint64) error {
 	return err
 }
 
-// find is the room's cell, or nil where there is none that is not retired.
+// find returns the room's cell, or nil if it has none that is not retired.
 func (r *Room) find() *cell {
 	c := r.cell.Load()
 	if c.word.Load() != retired {

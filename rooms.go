@@ -20,8 +20,9 @@ type rooms struct {
 
 	_ [64]byte // what every hook reads is not in one cache line with what rooms write as they begin and end
 
-	exist  atomic.Int64
-	limitM sync.Mutex // with a limit, held over each step by which a room begins or ends
+	occupied atomic.Int64 // the number of rooms in each state
+	heldOnly atomic.Int64
+	limitM   sync.Mutex // with a limit, held during each step by which a room begins or ends to be occupied
 }
 
 func (r *rooms) init(limit int) {
@@ -40,25 +41,28 @@ func (r *rooms) live(name string) *cell {
 	return nil
 }
 
-// obtain finds the room's cell or makes one. By the time it is used it may be
-// retired: then ask again. The error is ErrRoomName, ErrTooManyRooms or ErrClosed.
+// obtain finds the room's cell or makes one, for a hook. By the time it is used it may
+// be retired: then call again. The error is ErrInvalidRoom, ErrTooManyRooms or ErrClosed.
 func (r *rooms) obtain(name string) (*cell, error) {
+	if r.limit == 0 || r.live(name) != nil {
+		return r.obtainUnlimited(name)
+	}
+	// Names that are refused must not fill the map.
+	r.limitM.Lock()
+	defer r.limitM.Unlock()
+	if r.occupied.Load() >= int64(r.limit) && r.live(name) == nil && validName(name) && !r.closed.Load() {
+		return nil, ErrTooManyRooms
+	}
+	return r.obtainUnlimited(name)
+}
+
+// obtainUnlimited is obtain without the limit of occupied rooms.
+func (r *rooms) obtainUnlimited(name string) (*cell, error) {
 	if c := r.live(name); c != nil {
 		return c, nil
 	}
 	if !validName(name) {
-		return nil, ErrRoomName
-	}
-	if r.closed.Load() {
-		return nil, ErrClosed // and not that there are too many
-	}
-	if r.limit > 0 {
-		// Names that are refused must not fill the map.
-		r.limitM.Lock()
-		defer r.limitM.Unlock()
-		if r.exist.Load() >= int64(r.limit) && r.live(name) == nil {
-			return nil, ErrTooManyRooms
-		}
+		return nil, ErrInvalidRoom
 	}
 	// The map outlives the caller's string, which may be a piece of a larger one.
 	name = strings.Clone(name)
@@ -81,28 +85,40 @@ func (r *rooms) obtain(name string) (*cell, error) {
 	return c, nil
 }
 
-// swap is the compare-and-swap for every step that may begin or end a room.
+// swap is the compare-and-swap of every step that may change a room's state.
 func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
-	begins, ends := absent(w) && !absent(n), !absent(w) && absent(n)
-	if !begins && !ends {
+	was, is := stateOf(w), stateOf(n)
+	if was == is {
 		return c.word.CompareAndSwap(w, n), nil
 	}
-	if r.limit > 0 {
+	if r.limit > 0 && (was == occupied || is == occupied) {
 		r.limitM.Lock()
 		defer r.limitM.Unlock()
-		if begins && r.exist.Load() >= int64(r.limit) && c.word.Load() == w {
+		if is == occupied && r.occupied.Load() >= int64(r.limit) && c.word.Load() == w {
 			return false, ErrTooManyRooms
 		}
 	}
-	switch {
-	case !c.word.CompareAndSwap(w, n):
+	if !c.word.CompareAndSwap(w, n) {
 		return false, nil
-	case begins:
-		r.exist.Add(1)
-	default:
-		r.exist.Add(-1)
 	}
+	r.count(was, -1)
+	r.count(is, 1)
 	return true, nil
+}
+
+func (r *rooms) count(s state, n int64) {
+	switch s {
+	case occupied:
+		r.occupied.Add(n)
+	case heldOnly:
+		r.heldOnly.Add(n)
+	}
+}
+
+// exist returns how many rooms exist. A room may end before the step by which it began
+// is counted, hence the max.
+func (r *rooms) exist() int {
+	return int(max(0, r.occupied.Load()+r.heldOnly.Load()))
 }
 
 // drop removes a retired cell from the map, if its name has not another already.

@@ -2,30 +2,35 @@ package occupancy
 
 import "slices"
 
-// EventType says what an [Event] tells.
+// EventType is the type of an [Event].
 type EventType string
 
-// EventUpdated is the type of every event: the occupancy of a room is now this.
+// EventUpdated is the type of every event: the occupancy of a room has changed.
 const EventUpdated EventType = "occupancy.updated"
 
-// Event says what the occupancy of a room is now. It carries the new value, never
-// a difference, so that a lost event costs nothing once the next has come.
+// Event is a notification of a room's new occupancy. It carries the value, not a
+// difference, so losing an event does no harm once the next one has arrived.
 //
 // As JSON it is {"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}.
 type Event struct {
 	Type      EventType `json:"type"`
 	Occupancy Occupancy `json:"occupancy"`
-	Room      string    `json:"-"`
-	// Version numbers the room's events. For a subscriber it grows by one with each
-	// event published in the room, so that a gap says how many were folded into
-	// this one. From a Watcher it only grows.
+	// Version numbers the room's events. For a subscriber it increases by one with each
+	// event published in the room, so a gap is the number of events that were folded
+	// into this one. For a Watcher it only increases.
 	Version uint64 `json:"-"`
 }
 
-// Subscription is one listener to one room. Make it with [Engine.Subscribe].
+// RoomEvent is an [Event] together with its room. As JSON it begins with "room".
+type RoomEvent struct {
+	Room string `json:"room"`
+	Event
+}
+
+// Subscription receives the events of one room. Create it with [Engine.Subscribe].
 //
-// It holds one event at most, the newest. A subscriber that reads slowly or not
-// at all delays nobody and misses only values that were outdated before it read.
+// It holds at most one event, the newest. A subscriber that reads slowly, or not at
+// all, delays nobody, and misses only values that are outdated.
 type Subscription struct {
 	p      *publisher
 	c      *cell
@@ -44,22 +49,21 @@ type listener struct {
 	last   uint64 // the packed occupancy it was told last
 }
 
-// Subscribe listens to one room. The first event, its occupancy now, waits in
-// [Subscription.Events] when Subscribe returns. Each change after that is told at
-// once if the room was quiet for the engine's interval, and at the end of the
-// interval otherwise; several changes within one interval are told as one, and a
-// change that was undone is not told.
+// Subscribe subscribes to one room. The first event, its current occupancy, is available
+// from [Subscription.Events] when Subscribe returns. After that, the first change after
+// a quiet interval is published immediately, and further changes within the interval
+// become one event at its end. A change that is undone within the interval is not
+// published.
 //
-// Call [Subscription.Unsubscribe] when done: until then the room exists, and
-// counts towards [WithMaxRooms], even if nobody is in it.
-//
-// It does not block on other subscribers. The error is ErrClosed, ErrRoomName or
-// ErrTooManyRooms.
+// Call [Subscription.Unsubscribe] when done: until then the room exists, even if nobody
+// is in it. Subscribe does not wait for other subscribers. The error is ErrClosed,
+// ErrInvalidRoom, or ErrTooManyRooms if as many rooms as [WithMaxRooms] allows are only
+// subscribed to and this would add another.
 func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	p := e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, x, err := p.hold(room)
+	c, x, err := p.holdSubscription(room)
 	if err != nil {
 		return nil, err
 	}
@@ -79,13 +83,20 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	return s, nil
 }
 
-// Events is where the room's events arrive: the same channel at every call, closed
-// by [Subscription.Unsubscribe] and, after the last event, by [Engine.Close].
+// Room returns the name of the room.
+func (s *Subscription) Room() string { return s.c.name }
+
+// Events returns the channel on which the room's events arrive. It is closed by
+// [Subscription.Unsubscribe] and, after the last event, by [Engine.Close].
 func (s *Subscription) Events() <-chan Event { return s.events }
 
-// Unsubscribe ends the subscription. After it returns the channel is closed and
-// yields nothing more. It may be called from any goroutine and more than once.
+// Unsubscribe ends the subscription. After it returns, the channel is closed and empty.
+// It may be called from any goroutine and more than once. On a nil subscription it does
+// nothing.
 func (s *Subscription) Unsubscribe() {
+	if s == nil {
+		return
+	}
 	p := s.p
 	p.mu.Lock()
 	defer p.mu.Unlock()

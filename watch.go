@@ -6,21 +6,23 @@ import (
 	"strings"
 )
 
-// Watcher hears of every room at once: for lobbies, rankings, dashboards and links
-// to other nodes. Make it with [Engine.Watch]. It is read at the reader's own pace: a
-// room that changed ten times since the last Next is told once, with its newest
-// value. All its methods may be called from any goroutine; each change goes to one
-// of those that call Next.
+// Watcher receives the changes of all rooms: for lobbies, rankings, dashboards and
+// clusters. Create it with [Engine.Watch]. It is read at the reader's own pace: a room
+// that changed ten times since the last Next is returned once, with its newest value.
+// All its methods may be called from any goroutine; each change is returned to one of
+// the concurrent callers of Next.
 type Watcher struct {
 	p      *publisher
 	j      *journal
 	prefix string
+	link   *Link         // whose watcher it is, or nil
 	done   chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
 	start   uint64  // the first seq that the journal has for it
 	next    uint64  // the first that is not read
-	backlog []*cell // the rooms of before, not read yet
+	backlog []*cell            // the rooms that existed when it began, not read yet
+	owed    map[*cell]struct{} // those of them that the journal has and next has not passed
 	closed  bool
 }
 
@@ -29,42 +31,48 @@ type WatchOption func(*watchConfig)
 
 type watchConfig struct {
 	prefix string
-	local  bool
+	link   *Link // watch this process's own part of each room, for this link
 }
 
-// WithPrefix watches only the rooms whose name begins with p.
+// WithPrefix makes a watcher of the rooms whose names begin with p.
 func WithPrefix(p string) WatchOption { return func(c *watchConfig) { c.prefix = p } }
-
-// LocalOnly watches this process's own part of each room, not the total.
-func LocalOnly() WatchOption { return func(c *watchConfig) { c.local = true } }
 
 const (
 	batch = 4096      // how many events one Next returns at most
 	scan  = 4 * batch // how many rooms it looks at, for their prefix, before others get a chance to take mu
 )
 
-// Watch begins to watch. It walks the rooms once, to know which to tell first: a change
-// that waits for its interval just then is told to all watchers early. Close the
-// watcher when done. One that is not read keeps each room that changes in memory, so
-// share a watcher rather than making one for each page that is open.
-func (e *Engine) Watch(opts ...WatchOption) *Watcher {
+// Watch returns a watcher of all rooms. It walks the rooms once, to find those that the
+// first batches contain; a change of a room that waits for its interval at that moment
+// is published to all watchers early. The error is ErrClosed.
+//
+// Close the watcher when done. One that is not read keeps every room that changes in
+// memory, so share one watcher instead of creating one for each page that is open.
+func (e *Engine) Watch(opts ...WatchOption) (*Watcher, error) {
 	var cfg watchConfig
 	for _, o := range opts {
 		o(&cfg)
 	}
+	return e.watch(cfg)
+}
+
+func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	p := e.pub
-	w := &Watcher{p: p, j: &p.totals, prefix: cfg.prefix, done: make(chan struct{})}
-	if cfg.local {
+	w := &Watcher{p: p, j: &p.totals, prefix: cfg.prefix, link: cfg.link, done: make(chan struct{}), owed: map[*cell]struct{}{}}
+	if w.link != nil {
 		w.j = &p.locals
 	}
 	p.mu.Lock()
+	if p.closed || w.link != nil && w.link.closed.Load() {
+		p.mu.Unlock()
+		return nil, ErrClosed
+	}
 	w.start = p.seq + 1
 	w.next = w.start
-	if p.closed {
-		p.mu.Unlock()
-		return w
-	}
 	w.j.join(w)
+	if w.link != nil {
+		w.link.watchers[w] = struct{}{}
+	}
 	p.watchers.Add(1)
 	p.mu.Unlock()
 
@@ -79,24 +87,20 @@ func (e *Engine) Watch(opts ...WatchOption) *Watcher {
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !w.closed {
+	if !w.closed { // by Link.Close
 		w.backlog = backlog
 	}
-	return w
+	return w, nil
 }
 
-// Next waits until a room changed and returns every room that did since the Next
-// before, once, with its newest value; that of a room which emptied is zero. What
-// follows the call of Watch are first the rooms that are not empty. At most 4096
-// events are returned at a time, the rest by the next calls. The slice is the
-// caller's.
+// Next blocks until a room has changed and returns every room that changed since the
+// last Next, once, with its newest value; an emptied room has zero. The first calls
+// return the rooms that were not empty when Watch was called: see [Watcher.CaughtUp]. A
+// batch has at most 4096 events; the next calls return the rest. The caller owns the
+// slice.
 //
-// The error is ErrClosed after Close, of the watcher or of the engine, or ctx's; a
-// nil ctx is [context.Background].
-func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
+// The error is ErrClosed after Close of the watcher or the engine, or that of ctx.
+func (w *Watcher) Next(ctx context.Context) ([]RoomEvent, error) {
 	for {
 		events, news, err := w.take(ctx)
 		if err != nil || len(events) > 0 {
@@ -110,32 +114,43 @@ func (w *Watcher) Next(ctx context.Context) ([]Event, error) {
 	}
 }
 
-// Close ends the watcher, and a Next that waits. It may be called more than once.
-func (w *Watcher) Close() {
+// CaughtUp reports whether every room that existed when Watch was called has been
+// returned by Next. A cache of all rooms is complete from then on.
+func (w *Watcher) CaughtUp() bool {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	return len(w.backlog) == 0 && len(w.owed) == 0
+}
+
+// Close closes the watcher and makes a blocked Next return. It may be called more than
+// once; the error is always nil.
+func (w *Watcher) Close() error {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.closed {
-		return
+		return nil
 	}
 	w.closed = true
-	w.backlog = nil
+	w.backlog, w.owed = nil, nil
 	close(w.done)
-	if _, ok := w.j.readers[w]; ok {
-		w.j.leave(w)
-		p.watchers.Add(-1)
-		for w.j.trim(turn, p.bury) {
-			p.mu.Unlock() // let others have it
-			p.mu.Lock()
-		}
+	if w.link != nil {
+		delete(w.link.watchers, w)
 	}
+	w.j.leave(w)
+	p.watchers.Add(-1)
+	for w.j.trim(turn, p.bury) {
+		p.mu.Unlock() // give other callers a chance
+		p.mu.Lock()
+	}
+	return nil
 }
 
 // closedChan is what there is to wait on when there is more to take at once.
 var closedChan = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // take returns a batch of what is unread, or what to wait on before the next try.
-func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{}, err error) {
+func (w *Watcher) take(ctx context.Context) (events []RoomEvent, news <-chan struct{}, err error) {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,8 +164,11 @@ func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{
 
 	n := min(batch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
-		p.tell(c, c.local()) // if news of it is on the way, it is told early, by the journal
-		if m := c.markOf(w.j.local); m.told != 0 && m.seq < w.start {
+		p.tell(c, c.local()) // if a change of it waits to be published, the journal gets it now
+		switch m := c.markOf(w.j.local); {
+		case m.seq >= w.start:
+			w.owed[c] = struct{}{} // the journal has it
+		case m.told != 0:
 			events = append(events, w.event(c))
 		}
 	}
@@ -173,6 +191,7 @@ func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{
 		for _, e := range unread {
 			if w.j.counts(e) && strings.HasPrefix(e.c.name, w.prefix) {
 				events = append(events, w.event(e.c))
+				delete(w.owed, e.c)
 			}
 		}
 		next = unread[len(unread)-1].seq + 1
@@ -189,12 +208,12 @@ func (w *Watcher) take(ctx context.Context) (events []Event, news <-chan struct{
 	return events, p.news, nil
 }
 
-// event is what was last told of the room, to this watcher.
-func (w *Watcher) event(c *cell) Event {
+// event returns the room's last published value, for this watcher.
+func (w *Watcher) event(c *cell) RoomEvent {
 	m := c.markOf(w.j.local)
 	version := m.seq
 	if x := c.extra.Load(); x != nil && !w.j.local {
 		version = x.version
 	}
-	return Event{Type: EventUpdated, Occupancy: unpack(m.told), Room: c.name, Version: version}
+	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(m.told), Version: version}}
 }

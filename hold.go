@@ -1,0 +1,96 @@
+package occupancy
+
+// A hold keeps a room in existence for a subscription or another node's part, whoever
+// leaves it. The caller of the functions below holds mu.
+
+// holdSubscription finds or creates the room and holds it for a subscription.
+func (p *publisher) holdSubscription(room string) (*cell, *extra, error) {
+	// Rooms that have both another node's part and connections of this process are
+	// counted in remoteRooms but not in heldOnly. So in a cluster this allows a few
+	// rooms too many, but it never refuses one too early.
+	onlySubscribed := p.rooms.heldOnly.Load() - int64(p.remoteRooms)
+	if p.full(onlySubscribed) {
+		if c := p.rooms.live(room); c == nil || stateOf(c.word.Load()) == absent {
+			return nil, nil, p.refuseRoom(room)
+		}
+	}
+	return p.hold(room)
+}
+
+// holdRemote finds or creates the room and holds it for a part of another node.
+func (p *publisher) holdRemote(room string) (*cell, error) {
+	if p.full(int64(p.remoteRooms)) {
+		c := p.rooms.live(room)
+		if c == nil || c.extra.Load() == nil || c.extra.Load().remotes == 0 {
+			return nil, p.refuseRoom(room)
+		}
+	}
+	c, x, err := p.hold(room)
+	if err != nil {
+		return nil, err
+	}
+	if x.remotes++; x.remotes == 1 {
+		p.remoteRooms++
+	}
+	return c, nil
+}
+
+func (p *publisher) full(rooms int64) bool {
+	return p.rooms.limit > 0 && rooms >= int64(p.rooms.limit)
+}
+
+// refuseRoom returns why a room cannot be held.
+func (p *publisher) refuseRoom(room string) error {
+	switch {
+	case p.closed:
+		return ErrClosed
+	case !validName(room):
+		return ErrInvalidRoom
+	}
+	return ErrTooManyRooms
+}
+
+func (p *publisher) hold(room string) (*cell, *extra, error) {
+	if p.closed {
+		return nil, nil, ErrClosed
+	}
+	c, err := p.rooms.obtainUnlimited(room)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Nobody retires c now, because that requires mu.
+	x := c.extra.Load()
+	if x == nil {
+		// seq was never less than any version of this room, so the versions increase
+		// even if the room was dropped and begins again.
+		x = &extra{local: c.mark, version: p.seq}
+		c.extra.Store(x)
+	}
+	if x.holders == 0 {
+		if _, err := p.change(c, func(w uint64) (uint64, error) { return w | held, nil }); err != nil {
+			return nil, nil, err
+		}
+	}
+	x.holders++
+	return c, x, nil
+}
+
+// release undoes one hold.
+func (p *publisher) release(c *cell, x *extra) {
+	if x.holders--; x.holders == 0 {
+		_, _ = p.change(c, func(w uint64) (uint64, error) { return w &^ held, nil })
+	}
+}
+
+// releaseRemote undoes one holdRemote.
+func (p *publisher) releaseRemote(c *cell, x *extra) {
+	if x.remotes--; x.remotes == 0 {
+		p.remoteRooms--
+	}
+	p.release(c, x)
+}
+
+// touch has the publisher visit c again.
+func (p *publisher) touch(c *cell) {
+	_, _ = p.change(c, func(w uint64) (uint64, error) { return w &^ idle, nil })
+}

@@ -1,0 +1,95 @@
+package occupancy
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// Peers queries the other nodes on behalf of [Engine.Get].
+type Peers interface {
+	// Get returns the sum of the other nodes' counts of the room, without this node's.
+	// It may return a partial sum together with an error that names the missing nodes.
+	// It is called concurrently.
+	Get(ctx context.Context, room string) (Occupancy, error)
+}
+
+// Link connects an engine to the other nodes of a service: it reads this process's
+// own counts, to be sent to them, and adds their counts to the engine's. Package
+// cluster uses it, and so can a cluster of your own. Create it with [Engine.Link].
+// All its methods may be called from any goroutine.
+type Link struct {
+	e      *Engine
+	peers  Peers
+	once   sync.Once
+	closed atomic.Bool // set under publisher.mu
+
+	// publisher.mu protects the following.
+	remotes  map[*Remote]struct{}
+	watchers map[*Watcher]struct{}
+}
+
+// Link links the engine. [Engine.Get] queries p from then on; with a nil p it returns
+// the same as [Engine.Current]. An engine has at most one link at a time: the error is
+// ErrLinked if it has one, or ErrClosed.
+func (e *Engine) Link(p Peers) (*Link, error) {
+	if e.rooms.closed.Load() {
+		return nil, ErrClosed
+	}
+	l := &Link{e: e, peers: p, remotes: map[*Remote]struct{}{}, watchers: map[*Watcher]struct{}{}}
+	if !e.link.CompareAndSwap(nil, l) {
+		return nil, ErrLinked
+	}
+	return l, nil
+}
+
+// Watch returns a watcher of this process's own counts: [Engine.Watch] without the
+// other nodes' parts. The error is ErrClosed.
+func (l *Link) Watch() (*Watcher, error) {
+	return l.e.watch(watchConfig{link: l})
+}
+
+// Remote opens a part for another node, which is empty until [Remote.Set]. Each call
+// opens a part of its own; node is a label. On a closed link or engine it returns a
+// closed Remote.
+func (l *Link) Remote(node string) *Remote {
+	p := l.e.pub
+	r := &Remote{l: l, node: node, parts: map[*cell]uint64{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.closed.Load() || p.closed {
+		r.closed = true
+	} else {
+		l.remotes[r] = struct{}{}
+	}
+	return r
+}
+
+// Close unlinks the engine: it closes the link's remotes and watchers, after which the
+// engine counts this process alone and can be linked again. It blocks until the parts
+// are removed, but does not hold up other callers meanwhile. Close may be called more
+// than once; the error is always nil.
+func (l *Link) Close() error {
+	l.once.Do(func() {
+		p := l.e.pub
+		p.mu.Lock()
+		l.closed.Store(true)
+		var remotes []*Remote
+		for r := range l.remotes {
+			remotes = append(remotes, r)
+		}
+		var watchers []*Watcher
+		for w := range l.watchers {
+			watchers = append(watchers, w)
+		}
+		p.mu.Unlock()
+		for _, w := range watchers {
+			_ = w.Close()
+		}
+		for _, r := range remotes {
+			_ = r.Close()
+		}
+		l.e.link.CompareAndSwap(l, nil)
+	})
+	return nil
+}
