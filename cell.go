@@ -51,6 +51,12 @@ func (c *cell) total(local uint64) uint64 {
 	return local
 }
 
+// settledEmpty reports whether the room is empty, and is published as such.
+func (c *cell) settledEmpty() bool {
+	w := c.word.Load()
+	return w&^held == idle && c.total(0) == 0
+}
+
 // markOf is the mark of the total or of this process's part.
 func (c *cell) markOf(local bool) *mark {
 	if local {

@@ -80,7 +80,7 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	// because it is made meanwhile will be there.
 	var backlog []*cell
 	e.rooms.all(func(c *cell) bool {
-		if strings.HasPrefix(c.name, w.prefix) {
+		if strings.HasPrefix(c.name, w.prefix) && !c.settledEmpty() {
 			backlog = append(backlog, c)
 		}
 		return true
@@ -116,10 +116,38 @@ func (w *Watcher) Next(ctx context.Context) ([]RoomEvent, error) {
 
 // CaughtUp reports whether every room that existed when Watch was called has been
 // returned by Next. A cache of all rooms is complete from then on.
+//
+// It is false only if Next has such a room to return, so a loop that calls Next until
+// CaughtUp reports true does not block on a service without changes.
 func (w *Watcher) CaughtUp() bool {
-	w.p.mu.Lock()
-	defer w.p.mu.Unlock()
+	p := w.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.closed || p.closed {
+		return len(w.backlog) == 0 && len(w.owed) == 0
+	}
+	for i := 0; len(w.backlog) > 0 && !w.first(w.backlog[0]); i++ {
+		w.backlog = w.backlog[1:]
+		if i%turn == turn-1 {
+			p.announce()
+			p.mu.Unlock() // give other callers a chance
+			p.mu.Lock()
+		}
+	}
+	p.announce()
 	return len(w.backlog) == 0 && len(w.owed) == 0
+}
+
+// first reports whether the first batches must contain c, a room of the backlog. If a
+// change of c waits to be published, or was since Watch, the journal has c instead.
+func (w *Watcher) first(c *cell) bool {
+	w.p.tell(c, c.local())
+	m := c.markOf(w.j.local)
+	if m.seq >= w.start {
+		w.owed[c] = struct{}{}
+		return false
+	}
+	return m.told != 0
 }
 
 // Close closes the watcher and makes a blocked Next return. It may be called more than
@@ -164,11 +192,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, news <-chan str
 
 	n := min(batch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
-		p.tell(c, c.local()) // if a change of it waits to be published, the journal gets it now
-		switch m := c.markOf(w.j.local); {
-		case m.seq >= w.start:
-			w.owed[c] = struct{}{} // the journal has it
-		case m.told != 0:
+		if w.first(c) {
 			events = append(events, w.event(c))
 		}
 	}
