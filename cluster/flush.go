@@ -7,7 +7,7 @@ const fullBatch = 4096
 
 // tell publishes what these rooms are now, where it is not what was published. Each
 // digest is a flush, with a seq of its own.
-func (n *Node) tell(rooms []occupancy.Event) {
+func (n *Node) tell(rooms []occupancy.RoomEvent) {
 	for _, e := range rooms {
 		// What the watcher told, and not what is newer: if that is undone within the engine's
 		// interval, the watcher tells nothing, and the peers would keep it for ever.

@@ -93,7 +93,7 @@ func (n *Node) event(e BusEvent, open bool) {
 	n.hear(e)
 }
 
-func (n *Node) changed(rooms []occupancy.Event, open bool) {
+func (n *Node) changed(rooms []occupancy.RoomEvent, open bool) {
 	if !open { // the engine is closed
 		n.cancel()
 		return
@@ -185,7 +185,7 @@ func (n *Node) hear(e BusEvent) {
 // said while it was held.
 func (n *Node) send() {
 	for _, r := range n.unlinked {
-		r.Close()
+		_ = r.Close()
 	}
 	clear(n.unlinked)
 	n.unlinked = n.unlinked[:0]

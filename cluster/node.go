@@ -17,6 +17,7 @@ type Node struct {
 	config
 	id    incarnation
 	eng   *occupancy.Engine
+	link  *occupancy.Link
 	bus   Bus
 	start time.Time // times are kept as durations since then
 
@@ -24,7 +25,7 @@ type Node struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}          // closed when the node's goroutines have ended
 	inbox   chan Message           // what the bus delivers, in order
-	changes chan []occupancy.Event // rooms whose local part changed; closed if the engine is
+	changes chan []occupancy.RoomEvent // rooms whose local part changed; closed if the engine is
 	asks    chan *ask              // of Get
 	tally                          // counted as it happens, for Health
 
@@ -85,9 +86,6 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := eng.Get(ctx, ""); errors.Is(err, occupancy.ErrClosed) { // which comes before that this is no room
-		return nil, fmt.Errorf("cluster: engine: %w", err)
-	}
 	if most := bus.MaxPayload(); most < MinPayload {
 		return nil, fmt.Errorf("cluster: the bus's payloads of %d bytes are too small, %d is the least", most, MinPayload)
 	}
@@ -97,7 +95,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		bus:     bus,
 		ended:   make(chan struct{}),
 		inbox:   make(chan Message, queue),
-		changes: make(chan []occupancy.Event),
+		changes: make(chan []occupancy.RoomEvent),
 		asks:    make(chan *ask, queue),
 		events:  bus.Events(),
 		ledger:  newLedger(cfg.spare),
@@ -116,14 +114,21 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	}
 	n.flushes = digestWriter{id: n.id, name: n.name, limit: n.flushSize}
 	n.replies = digestWriter{id: n.id, name: n.name}
+	if n.link, err = eng.Link((*peers)(n)); err != nil {
+		return nil, fmt.Errorf("cluster: engine: %w", err)
+	}
+	watch, err := n.link.Watch()
+	if err != nil {
+		_ = n.link.Close()
+		return nil, fmt.Errorf("cluster: engine: %w", err)
+	}
 	sub, err := bus.Subscribe(ctx, n.subjects(), n.inbox)
 	if err != nil {
+		_ = n.link.Close()
 		return nil, fmt.Errorf("cluster: bus: %w", err)
 	}
 	n.start = time.Now() // now, for a bus that was slow to subscribe is no doubt
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	eng.SetPeers((*peers)(n))
-	watch := eng.Watch(occupancy.LocalOnly())
 	var goroutines sync.WaitGroup
 	goroutines.Go(func() { n.listen(watch) })
 	goroutines.Go(n.run)
@@ -157,17 +162,13 @@ func (n *Node) Close() error {
 
 // leave is the end, after the loop's.
 func (n *Node) leave() {
-	n.eng.SetPeers(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), n.heartbeat)
 	defer cancel()
 	_ = n.publish(ctx, Subject{KindBye, 0}, (&bye{n.id}).append(n.buf[:0]))
 	n.mu.Lock()
-	peers := n.peers
 	n.peers, n.byID, n.connected = nil, nil, false
 	n.mu.Unlock()
-	for _, p := range peers {
-		p.remote.Close()
-	}
+	_ = n.link.Close()
 }
 
 // listen passes on which rooms changed here, and then waits for the next flush: what

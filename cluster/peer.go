@@ -92,7 +92,7 @@ func (p *peer) replace(i int, now packed) {
 
 // put has the engine count it, or reports false: then it counts as it did.
 func (p *peer) put(room string, now packed) bool {
-	return p.may(now) && p.remote.Set(room, now.unpack()) == nil
+	return p.may(now) && p.remote.Set(occupancy.Part{Room: room, Occupancy: now.unpack()}) == nil
 }
 
 // may reports whether a peer may claim that much.

@@ -38,7 +38,7 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 		p.asked = before.asked
 		delete(n.gone, id)
 	}
-	p.remote = n.eng.Remote(p.name)
+	p.remote = n.link.Remote(p.name)
 	for _, other := range n.peers {
 		switch {
 		case other.name != p.name || !n.on(ruleNewIncarnation):

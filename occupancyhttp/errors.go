@@ -8,15 +8,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Error is the type of this package's errors. Its values are constants: compare them
-// with [errors.Is].
-type Error string
-
-func (e Error) Error() string { return string(e) }
-
 // ErrUnauthorized is for the function of [WithAuthorize] to return, wrapped or not,
 // where the request does not say who asks: the answer is 401. Every other error is 403.
-const ErrUnauthorized Error = "occupancyhttp: unauthorized"
+const ErrUnauthorized occupancy.Error = "occupancyhttp: unauthorized"
 
 // failure is an answer that is not 200.
 type failure struct {
@@ -64,7 +58,7 @@ func failureOf(err error) *failure {
 		return f
 	case errors.Is(err, occupancy.ErrClosed):
 		return errClosed
-	case errors.Is(err, occupancy.ErrRoomName):
+	case errors.Is(err, occupancy.ErrInvalidRoom):
 		return errRoomName
 	case errors.Is(err, occupancy.ErrTooManyRooms):
 		return errRoomLimit

@@ -97,7 +97,7 @@ func (h *handler) serveOccupancy(w http.ResponseWriter, r *http.Request, escaped
 	}
 	o, err := h.engine.Get(ctx, room)
 	switch {
-	case errors.Is(err, occupancy.ErrClosed), errors.Is(err, occupancy.ErrRoomName):
+	case errors.Is(err, occupancy.ErrClosed), errors.Is(err, occupancy.ErrInvalidRoom):
 		return err
 	case err != nil:
 		h.logger.WarnContext(r.Context(), "occupancy: a part is missing", "room", room, "error", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -44,14 +43,19 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 	b := &Board{
 		config:   newConfig(opts),
 		engine:   e,
-		interval: e.Stats().Interval,
+		interval: e.Interval(),
 		start:    time.Now(),
 		stopped:  make(chan struct{}),
 		rooms:    map[string]*standing{},
 		rankings: [orders]ranking{{order: Popular}, {order: Trending}},
 		lists:    map[subject]*list{},
 	}
-	b.watcher = e.Watch(occupancy.WithPrefix(b.prefix))
+	watcher, err := e.Watch(occupancy.WithPrefix(b.prefix))
+	if err != nil { // the engine is closed
+		b.finish()
+		return b
+	}
+	b.watcher = watcher
 	if b.fill() {
 		go b.run()
 	} else {
@@ -65,52 +69,24 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 // once, and leaves the lists as they are: they can still be read. Close the board before
 // the engine: what the engine had not told when it was closed is not on the board.
 func (b *Board) Close() {
-	b.watcher.Close()
+	if b.watcher != nil {
+		_ = b.watcher.Close()
+	}
 	<-b.stopped
 }
 
-// fill puts the rooms on the board that are there already. It reports false if the
-// engine is closed.
+// fill adds the rooms that exist already. Their connections are not arrivals. It reports
+// false if the engine is closed.
 func (b *Board) fill() bool {
-	found := map[string]struct{}{}
-	for room := range b.engine.All() {
-		if strings.HasPrefix(room, b.prefix) {
-			found[room] = struct{}{}
-		}
-	}
-	return b.seat(found)
-}
-
-// seat waits until the watcher has told of each room that was found. Their connections
-// have not arrived: what is told first is where arrivals are counted from.
-func (b *Board) seat(found map[string]struct{}) bool {
-	for len(found) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		events, err := b.watcher.Next(ctx)
-		cancel()
-		if errors.Is(err, occupancy.ErrClosed) {
+	for !b.watcher.CaughtUp() {
+		events, err := b.watcher.Next(context.Background())
+		if err != nil {
 			return false
 		}
-		left := len(found)
-		b.apply(events, func(room string) bool {
-			_, ok := found[room]
-			delete(found, room)
-			return ok
-		})
-		if len(found) == left {
-			// One that began and ended within an interval is never told.
-			for room := range found {
-				if b.engine.Current(room) == (occupancy.Occupancy{}) {
-					delete(found, room)
-				}
-			}
-		}
+		b.apply(events, true)
 	}
 	return true
 }
-
-// patience is how long seat waits before it asks which rooms ended untold.
-const patience = 10 * time.Millisecond
 
 // run follows the engine. The lists are told when something changed, and then not
 // before the interval is over.
@@ -133,7 +109,7 @@ func (b *Board) run() {
 			return
 		}
 		if len(events) > 0 {
-			b.apply(events, func(string) bool { return false })
+			b.apply(events, false)
 			changed = true
 		}
 	}
@@ -141,15 +117,15 @@ func (b *Board) run() {
 
 const chunk = 16 // how many rooms are ranked before readers get a chance to take mu
 
-// apply ranks the rooms anew. What seated says of a room that is new to the board is
-// whether its connections were there already.
-func (b *Board) apply(events []occupancy.Event, seated func(room string) bool) {
+// apply updates the ranks of the rooms. With seated, the connections of a room that is
+// new to the board are not arrivals, because they existed before the board.
+func (b *Board) apply(events []occupancy.RoomEvent, seated bool) {
 	now := b.now()
 	for len(events) > 0 {
 		n := min(chunk, len(events))
 		b.mu.Lock()
 		for _, e := range events[:n] {
-			b.update(e, seated(e.Room), now)
+			b.update(e, seated, now)
 		}
 		b.mu.Unlock()
 		events = events[n:]
@@ -157,7 +133,7 @@ func (b *Board) apply(events []occupancy.Event, seated func(room string) bool) {
 	b.shrink()
 }
 
-func (b *Board) update(e occupancy.Event, seated bool, now float64) {
+func (b *Board) update(e occupancy.RoomEvent, seated bool, now float64) {
 	s := b.rooms[e.Room]
 	switch {
 	case e.Occupancy == occupancy.Occupancy{}:

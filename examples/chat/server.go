@@ -123,7 +123,7 @@ func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 func serveError(w http.ResponseWriter, err error) {
 	code := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, occupancy.ErrRoomName):
+	case errors.Is(err, occupancy.ErrInvalidRoom):
 		code = http.StatusBadRequest
 	case errors.Is(err, occupancy.ErrClosed):
 		code = http.StatusServiceUnavailable

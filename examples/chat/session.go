@@ -16,7 +16,7 @@ import (
 type session struct {
 	limits limits
 	ws     *websocket.Conn
-	conn   *occupancy.Conn
+	conn   *occupancy.Lease
 	events <-chan occupancy.Event // holds the newest only, however slowly it is read
 	outbox chan []byte            // holds every message, so it needs a limit
 	room   *room

@@ -17,7 +17,7 @@ import (
 func Centrifuge(engine *occupancy.Engine, node *centrifuge.Node) {
 	node.OnConnect(func(client *centrifuge.Client) {
 		var mu sync.Mutex
-		conns := map[string]*occupancy.Conn{} // by channel
+		conns := map[string]*occupancy.Lease{} // by channel
 		count := func(channel string) {       // called after each change, in whatever order they are told
 			mu.Lock()
 			defer mu.Unlock()

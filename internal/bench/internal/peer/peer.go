@@ -37,7 +37,7 @@ type Subscription interface {
 type Conn struct {
 	ID    string
 	info  *centrifuge.ClientInfo
-	lease *occupancy.Conn
+	lease *occupancy.Lease
 }
 
 // NewConn makes the i-th connection.
