@@ -3,30 +3,66 @@ package hooks
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/coder/websocket"
+
 	"github.com/occupancy/occupancy"
 )
 
 // begin: coder
 
-// Coder is a handler for "GET /ws/{room}" that counts its websockets.
-func Coder(engine *occupancy.Engine) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ws, err := websocket.Accept(w, r, nil)
+// serveCoder is the handler of "GET /ws/{room}". It returns when the websocket is closed.
+func serveCoder(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
+	ws, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // Accept has written the response
+	}
+	defer ws.CloseNow()
+	lease, err := engine.Connect(r.PathValue("room")) // after the upgrade: a plain GET is not counted
+	if err != nil {
+		ws.Close(websocket.StatusPolicyViolation, err.Error())
+		return
+	}
+	defer lease.Close()
+
+	ctx, cancel := context.WithCancel(context.Background()) // not the context of a request that was upgraded
+	defer cancel()
+	go pingCoder(ctx, ws)
+	for {
+		messageType, message, err := ws.Read(ctx)
 		if err != nil {
-			return // Accept has answered
+			return // closed, reset, or no answer to a ping
 		}
-		defer ws.CloseNow()
-		conn, err := engine.Connect(r.PathValue("room")) // counts from here
-		if err != nil {
+		if err := handleCoder(ctx, ws, messageType, message); err != nil { // your code
 			return
 		}
-		defer conn.Close() // to here, however the websocket ends
-		for err == nil {
-			_, _, err = ws.Read(context.Background()) // your server's own loop
+	}
+}
+
+// pingCoder pings the client and closes the connection if no answer arrives in time.
+func pingCoder(ctx context.Context, ws *websocket.Conn) {
+	defer ws.CloseNow()
+	ticker := time.NewTicker(pingPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		wait, cancel := context.WithTimeout(ctx, pongWait)
+		err := ws.Ping(wait)
+		cancel()
+		if err != nil {
+			return
 		}
 	}
 }
 
 // end: coder
+
+// handleCoder sends the message back.
+func handleCoder(ctx context.Context, ws *websocket.Conn, messageType websocket.MessageType, message []byte) error {
+	return ws.Write(ctx, messageType, message) // without a deadline: pingCoder ends it
+}

@@ -1,4 +1,5 @@
-// Package hooks shows how occupancy is added to a server that exists already: one
-// file for each of three websocket libraries, with all that it takes between two
-// marks, and a test that runs it.
+// Package hooks contains the code that docs/embedding.md shows: how an existing server
+// counts its connections with occupancy. There is one file for each shape of server, and
+// the tests run each of them with real websocket clients that disconnect in every way
+// they can.
 package hooks

@@ -7,6 +7,7 @@ require (
 	github.com/coder/websocket v1.8.15
 	github.com/gorilla/websocket v1.5.3
 	github.com/occupancy/occupancy v0.1.0
+	github.com/olahol/melody v1.1.4
 	github.com/stretchr/testify v1.12.1
 )
 

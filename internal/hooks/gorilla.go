@@ -2,8 +2,10 @@ package hooks
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/gorilla/websocket"
+
 	"github.com/occupancy/occupancy"
 )
 
@@ -11,23 +13,53 @@ var upgrader websocket.Upgrader
 
 // begin: gorilla
 
-// Gorilla is a handler for "GET /ws/{room}" that counts its websockets.
-func Gorilla(engine *occupancy.Engine) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ws, err := upgrader.Upgrade(w, r, nil)
+// serveRoom is the handler of "GET /ws/{room}". It returns when the websocket is closed.
+func serveRoom(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
+	ws, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return // Upgrade has written the response
+	}
+	defer ws.Close()
+	lease, err := engine.Connect(r.PathValue("room")) // after the upgrade: a plain GET is not counted
+	if err != nil {
+		return // for example occupancy.ErrInvalidRoom
+	}
+	defer lease.Close()
+
+	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(pongWait)) })
+	done := make(chan struct{})
+	defer close(done)
+	go ping(ws, done)
+	for {
+		ws.SetReadDeadline(time.Now().Add(pongWait))
+		messageType, message, err := ws.ReadMessage()
 		if err != nil {
-			return // Upgrade has answered
+			return // closed, reset, or silent for pongWait
 		}
-		defer ws.Close()
-		conn, err := engine.Connect(r.PathValue("room")) // counts from here
-		if err != nil {
+		handleMessage(ws, messageType, message) // your code
+	}
+}
+
+// ping pings the client until done is closed or the client accepts no more data.
+func ping(ws *websocket.Conn, done <-chan struct{}) {
+	defer ws.Close()
+	ticker := time.NewTicker(pingPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
 			return
-		}
-		defer conn.Close() // to here, however the websocket ends
-		for err == nil {
-			_, _, err = ws.ReadMessage() // your server's own loop
+		case <-ticker.C:
+			if ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWait)) != nil {
+				return
+			}
 		}
 	}
 }
 
 // end: gorilla
+
+// handleMessage sends the message back.
+func handleMessage(ws *websocket.Conn, messageType int, message []byte) {
+	_ = ws.WriteMessage(messageType, message) // without a deadline: ping ends it
+}

@@ -1,0 +1,58 @@
+package hooks
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// callbackServer is a server in the style of Socket.IO: it calls the host's functions for
+// the events of its clients, each in a goroutine, so those of one client run at the same
+// time and in any order. Clients send {"event":"join","room":"lobby"}.
+type callbackServer struct {
+	onConnection func(*callbackClient)
+}
+
+type callbackClient struct {
+	ws        *websocket.Conn
+	callbacks map[string]func(room string)
+}
+
+// On sets the callback of an event. Every client has the event "disconnect".
+func (c *callbackClient) On(event string, callback func(room string)) { c.callbacks[event] = callback }
+
+// Disconnect closes the connection.
+func (c *callbackClient) Disconnect() { c.ws.Close() }
+
+func (s *callbackServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ws, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	c := &callbackClient{ws: ws, callbacks: map[string]func(string){}}
+	defer c.Disconnect()
+	s.onConnection(c)
+	var running sync.WaitGroup
+	defer running.Wait()
+	call := func(event, room string) {
+		if callback := c.callbacks[event]; callback != nil {
+			running.Go(func() { callback(room) })
+		}
+	}
+	defer call("disconnect", "")
+
+	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(pongWait)) })
+	done := make(chan struct{})
+	defer close(done)
+	go ping(ws, done)
+	for {
+		ws.SetReadDeadline(time.Now().Add(pongWait))
+		var m struct{ Event, Room string }
+		if ws.ReadJSON(&m) != nil {
+			return
+		}
+		call(m.Event, m.Room)
+	}
+}
