@@ -48,8 +48,8 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(ln) }()
 	fmt.Fprintf(out, `listening on %[1]s
-  be a connection of the room "lobby":  curl -N http://%[1]s/rooms/lobby
-  read its occupancy:                   curl http://%[1]s/rooms/lobby/occupancy
+  connect to the room "lobby":  curl -N http://%[1]s/rooms/lobby
+  read its occupancy:           curl http://%[1]s/rooms/lobby/occupancy
 `, ln.Addr())
 
 	select {
