@@ -15,8 +15,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func newCentrifugeServer(t *testing.T, engine *occupancy.Engine) (*centrifuge.Node, *server) {
-	node, err := newCentrifuge(engine, centrifuge.Config{ClientPresenceUpdateInterval: pingPeriod})
+func newCentrifugeServer(t *testing.T, engine *occupancy.Engine, aliveInterval time.Duration) (*centrifuge.Node, *server) {
+	node, err := newCentrifuge(engine, centrifuge.Config{ClientPresenceUpdateInterval: aliveInterval})
 	require.NoError(t, err)
 	require.NoError(t, node.Run())
 	t.Cleanup(func() { require.NoError(t, node.Shutdown(context.Background())) })
@@ -41,12 +41,12 @@ func newCentrifugeServer(t *testing.T, engine *occupancy.Engine) (*centrifuge.No
 }
 
 func TestCentrifuge(t *testing.T) {
-	_, s := newCentrifugeServer(t, newEngine(t))
+	_, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	s.testDisconnects(t)
 }
 
 func TestCentrifuge_SubscribeAndUnsubscribe(t *testing.T) {
-	node, s := newCentrifugeServer(t, newEngine(t))
+	node, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	c := s.dial(t, "lobby")
 	s.waitFor(t, "lobby", 1)
 	c.send(`{"id":3,"subscribe":{"channel":"secret:plans"}}`)
@@ -65,10 +65,18 @@ func TestCentrifuge_SubscribeAndUnsubscribe(t *testing.T) {
 	s.waitEmpty(t)
 }
 
-func TestCentrifuge_ServerSideSubscriptions(t *testing.T) {
-	node, s := newCentrifugeServer(t, newEngine(t))
+func TestCentrifuge_ConnectReplySubscriptions(t *testing.T) {
+	_, s := newCentrifugeServer(t, newEngine(t), time.Hour)
+	c := s.dial(t, "")
+	s.waitFor(t, "user:alice", 1)
+	c.closeFrame(t)
+	s.waitEmpty(t)
+}
+
+func TestCentrifuge_NodeSubscribe(t *testing.T) {
+	node, s := newCentrifugeServer(t, newEngine(t), pingPeriod)
 	one, two := s.dial(t, ""), s.dial(t, "")
-	s.waitFor(t, "user:alice", 2) // of the ConnectReply
+	s.waitFor(t, "user:alice", 2)
 	require.NoError(t, node.Subscribe("alice", "news"))
 	s.waitFor(t, "news", 2)
 	require.NoError(t, node.Unsubscribe("alice", "news"))
@@ -81,9 +89,28 @@ func TestCentrifuge_ServerSideSubscriptions(t *testing.T) {
 	s.waitEmpty(t)
 }
 
+// A callback that runs after the client has disconnected must not count it again.
+func TestChannelLeases_Closed(t *testing.T) {
+	node, s := newCentrifugeServer(t, newEngine(t), time.Hour)
+	s.dial(t, "")
+	s.waitFor(t, "user:alice", 1)
+	for _, client := range node.Hub().UserConnections("alice") {
+		leases := &channelLeases{engine: s.engine, client: client}
+		leases.update("user:alice")
+		s.waitFor(t, "user:alice", 2)
+		leases.update("user:alice")
+		leases.update("other")
+		s.waitFor(t, "user:alice", 2)
+		leases.close()
+		leases.update("user:alice")
+		leases.updateAll()
+		s.waitFor(t, "user:alice", 1)
+	}
+}
+
 // Clients subscribe and unsubscribe while the server subscribes and disconnects them.
 func TestCentrifuge_AnyOrder(t *testing.T) {
-	node, s := newCentrifugeServer(t, newEngine(t))
+	node, s := newCentrifugeServer(t, newEngine(t), pingPeriod)
 	var clients, callers sync.WaitGroup
 	for range 8 {
 		clients.Go(func() {
