@@ -9,48 +9,48 @@ import (
 	"github.com/coder/websocket"
 )
 
-// botRooms is where bots wander, and botLines what they say. The page suggests these rooms
-// where they are empty: lobby.js has them, too.
+// The bots visit botRooms and send botMessages. The page lists these rooms even while
+// they are empty: lobby.js contains the same names.
 var (
-	botRooms = []string{"lobby", "music", "games", "books", "night owls"}
-	botLines = []string{
-		"hello, everyone", "who is new here?", "a good place, this", "the numbers count me too",
+	botRooms    = []string{"lobby", "music", "games", "books", "night owls"}
+	botMessages = []string{
+		"hello, everyone", "who is new here?", "I like this room", "the numbers count me too",
 		"I was in another room just now", "so many of us", "quiet today", "what did I miss?",
 	}
 )
 
-// bot is a client like any other: all it knows of the server is where it listens.
+// bot is a client of the server. It knows only the server's address.
 type bot struct {
 	name string
 	host string
 }
 
-// wander visits one room after another until ctx ends.
-func (b bot) wander(ctx context.Context) {
+// run visits one room after another until ctx is done.
+func (b bot) run(ctx context.Context) {
 	for pause(ctx, 2*time.Second) {
 		b.visit(ctx, botRooms[rand.IntN(len(botRooms))])
 	}
 }
 
-// visit looks into a room, mostly enters, may say something, and leaves as one should.
-// Whatever goes wrong ends the visit, and the next is another try.
+// visit connects to a room, usually enters, sometimes sends messages, and disconnects. An
+// error ends the visit.
 func (b bot) visit(ctx context.Context, room string) {
 	ws, _, err := websocket.Dial(ctx, "ws://"+b.host+"/ws/"+url.PathEscape(room), nil)
 	if err != nil {
 		return
 	}
-	ws.SetReadLimit(8 * maxMessage) // JSON may spell a character in six
+	ws.SetReadLimit(8 * maxMessage) // JSON may escape one byte as six
 	go func() {
 		for {
 			if _, _, err := ws.Read(context.Background()); err != nil {
-				return // closed, by either side
+				return // closed by either side
 			}
 		}
 	}()
 	defer ws.Close(websocket.StatusNormalClosure, "")
 
-	say := func(q request) bool {
-		// Not ctx itself: the websocket would be dropped where it ends, not closed.
+	send := func(q request) bool {
+		// A done ctx must not drop the connection before the close frame is sent.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return ws.Write(ctx, websocket.MessageText, marshal(q)) == nil
@@ -59,28 +59,28 @@ func (b bot) visit(ctx context.Context, room string) {
 		return
 	}
 	if rand.IntN(5) == 0 {
-		pause(ctx, 10*time.Second) // only here to read
+		pause(ctx, 10*time.Second) // without entering
 		return
 	}
-	if !say(request{Type: "enter", ClientID: b.name}) {
+	if !send(request{Type: "enter", ClientID: b.name}) {
 		return
 	}
 	for range rand.IntN(5) {
 		if !pause(ctx, 8*time.Second) {
 			return
 		}
-		if rand.IntN(3) == 0 && !say(request{Type: "say", Text: botLines[rand.IntN(len(botLines))]}) {
+		if rand.IntN(3) == 0 && !send(request{Type: "say", Text: botMessages[rand.IntN(len(botMessages))]}) {
 			return
 		}
 	}
-	if say(request{Type: "exit"}) {
+	if send(request{Type: "exit"}) {
 		pause(ctx, 4*time.Second)
 	}
 }
 
-// pause waits for a while, of most at most, and reports false where ctx ends first.
-func pause(ctx context.Context, most time.Duration) bool {
-	t := time.NewTimer(rand.N(most))
+// pause waits for a random time of at most longest. It returns false if ctx is done first.
+func pause(ctx context.Context, longest time.Duration) bool {
+	t := time.NewTimer(rand.N(longest))
 	defer t.Stop()
 	select {
 	case <-t.C:

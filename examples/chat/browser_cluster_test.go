@@ -4,28 +4,28 @@ package main
 
 import "testing"
 
-// A browser at each of two chats, started as the README says, but for the ports.
-func TestPagesOfTwoNodes(t *testing.T) {
+// Two chats, each with a browser tab, started like in the README except for the ports.
+func TestPage_TwoNodes(t *testing.T) {
 	browser := chromium(t)
 	f := newFleet(t)
 	server := freeAddress(t)
 	seed := f.add("chat-1", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", server)
 	other := f.add("chat-2", "-nats", server)
-	seed.up()
-	other.up()
+	seed.start()
+	other.start()
 
 	one := open(t, browser, "http://"+seed.host+"/#lobby")
-	one.counts("lobby", 1, 0)
+	one.waitCounts("lobby", 1, 0)
 	two := open(t, browser, "http://"+other.host+"/#lobby")
-	one.counts("lobby", 2, 0)
-	two.counts("lobby", 2, 0)
-	one.shows("nodes", " on 2 nodes")
-	two.shows("nodes", " on 2 nodes")
+	one.waitCounts("lobby", 2, 0)
+	two.waitCounts("lobby", 2, 0)
+	one.waitText("nodes", " on 2 nodes")
+	two.waitText("nodes", " on 2 nodes")
 
-	seed.kill() // and with it the server
-	two.shows("nodes", " on 2 nodes, Degraded")
-	seed.up()
-	two.shows("nodes", " on 2 nodes")
-	one.counts("lobby", 2, 0) // the tab has found its chat again
-	two.counts("lobby", 2, 0)
+	seed.kill() // and its NATS server
+	two.waitText("nodes", " on 2 nodes, degraded")
+	seed.start()
+	two.waitText("nodes", " on 2 nodes")
+	one.waitCounts("lobby", 2, 0) // the tab has reconnected
+	two.waitCounts("lobby", 2, 0)
 }

@@ -17,62 +17,63 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
-// clusterFlags say how this process finds the others that count with it.
+// clusterFlags are the flags of a chat that shares its rooms with other chats.
 type clusterFlags struct {
 	seed                 bool
-	listen, client       string // of a seed
+	listen, client       string // addresses of a seed
 	seeds, servers, name string
 
-	token string // from the environment: flags are seen by who lists processes
+	token string // from the environment, because flags are visible in process lists
 }
 
 const tokenVariable = "CHAT_CLUSTER_TOKEN"
 
 func (f *clusterFlags) register(flags *flag.FlagSet) {
-	flags.BoolVar(&f.seed, "cluster", false, "count together with other chats, as a seed: a NATS server runs in this process.\nWhat is said in a room stays on its own chat; the numbers are what is shared")
-	flags.StringVar(&f.listen, "cluster-listen", "127.0.0.1:6222", "a seed listens for the other seeds on this `host:port`")
-	flags.StringVar(&f.client, "cluster-client", "127.0.0.1:4222", "a seed listens for chats that are none on this `host:port`")
-	flags.StringVar(&f.seeds, "cluster-seeds", "", "the -cluster-listen of all seeds, as a `list` with commas")
-	flags.StringVar(&f.servers, "nats", "", "count together with other chats by these NATS servers, a list of `URLs` with commas:\na service's own, or the -cluster-client of its seeds")
-	flags.StringVar(&f.name, "name", "", "the `name` of this chat among the others, the same after a restart (default its host and port)")
+	flags.BoolVar(&f.seed, "cluster", false, "share rooms with other chats as a seed: run a NATS server in this process.\nOnly counts are shared; messages reach the clients of this chat only")
+	flags.StringVar(&f.listen, "cluster-listen", "127.0.0.1:6222", "`host:port` on which this seed accepts connections of other seeds")
+	flags.StringVar(&f.client, "cluster-client", "127.0.0.1:4222", "`host:port` on which this seed accepts connections of chats that are not seeds")
+	flags.StringVar(&f.seeds, "cluster-seeds", "", "comma-separated `list` of the -cluster-listen addresses of all seeds")
+	flags.StringVar(&f.servers, "nats", "", "share rooms with other chats over running NATS servers: comma-separated `URLs` of the servers,\nor -cluster-client addresses of seeds")
+	flags.StringVar(&f.name, "name", "", "`name` of this chat, unique in the cluster and the same after a restart (default: host name and port)")
 }
 
-// wrong says what of the flags cannot be meant, if anything.
-func (f *clusterFlags) wrong(flags *flag.FlagSet) (wrong string) {
+// validate returns an error for flags that contradict each other.
+func (f *clusterFlags) validate(flags *flag.FlagSet) (err error) {
 	flags.Visit(func(given *flag.Flag) {
 		switch name := given.Name; {
 		case strings.HasPrefix(name, "cluster-") && !f.seed:
-			wrong = fmt.Sprintf("-%s is for a seed: give -cluster, too", name)
+			err = fmt.Errorf("-%s requires -cluster", name)
 		case name == "name" && !f.clustered():
-			wrong = "-name is for one chat of several: give -cluster or -nats, too"
+			err = errors.New("-name requires -cluster or -nats")
 		case name == "nats" && f.servers == "":
-			wrong = "-nats is empty"
+			err = errors.New("-nats is empty, must be a list of URLs")
 		}
 	})
 	if f.seed && f.servers != "" {
-		wrong = "-cluster runs a NATS server and -nats uses one that runs: give one of them"
+		err = errors.New("-cluster and -nats exclude each other: -cluster runs a NATS server, -nats connects to running ones")
 	}
-	return wrong
+	return err
 }
 
 func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" }
 
-// member is this process's place among the chats that count together. A nil one is
-// that of a chat alone.
-type member struct {
+// clusterNode connects this process to the other chats. Its methods may be called on a
+// nil clusterNode, which is that of a chat without a cluster.
+type clusterNode struct {
 	bus  *natscluster.Bus
 	node *cluster.Node
 }
 
-// join makes the engine's numbers those of the whole service. It waits for a server to
-// connect to, until ctx ends.
-func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, at net.Addr, log *slog.Logger) (*member, error) {
+// join joins the cluster: from then on the engine's counts include those of the other
+// chats. It blocks until a NATS server is connected or ctx is done. Without -cluster and
+// -nats it returns nil.
+func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, listen net.Addr, log *slog.Logger) (*clusterNode, error) {
 	if !f.clustered() {
 		return nil, nil
 	}
 	name := f.name
 	if name == "" {
-		name = nameAt(at)
+		name = defaultName(listen)
 	}
 	bus, err := f.bus(ctx, name, log)
 	if err != nil {
@@ -82,7 +83,7 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, at ne
 	if err != nil {
 		return nil, errors.Join(err, closeBus(bus))
 	}
-	return &member{bus, node}, nil
+	return &clusterNode{bus, node}, nil
 }
 
 func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, error) {
@@ -100,50 +101,50 @@ func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (
 	return natscluster.Embed(ctx, options...)
 }
 
-// hint is what of the flags natscluster's errors speak of.
+// hint says which flags set the options that natscluster's errors name.
 func (f *clusterFlags) hint() string {
-	hint := "A token is taken from the environment variable " + tokenVariable + "."
+	hint := "The token is read from the environment variable " + tokenVariable + "."
 	if f.seed {
-		hint = "WithClusterListen, WithClientListen and WithSeeds are -cluster-listen, -cluster-client and -cluster-seeds. " + hint
+		hint = "The options WithClusterListen, WithClientListen and WithSeeds are set by the flags -cluster-listen, -cluster-client and -cluster-seeds. " + hint
 	}
 	return hint
 }
 
-// nameAt is a name that another chat hardly has, and this one has again when it is
-// started again.
-func nameAt(at net.Addr) string {
+// defaultName returns the host name and port: probably unique, and the same after a restart.
+func defaultName(listen net.Addr) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "chat"
 	}
-	_, port, _ := net.SplitHostPort(at.String())
+	_, port, _ := net.SplitHostPort(listen.String())
 	return host + ":" + port
 }
 
-// bye tells the other chats that this one's part is no more. From then on it counts alone.
-func (m *member) bye() {
-	if m != nil {
-		_ = m.node.Close() // whose error is always nil
+// leave makes the other chats drop this chat's counts. From then on this chat shows its
+// own counts only.
+func (n *clusterNode) leave() {
+	if n != nil {
+		_ = n.node.Close() // always nil
 	}
 }
 
-// leave says Bye, if that was not said, and leaves the network when it is on its way.
-func (m *member) leave() error {
-	if m == nil {
+// close leaves the cluster and disconnects from NATS.
+func (n *clusterNode) close() error {
+	if n == nil {
 		return nil
 	}
-	return errors.Join(m.node.Close(), closeBus(m.bus))
+	return errors.Join(n.node.Close(), closeBus(n.bus))
 }
 
-// says is how another chat joins, for the log.
-func (m *member) says() string {
+// joinHint returns a line of the log that says how another chat joins.
+func (n *clusterNode) joinHint() string {
 	switch {
-	case m == nil:
-		return "this chat counts alone: start with -cluster, and others with -nats, to count together"
-	case m.bus.ClientURL() != "":
-		return "to count together with this chat:      chat -nats " + m.bus.ClientURL()
+	case n == nil:
+		return "share rooms with other chats:  start with -cluster, and the others with -nats"
+	case n.bus.ClientURL() != "":
+		return "start another chat:            chat -nats " + n.bus.ClientURL()
 	default:
-		return "this chat counts together with those at " + m.bus.Stats().Server
+		return "shares rooms with the chats at " + n.bus.Stats().Server
 	}
 }
 
@@ -153,24 +154,24 @@ func closeBus(bus *natscluster.Bus) error {
 	return bus.Close(ctx)
 }
 
-// clusterHealth is the answer to GET /cluster. A chat alone has Nodes only.
+// clusterHealth is the answer to GET /cluster. Without a cluster it has only Nodes.
 type clusterHealth struct {
-	Nodes int `json:"nodes"` // that count together and are heard of, this one among them
+	Nodes int `json:"nodes"` // live nodes, including this one
 	*cluster.Health
 	Bus *busHealth `json:"bus,omitempty"`
 }
 
 type busHealth struct {
-	Server     string `json:"server"` // that the messages go by, "" while there is none
-	Routes     int    `json:"routes"` // other seeds that a seed is linked to
+	Server     string `json:"server"` // the NATS server that this chat is connected to, or ""
+	Routes     int    `json:"routes"` // connections of this seed to other seeds
 	Reconnects uint64 `json:"reconnects"`
 }
 
-func (m *member) health() clusterHealth {
-	if m == nil {
+func (n *clusterNode) health() clusterHealth {
+	if n == nil {
 		return clusterHealth{Nodes: 1}
 	}
-	health, bus := m.node.Health(), m.bus.Stats()
+	health, bus := n.node.Health(), n.bus.Stats()
 	nodes := 1
 	for _, p := range health.Peers {
 		if p.State == cluster.Live {
@@ -180,6 +181,6 @@ func (m *member) health() clusterHealth {
 	return clusterHealth{nodes, &health, &busHealth{bus.Server, bus.Routes, bus.Reconnects}}
 }
 
-func (m *member) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	serveJSON(w, http.StatusOK, marshal(m.health()))
+func (n *clusterNode) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	serveJSON(w, http.StatusOK, marshal(n.health()))
 }

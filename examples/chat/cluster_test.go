@@ -15,46 +15,45 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
-// What the library refuses is shown as it says it.
-func TestClusterRefusals(t *testing.T) {
+// The errors of the cluster packages are printed, and which flags they are about.
+func TestClusterErrorsArePrinted(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
 	for name, test := range map[string]struct {
-		args []string
-		says string
+		args    []string
+		message string
 	}{
-		"open to all":         {[]string{"-cluster-client", ":0"}, `":0" can be reached from elsewhere: it needs WithUser, WithToken or WithTLS`},
-		"and where it's told": {[]string{"-cluster-client", ":0"}, "A token is taken from the environment variable CHAT_CLUSTER_TOKEN.\n"},
-		"a taken port":        {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
-		"no seed":             {[]string{"-cluster-seeds", "elsewhere"}, "natscluster: WithSeeds: address elsewhere: missing port"},
-		"a long name":         {[]string{"-name", strings.Repeat("x", 256)}, "cluster: name is over 255 bytes"},
+		"no authentication": {[]string{"-cluster-client", ":0"}, "WithToken"},
+		"hint":              {[]string{"-cluster-client", ":0"}, "The token is read from the environment variable CHAT_CLUSTER_TOKEN.\n"},
+		"port in use":       {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
+		"address of a seed": {[]string{"-cluster-seeds", "elsewhere"}, "missing port"},
+		"long name":         {[]string{"-name", strings.Repeat("x", 256)}, "255 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			args := append([]string{"-addr", "127.0.0.1:0", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", "127.0.0.1:0"}, test.args...)
 			require.Equal(t, 1, run(t.Context(), args, &out))
-			require.Contains(t, out.String(), test.says)
+			require.Contains(t, out.String(), test.message)
 		})
 	}
 }
 
-// A chat that is told to stop while it waits for its server stops.
-func TestClusterWaitsForItsServer(t *testing.T) {
+func TestStopsWhileWaitingForNATS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	unused, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	require.NoError(t, nobody.Close())
+	require.NoError(t, unused.Close())
 	var out bytes.Buffer
-	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", nobody.Addr().String()}, &out))
+	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", unused.Addr().String()}, &out))
 	require.NotContains(t, out.String(), "listening")
 	require.Contains(t, out.String(), "stopped")
 }
 
-// The others drop what a chat that stops counted at once, and do not hear how its people
-// left, which may take as long as they answer the goodbye.
-func TestAChatThatStopsSaysByeFirst(t *testing.T) {
+// A chat that stops leaves the cluster before its clients disconnect, which may take
+// closeWait. So the other chats receive one event.
+func TestStop_LeavesClusterFirst(t *testing.T) {
 	bus, err := natscluster.Embed(t.Context(), natscluster.WithClientListen("127.0.0.1:0"))
 	require.NoError(t, err)
 	defer bus.Close(context.Background())
@@ -64,36 +63,36 @@ func TestAChatThatStopsSaysByeFirst(t *testing.T) {
 	require.NoError(t, err)
 	defer node.Close()
 
-	l := patient
-	l.closeWait = time.Second // several flushes, since nobody answers here
+	l := noTimeouts
+	l.closeWait = time.Second // several flushes: the clients do not answer the close frames
 	s := startWith(t, l, clusterFlags{servers: bus.ClientURL()})
-	const people = 3
-	for range people {
+	const clients = 3
+	for range clients {
 		s.dial("lobby")
 	}
-	s.until(func() bool { return other.Current("lobby").Connections == people })
+	s.until(func() bool { return other.Current("lobby").Connections == clients })
 	sub, err := other.Subscribe("lobby")
 	require.NoError(t, err)
 	defer sub.Unsubscribe()
-	require.Equal(t, people, (<-sub.Events()).Occupancy.Connections)
-	left := make(chan []cluster.PeerHealth, 1) // when the others were told
+	require.Equal(t, clients, (<-sub.Events()).Occupancy.Connections)
+	peers := make(chan []cluster.PeerHealth, 1) // at the first event
 	go func() {
 		<-sub.Events()
-		left <- node.Health().Peers
+		peers <- node.Health().Peers
 	}()
 	s.stop()
-	require.Empty(t, <-left)
+	require.Empty(t, <-peers)
 	require.Zero(t, other.Current("lobby"))
 }
 
-func TestAloneThereIsOneNode(t *testing.T) {
-	s := start(t, patient)
+func TestHealth_WithoutCluster(t *testing.T) {
+	s := start(t, noTimeouts)
 	code, body := s.get("/cluster")
 	require.Equal(t, 200, code)
 	require.JSONEq(t, `{"nodes":1}`, body)
 }
 
-// embedding is what the README shows of a service of many nodes.
+// embedding contains the code that the README shows.
 func embedding(ctx context.Context, engine *occupancy.Engine, serve func()) error {
 	// begin: cluster
 	bus, err := natscluster.Embed(ctx, natscluster.WithClientListen("127.0.0.1:4222")) // or Connect, to one that runs
@@ -105,8 +104,8 @@ func embedding(ctx context.Context, engine *occupancy.Engine, serve func()) erro
 	if err != nil {
 		return err
 	}
-	defer node.Close() // says Bye: the others drop this node's part at once
-	serve()            // as before: Current, Subscribe and Watch now tell of all nodes
+	defer node.Close() // the other nodes drop this node's counts immediately
+	serve()            // your server; Current, Subscribe and Watch now include all nodes
 	// end: cluster
 	return nil
 }

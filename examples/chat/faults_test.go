@@ -16,77 +16,77 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-var allFaults = flag.Bool("faults", false, "do to processes all that the README's table lists, and print it")
+var allFaults = flag.Bool("faults", false, "cause all faults of the README's table and print the measured times")
 
-// Five processes, of which two are seeds, with people on each:
+// Five processes, two of them seeds, with clients on each:
 //
 //	left ── two links ─ right        seeds
 //	 │                  │   │
-//	near              here there
+//	near              far1 far2
 //
-// Whatever is done to them, the numbers of all come out right, and stay so. How long that
-// takes is printed beside what is aimed at, and not asserted: machines differ.
+// After each fault, the counts of all chats become correct and stay correct. The time is
+// printed beside its target but not asserted, because machines differ.
 func TestClusterFaults(t *testing.T) {
 	f := newFleet(t)
-	// Each seed has the other's address, as it should, and that is a link's: so is every route.
+	// Each seed reaches the other through a link.
 	one, two, server, other := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	toRight, toLeft := newLink(t, two), newLink(t, one)
 	left := f.add("left", "-cluster", "-cluster-listen", one, "-cluster-client", server, "-cluster-seeds", toRight.address())
 	right := f.add("right", "-cluster", "-cluster-listen", two, "-cluster-client", other, "-cluster-seeds", toLeft.address())
 	near := f.add("near", "-nats", server)
-	here := f.add("here", "-nats", other)
-	there := f.add("there", "-nats", other)
+	far1 := f.add("far1", "-nats", other)
+	far2 := f.add("far2", "-nats", other)
 	for _, p := range f.chats {
-		p.up()
-		p.visit("lobby", 5)
-		p.visit(p.name, 2)
+		p.start()
+		p.connect("lobby", 5)
+		p.connect(p.name, 2)
 	}
-	f.right(time.Now())
+	f.waitCorrect(time.Now())
 
 	var rows []row
 	measured := func(what, target string, took time.Duration) {
 		rows = append(rows, row{what, target, fmt.Sprintf("%.2f s", took.Seconds())})
 		t.Logf("%s: %v", what, took)
 	}
-	comeBack := func(p *process, n int) {
-		p.up()
-		p.visit("lobby", n)
-		f.right(time.Now())
+	restart := func(p *process, n int) {
+		p.start()
+		p.connect("lobby", n)
+		f.waitCorrect(time.Now())
 	}
 
 	killed := time.Now()
-	there.kill()
-	measured("kill -9 of a node: its part is gone", "6.5 s", f.right(killed))
-	comeBack(there, 5)
+	far2.kill()
+	measured("kill -9 of a node until its counts are removed", "6.5 s", f.waitCorrect(killed))
+	restart(far2, 5)
 
-	// Fewer come back than were there, so that no sum on the way is the right one.
+	// Fewer clients reconnect than were counted, so no intermediate sum equals the final one.
 	killed = time.Now()
-	here.kill()
-	here.up()
-	here.visit("lobby", 2)
-	measured("kill -9 and restart under the same name, from the kill", "2 s", f.right(killed))
+	far1.kill()
+	far1.start()
+	far1.connect("lobby", 2)
+	measured("kill -9 and restart under the same name, from the kill", "2 s", f.waitCorrect(killed))
 
-	asked := time.Now()
-	there.signal(syscall.SIGTERM)
-	there.down()
-	measured("SIGTERM, from the signal", "0.1 s", f.right(asked))
-	require.Contains(t, there.says.String(), "stopped\n")
-	comeBack(there, 4)
+	stopped := time.Now()
+	far2.signal(syscall.SIGTERM)
+	far2.waitExited()
+	measured("SIGTERM, from the signal", "0.1 s", f.waitCorrect(stopped))
+	require.Contains(t, far2.output.String(), "stopped\n")
+	restart(far2, 4)
 
 	if *allFaults {
-		rows = append(rows, idle(f, near, there))
+		rows = append(rows, idle(f, near, far2))
 
-		here.signal(syscall.SIGSTOP)
-		changes(t, 10*time.Second, right, near, there)
+		far1.signal(syscall.SIGSTOP)
+		changes(t, 10*time.Second, right, near, far2)
 		healed := time.Now()
-		here.signal(syscall.SIGCONT)
-		measured("10 s SIGSTOP of a node, from SIGCONT", "2.5 s", f.right(healed))
+		far1.signal(syscall.SIGCONT)
+		measured("10 s SIGSTOP of a node, from SIGCONT", "2.5 s", f.waitCorrect(healed))
 
 		toRight.cut()
 		toLeft.cut()
-		changes(t, 10*time.Second, left, right, near, here, there)
-		for _, p := range []*process{left, near} { // the smaller part
-			f.until("the split is noticed", func() error {
+		changes(t, 10*time.Second, left, right, near, far1, far2)
+		for _, p := range []*process{left, near} { // the minority
+			f.until("the minority is degraded", func() error {
 				h, err := p.health()
 				if err == nil && !h.Degraded {
 					err = fmt.Errorf("%s is not degraded: %s", p.name, marshal(h))
@@ -97,32 +97,32 @@ func TestClusterFaults(t *testing.T) {
 		healed = time.Now()
 		toRight.mend()
 		toLeft.mend()
-		measured("10 s split of 2 against 3, from its end", "2.5 s", f.right(healed))
+		measured("10 s network split of 2 and 3 nodes, from its end", "2.5 s", f.waitCorrect(healed))
 
 		left.signal(syscall.SIGSTOP)
-		changes(t, 10*time.Second, right, near, here, there)
+		changes(t, 10*time.Second, right, near, far1, far2)
 		healed = time.Now()
 		left.signal(syscall.SIGCONT)
-		measured("10 s SIGSTOP of a seed, from SIGCONT", "2.5 s", f.right(healed))
+		measured("10 s SIGSTOP of a seed, from SIGCONT", "2.5 s", f.waitCorrect(healed))
 
 		killed = time.Now()
-		right.kill() // whose three clients have heard of left, and go there
-		measured("kill -9 of a seed that the others are connected to: its part is gone", "6.5 s", f.right(killed))
-		comeBack(right, 5)
+		right.kill() // its NATS clients reconnect to left
+		measured("kill -9 of a seed that others are connected to, until its counts are removed", "6.5 s", f.waitCorrect(killed))
+		restart(right, 5)
 
 		killed = time.Now()
-		for _, p := range []*process{near, here, there} {
+		for _, p := range []*process{near, far1, far2} {
 			p.kill()
 		}
-		measured("kill -9 of 3 of 5 at once: their parts are gone, after lease and hold", "21.5 s", f.right(killed))
+		measured("kill -9 of 3 of 5 nodes at once, until their counts are removed", "21.5 s", f.waitCorrect(killed))
 	}
-	f.staysRight()
+	f.staysCorrect()
 	if *allFaults {
 		fmt.Print(table(rows))
 	}
 }
 
-// row is one of the table that is printed.
+// row is a row of the printed table.
 type row struct{ what, target, measured string }
 
 func table(rows []row) string {
@@ -133,23 +133,23 @@ func table(rows []row) string {
 	return s
 }
 
-// changes has people come and go on the chats for so long.
+// changes connects and disconnects clients of the chats for the time d.
 func changes(t *testing.T, d time.Duration, chats ...*process) {
 	t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(rand.N(100 * time.Millisecond)) {
 		p := chats[rand.IntN(len(chats))]
-		if len(p.visitors) > 6 {
-			p.leave()
+		if len(p.clients) > 6 {
+			p.disconnectLast()
 		} else {
-			p.visit("lobby", 1+rand.IntN(2))
+			p.connect("lobby", 1+rand.IntN(2))
 		}
 	}
 }
 
-// idle measures a change on one chat until a visitor of another is told.
+// idle measures the time from a change on one chat until a client of another receives it.
 func idle(f *fleet, from, to *process) row {
 	f.t.Helper()
-	actor, observer := from.visitors[0], to.visitors[0]
+	actor, observer := from.clients[0], to.clients[0]
 	var took []time.Duration
 	for range 100 {
 		time.Sleep(rand.N(500 * time.Millisecond))
@@ -161,10 +161,10 @@ func idle(f *fleet, from, to *process) row {
 		}
 		want := sum(f.running())[actor.room]
 		var at time.Time
-		f.until("visitor is told", func() error {
-			var told occupancy.Occupancy
-			if told, at = observer.last(); told != want {
-				return fmt.Errorf("told %v, and %v is right", told, want)
+		f.until("the client receives the change", func() error {
+			var received occupancy.Occupancy
+			if received, at = observer.last(); received != want {
+				return fmt.Errorf("received %v, want %v", received, want)
 			}
 			return nil
 		})
@@ -172,17 +172,17 @@ func idle(f *fleet, from, to *process) row {
 	}
 	slices.Sort(took)
 	return row{
-		"change on one node, until a websocket on another is told of it, idle: p50, p99", "p99 210 ms",
+		"change on one node until a websocket on another receives it, idle: p50, p99", "p99 210 ms",
 		fmt.Sprintf("%.0f ms, %.0f ms", took[50].Seconds()*1e3, took[98].Seconds()*1e3),
 	}
 }
 
-// staysRight looks on for longer than anything takes to be forgotten, in which nobody is
-// told of a change.
-func (f *fleet) staysRight() {
+// staysCorrect checks that no client receives an event for longer than any timeout of the
+// cluster.
+func (f *fleet) staysCorrect() {
 	f.t.Helper()
-	f.right(time.Now())
+	f.waitCorrect(time.Now())
 	began := time.Now()
 	time.Sleep(7 * time.Second)
-	require.Zero(f.t, f.right(began))
+	require.Zero(f.t, f.waitCorrect(began))
 }

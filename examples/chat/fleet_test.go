@@ -25,34 +25,34 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// fleet is chats that count together, each a process of its own.
+// fleet is a cluster of chats, each a process.
 type fleet struct {
 	t      *testing.T
 	binary string
 	chats  []*process
 }
 
-// process is a chat of a fleet, with the websockets that are on it.
+// process is a chat of a fleet, and the clients that are connected to it.
 type process struct {
 	fleet      *fleet
 	name, host string
 	args       []string
-	visitors   []*visitor // the first has been there the longest; none is on a chat that is down
+	clients    []*chatClient // the oldest first; empty while the chat is not running
 
-	cmd   *exec.Cmd
-	says  *bytes.Buffer
-	ended chan struct{}
+	cmd    *exec.Cmd // nil while the chat is not running
+	output *bytes.Buffer
+	exited chan struct{}
 }
 
-// visitor is a websocket in a room.
-type visitor struct {
+// chatClient is a websocket in a room.
+type chatClient struct {
 	ws      *websocket.Conn
 	room    string
 	present bool
 
-	mu   sync.Mutex // protects the following
-	told occupancy.Occupancy
-	at   time.Time // when it was told so
+	mu         sync.Mutex          // protects the following
+	received   occupancy.Occupancy // in the last event
+	receivedAt time.Time
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -70,15 +70,15 @@ func newFleet(t *testing.T) *fleet {
 	return f
 }
 
-// add has one more chat, which is not up yet.
+// add adds a chat. It does not start it.
 func (f *fleet) add(name string, args ...string) *process {
 	p := &process{fleet: f, name: name, host: freeAddress(f.t), args: args}
 	f.chats = append(f.chats, p)
 	return p
 }
 
-// freeAddress is one to listen at, now and after a restart: no connection out takes its
-// port meanwhile, since the system draws those from above.
+// freeAddress returns an address to listen on. Its port is below the range from which the
+// system selects the ports of outgoing connections, so it stays free during a restart.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
@@ -90,22 +90,22 @@ func freeAddress(t *testing.T) string {
 	}
 }
 
-// up starts the chat, and returns when it serves.
-func (p *process) up() {
+// start starts the chat and returns when it serves requests.
+func (p *process) start() {
 	t := p.fleet.t
 	t.Helper()
 	p.cmd = exec.Command(p.fleet.binary, append([]string{"-addr", p.host, "-name", p.name}, p.args...)...)
-	p.says, p.ended = new(bytes.Buffer), make(chan struct{})
-	p.cmd.Stderr = p.says
+	p.output, p.exited = new(bytes.Buffer), make(chan struct{})
+	p.cmd.Stderr = p.output
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait()
-		close(p.ended)
+		close(p.exited)
 	}()
-	p.fleet.until("chat serves", func() error {
+	p.fleet.until("the chat serves requests", func() error {
 		select {
-		case <-p.ended:
-			require.Failf(t, "ended", "%s: %s", p.name, p.says)
+		case <-p.exited:
+			require.Failf(t, "the process has exited", "%s: %s", p.name, p.output)
 		default:
 		}
 		_, err := p.health()
@@ -113,50 +113,50 @@ func (p *process) up() {
 	})
 }
 
-// down is called when the process is ended: its websockets are gone, too.
-func (p *process) down() {
-	<-p.ended
+// waitExited waits until the process has exited, and forgets its clients.
+func (p *process) waitExited() {
+	<-p.exited
 	p.cmd = nil
-	for _, v := range p.visitors {
-		_ = v.ws.CloseNow()
+	for _, c := range p.clients {
+		_ = c.ws.CloseNow()
 	}
-	p.visitors = nil
+	p.clients = nil
 }
 
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
-	p.down()
+	p.waitExited()
 }
 
 func (p *process) signal(s syscall.Signal) { require.NoError(p.fleet.t, p.cmd.Process.Signal(s)) }
 
-// visit opens so many websockets in the room; every other one enters it.
-func (p *process) visit(room string, n int) {
+// connect connects n clients to the room. Every other one enters.
+func (p *process) connect(room string, n int) {
 	t := p.fleet.t
 	t.Helper()
 	for i := range n {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		ws, _, err := websocket.Dial(ctx, "ws://"+p.host+"/ws/"+room, nil)
 		cancel()
 		require.NoError(t, err)
-		v := &visitor{ws: ws, room: room}
-		if p.visitors = append(p.visitors, v); i%2 == 1 {
-			v.enter(t)
+		c := &chatClient{ws: ws, room: room}
+		if p.clients = append(p.clients, c); i%2 == 1 {
+			c.enter(t)
 		}
-		go v.listen()
+		go c.read()
 	}
 }
 
-// leave closes the visitor that came last.
-func (p *process) leave() {
-	last := len(p.visitors) - 1
-	require.NoError(p.fleet.t, p.visitors[last].ws.CloseNow())
-	p.visitors = p.visitors[:last]
+// disconnectLast disconnects the newest client.
+func (p *process) disconnectLast() {
+	last := len(p.clients) - 1
+	require.NoError(p.fleet.t, p.clients[last].ws.CloseNow())
+	p.clients = p.clients[:last]
 }
 
-func (v *visitor) listen() {
+func (c *chatClient) read() {
 	for {
-		_, data, err := v.ws.Read(context.Background())
+		_, data, err := c.ws.Read(context.Background())
 		if err != nil {
 			return
 		}
@@ -164,45 +164,45 @@ func (v *visitor) listen() {
 		if json.Unmarshal(data, &e) != nil || e.Type != occupancy.EventUpdated {
 			continue
 		}
-		v.mu.Lock()
-		v.told, v.at = e.Occupancy, time.Now()
-		v.mu.Unlock()
+		c.mu.Lock()
+		c.received, c.receivedAt = e.Occupancy, time.Now()
+		c.mu.Unlock()
 	}
 }
 
-func (v *visitor) last() (occupancy.Occupancy, time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.told, v.at
+func (c *chatClient) last() (occupancy.Occupancy, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.received, c.receivedAt
 }
 
-func (v *visitor) enter(t *testing.T) {
-	require.NoError(t, send(v.ws, `{"type":"enter","clientId":"somebody"}`))
-	v.present = true
+func (c *chatClient) enter(t *testing.T) {
+	require.NoError(t, send(c.ws, `{"type":"enter","clientId":"alice"}`))
+	c.present = true
 }
 
-func (v *visitor) exit(t *testing.T) {
-	require.NoError(t, send(v.ws, `{"type":"exit"}`))
-	v.present = false
+func (c *chatClient) exit(t *testing.T) {
+	require.NoError(t, send(c.ws, `{"type":"exit"}`))
+	c.present = false
 }
 
-// sum is what all chats are to tell: what there is on those given, by room.
+// sum returns the correct occupancy of each room: the sum of the clients of these chats.
 func sum(chats []*process) map[string]occupancy.Occupancy {
 	rooms := map[string]occupancy.Occupancy{}
 	for _, p := range chats {
-		for _, v := range p.visitors {
-			o := rooms[v.room]
+		for _, c := range p.clients {
+			o := rooms[c.room]
 			o.Connections++
-			if v.present {
+			if c.present {
 				o.PresenceMembers++
 			}
-			rooms[v.room] = o
+			rooms[c.room] = o
 		}
 	}
 	return rooms
 }
 
-// running is the chats that are up.
+// running returns the chats that are running.
 func (f *fleet) running() (running []*process) {
 	for _, p := range f.chats {
 		if p.cmd != nil {
@@ -212,20 +212,19 @@ func (f *fleet) running() (running []*process) {
 	return running
 }
 
-// right waits until every chat that is up tells the sum of what is on all of them, of
-// every room and of no other, as a peer in good health. It returns how long after since
-// the last visitor was told of the last change.
-func (f *fleet) right(since time.Time) (took time.Duration) {
+// waitCorrect waits until every running chat is healthy and serves the correct counts of
+// all rooms. It returns the time from since until the last client received its last event.
+func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 	f.t.Helper()
 	running := f.running()
 	want := sum(running)
-	f.until("numbers are right", func() error {
+	f.until("clients receive the correct counts", func() error {
 		took = 0
 		for _, p := range running {
-			for _, v := range p.visitors {
-				told, at := v.last()
-				if told != want[v.room] {
-					return fmt.Errorf("a visitor of %s on %s was told %v, and %v is right", v.room, p.name, told, want[v.room])
+			for _, c := range p.clients {
+				received, at := c.last()
+				if received != want[c.room] {
+					return fmt.Errorf("a client in %s on %s received %v, want %v", c.room, p.name, received, want[c.room])
 				}
 				took = max(took, at.Sub(since))
 			}
@@ -233,13 +232,13 @@ func (f *fleet) right(since time.Time) (took time.Duration) {
 		return nil
 	})
 	for _, p := range running {
-		f.until("nothing else is there", func() error { return p.tells(want, len(running)) })
+		f.until("the chat serves the correct counts", func() error { return p.check(want, len(running)) })
 	}
 	return took
 }
 
-// tells reports whether the chat serves these numbers and no other.
-func (p *process) tells(want map[string]occupancy.Occupancy, nodes int) error {
+// check returns an error unless the chat serves exactly these counts.
+func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 	var list struct{ Rooms []trending.Room }
 	if _, err := p.get("/rooms?limit=100", &list); err != nil {
 		return err
@@ -249,26 +248,26 @@ func (p *process) tells(want map[string]occupancy.Occupancy, nodes int) error {
 		rooms[r.Name] = r.Occupancy
 	}
 	if !maps.Equal(rooms, want) {
-		return fmt.Errorf("%s lists %v, and %v is right", p.name, rooms, want)
+		return fmt.Errorf("%s lists %v, want %v", p.name, rooms, want)
 	}
 	for room, o := range want {
-		var asked occupancy.Occupancy
-		header, err := p.get("/rooms/"+room+"/occupancy", &asked)
+		var answer occupancy.Occupancy
+		header, err := p.get("/rooms/"+room+"/occupancy", &answer)
 		if err != nil {
 			return err
 		}
-		if asked != o || header.Get("Occupancy-Partial") != "" {
-			return fmt.Errorf("%s answers %v with %v, and %v is right", p.name, asked, header, o)
+		if answer != o || header.Get("Occupancy-Partial") != "" {
+			return fmt.Errorf("%s answers %v with %v, want %v", p.name, answer, header, o)
 		}
 	}
 	h, err := p.health()
 	if err == nil && (h.Nodes != nodes || h.Degraded || len(h.Peers) != nodes-1) {
-		err = fmt.Errorf("%s has %d nodes, of %d: %s", p.name, h.Nodes, nodes, marshal(h))
+		err = fmt.Errorf("%s has %d nodes, want %d: %s", p.name, h.Nodes, nodes, marshal(h))
 	}
 	return err
 }
 
-// health is what is looked at of a chat's own.
+// health contains the checked fields of GET /cluster.
 type health struct {
 	Nodes    int
 	Degraded bool
@@ -280,11 +279,12 @@ func (p *process) health() (h health, err error) {
 	return h, err
 }
 
-// A stopped process takes connections, and answers none.
-var impatient = &http.Client{Timeout: time.Second}
+// httpClient has a timeout, because a process after SIGSTOP accepts connections but does not
+// answer.
+var httpClient = &http.Client{Timeout: time.Second}
 
 func (p *process) get(path string, into any) (http.Header, error) {
-	resp, err := impatient.Get("http://" + p.host + path)
+	resp, err := httpClient.Get("http://" + p.host + path)
 	if err != nil {
 		return nil, err
 	}
@@ -292,18 +292,18 @@ func (p *process) get(path string, into any) (http.Header, error) {
 	return resp.Header, json.NewDecoder(resp.Body).Decode(into)
 }
 
-// patience is how long what must happen may take on a machine that does much else.
-const patience = time.Minute
+// timeout is long enough for a machine that is busy with other work.
+const timeout = time.Minute
 
-// until waits for a condition; the error says what it lacks.
+// until waits until condition returns nil.
 func (f *fleet) until(what string, condition func() error) {
 	f.t.Helper()
 	err := condition()
-	for deadline := time.Now().Add(patience); err != nil; err = condition() {
+	for deadline := time.Now().Add(timeout); err != nil; err = condition() {
 		if time.Now().After(deadline) {
 			for _, p := range f.running() {
 				p.kill()
-				f.t.Logf("%s said:\n%s", p.name, p.says)
+				f.t.Logf("output of %s:\n%s", p.name, p.output)
 			}
 			require.NoError(f.t, err, "%s", what)
 		}

@@ -2,15 +2,15 @@ package main
 
 import "sync"
 
-// hub hands chat messages round. It knows the sessions in each room, and nothing of
-// a room that nobody is in. The numbers are not its business: the engine has them.
+// hub delivers chat messages to the sessions of a room. It has an entry for each room
+// that has sessions. It does not count them: the engine does.
 type hub struct {
-	mu    sync.Mutex // taken before a room's
+	mu    sync.Mutex // locked before room.mu
 	rooms map[string]*room
 }
 
-// room is the sessions that hear each other. One that is in it may keep the pointer:
-// the room stays in the hub for as long.
+// room contains the sessions of a room. A session may keep the pointer while it is in
+// the room: the hub removes only empty rooms.
 type room struct {
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -33,14 +33,14 @@ func (h *hub) join(name string, s *session) *room {
 	return r
 }
 
-// leave takes the session out; a session that is out already changes nothing.
+// leave removes the session from the room. Calling it again changes nothing.
 func (h *hub) leave(name string, r *room, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, in := r.sessions[s]; !in {
-		return // and the name may be another room's by now
+		return // the hub may have a new room of this name
 	}
 	delete(r.sessions, s)
 	if len(r.sessions) == 0 {
@@ -48,9 +48,9 @@ func (h *hub) leave(name string, r *room, s *session) {
 	}
 }
 
-// say puts a message in the outbox of everybody in the room, in the same order for
-// all. It waits for nobody: a session whose outbox is full is ended instead.
-func (r *room) say(message []byte) {
+// broadcast puts a message in the outbox of each session of the room, in the same order
+// for all. It does not block: it ends a session whose outbox is full.
+func (r *room) broadcast(message []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := range r.sessions {
@@ -58,8 +58,8 @@ func (r *room) say(message []byte) {
 	}
 }
 
-// size is how many rooms anybody is in.
-func (h *hub) size() int {
+// roomCount returns the number of rooms that have sessions.
+func (h *hub) roomCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.rooms)

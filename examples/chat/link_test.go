@@ -8,31 +8,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// link is the network between two seeds: a TCP proxy that can let nothing through.
+// link is the network between two seeds: a TCP proxy that can hold back all data.
 type link struct {
 	listener net.Listener
-	to       string
+	target   string
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex    // protects the following
-	holds chan struct{} // closed while bytes pass
-	ends  []net.Conn
-	over  bool
+	mu     sync.Mutex    // protects the following
+	open   chan struct{} // closed while the link forwards data
+	conns  []net.Conn
+	closed bool
 }
 
-func newLink(t *testing.T, to string) *link {
+func newLink(t *testing.T, target string) *link {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &link{listener: ln, to: to, holds: make(chan struct{})}
-	close(l.holds)
+	l := &link{listener: ln, target: target, open: make(chan struct{})}
+	close(l.open)
 	l.wg.Go(l.accept)
 	t.Cleanup(func() {
 		_ = ln.Close()
 		l.mu.Lock()
-		l.over = true
-		for _, end := range l.ends {
-			_ = end.Close()
+		l.closed = true
+		for _, conn := range l.conns {
+			_ = conn.Close()
 		}
 		l.mu.Unlock()
 		l.mend()
@@ -49,39 +49,39 @@ func (l *link) accept() {
 		if err != nil {
 			return
 		}
-		l.wg.Go(func() { l.connect(from) })
+		l.wg.Go(func() { l.forward(from) })
 	}
 }
 
-// connect carries a connection. What is dialled while the link is cut gets no answer, and
-// is lost.
-func (l *link) connect(from net.Conn) {
+// forward forwards a connection. A connection that is made while the link is cut receives
+// no data and is closed when the link is mended.
+func (l *link) forward(from net.Conn) {
 	defer from.Close()
-	if holds := l.state(); !isClosed(holds) {
-		<-holds
+	if open := l.state(); !isClosed(open) {
+		<-open
 		return
 	}
-	to, err := net.Dial("tcp", l.to)
+	to, err := net.Dial("tcp", l.target)
 	if err != nil {
 		return
 	}
 	defer to.Close()
 	l.mu.Lock()
-	l.ends = append(l.ends, from, to)
-	over := l.over
+	l.conns = append(l.conns, from, to)
+	closed := l.closed
 	l.mu.Unlock()
-	if over {
+	if closed {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { l.carry(to, from) })
-	both.Go(func() { l.carry(from, to) })
+	both.Go(func() { l.copy(to, from) })
+	both.Go(func() { l.copy(from, to) })
 	both.Wait()
 }
 
-// carry passes on what comes, an end too, once the link lets it: so does a network that
-// was cut, and what was under way is late.
-func (l *link) carry(to, from net.Conn) {
+// copy copies data, and the end of the connection. While the link is cut it holds them back,
+// like a network that loses packets until they are sent again.
+func (l *link) copy(to, from net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
@@ -96,7 +96,7 @@ func (l *link) carry(to, from net.Conn) {
 func (l *link) state() chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.holds
+	return l.open
 }
 
 func isClosed(c chan struct{}) bool {
@@ -108,17 +108,18 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-// cut lets nothing through, and nobody know.
+// cut holds back all data. Neither side notices a closed connection.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.holds = make(chan struct{})
+	l.open = make(chan struct{})
 }
 
+// mend forwards data again, also what was held back.
 func (l *link) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !isClosed(l.holds) {
-		close(l.holds)
+	if !isClosed(l.open) {
+		close(l.open)
 	}
 }

@@ -1,18 +1,20 @@
-// Chat is a real chat server that embeds occupancy: each websocket is a connection
-// of its room, each nickname in use a presence member, and everybody in a room is
-// told its numbers as they change.
+// Chat is a complete chat server that embeds occupancy. Each websocket is a connection
+// of its room, each nickname in use is a presence member, and the clients in a room
+// receive its occupancy whenever it changes.
 //
 //	go run ./examples/chat -bots 50
 //
-// A browser finds a page at http://localhost:8080/, which shows the numbers by what
-// package occupancyhttp serves below /occupancy/. A program opens a websocket at
-// /ws/{room}; protocol.go says what is spoken there. Anyone may ask
-// /rooms/{room}/occupancy for the numbers as JSON, /rooms?by=popular and
-// /rooms?by=trending for the rooms that are worth entering, /metrics for what
-// Prometheus wants to know, and /cluster for who counts together.
+// It serves
 //
-// Several chats count as one: the first runs the server by which they hear of each
-// other, and a browser at either page sees those of both.
+//	/                          a page that shows all rooms and chats in one of them
+//	/ws/{room}                 the websocket; protocol.go describes its messages
+//	/rooms/{room}/occupancy    the occupancy of a room, as JSON
+//	/rooms?by=popular          the most popular rooms; also by=trending
+//	/metrics                   metrics for Prometheus
+//	/cluster                   the state of the cluster, as JSON
+//
+// Several chats can share their rooms, so that each shows the counts of all. The first one
+// runs the NATS server that connects them:
 //
 //	go run ./examples/chat -cluster
 //	go run ./examples/chat -addr localhost:8081 -nats localhost:4222
@@ -33,28 +35,27 @@ import (
 	"syscall"
 )
 
-const usage = `Chat is a chat server that counts who is in its rooms.
+const usage = `Chat is a chat server that shows how many connections and members its rooms have.
 
 Usage: chat [-addr host:port] [-bots n]
        chat -cluster [-cluster-listen host:port] [-cluster-client host:port] [-cluster-seeds list] [-name name] …
        chat -nats URLs [-name name] …
 
-In both of the latter, ` + tokenVariable + ` in the environment is what the chats log in with. Seeds that
-listen on more than a loopback address must have one.
+With -cluster and -nats, the environment variable ` + tokenVariable + ` is the token with which the chats
+authenticate to each other. It is required if a seed listens on more than a loopback address.
 
 `
 
-const maxBots = 10000 // each takes two sockets of this machine
+const maxBots = 10000 // each uses two sockets of this machine
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process
 	os.Exit(run(ctx, os.Args[1:], os.Stderr))
 }
 
-// run is main without the process: it serves until ctx ends and returns the exit
-// code, which is 0 after a clean stop, 1 after a failure and 2 for flags that make
-// no sense.
+// run serves until ctx is done and returns the exit code: 0 after a clean stop, 1 after a
+// failure, 2 for invalid flags.
 func run(ctx context.Context, args []string, out io.Writer) int {
 	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
 	flags.SetOutput(out)
@@ -62,27 +63,27 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		fmt.Fprint(out, usage)
 		flags.PrintDefaults()
 	}
-	addr := flags.String("addr", "localhost:8080", "listen on this `host:port`; port 0 takes a free one")
-	bots := flags.Int("bots", 0, "let `n` bots wander between the rooms, each by websockets of its own")
-	others := clusterFlags{token: os.Getenv(tokenVariable)}
-	others.register(flags)
+	addr := flags.String("addr", "localhost:8080", "`host:port` to listen on; port 0 selects a free port")
+	bots := flags.Int("bots", 0, "number `n` of bots that chat in the rooms; each opens websockets of its own")
+	cluster := clusterFlags{token: os.Getenv(tokenVariable)}
+	cluster.register(flags)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
 		return 2
 	}
-	var wrong string
+	var err error
 	switch {
 	case flags.NArg() > 0:
-		wrong = fmt.Sprintf("unexpected argument %q", flags.Arg(0))
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case *bots < 0 || *bots > maxBots:
-		wrong = fmt.Sprintf("-bots is %d, and may be 0 to %d", *bots, maxBots)
+		err = fmt.Errorf("-bots is %d, must be 0 to %d", *bots, maxBots)
 	default:
-		wrong = others.wrong(flags)
+		err = cluster.validate(flags)
 	}
-	if wrong != "" {
-		fmt.Fprintf(out, "%s\n\n", wrong)
+	if err != nil {
+		fmt.Fprintf(out, "%v\n\n", err)
 		flags.Usage()
 		return 2
 	}
@@ -93,7 +94,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		logger.Print(err)
 		return 1
 	}
-	if err := chat(ctx, ln, *bots, others, logger); err != nil {
+	if err := chat(ctx, ln, *bots, cluster, logger); err != nil {
 		logger.Print(err)
 		return 1
 	}
@@ -101,46 +102,46 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	return 0
 }
 
-// chat serves on ln, with so many bots, until ctx ends. It begins when it has joined
-// the others.
-func chat(ctx context.Context, ln net.Listener, bots int, others clusterFlags, logger *log.Logger) error {
-	host := reachable(ln.Addr())
-	s := newServer(defaults)
+// chat joins the cluster, if there is one, and then serves on ln and runs the bots until
+// ctx is done.
+func chat(ctx context.Context, ln net.Listener, bots int, cluster clusterFlags, logger *log.Logger) error {
+	host := clientAddress(ln.Addr())
+	s := newServer(defaultLimits)
 	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
-	if s.member, err = others.join(ctx, s.engine, ln.Addr(), warnings); err != nil {
+	if s.node, err = cluster.join(ctx, s.engine, ln.Addr(), warnings); err != nil {
 		_, _ = ln.Close(), s.close()
 		if ctx.Err() != nil {
-			return nil // told to stop while it waited for a server
+			return nil // stopped while it waited for a NATS server
 		}
 		return err
 	}
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	served := make(chan error, 1)
-	go func() { served <- s.serve(serving, ln) }()
+	go func() { served <- s.serve(serveCtx, ln) }()
 
 	logger.Printf("listening on %s", ln.Addr())
-	logger.Printf("  a page to chat and watch the numbers:  http://%s/", host)
-	logger.Printf("  the numbers of a room:                 curl http://%s/rooms/lobby/occupancy", host)
-	logger.Printf("  the rooms worth entering:              curl 'http://%s/rooms?by=trending&limit=5'", host)
-	logger.Printf("  metrics for Prometheus:                curl http://%s/metrics", host)
-	logger.Printf("  who counts together:                   curl http://%s/cluster", host)
-	logger.Printf("  %s", s.member.says())
-	logger.Printf("  a websocket to speak JSON by:          ws://%s/ws/lobby", host)
-	logger.Printf(`  what to say there:                     {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
+	logger.Printf("  open the page:                 http://%s/", host)
+	logger.Printf("  read the occupancy of a room:  curl http://%s/rooms/lobby/occupancy", host)
+	logger.Printf("  list the trending rooms:       curl 'http://%s/rooms?by=trending&limit=5'", host)
+	logger.Printf("  read the Prometheus metrics:   curl http://%s/metrics", host)
+	logger.Printf("  read the cluster's state:      curl http://%s/cluster", host)
+	logger.Printf("  %s", s.node.joinHint())
+	logger.Printf("  open a websocket:              ws://%s/ws/lobby", host)
+	logger.Printf(`  and send messages to it:       {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {
-		logger.Printf("  %d bots wander between the rooms %v", bots, botRooms)
+		logger.Printf("  %d bots visit the rooms %v", bots, botRooms)
 	} else {
-		logger.Print("  nobody is in yet: start with -bots 50 to see numbers move")
+		logger.Print("  all rooms are empty: start with -bots 50 to see the numbers change")
 	}
 
-	wandering, halt := context.WithCancel(ctx)
-	defer halt()
-	var crowd sync.WaitGroup
+	botCtx, stopBots := context.WithCancel(ctx)
+	defer stopBots()
+	var running sync.WaitGroup
 	for i := range bots {
 		b := bot{name: fmt.Sprintf("bot-%d", i+1), host: host}
-		crowd.Go(func() { b.wander(wandering) })
+		running.Go(func() { b.run(botCtx) })
 	}
 
 	select {
@@ -148,8 +149,8 @@ func chat(ctx context.Context, ln net.Listener, bots int, others clusterFlags, l
 		logger.Print("stopping")
 	case err = <-served:
 	}
-	halt()
-	crowd.Wait() // while there is a server to say goodbye to
+	stopBots()
+	running.Wait() // before the server stops, so that the bots close their websockets properly
 	stop()
 	if err != nil {
 		return err
@@ -157,9 +158,9 @@ func chat(ctx context.Context, ln net.Listener, bots int, others clusterFlags, l
 	return <-served
 }
 
-// reachable is where a client on this machine finds a listener: one that listens on
-// every address is found on localhost.
-func reachable(a net.Addr) string {
+// clientAddress returns the address at which a client on this machine reaches a listener:
+// localhost if it listens on all interfaces.
+func clientAddress(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if ok && tcp.IP.IsUnspecified() {
 		return net.JoinHostPort("localhost", fmt.Sprint(tcp.Port))

@@ -27,33 +27,33 @@ func TestFlags(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	for name, test := range map[string]struct {
-		args []string
-		code int
-		says string
+		args    []string
+		code    int
+		message string
 	}{
-		"help":           {[]string{"-h"}, 0, "-bots n"},
-		"unknown flag":   {[]string{"-robots", "3"}, 2, "not defined: -robots"},
-		"no number":      {[]string{"-bots", "many"}, 2, `invalid value "many"`},
-		"fewer than 0":   {[]string{"-bots", "-1"}, 2, "-bots is -1, and may be 0 to 10000"},
-		"too many":       {[]string{"-bots", "10001"}, 2, "-bots is 10001, and may be 0 to 10000"},
-		"an argument":    {[]string{"8080"}, 2, `unexpected argument "8080"`},
-		"no address":     {[]string{"-addr", "here"}, 1, "missing port in address"},
-		"a taken port":   {[]string{"-addr", taken.Addr().String()}, 1, "address already in use"},
-		"no seed":        {[]string{"-cluster-client", "127.0.0.1:4222"}, 2, "-cluster-client is for a seed: give -cluster, too"},
-		"both servers":   {[]string{"-cluster", "-nats", "localhost"}, 2, "give one of them"},
-		"name of none":   {[]string{"-name", "chat-1"}, 2, "-name is for one chat of several"},
-		"empty URL":      {[]string{"-nats", ""}, 2, "-nats is empty"},
-		"flag, then arg": {[]string{"-bots", "3", "more"}, 2, `unexpected argument "more"`},
+		"help":         {[]string{"-h"}, 0, "-bots n"},
+		"unknown flag": {[]string{"-robots", "3"}, 2, "not defined: -robots"},
+		"no number":    {[]string{"-bots", "many"}, 2, `invalid value "many"`},
+		"fewer than 0": {[]string{"-bots", "-1"}, 2, "-bots is -1, must be 0 to 10000"},
+		"too many":     {[]string{"-bots", "10001"}, 2, "-bots is 10001, must be 0 to 10000"},
+		"argument":     {[]string{"8080"}, 2, `unexpected argument "8080"`},
+		"no address":   {[]string{"-addr", "here"}, 1, "missing port in address"},
+		"port in use":  {[]string{"-addr", taken.Addr().String()}, 1, "address already in use"},
+		"not a seed":   {[]string{"-cluster-client", "127.0.0.1:4222"}, 2, "-cluster-client requires -cluster"},
+		"both servers": {[]string{"-cluster", "-nats", "localhost"}, 2, "exclude each other"},
+		"name alone":   {[]string{"-name", "chat-1"}, 2, "-name requires -cluster or -nats"},
+		"empty URL":    {[]string{"-nats", ""}, 2, "-nats is empty"},
+		"flag and arg": {[]string{"-bots", "3", "more"}, 2, `unexpected argument "more"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			require.Equal(t, test.code, run(t.Context(), test.args, &out))
-			require.Contains(t, out.String(), test.says)
+			require.Contains(t, out.String(), test.message)
 		})
 	}
 }
 
-func TestReachable(t *testing.T) {
+func TestClientAddress(t *testing.T) {
 	for addr, want := range map[string]string{
 		"0.0.0.0:80":     "localhost:80",
 		"[::]:80":        "localhost:80",
@@ -62,14 +62,14 @@ func TestReachable(t *testing.T) {
 	} {
 		a, err := net.ResolveTCPAddr("tcp", addr)
 		require.NoError(t, err)
-		require.Equal(t, want, reachable(a))
+		require.Equal(t, want, clientAddress(a))
 	}
 }
 
-// The program as a user has it: built, started with bots, and ended by a signal.
+// The program as a user runs it: built, started with bots, and stopped by a signal.
 func TestProcess(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("has no such signals")
+		t.Skip("Windows has no such signals")
 	}
 	binary := filepath.Join(t.TempDir(), "chat")
 	out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
@@ -82,7 +82,7 @@ func TestProcess(t *testing.T) {
 			require.NoError(t, cmd.Start())
 			defer cmd.Process.Kill()
 
-			// It says where to look, and what it says is true.
+			// It prints the URL of the occupancy.
 			lines := bufio.NewReader(stderr)
 			url := regexp.MustCompile(`curl (http://.*)/rooms/lobby/occupancy`)
 			var host string
@@ -106,10 +106,10 @@ func TestProcess(t *testing.T) {
 			require.NoError(t, err)
 			defer ws.CloseNow()
 			require.NoError(t, cmd.Process.Signal(sig))
-			require.Equal(t, errAway, error(closed(t, ws)))
+			require.Equal(t, errStopping, error(readClose(t, ws)))
 			rest, err := io.ReadAll(lines)
 			require.NoError(t, err)
-			require.NoError(t, cmd.Wait()) // which is to say, code 0
+			require.NoError(t, cmd.Wait()) // exit code 0
 			require.Contains(t, string(rest), "stopped\n")
 		})
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// metrics serves GET /metrics: the engine, and its ten most popular rooms.
+// metrics returns the handler of GET /metrics: metrics of the engine and of its ten most
+// popular rooms.
 func metrics(engine *occupancy.Engine, board *trending.Board) http.Handler {
 	// begin: metrics
 	registry := prometheus.NewRegistry()

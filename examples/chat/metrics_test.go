@@ -10,16 +10,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What Prometheus reads, with its own parser.
+// Prometheus' own parser reads the metrics.
 func TestMetrics(t *testing.T) {
-	s := start(t, patient)
+	s := start(t, noTimeouts)
 	ws := s.dial("night%20owls")
 	s.dial("lobby")
 	s.dial("lobby")
 	require.NoError(t, send(ws, `{"type":"enter","clientId":"alice"}`))
-	s.becomes("night owls", 1, 1)
+	s.waitFor("night owls", 1, 1)
 	s.until(func() bool { top := s.board.Popular(2); return len(top) == 2 && top[1].Occupancy.PresenceMembers == 1 })
-	s.until(func() bool { return s.engine.Stats().PresenceMembers == 1 })
+	s.until(func() bool { return s.engine.Stats().Total.PresenceMembers == 1 })
 
 	resp, err := client.Get("http://" + s.host + "/metrics")
 	require.NoError(t, err)

@@ -6,54 +6,56 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+
 	"github.com/occupancy/occupancy"
 )
 
-// What a client sends, each a text message of its own:
+// A client sends these text messages:
 //
 //	{"type":"enter","clientId":"alice"}   enter the room's presence set
-//	{"type":"say","text":"hello"}         to everybody in the room
-//	{"type":"exit"}                       leave the presence set, and stay connected
+//	{"type":"say","text":"hello"}         send a chat message to the room
+//	{"type":"exit"}                       exit the presence set and stay connected
 //
-// A connection has one client id at a time, the name under which it speaks. To enter
-// under another is to change it; to exit ends the one it has.
+// A connection has at most one client ID, under which it sends chat messages. Entering
+// under another ID replaces it.
 //
-// What it gets:
+// A client receives:
 //
 //	{"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}
 //	{"type":"message","clientId":"alice","text":"hello"}
-//	{"type":"error","error":"enter before you say anything"}
+//	{"type":"error","error":"say: enter before you send messages"}
 //
-// The first is the occupancy event as the engine makes it: once at the start, and
-// then at every change. An error answers what came at the wrong moment, and changes
-// nothing. What no client of this protocol sends ends the connection, with a close
-// code and a reason: 1003 for a binary message, 1007 for what is not JSON, 1008 for
-// JSON that says nothing, 1009 for a message over 8192 bytes.
+// The first is the engine's event: one when the client connects, and one after each
+// change. An error means that a request was not possible at this moment and changed nothing.
+//
+// A message that violates this protocol ends the connection, with a close code and a
+// reason: 1003 for a binary message, 1007 for invalid JSON, 1008 for JSON that is not a
+// request, 1009 for a message over 8192 bytes.
 type request struct {
 	Type     string `json:"type"`
 	ClientID string `json:"clientId,omitempty"`
 	Text     string `json:"text,omitempty"`
 }
 
-const maxMessage = 8192 // bytes, of what a client sends
+const maxMessage = 8192 // bytes of a message from a client
 
-// parse reads a request. Its error is a goodbye.
+// parse parses a request. Its error is a websocket.CloseError.
 func parse(kind websocket.MessageType, data []byte) (request, error) {
 	var q request
 	if kind != websocket.MessageText {
-		return q, goodbye(websocket.StatusUnsupportedData, "messages are JSON text")
+		return q, closeError(websocket.StatusUnsupportedData, "messages must be JSON text")
 	}
-	// encoding/json would replace what is not UTF-8 and say nothing.
+	// encoding/json accepts invalid UTF-8 and replaces it.
 	if !utf8.Valid(data) || json.Unmarshal(data, &q) != nil {
-		return q, goodbye(websocket.StatusInvalidFramePayloadData, "not JSON of the form that is spoken here")
+		return q, closeError(websocket.StatusInvalidFramePayloadData, "invalid JSON")
 	}
 	switch {
 	case q.Type == "enter" && q.ClientID == "":
-		return q, goodbye(websocket.StatusPolicyViolation, "enter needs a clientId")
+		return q, closeError(websocket.StatusPolicyViolation, "enter requires a clientId")
 	case q.Type == "say" && q.Text == "":
-		return q, goodbye(websocket.StatusPolicyViolation, "say needs a text")
+		return q, closeError(websocket.StatusPolicyViolation, "say requires a text")
 	case q.Type != "enter" && q.Type != "say" && q.Type != "exit":
-		return q, goodbye(websocket.StatusPolicyViolation, "type is none of enter, say and exit")
+		return q, closeError(websocket.StatusPolicyViolation, "type must be enter, say or exit")
 	}
 	return q, nil
 }
@@ -73,7 +75,7 @@ func errorJSON(text string) []byte {
 	}{"error", text})
 }
 
-// marshal is for values that have a JSON form, whatever is in them.
+// marshal encodes a value that always has a JSON form.
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -82,23 +84,23 @@ func marshal(v any) []byte {
 	return b
 }
 
-// goodbye says why a connection ends, by the close frame that tells its client. The
-// reason is 123 bytes at most.
-func goodbye(code websocket.StatusCode, reason string) error {
+// closeError returns the reason why the server closes a connection. The client receives
+// it in a close frame, where a reason has at most 123 bytes.
+func closeError(code websocket.StatusCode, reason string) error {
 	return websocket.CloseError{Code: code, Reason: reason}
 }
 
 var (
-	errSlow   = goodbye(websocket.StatusPolicyViolation, "too slow: messages wait unread")
-	errSilent = goodbye(websocket.StatusPolicyViolation, "no answer to a ping")
-	errAway   = goodbye(websocket.StatusGoingAway, "the server stops")
-	errLeft   = goodbye(websocket.StatusNormalClosure, "")
+	errSlow       = closeError(websocket.StatusPolicyViolation, "too slow: too many unread messages")
+	errNoPong     = closeError(websocket.StatusPolicyViolation, "no answer to a ping")
+	errStopping   = closeError(websocket.StatusGoingAway, "the server is stopping")
+	errClientLeft = closeError(websocket.StatusNormalClosure, "")
 )
 
-// refused is the goodbye for an error of the engine.
-func refused(err error) error {
+// engineCloseError returns the reason for closing a connection after an error of the engine.
+func engineCloseError(err error) error {
 	if errors.Is(err, occupancy.ErrClosed) {
-		return errAway
+		return errStopping
 	}
-	return goodbye(websocket.StatusPolicyViolation, err.Error())
+	return closeError(websocket.StatusPolicyViolation, err.Error())
 }

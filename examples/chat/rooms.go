@@ -10,17 +10,18 @@ import (
 )
 
 const (
-	defaultListed = 20
-	maxListed     = 100
+	defaultLimit = 20
+	maxLimit     = 100
 )
 
-// The page asks for its lists anew every other second: a stream of them would be a second
-// one beside that of the numbers, and a browser allows six to a server, of all its tabs.
-
 // serveRooms answers GET /rooms?by=popular|trending&limit=20 with the first rooms in that
-// order. Both parameters may be left out.
+// order. Both parameters are optional.
+//
+// The page fetches these lists every two seconds. A stream of them would be a second
+// stream besides that of the counts, and over HTTP/1.1 a browser opens at most six
+// connections to a server.
 func (s *server) serveRooms(w http.ResponseWriter, r *http.Request) {
-	by, limit, err := roomsQuery(r.URL.RawQuery)
+	by, limit, err := parseRoomsQuery(r.URL.RawQuery)
 	if err != nil {
 		serveJSON(w, http.StatusBadRequest, marshal(map[string]string{"error": err.Error()}))
 		return
@@ -28,27 +29,27 @@ func (s *server) serveRooms(w http.ResponseWriter, r *http.Request) {
 	serveJSON(w, http.StatusOK, marshal(map[string]any{"by": by.String(), "rooms": s.board.Top(by, limit)}))
 }
 
-// roomsQuery refuses what it does not know, so that a misspelt parameter is noticed.
-func roomsQuery(raw string) (by trending.Order, limit int, err error) {
+// parseRoomsQuery returns an error for unknown parameters, to reveal typing errors.
+func parseRoomsQuery(raw string) (by trending.Order, limit int, err error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
 		return 0, 0, err
 	}
-	limit = defaultListed
+	limit = defaultLimit
 	for name, values := range query {
 		if len(values) != 1 {
-			return 0, 0, fmt.Errorf("%q is given %d times", name, len(values))
+			return 0, 0, fmt.Errorf("parameter %q is given %d times", name, len(values))
 		}
 		switch name {
 		case "by":
 			by, err = trending.ParseOrder(values[0])
 		case "limit":
 			limit, err = strconv.Atoi(values[0])
-			if err != nil || limit < 1 || limit > maxListed {
-				err = fmt.Errorf("limit is %q, and may be 1 to %d", values[0], maxListed)
+			if err != nil || limit < 1 || limit > maxLimit {
+				err = fmt.Errorf("limit is %q, must be 1 to %d", values[0], maxLimit)
 			}
 		default:
-			err = fmt.Errorf("there is no parameter %q", name)
+			err = fmt.Errorf("unknown parameter %q", name)
 		}
 		if err != nil {
 			return 0, 0, err

@@ -17,17 +17,19 @@ func names(rooms []trending.Room) (names []string) {
 	return names
 }
 
-func TestRoomsByOrder(t *testing.T) {
-	s := start(t, patient)
-	for range 3 {
-		s.dial("gone").CloseNow()
-	}
+func TestRooms_ByOrder(t *testing.T) {
+	s := start(t, noTimeouts)
+	emptied := s.dial("emptied")
+	s.waitFor("emptied", 1, 0)
+	require.NoError(t, emptied.CloseNow())
+	s.waitFor("emptied", 0, 0)
 	s.dial("big")
 	s.dial("big")
 	s.dial("small")
 	s.until(func() bool {
 		top := s.board.Popular(3)
-		return len(top) == 2 && top[0].Occupancy.Connections == 2 && top[1].Occupancy.Connections == 1
+		return len(top) == 2 && top[0].Occupancy.Connections == 2 && top[1].Occupancy.Connections == 1 &&
+			len(s.board.Trending(3)) == 2
 	})
 	for query, want := range map[string]struct {
 		by    string
@@ -50,26 +52,26 @@ func TestRoomsByOrder(t *testing.T) {
 		require.Equal(t, want.names[0] == "big", got.Rooms[0].Occupancy.Connections == 2)
 		require.Positive(t, got.Rooms[0].Heat)
 	}
-	for query, says := range map[string]string{
-		"by=largest":           `no order`,
-		"by=":                  `no order`,
-		"limit=0":              `limit is \"0\", and may be 1 to 100`,
+	for query, message := range map[string]string{
+		"by=largest":           `\"largest\"`,
+		"by=":                  `\"\"`,
+		"limit=0":              `limit is \"0\", must be 1 to 100`,
 		"limit=101":            `limit is \"101\"`,
 		"limit=-1":             `limit is \"-1\"`,
 		"limit=ten":            `limit is \"ten\"`,
 		"limit=":               `limit is \"\"`,
 		"limit=5&limit=5":      `\"limit\" is given 2 times`,
-		"by=popular&order=asc": `there is no parameter \"order\"`,
+		"by=popular&order=asc": `unknown parameter \"order\"`,
 		"by=%zz":               `invalid URL escape`,
 	} {
 		code, body := s.get("/rooms?" + query)
 		require.Equal(t, http.StatusBadRequest, code, query)
-		require.Contains(t, body, says, query)
+		require.Contains(t, body, message, query)
 	}
 }
 
-func TestNobodyThereIsAnEmptyList(t *testing.T) {
-	s := start(t, patient)
+func TestRooms_EmptyListWithoutConnections(t *testing.T) {
+	s := start(t, noTimeouts)
 	code, body := s.get("/rooms")
 	require.Equal(t, http.StatusOK, code)
 	require.JSONEq(t, `{"by":"popular","rooms":[]}`, body)

@@ -20,7 +20,7 @@ import (
 //go:embed page
 var files embed.FS
 
-// page is what a browser gets: plain files, built by nobody.
+// page contains the files of the page. They are served as they are; there is no build step.
 var page = func() fs.FS {
 	page, err := fs.Sub(files, "page")
 	if err != nil {
@@ -29,17 +29,17 @@ var page = func() fs.FS {
 	return page
 }()
 
-// limits is how patient the server is with its clients.
+// limits contains the timeouts and buffer sizes of the server.
 type limits struct {
-	pingEvery time.Duration // between two questions whether a client is there
-	pongWait  time.Duration // for its answer
-	writeWait time.Duration // for it to take one message
-	closeWait time.Duration // for it to answer a goodbye
-	stopWait  time.Duration // for HTTP requests under way when the server stops
-	outbox    int           // chat messages that may wait for one client
+	pingEvery time.Duration // interval between two pings of a client
+	pongWait  time.Duration // for the answer to a ping
+	writeWait time.Duration // for a client to accept one message
+	closeWait time.Duration // for a client to answer a close frame
+	stopWait  time.Duration // for running HTTP requests when the server stops
+	outbox    int           // chat messages that are buffered for one client
 }
 
-var defaults = limits{
+var defaultLimits = limits{
 	pingEvery: 20 * time.Second,
 	pongWait:  10 * time.Second,
 	writeWait: 10 * time.Second,
@@ -48,14 +48,14 @@ var defaults = limits{
 	outbox:    64,
 }
 
-// server is the chat: the engine that counts, the board that ranks its rooms, the hub
-// that hands messages round, and the sessions that are counted and heard.
+// server is the chat: the engine counts, the board ranks the rooms, and the hub delivers
+// messages to the sessions.
 type server struct {
 	limits limits
 	engine *occupancy.Engine
 	board  *trending.Board
 	hub    hub
-	member *member // among other chats; nil alone
+	node   *clusterNode // nil without a cluster
 
 	ctx  context.Context // of all sessions
 	stop context.CancelCauseFunc
@@ -77,16 +77,16 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /{$}", servePage())
 	mux.Handle("GET /{file}", servePage())
 	mux.HandleFunc("GET /rooms", s.serveRooms)
-	mux.HandleFunc("GET /cluster", s.member.serveHealth)
+	mux.HandleFunc("GET /cluster", s.node.serveHealth)
 	mux.Handle("GET /metrics", metrics(s.engine, s.board))
-	mux.Handle("/rooms/", live)
-	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", live))
+	mux.Handle("GET /rooms/", live)
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", live))
 	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
 	return mux
 }
 
-// servePage serves the page's files. Nothing but they runs in it, whatever is said in a
-// room.
+// servePage serves the files of the page. The policy forbids all other scripts, so a chat
+// message cannot inject one.
 func servePage() http.Handler {
 	files := http.FileServerFS(page)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,26 +96,24 @@ func servePage() http.Handler {
 	})
 }
 
-// serveWebsocket upgrades, and serves the session until it is closed. Only what has
-// become a websocket is counted, so the room's name is looked at before and the lease
-// taken after. Accept refuses a browser that has its page from another host: anybody's
-// page could speak here in its visitor's name otherwise.
+// serveWebsocket upgrades the request and returns when the session has ended. The
+// connection is counted after the upgrade, so the room's name is checked before it. Accept
+// rejects browsers with a page of another origin, which could otherwise post messages
+// on behalf of their users.
 func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	room := r.PathValue("room")
-	sub, err := s.engine.Subscribe(room) // looks at the name, and unlike Get asks no other node
-	if err != nil {
+	if err := occupancy.ValidRoom(room); err != nil {
 		serveError(w, err)
 		return
 	}
-	sub.Unsubscribe()
-	if !s.begin() {
+	if !s.addSession() {
 		serveError(w, occupancy.ErrClosed)
 		return
 	}
 	defer s.sessions.Done()
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
-		return // Accept has answered
+		return // Accept has written the response
 	}
 	s.session(ws, room)
 }
@@ -138,8 +136,9 @@ func serveJSON(w http.ResponseWriter, code int, body []byte) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// begin reports whether one more session may begin, and counts it.
-func (s *server) begin() bool {
+// addSession registers a session that serve waits for. It returns false if the server has
+// stopped.
+func (s *server) addSession() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stopped {
@@ -148,13 +147,13 @@ func (s *server) begin() bool {
 	return !s.stopped
 }
 
-// serve answers on ln until ctx ends, and then stops: no more clients are accepted,
-// those that are there get a goodbye, and when the last is gone all is closed.
+// serve serves on ln until ctx is done. Then it accepts no more clients, closes all
+// websockets, waits for their sessions, and closes the engine.
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	web.RegisterOnShutdown(func() { // which is when ln is closed
-		s.member.bye() // first, so that the other chats hear of one change and not of each who leaves
-		s.stop(errAway)
+	web.RegisterOnShutdown(func() { // after ln is closed
+		s.node.leave() // first, so that the other chats receive one change and not one for each client
+		s.stop(errStopping)
 	})
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(ln) }()
@@ -167,7 +166,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	wait, cancel := context.WithTimeout(context.Background(), s.limits.stopWait)
 	defer cancel()
 	if web.Shutdown(wait) != nil {
-		_ = web.Close() // what is still under way has had its time
+		_ = web.Close() // requests are still running
 	}
 	s.mu.Lock()
 	s.stopped = true
@@ -176,10 +175,9 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	return errors.Join(err, s.close())
 }
 
-// close ends what counts. It comes when everybody who was counted in is counted out,
-// and other chats are told before the engine forgets what they told it.
+// close closes the cluster node, the board and the engine. All sessions must have ended.
 func (s *server) close() error {
-	err := s.member.leave()
+	err := s.node.close()
 	s.board.Close()
 	return errors.Join(err, s.engine.Close())
 }

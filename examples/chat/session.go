@@ -7,76 +7,77 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
 	"github.com/occupancy/occupancy"
 )
 
 // session is one websocket in one room. Three goroutines serve it: read, which is the
-// HTTP handler's own, write and ping. Whatever goes wrong in one of them, or elsewhere,
-// calls end: then the session leaves its room, write says goodbye, and read returns.
+// goroutine of the HTTP handler, write and ping. Any failure calls end: then the session
+// leaves its room, write sends a close frame, and read returns.
 type session struct {
 	limits limits
 	ws     *websocket.Conn
-	conn   *occupancy.Lease
-	events <-chan occupancy.Event // holds the newest only, however slowly it is read
-	outbox chan []byte            // holds every message, so it needs a limit
+	lease  *occupancy.Lease
+	events <-chan occupancy.Event // holds only the newest event
+	outbox chan []byte            // holds every message, so it is bounded
 	room   *room
 
-	ctx      context.Context // its cause is a goodbye
+	ctx      context.Context // its cause is a websocket.CloseError
 	end      context.CancelCauseFunc
-	clientID string // entered under, or ""; only read uses it
+	clientID string // the ID that has entered, or ""; only read uses it
 }
 
-// session serves a websocket that has just been accepted, until it is closed.
+// session serves an accepted websocket until it is closed.
 func (s *server) session(ws *websocket.Conn, name string) {
-	conn, err := s.engine.Connect(name)
+	lease, err := s.engine.Connect(name)
 	if err != nil {
-		sayGoodbye(ws, refused(err))
+		closeWith(ws, engineCloseError(err))
 		return
 	}
-	defer conn.Close()
+	defer lease.Close()
 	sub, err := s.engine.Subscribe(name)
 	if err != nil {
-		sayGoodbye(ws, refused(err))
+		closeWith(ws, engineCloseError(err))
 		return
 	}
 
 	ctx, end := context.WithCancelCause(s.ctx)
 	c := &session{
-		limits: s.limits, ws: ws, conn: conn, events: sub.Events(),
+		limits: s.limits, ws: ws, lease: lease, events: sub.Events(),
 		outbox: make(chan []byte, s.limits.outbox), ctx: ctx, end: end,
 	}
 	c.room = s.hub.join(name, c)
 	leave := func() {
 		s.hub.leave(name, c.room, c)
 		sub.Unsubscribe()
-		_ = conn.Close()
+		_ = lease.Close()
 	}
 	defer leave()
 
-	// The session's end is not yet the websocket's: a method of it whose context ends
-	// drops the connection without a word. So its methods get alive, which lasts until
-	// the client has answered the goodbye, or had its time to.
-	alive, kill := context.WithCancel(context.Background())
-	defer kill()
+	// Canceling the context of a websocket operation drops the connection without a close
+	// frame. So these operations use wsCtx, which outlives ctx until the client has
+	// answered the close frame, or closeWait is over.
+	wsCtx, drop := context.WithCancel(context.Background())
+	defer drop()
 	defer context.AfterFunc(ctx, func() {
-		leave() // closing may take a while, and meanwhile nobody is here
-		time.AfterFunc(s.limits.closeWait, kill)
+		leave() // now, because closing the websocket may take a while
+		time.AfterFunc(s.limits.closeWait, drop)
 	})()
 
-	var others sync.WaitGroup
-	others.Go(func() { c.write(alive) })
-	others.Go(func() { c.ping(alive) })
-	c.read(alive)
-	end(errLeft)
-	others.Wait()
+	var running sync.WaitGroup
+	running.Go(func() { c.write(wsCtx) })
+	running.Go(func() { c.ping(wsCtx) })
+	c.read(wsCtx)
+	end(errClientLeft)
+	running.Wait()
 }
 
-// read does what the client asks for, until the websocket is closed. It reads on
-// after the session's end, to find the client's answer to the goodbye.
-func (s *session) read(alive context.Context) {
+// read handles requests until the websocket is closed. After the session has ended it
+// reads on, for the client's answer to the close frame.
+func (s *session) read(wsCtx context.Context) {
 	s.ws.SetReadLimit(maxMessage)
 	for {
-		kind, data, err := s.ws.Read(alive)
+		kind, data, err := s.ws.Read(wsCtx)
 		if err != nil {
 			return
 		}
@@ -93,34 +94,34 @@ func (s *session) read(alive context.Context) {
 	}
 }
 
-// handle does what a request asks for. An error is a goodbye.
+// handle executes a request. An error is a websocket.CloseError that ends the session.
 func (s *session) handle(q request) error {
 	switch q.Type {
 	case "enter":
-		if err := s.conn.Enter(q.ClientID); err != nil {
-			return refused(err)
+		if err := s.lease.Enter(q.ClientID); err != nil {
+			return engineCloseError(err)
 		}
 		if s.clientID != "" && s.clientID != q.ClientID {
-			_ = s.conn.Exit(s.clientID)
+			_ = s.lease.Exit(s.clientID)
 		}
 		s.clientID = q.ClientID
 	case "exit":
-		if s.conn.Exit(s.clientID) != nil {
+		if s.lease.Exit(s.clientID) != nil {
 			s.send(errorJSON("exit: you have not entered"))
 		}
 		s.clientID = ""
 	case "say":
 		if s.clientID == "" {
-			s.send(errorJSON("say: enter before you say anything"))
+			s.send(errorJSON("say: enter before you send messages"))
 			break
 		}
-		s.room.say(messageJSON(s.clientID, q.Text))
+		s.room.broadcast(messageJSON(s.clientID, q.Text))
 	}
 	return nil
 }
 
-// send puts a message in the outbox. A client that lets the outbox fill up has missed
-// part of the talk whatever is done, and an end that says so is better than a gap.
+// send puts a message in the outbox. If the outbox is full it ends the session, because
+// the client would miss a message without knowing.
 func (s *session) send(message []byte) {
 	select {
 	case s.outbox <- message:
@@ -129,24 +130,25 @@ func (s *session) send(message []byte) {
 	}
 }
 
-// write is the only one that sends to the client, until it has said goodbye.
-func (s *session) write(alive context.Context) {
+// write sends events and messages to the client, and finally the close frame. No other
+// goroutine writes to the websocket.
+func (s *session) write(wsCtx context.Context) {
 	for {
 		var data []byte
 		select {
 		case <-s.ctx.Done():
-			sayGoodbye(s.ws, context.Cause(s.ctx))
+			closeWith(s.ws, context.Cause(s.ctx))
 			return
 		case e, ok := <-s.events:
-			if !ok { // the engine is closed, or the session has left
-				s.end(errAway)
+			if !ok { // the engine is closed, or the session has left the room
+				s.end(errStopping)
 				s.events = nil
 				continue
 			}
 			data = marshal(e)
 		case data = <-s.outbox:
 		}
-		ctx, cancel := context.WithTimeout(alive, s.limits.writeWait)
+		ctx, cancel := context.WithTimeout(wsCtx, s.limits.writeWait)
 		err := s.ws.Write(ctx, websocket.MessageText, data)
 		cancel()
 		if err != nil {
@@ -155,9 +157,9 @@ func (s *session) write(alive context.Context) {
 	}
 }
 
-// ping finds the client that is gone without a word: no packet tells of it, and a
-// server that has nothing to say would count it for ever.
-func (s *session) ping(alive context.Context) {
+// ping pings the client and ends the session if no answer arrives in time. Without pings
+// a client that disappears without closing its connection would be counted forever.
+func (s *session) ping(wsCtx context.Context) {
 	tick := time.NewTicker(s.limits.pingEvery)
 	defer tick.Stop()
 	for {
@@ -166,21 +168,21 @@ func (s *session) ping(alive context.Context) {
 			return
 		case <-tick.C:
 		}
-		ctx, cancel := context.WithTimeout(alive, s.limits.pongWait)
+		ctx, cancel := context.WithTimeout(wsCtx, s.limits.pongWait)
 		err := s.ws.Ping(ctx)
 		cancel()
 		if err != nil {
-			s.end(errSilent)
+			s.end(errNoPong)
 			return
 		}
 	}
 }
 
-// sayGoodbye closes the websocket, and waits for the client's answer. Nothing can be
-// done about an error: the client is gone already.
-func sayGoodbye(ws *websocket.Conn, why error) {
+// closeWith sends a close frame and waits for the client's answer. It ignores errors,
+// because then the connection is closed already.
+func closeWith(ws *websocket.Conn, reason error) {
 	var e websocket.CloseError
-	if errors.As(why, &e) {
+	if errors.As(reason, &e) {
 		_ = ws.Close(e.Code, e.Reason)
 	}
 }

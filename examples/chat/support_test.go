@@ -18,14 +18,14 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// patient never loses its patience: what ends a session in a test is the test.
-var patient = limits{
+// noTimeouts are limits that end no session during a test.
+var noTimeouts = limits{
 	pingEvery: time.Hour, pongWait: time.Hour, writeWait: time.Hour, closeWait: time.Hour,
 	stopWait: time.Second, outbox: 64,
 }
 
-// testServer is a server on a port of its own. When the test is over it is stopped,
-// and must then be empty.
+// testServer is a server on a port of its own. At the end of the test it is stopped and
+// must be empty.
 type testServer struct {
 	*server
 	t    *testing.T
@@ -38,21 +38,21 @@ func start(t *testing.T, l limits) *testServer {
 	return startWith(t, l, clusterFlags{})
 }
 
-// startWith starts a chat that counts together with others.
-func startWith(t *testing.T, l limits, others clusterFlags) *testServer {
+// startWith starts a chat that joins a cluster.
+func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	s := newServer(l)
-	s.member, err = others.join(ctx, s.engine, ln.Addr(), slog.New(slog.DiscardHandler))
+	s.node, err = cluster.join(ctx, s.engine, ln.Addr(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	served := make(chan error, 1)
 	go func() { served <- s.serve(ctx, smallBuffers{ln}) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, <-served)
-		require.Zero(t, s.hub.size())
+		require.Zero(t, s.hub.roomCount())
 		require.Zero(t, s.engine.Stats().Subscriptions)
 		for room, o := range s.engine.All() {
 			require.Failf(t, "not empty", "%s: %+v", room, o)
@@ -62,7 +62,8 @@ func startWith(t *testing.T, l limits, others clusterFlags) *testServer {
 	return &testServer{s, t, ln.Addr().String(), stop}
 }
 
-// smallBuffers makes what is sent to one that does not read be felt soon.
+// smallBuffers gives connections small send buffers, so that writes to a client that does
+// not read soon block.
 type smallBuffers struct{ net.Listener }
 
 func (l smallBuffers) Accept() (net.Conn, error) {
@@ -73,7 +74,7 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 	return c, c.(*net.TCPConn).SetWriteBuffer(4096)
 }
 
-// client dials with a small buffer, as above, and keeps no connection for later use.
+// client opens connections with small receive buffers and does not reuse them.
 var client = &http.Client{Transport: &http.Transport{
 	DisableKeepAlives: true,
 	DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -95,8 +96,8 @@ func (s *testServer) dial(room string) *websocket.Conn {
 	return ws
 }
 
-// becomes waits until the room's occupancy is so.
-func (s *testServer) becomes(room string, connections, members int) {
+// waitFor waits until the room has this occupancy.
+func (s *testServer) waitFor(room string, connections, members int) {
 	s.t.Helper()
 	want := occupancy.Occupancy{Connections: connections, PresenceMembers: members}
 	s.until(func() bool { return s.engine.Current(room) == want })
@@ -112,8 +113,8 @@ func send(ws *websocket.Conn, text string) error {
 	return ws.Write(context.Background(), websocket.MessageText, []byte(text))
 }
 
-// expect reads until all the messages have come, in whatever order and among others.
-func expect(ws *websocket.Conn, messages ...string) error {
+// receive reads until all these messages have arrived, in any order and among others.
+func receive(ws *websocket.Conn, messages ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for len(messages) > 0 {
@@ -128,37 +129,40 @@ func expect(ws *websocket.Conn, messages ...string) error {
 	return nil
 }
 
-// closed reads until the websocket is closed, and tells how.
-func closed(t *testing.T, ws *websocket.Conn) websocket.CloseError {
+// readClose reads until the websocket is closed, and returns the close frame.
+func readClose(t *testing.T, ws *websocket.Conn) websocket.CloseError {
 	t.Helper()
-	err := expect(ws, "this is not said")
+	err := receive(ws, notSent)
 	var e websocket.CloseError
 	require.ErrorAs(t, err, &e)
 	return e
 }
 
-// occupancyJSON is the event of DESIGN.md, byte for byte.
+// notSent is a message that the server never sends: receive returns only with an error.
+const notSent = "not sent"
+
+// occupancyJSON returns the JSON of an event.
 func occupancyJSON(connections, members string) string {
 	return `{"type":"occupancy.updated","occupancy":{"connections":` + connections + `,"presenceMembers":` + members + `}}`
 }
 
-func said(clientID, text string) string {
+func chatMessage(clientID, text string) string {
 	return `{"type":"message","clientId":"` + clientID + `","text":"` + text + `"}`
 }
 
-// long is so much text that few messages of it fill a socket.
-var long = strings.Repeat("a long story ", 500)
+// long is a text of which few messages fill the buffers of a connection.
+var long = strings.Repeat("a long text ", 500)
 
-// talk says long messages, and hears each, until done.
-func talk(ws *websocket.Conn, done func() bool) error {
-	if err := send(ws, `{"type":"enter","clientId":"talker"}`); err != nil {
+// chatUntil sends long messages and receives each, until done.
+func chatUntil(ws *websocket.Conn, done func() bool) error {
+	if err := send(ws, `{"type":"enter","clientId":"sender"}`); err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(time.Minute); !done(); {
 		if time.Now().After(deadline) {
-			return errors.New("talked for a minute")
+			return errors.New("not done after a minute")
 		}
-		if err := errors.Join(send(ws, `{"type":"say","text":"`+long+`"}`), expect(ws, said("talker", long))); err != nil {
+		if err := errors.Join(send(ws, `{"type":"say","text":"`+long+`"}`), receive(ws, chatMessage("sender", long))); err != nil {
 			return err
 		}
 	}

@@ -1,48 +1,48 @@
-// The address says where this tab is: # is the list of rooms, #lobby the room of that name.
+// The fragment of the URL is the name of the room that this tab is in, or empty.
 
 import * as lobby from "./lobby.js";
 import * as room from "./room.js";
 
 const $ = (id) => document.getElementById(id);
 
-function current() {
+function currentRoom() {
   try {
     return decodeURIComponent(location.hash.slice(1)) || undefined;
   } catch {
-    return undefined; // not an address of ours
+    return undefined; // invalid escape sequence
   }
 }
 
-function go() {
-  const name = current();
+function navigate() {
+  const name = currentRoom();
   document.title = name ?? "Rooms";
   document.body.classList.toggle("inside", name !== undefined);
-  room.visit(name);
-  lobby.enter(name);
+  room.open(name);
+  lobby.setCurrentRoom(name);
   if (name) $("roomTitle").focus({ preventScroll: true });
 }
 
-/** Calls f now and then while anybody looks, and as soon as somebody does again. */
+/** Calls f immediately, every ms milliseconds, and when the page becomes visible, but not while it is hidden. */
 function every(ms, f) {
-  const look = () => document.hidden || f();
-  look();
-  setInterval(look, ms);
-  addEventListener("visibilitychange", look);
+  const callIfVisible = () => document.hidden || f();
+  callIfVisible();
+  setInterval(callIfVisible, ms);
+  addEventListener("visibilitychange", callIfVisible);
 }
 
 $("openForm").onsubmit = (event) => {
   event.preventDefault();
   const name = $("openName").value.trim();
   $("openName").value = "";
-  if (name) location.hash = lobby.address(name);
+  if (name) location.hash = lobby.fragment(name);
 };
 addEventListener("keydown", (event) => {
-  // Not from under what somebody is writing.
+  // Escape closes the room, but not while the user is typing.
   if (event.key === "Escape" && !event.isComposing && !event.target.value) location.hash = "";
 });
-addEventListener("hashchange", go);
+addEventListener("hashchange", navigate);
 
-go();
+navigate();
 every(2e3, lobby.refresh);
 every(1e3, () => (lobby.redraw(), room.redraw()));
 setTimeout(() => every(5e3, lobby.sort), 500);

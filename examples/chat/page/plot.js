@@ -1,22 +1,22 @@
-// A plot of both numbers over time, as steps: they hold until they change.
+// Plots of connections and members over time.
 
 import { span } from "./series.js";
 
 const keys = ["connections", "presenceMembers"];
 
-/** The least round number that is not below n. */
-function ceiling(n) {
+/** Returns the smallest round number that is at least n. */
+function roundUp(n) {
   const power = 10 ** Math.floor(Math.log10(Math.max(n, 1)));
   return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= n);
 }
 
-/** Draws a series into an svg that stretches, and tells its extent: { top, length in ms }. */
+/** Draws a series as steps into an svg. Returns the maximum of the y axis and the length of the x axis in ms. */
 export function draw(svg, { samples }) {
   const now = Date.now();
-  // A page that was just opened has little to show: it begins with some seconds.
+  // The x axis grows with the series, from 15 seconds to the whole span.
   const length = Math.min(span, Math.max(15e3, now - (samples[0]?.at ?? now)));
   const start = now - length;
-  const top = ceiling(Math.max(2, ...samples.flatMap((sample) => keys.map((key) => sample[key]))));
+  const top = roundUp(Math.max(2, ...samples.flatMap((sample) => keys.map((key) => sample[key]))));
   const x = (at) => ((Math.max(at, start) - start) / length) * 1000;
   const y = (n) => 100 - (n / top) * 98;
 

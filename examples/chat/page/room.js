@@ -1,5 +1,5 @@
-// One room: the websocket that this tab is counted by, and what is said there. The numbers
-// come by the occupancy stream, as they do for the list of rooms.
+// One room: the websocket of this tab, and the chat messages. The counts arrive by the
+// occupancy stream, like those of the list of rooms.
 
 import { draw } from "./plot.js";
 import { follow } from "./series.js";
@@ -7,13 +7,13 @@ import { follow } from "./series.js";
 const $ = (id) => document.getElementById(id);
 const format = new Intl.NumberFormat();
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const kept = 300; // messages
+const maxMessages = 300; // in the log
 
-let room; // that this tab is in
+let room; // the room that this tab is in, or undefined
 
-/** Leaves the room that this tab is in, if any, and goes to another, if named. */
-export function visit(name) {
-  room?.leave();
+/** Closes the current room and opens the named one, if name is not undefined. */
+export function open(name) {
+  room?.close();
   room = name === undefined ? undefined : new Room(name);
 }
 
@@ -35,14 +35,14 @@ class Room {
     $("connections").textContent = $("members").textContent = "–";
     $("log").replaceChildren();
     $("plot").replaceChildren();
-    $("nickname").value ||= remembered.get("nickname");
-    this.show();
+    $("nickname").value ||= storage.get("nickname");
+    this.showForm();
     follow(name, ({ connections, presenceMembers }) => {
       $("connections").textContent = format.format(connections);
       $("members").textContent = format.format(presenceMembers);
       redraw();
     }).then((following) => {
-      if (this.left) following.stop();
+      if (this.closed) following.stop();
       else this.following = following;
       redraw();
     });
@@ -54,31 +54,31 @@ class Room {
     this.socket = socket;
     socket.onopen = () => {
       this.failures = 0;
-      this.status("");
+      this.showStatus("");
       if (this.nickname) this.send({ type: "enter", clientId: this.nickname });
     };
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
-      if (message.type === "message") this.hear(message);
-      if (message.type === "error") note(message.error);
+      if (message.type === "message") this.showMessage(message);
+      if (message.type === "error") showError(message.error);
     };
     socket.onclose = ({ reason }) => {
       const wait = Math.random() * Math.min(15e3, 1e3 * 2 ** this.failures++);
-      this.status(`${reason ? `Disconnected: ${reason}` : "Disconnected"}. Trying again …`);
+      this.showStatus(`${reason ? `Disconnected: ${reason}` : "Disconnected"}. Reconnecting …`);
       this.retry = setTimeout(() => this.connect(), 300 + wait);
     };
   }
 
-  leave() {
-    this.left = true;
+  close() {
+    this.closed = true;
     clearTimeout(this.retry);
     this.socket.onclose = this.socket.onmessage = this.socket.onopen = null;
     this.socket.close();
     this.following?.stop();
-    this.status("");
+    this.showStatus("");
   }
 
-  status(text) {
+  showStatus(text) {
     $("status").textContent = text;
     document.body.classList.toggle("offline", text !== "");
   }
@@ -91,35 +91,35 @@ class Room {
 
   enter(nickname) {
     this.nickname = nickname;
-    remembered.set("nickname", nickname);
+    storage.set("nickname", nickname);
     this.send({ type: "enter", clientId: nickname });
-    this.show();
+    this.showForm();
     $("text").focus();
   }
 
   exit() {
     this.nickname = "";
     this.send({ type: "exit" });
-    this.show();
+    this.showForm();
     $("nickname").focus();
   }
 
-  /** Shows the form that fits: one enters first and then talks. */
-  show() {
+  /** Shows the form to enter or, after that, the form to send messages. */
+  showForm() {
     $("me").textContent = this.nickname;
     $("text").placeholder = `Message as ${this.nickname}`;
     $("enterForm").hidden = this.nickname !== "";
     $("sayForm").hidden = this.nickname === "";
   }
 
-  hear({ clientId, text }) {
+  showMessage({ clientId, text }) {
     const item = document.createElement("li");
     item.className = clientId === this.nickname ? "own" : "";
     item.innerHTML = `<span class="face" aria-hidden="true"></span><p><b></b><time></time></p><p class="text"></p>`;
     const [face, head, body] = item.children;
     const previous = $("log").lastElementChild;
-    if (previous?.dataset.by === clientId) item.classList.add("more");
-    item.dataset.by = clientId;
+    if (previous?.dataset.sender === clientId) item.classList.add("more");
+    item.dataset.sender = clientId;
     face.textContent = [...clientId][0].toUpperCase();
     face.style.setProperty("--hue", [...clientId].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 360, 7));
     head.firstChild.textContent = clientId;
@@ -129,8 +129,8 @@ class Room {
   }
 }
 
-/** What this browser remembers; a private one may not let it. */
-const remembered = {
+/** Values in localStorage, which may be disabled. */
+const storage = {
   get(key) {
     try {
       return localStorage.getItem(key) ?? "";
@@ -142,26 +142,26 @@ const remembered = {
     try {
       localStorage.setItem(key, value);
     } catch {
-      // then not
+      // not stored
     }
   },
 };
 
-function note(text) {
+function showError(text) {
   const item = document.createElement("li");
   item.className = "note";
   item.textContent = text;
   append(item);
 }
 
-/** Adds to the log, and follows it unless somebody reads further up. */
+/** Adds an item to the log and scrolls to it, unless the user has scrolled up. */
 function append(item) {
   const log = $("log");
-  const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.append(item);
-  while (log.children.length > kept) log.firstChild.remove();
-  if (follows) log.scrollTop = log.scrollHeight;
-  $("newer").hidden = follows;
+  while (log.children.length > maxMessages) log.firstChild.remove();
+  if (atEnd) log.scrollTop = log.scrollHeight;
+  $("newer").hidden = atEnd;
 }
 
 $("log").onscroll = () => {
@@ -181,4 +181,4 @@ $("sayForm").onsubmit = (event) => {
   const text = $("text").value.trim();
   if (text && room.send({ type: "say", text })) $("text").value = "";
 };
-$("leave").onclick = () => room.exit();
+$("exit").onclick = () => room.exit();

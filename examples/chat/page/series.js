@@ -1,37 +1,34 @@
-// What each room's numbers were in the last minutes, told by the browser client of
-// occupancy, which keeps one stream for all of them.
+// The counts of each room in the last minutes. The browser client of occupancy receives
+// them over one stream for all rooms.
 
 import { connect } from "/occupancy/occupancy.js";
 
 const { rooms } = connect("/occupancy");
-const followed = new Map(); // by name
+const followed = new Map(); // the series of rooms, by name
 
-export const span = 5 * 60e3; // ms that are kept
+export const span = 5 * 60e3; // ms
 
-/** What numbers were, and since when. */
+/** The counts of the last minutes. */
 export class Series {
-  samples = []; // { at, connections, presenceMembers }: from at on the numbers were so
+  samples = []; // { at, connections, presenceMembers }: the counts from the time at until the next sample
   listeners = new Set();
 
-  get now() {
+  get latest() {
     return this.samples.at(-1);
   }
 
   add({ connections, presenceMembers }) {
     const at = Date.now();
-    if (this.now?.at === at) this.samples.pop(); // nobody sees that
+    if (this.latest?.at === at) this.samples.pop(); // too short to be visible
     this.samples.push({ at, connections, presenceMembers });
-    // The sample that the span begins with may be older than it.
+    // Keep one sample from before the span: its counts apply at the start of the span.
     const first = this.samples.findIndex((sample) => sample.at > at - span);
     if (first > 1) this.samples.splice(0, first - 1);
-    for (const listener of this.listeners) listener(this.now);
+    for (const listener of this.listeners) listener(this.latest);
   }
 }
 
-/**
- * Follows a room. The listener is called with its numbers as soon as they are known and at every
- * change, until stop().
- */
+/** Calls the listener with the counts of a room when they are known and after each change, until stop(). */
 export async function follow(name, listener) {
   const { occupancy } = await rooms.get(name);
   let series = followed.get(name);
@@ -41,7 +38,7 @@ export async function follow(name, listener) {
     followed.set(name, series);
   }
   series.listeners.add(listener);
-  if (series.now) listener(series.now);
+  if (series.latest) listener(series.latest);
   return {
     series,
     stop() {
