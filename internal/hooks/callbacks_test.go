@@ -21,12 +21,14 @@ func newCallbacks(t *testing.T, engine *occupancy.Engine) *server {
 }
 
 func TestCallbacks(t *testing.T) {
+	t.Parallel()
 	s := newCallbacks(t, newEngine(t))
 	s.testDisconnects(t)
 	s.testInvalidRoom(t)
 }
 
 func TestCallbacks_JoinAndLeave(t *testing.T) {
+	t.Parallel()
 	s := newCallbacks(t, newEngine(t))
 	c, other := s.dial(t, "lobby"), s.dial(t, "lobby")
 	s.waitFor(t, "lobby", 2)
@@ -43,6 +45,7 @@ func TestCallbacks_JoinAndLeave(t *testing.T) {
 
 // Callbacks of one client may run at the same time and in any order.
 func TestRoomLeases_AnyOrder(t *testing.T) {
+	t.Parallel()
 	engine := newEngine(t)
 	for range 200 {
 		leases := &roomLeases{engine: engine}

@@ -41,11 +41,13 @@ func newCentrifugeServer(t *testing.T, engine *occupancy.Engine, aliveInterval t
 }
 
 func TestCentrifuge(t *testing.T) {
+	t.Parallel()
 	_, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	s.testDisconnects(t)
 }
 
 func TestCentrifuge_SubscribeAndUnsubscribe(t *testing.T) {
+	t.Parallel()
 	node, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	c := s.dial(t, "lobby")
 	s.waitFor(t, "lobby", 1)
@@ -66,6 +68,7 @@ func TestCentrifuge_SubscribeAndUnsubscribe(t *testing.T) {
 }
 
 func TestCentrifuge_ConnectReplySubscriptions(t *testing.T) {
+	t.Parallel()
 	_, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	c := s.dial(t, "")
 	s.waitFor(t, "user:alice", 1)
@@ -74,6 +77,7 @@ func TestCentrifuge_ConnectReplySubscriptions(t *testing.T) {
 }
 
 func TestCentrifuge_NodeSubscribe(t *testing.T) {
+	t.Parallel()
 	node, s := newCentrifugeServer(t, newEngine(t), pingPeriod)
 	one, two := s.dial(t, ""), s.dial(t, "")
 	s.waitFor(t, "user:alice", 2)
@@ -91,6 +95,7 @@ func TestCentrifuge_NodeSubscribe(t *testing.T) {
 
 // A callback that runs after the client has disconnected must not count it again.
 func TestChannelLeases_Closed(t *testing.T) {
+	t.Parallel()
 	node, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	s.dial(t, "")
 	s.waitFor(t, "user:alice", 1)
@@ -110,6 +115,7 @@ func TestChannelLeases_Closed(t *testing.T) {
 
 // Clients subscribe and unsubscribe while the server subscribes and disconnects them.
 func TestCentrifuge_AnyOrder(t *testing.T) {
+	t.Parallel()
 	node, s := newCentrifugeServer(t, newEngine(t), pingPeriod)
 	var clients, callers sync.WaitGroup
 	for range 8 {

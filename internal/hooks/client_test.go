@@ -2,11 +2,13 @@ package hooks
 
 import (
 	"errors"
+	"flag"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,7 +20,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	pingPeriod, pongWait, writeWait = 100*time.Millisecond, time.Second, time.Second
+	// Short, but long enough for a busy machine to answer a ping.
+	pingPeriod, pongWait, writeWait = 200*time.Millisecond, 4*time.Second, 4*time.Second
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16") // the tests mostly wait
 	os.Exit(m.Run())
 }
 
@@ -82,6 +87,7 @@ type testClient struct {
 	ended    chan struct{}
 	silent   atomic.Bool
 	pings    atomic.Int64
+	writeMu  sync.Mutex // gorilla allows one writer
 }
 
 func (s *server) dial(t *testing.T, room string) *testClient {
@@ -111,7 +117,7 @@ func (s *server) dial(t *testing.T, room string) *testClient {
 			}
 			if answer, ok := s.pong[string(message)]; ok {
 				if c.pings.Add(1); !c.silent.Load() {
-					_ = ws.WriteMessage(websocket.TextMessage, []byte(answer))
+					c.send(answer)
 				}
 				continue
 			}
@@ -127,6 +133,8 @@ func (s *server) dial(t *testing.T, room string) *testClient {
 
 // send ignores errors: the tests notice that a message is missing.
 func (c *testClient) send(message string) {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
 	_ = c.ws.WriteMessage(websocket.TextMessage, []byte(message))
 }
 
@@ -243,7 +251,7 @@ func (s *server) testDisconnects(t *testing.T) {
 	}
 
 	for _, c := range quiet {
-		require.Eventually(t, func() bool { return c.pings.Load() >= 3 && time.Since(connectedAt) > 2*pongWait }, timeout, time.Millisecond)
+		require.Eventually(t, func() bool { return c.pings.Load() >= 2 && time.Since(connectedAt) > pongWait*3/2 }, timeout, time.Millisecond)
 	}
 	s.waitFor(t, "quiet", clients)
 	for _, c := range quiet {

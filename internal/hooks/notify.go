@@ -4,51 +4,48 @@ import (
 	"context"
 	"net/http"
 	"sync"
-	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 
 	"github.com/occupancy/occupancy"
 )
 
 // serveSubscribed is the handler of "GET /ws/{room}". It notifies its client of the room.
 func serveSubscribed(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
-	ws, err := upgrader.Upgrade(w, r, nil)
+	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
 	}
-	defer ws.Close()
+	defer ws.CloseNow()
 	lease, err := engine.Connect(r.PathValue("room"))
 	if err != nil {
 		return
 	}
 	defer lease.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go pingCoder(ctx, ws)
 	// begin: subscribe
 	sub, err := engine.Subscribe(lease.Room())
 	if err != nil {
 		return
 	}
-	defer sub.Unsubscribe() // ends the goroutine
+	defer sub.Unsubscribe() // closes the channel, which ends the goroutine
 	go func() {
-		for event := range sub.Events() { // the first is the current occupancy
-			ws.SetWriteDeadline(time.Now().Add(writeWait))
-			if ws.WriteJSON(event) != nil {
+		for event := range sub.Events() { // the first event is the current occupancy
+			if wsjson.Write(ctx, ws, event) != nil {
 				return
 			}
 		}
 	}()
 	// end: subscribe
-	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(pongWait)) })
-	done := make(chan struct{})
-	defer close(done)
-	go ping(ws, done)
-	readUntilClosed(ws)
+	readUntilClosed(ctx, ws)
 }
 
-func readUntilClosed(ws *websocket.Conn) {
+func readUntilClosed(ctx context.Context, ws *websocket.Conn) {
 	for {
-		ws.SetReadDeadline(time.Now().Add(pongWait))
-		if _, _, err := ws.ReadMessage(); err != nil {
+		if _, _, err := ws.Read(ctx); err != nil {
 			return
 		}
 	}
@@ -128,36 +125,34 @@ func newLobby() *lobby {
 
 // serveLobby is the handler of "GET /ws/{room}".
 func serveLobby(engine *occupancy.Engine, l *lobby, w http.ResponseWriter, r *http.Request) {
-	ws, err := upgrader.Upgrade(w, r, nil)
+	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
 	}
-	defer ws.Close()
+	defer ws.CloseNow()
 	lease, err := engine.Connect(r.PathValue("room"))
 	if err != nil {
 		return
 	}
 	defer lease.Close()
-	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(pongWait)) })
-	done := make(chan struct{})
-	defer close(done)
-	go ping(ws, done)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go pingCoder(ctx, ws)
 	// begin: watch-client
 	events, leave := l.join(lease.Room())
 	defer leave()
 	go func() {
 		for {
 			select {
-			case <-done:
+			case <-ctx.Done():
 				return
 			case event := <-events:
-				ws.SetWriteDeadline(time.Now().Add(writeWait))
-				if ws.WriteJSON(event) != nil {
+				if wsjson.Write(ctx, ws, event) != nil {
 					return
 				}
 			}
 		}
 	}()
 	// end: watch-client
-	readUntilClosed(ws)
+	readUntilClosed(ctx, ws)
 }

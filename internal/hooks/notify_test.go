@@ -13,6 +13,7 @@ import (
 )
 
 func TestSubscribe(t *testing.T) {
+	t.Parallel()
 	engine := newEngine(t)
 	s := newServer(t, engine, "GET /ws/{room}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveSubscribed(engine, w, r) }))
 	one := s.dial(t, "lobby")
@@ -50,6 +51,7 @@ func newLobbyServer(t *testing.T, engine *occupancy.Engine) *server {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	s := newLobbyServer(t, newEngine(t))
 	one := s.dial(t, "lobby")
 	require.Equal(t, `{"room":"lobby","type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":0}}`+"\n", one.receive(t, ""))
@@ -70,6 +72,7 @@ func TestWatch(t *testing.T) {
 // A client arrives and another one leaves within one interval, so no event is published.
 // The new client must receive the right value nevertheless.
 func TestWatch_ArrivalAndDepartureCancelOut(t *testing.T) {
+	t.Parallel()
 	s := newLobbyServer(t, newEngine(t, occupancy.WithInterval(time.Hour)))
 	one := s.dial(t, "lobby")
 	one.receive(t, `"connections":1`) // published at once: the first change

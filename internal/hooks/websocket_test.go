@@ -27,6 +27,7 @@ var handlers = map[string]func(*occupancy.Engine) http.Handler{
 }
 
 func TestWebsocketHandlers(t *testing.T) {
+	t.Parallel()
 	for name, handler := range handlers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,6 +45,7 @@ func TestWebsocketHandlers(t *testing.T) {
 }
 
 func TestWebsocketHandlers_PlainGETIsNotCounted(t *testing.T) {
+	t.Parallel()
 	for name, handler := range handlers {
 		t.Run(name, func(t *testing.T) { testPlainGET(t, handler) })
 	}
@@ -51,6 +53,7 @@ func TestWebsocketHandlers_PlainGETIsNotCounted(t *testing.T) {
 
 // A melody server that closes ends all leases.
 func TestMelody_Close(t *testing.T) {
+	t.Parallel()
 	engine := newEngine(t)
 	m, handler := newMelody(engine)
 	s := newServer(t, engine, "GET /ws/{room}", handler)
@@ -74,12 +77,14 @@ func newManyRooms(t *testing.T, engine *occupancy.Engine) *server {
 }
 
 func TestManyRooms(t *testing.T) {
+	t.Parallel()
 	s := newManyRooms(t, newEngine(t))
 	s.testDisconnects(t)
 	s.testInvalidRoom(t)
 }
 
 func TestManyRooms_JoinAndLeave(t *testing.T) {
+	t.Parallel()
 	s := newManyRooms(t, newEngine(t))
 	c, other := s.dial(t, "lobby"), s.dial(t, "lobby")
 	s.waitFor(t, "lobby", 2)
