@@ -15,7 +15,6 @@ func newCallbacks(t *testing.T, engine *occupancy.Engine) *server {
 	s.path = func(string) string { return "/ws" }
 	s.hello = func(_ *testing.T, c *testClient, room string) {
 		c.send(`{"event":"join","room":"` + room + `"}`)
-		c.send(`{"event":"join","room":"` + room + `"}`) // again: not counted twice
 	}
 	return s
 }

@@ -12,8 +12,8 @@ import (
 
 // begin: coder
 
-// serveCoder is the handler of "GET /ws/{room}". It returns when the websocket is closed.
-func serveCoder(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
+// serveWebsocket is the handler of "GET /ws/{room}". It returns when the websocket is closed.
+func serveWebsocket(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return // Accept has written the response
@@ -26,22 +26,20 @@ func serveCoder(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request
 	}
 	defer lease.Close()
 
-	ctx, cancel := context.WithCancel(context.Background()) // not the context of a request that was upgraded
+	ctx, cancel := context.WithCancel(context.Background()) // not r.Context()
 	defer cancel()
-	go pingCoder(ctx, ws)
+	go keepAlive(ctx, ws)
 	for {
 		messageType, message, err := ws.Read(ctx)
 		if err != nil {
 			return // closed, reset, or no answer to a ping
 		}
-		if err := handleCoder(ctx, ws, messageType, message); err != nil { // your code
-			return
-		}
+		onMessage(ctx, ws, messageType, message) // your code
 	}
 }
 
-// pingCoder pings the client and closes the connection if no answer arrives in time.
-func pingCoder(ctx context.Context, ws *websocket.Conn) {
+// keepAlive pings the client, and closes the connection if an answer does not arrive in time.
+func keepAlive(ctx context.Context, ws *websocket.Conn) {
 	defer ws.CloseNow()
 	ticker := time.NewTicker(pingPeriod)
 	defer ticker.Stop()
@@ -62,7 +60,7 @@ func pingCoder(ctx context.Context, ws *websocket.Conn) {
 
 // end: coder
 
-// handleCoder sends the message back.
-func handleCoder(ctx context.Context, ws *websocket.Conn, messageType websocket.MessageType, message []byte) error {
-	return ws.Write(ctx, messageType, message) // without a deadline: pingCoder ends it
+// onMessage sends the message back.
+func onMessage(ctx context.Context, ws *websocket.Conn, messageType websocket.MessageType, message []byte) {
+	_ = ws.Write(ctx, messageType, message) // without a deadline: keepAlive ends it
 }

@@ -25,7 +25,7 @@ func serveSubscribed(engine *occupancy.Engine, w http.ResponseWriter, r *http.Re
 	defer lease.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go pingCoder(ctx, ws)
+	go keepAlive(ctx, ws)
 	// begin: subscribe
 	sub, err := engine.Subscribe(lease.Room())
 	if err != nil {
@@ -137,7 +137,7 @@ func serveLobby(engine *occupancy.Engine, l *lobby, w http.ResponseWriter, r *ht
 	defer lease.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go pingCoder(ctx, ws)
+	go keepAlive(ctx, ws)
 	// begin: watch-client
 	events, leave := l.join(lease.Room())
 	defer leave()

@@ -89,7 +89,7 @@ func TestWatch_ArrivalAndDepartureCancelOut(t *testing.T) {
 	s.waitEmpty(t)
 }
 
-// Nothing remains of clients that are gone.
+// The goroutines of disconnected clients end.
 func TestGoroutinesEnd(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("server", func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestGoroutinesEnd(t *testing.T) {
 		for _, handler := range []http.HandlerFunc{
 			func(w http.ResponseWriter, r *http.Request) { serveRoom(engine, w, r) },
 			func(w http.ResponseWriter, r *http.Request) { servePumps(engine, w, r) },
-			func(w http.ResponseWriter, r *http.Request) { serveCoder(engine, w, r) },
+			func(w http.ResponseWriter, r *http.Request) { serveWebsocket(engine, w, r) },
 			func(w http.ResponseWriter, r *http.Request) { serveSubscribed(engine, w, r) },
 			func(w http.ResponseWriter, r *http.Request) { serveLobby(engine, l, w, r) },
 		} {

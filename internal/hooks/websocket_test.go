@@ -18,7 +18,7 @@ var handlers = map[string]func(*occupancy.Engine) http.Handler{
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { servePumps(engine, w, r) })
 	},
 	"coder": func(engine *occupancy.Engine) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveCoder(engine, w, r) })
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveWebsocket(engine, w, r) })
 	},
 	"melody": func(engine *occupancy.Engine) http.Handler {
 		_, handler := newMelody(engine)
