@@ -74,7 +74,7 @@ func newHandler() (*occupancy.Engine, http.Handler) {
 		if err != nil {
 			return
 		}
-		defer lease.Close()       // no longer counts it, for whatever reason the handler returns
+		defer lease.Close()       // stops counting it when the handler returns
 		serveStream(engine, w, r) // returns when the client disconnects
 	})
 	mux.HandleFunc("GET /rooms/{room}/occupancy", func(w http.ResponseWriter, r *http.Request) {

@@ -9,8 +9,8 @@ import (
 )
 
 // callbackServer is a server in the style of Socket.IO: it calls the host's functions for
-// the events of its clients, each in a goroutine, so those of one client run at the same
-// time and in any order. Clients send {"event":"join","room":"lobby"}.
+// the events of its clients. Each call has its own goroutine, so the calls for one client
+// run concurrently and in any order. Clients send {"event":"join","room":"lobby"}.
 type callbackServer struct {
 	onConnection func(*callbackClient)
 }

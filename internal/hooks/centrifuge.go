@@ -25,8 +25,8 @@ func newCentrifuge(engine *occupancy.Engine, config centrifuge.Config) (*centrif
 	// begin: centrifuge
 	node.OnConnect(func(client *centrifuge.Client) {
 		leases := &channelLeases{engine: engine, client: client} // add
-		leases.updateAll()                                       // add: the channels of the ConnectReply
-		client.OnAlive(leases.updateAll)                         // add: those of node.Subscribe
+		leases.updateAll()                                       // add: counts the subscriptions of the ConnectReply
+		client.OnAlive(leases.updateAll)                         // add: counts those of node.Subscribe
 		client.OnDisconnect(func(centrifuge.DisconnectEvent) {
 			leases.close() // add
 		})

@@ -35,7 +35,7 @@ func servePumps(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request
 	go c.readPump()
 }
 
-// readPump reads until the connection ends, for whatever reason.
+// readPump returns when the connection has ended: closed, reset, or silent for pongWait.
 func (c *client) readPump() {
 	defer c.lease.Close()
 	defer c.ws.Close()
