@@ -60,6 +60,10 @@ type lobby struct {
 	last    map[string]occupancy.RoomEvent                   // the last event of each room that is not empty
 }
 
+func newLobby() *lobby {
+	return &lobby{clients: map[string]map[chan occupancy.RoomEvent]struct{}{}, last: map[string]occupancy.RoomEvent{}}
+}
+
 // run sends the events of all rooms until the engine is closed or ctx is done.
 func (l *lobby) run(ctx context.Context, engine *occupancy.Engine) error {
 	watcher, err := engine.Watch()
@@ -118,10 +122,6 @@ func offer(client chan occupancy.RoomEvent, event occupancy.RoomEvent) {
 }
 
 // end: watch
-
-func newLobby() *lobby {
-	return &lobby{clients: map[string]map[chan occupancy.RoomEvent]struct{}{}, last: map[string]occupancy.RoomEvent{}}
-}
 
 // serveLobby is the handler of "GET /ws/{room}".
 func serveLobby(engine *occupancy.Engine, l *lobby, w http.ResponseWriter, r *http.Request) {
