@@ -21,8 +21,8 @@ func TestOccupancyIsTheContractsJSON(t *testing.T) {
 	for range 103 {
 		must(t, e.Join("lobby"))
 	}
-	for range 95 {
-		must(t, e.Enter("lobby"))
+	for i := range 95 {
+		must(t, e.Enter("lobby", fmt.Sprintf("client-%d", i)))
 	}
 	s := newSite(t, http.StripPrefix("/any/prefix", occupancyhttp.NewHandler(e)))
 	resp, body := s.get(http.MethodGet, "/any/prefix/rooms/lobby/occupancy")
@@ -67,7 +67,8 @@ func TestAnAnswerWithoutSomeNodesSaysSo(t *testing.T) {
 			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, context.DeadlineExceeded
 		}, "true"},
 	} {
-		e.SetPeers(test.peers)
+		link, err := e.Link(test.peers)
+		must(t, err)
 		resp, body := s.get(http.MethodGet, "/rooms/lobby/occupancy")
 		if want := `{"connections":3,"presenceMembers":1}`; resp.StatusCode != http.StatusOK || body != want {
 			t.Errorf("%s: %s %s, want %s", test.name, resp.Status, body, want)
@@ -75,16 +76,18 @@ func TestAnAnswerWithoutSomeNodesSaysSo(t *testing.T) {
 		if got := resp.Header.Get("Occupancy-Partial"); got != test.partial {
 			t.Errorf("%s: Occupancy-Partial: %q, want %q", test.name, got, test.partial)
 		}
+		must(t, link.Close())
 	}
 }
 
 func TestANodeThatHangsDelaysAnAnswerByFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		e.SetPeers(peers(func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
+		_, err := e.Link(peers(func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
 			<-ctx.Done()
 			return occupancy.Occupancy{Connections: 1}, ctx.Err()
 		}))
+		must(t, err)
 		start := time.Now()
 		resp := ask(occupancyhttp.NewHandler(e), http.MethodGet, "/rooms/lobby/occupancy")
 		body, _ := io.ReadAll(resp.Body)
@@ -126,6 +129,9 @@ func TestEveryRoomNameHasItsPath(t *testing.T) {
 func TestRefusalsAreJSONWithTheRightStatus(t *testing.T) {
 	e := newEngine(t, occupancy.WithMaxRooms(1))
 	must(t, e.Join("lobby"))
+	sub, err := e.Subscribe("subscribed") // reaches the limit of rooms that are only subscribed to
+	must(t, err)
+	defer sub.Unsubscribe()
 	closed := occupancy.New()
 	must(t, closed.Close())
 	open := occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
@@ -194,8 +200,8 @@ func TestRefusalsAreJSONWithTheRightStatus(t *testing.T) {
 			t.Errorf("%s: Retry-After %q", name, got)
 		}
 	}
-	if got := e.Stats().Subscriptions; got != 0 {
-		t.Errorf("%d subscriptions are left of what was refused", got)
+	if got := e.Stats().Subscriptions; got != 1 {
+		t.Errorf("%d subscriptions, want only the test's own", got)
 	}
 }
 

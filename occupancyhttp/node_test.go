@@ -136,7 +136,7 @@ func newNodeSite(t *testing.T) *nodeSite {
 	}
 	for command, obey := range map[string]func(*http.Request) (int, error){
 		"join":   hook(s.engine.Join),
-		"enter":  hook(s.engine.Enter),
+		"enter":  hook(func(room string) error { return s.engine.Enter(room, "alice") }),
 		"allow":  hook(s.allow),
 		"start":  func(*http.Request) (int, error) { return 0, s.start() },
 		"stop":   func(*http.Request) (int, error) { return 0, s.stop() },

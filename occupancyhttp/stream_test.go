@@ -47,7 +47,7 @@ func TestAStreamBeginsWithTheRoomsOccupancyAndTellsWhatItBecomes(t *testing.T) {
 			versions = append(versions, lines[1])
 			time.Sleep(time.Second) // the bubble's, not the clock's
 			if i == 0 {
-				must(t, e.Enter("lobby"))
+				must(t, e.Enter("lobby", "alice"))
 			}
 		}
 		sub, err := e.Subscribe("lobby")
