@@ -1,10 +1,10 @@
-// Run by client_test.go, which serves the real handler at SITE and takes commands at CONTROL.
+// Run by client_test.go, which serves the real handler at BASE and takes commands at CONTROL.
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { connect } from "./occupancy.js";
 
-const { SITE, CONTROL } = process.env;
+const { BASE, CONTROL } = process.env;
 
 /** Has the server do something: it answers when that is done. */
 const server = async (command, query = {}) => {
@@ -48,7 +48,7 @@ test("the lines of the documentation", async () => {
   await server("join", { room: name });
   const { heard, listen, until } = ear();
 
-  const rooms = connect(SITE).rooms;
+  const rooms = connect(BASE).rooms;
   const room = await rooms.get(name);
   assert.equal(room.occupancy.current(), undefined);
   const { unsubscribe } = room.occupancy.subscribe(listen);
@@ -67,7 +67,7 @@ test("the lines of the documentation", async () => {
 });
 
 test("an event is what the contract says, and nobody can change it for others", async () => {
-  const room = await connect(`${SITE}/`).rooms.get(newName());
+  const room = await connect(`${BASE}/`).rooms.get(newName());
   const first = ear();
   const a = room.occupancy.subscribe((event) => {
     assert.throws(() => (event.occupancy.connections = 7), TypeError);
@@ -86,7 +86,7 @@ test("an event is what the contract says, and nobody can change it for others", 
 
 test("all rooms of a page share one stream, and nobody is told twice when it moves", async () => {
   const opened = await server("opened");
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const names = [newName(), newName(), newName()];
   const ears = [ear(), ear(), ear()];
   const subscribe = async (i) => (await rooms.get(names[i])).occupancy.subscribe(ears[i].listen);
@@ -113,7 +113,7 @@ test("all rooms of a page share one stream, and nobody is told twice when it mov
 });
 
 test("what changes while the stream moves is told", async () => {
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const name = newName();
   const a = ear();
   const subscription = (await rooms.get(name)).occupancy.subscribe(a.listen);
@@ -130,7 +130,7 @@ test("what changes while the stream moves is told", async () => {
 
 test("the same listener twice is two subscriptions, and to unsubscribe twice is harmless", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
+  const { occupancy } = await connect(BASE).rooms.get(name);
   const { heard, listen, next } = ear();
   const a = occupancy.subscribe(listen);
   const b = occupancy.subscribe(listen);
@@ -147,7 +147,7 @@ test("the same listener twice is two subscriptions, and to unsubscribe twice is 
 });
 
 test("a listener that throws harms no other and is reported", async () => {
-  const { occupancy } = await connect(SITE).rooms.get(newName());
+  const { occupancy } = await connect(BASE).rooms.get(newName());
   const oops = new Error("oops");
   const a = occupancy.subscribe(() => {
     throw oops;
@@ -163,7 +163,7 @@ test("a listener that throws harms no other and is reported", async () => {
 
 test("a late listener is told what is known, once, and not if it has left", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
+  const { occupancy } = await connect(BASE).rooms.get(name);
   const first = ear();
   const a = occupancy.subscribe(first.listen);
   await first.next();
@@ -183,7 +183,7 @@ test("a late listener is told what is known, once, and not if it has left", asyn
 });
 
 test("listeners may come and go while listeners are called", async () => {
-  const { occupancy } = await connect(SITE).rooms.get(newName());
+  const { occupancy } = await connect(BASE).rooms.get(newName());
   const second = ear();
   const added = ear();
   let b, c;
@@ -201,7 +201,7 @@ test("listeners may come and go while listeners are called", async () => {
 
 test("who comes back to a room hears what it is now, not what it was", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
+  const { occupancy } = await connect(BASE).rooms.get(name);
   const a = ear();
   const before = occupancy.subscribe(a.listen);
   await a.next();
@@ -216,7 +216,7 @@ test("who comes back to a room hears what it is now, not what it was", async () 
 
 test("a server that was killed and comes back is found, with a fresh snapshot", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
+  const { occupancy } = await connect(BASE).rooms.get(name);
   const { listen, next } = ear();
   const { unsubscribe } = occupancy.subscribe(listen);
   assert.deepEqual(await next(), is(0));
@@ -233,7 +233,7 @@ test("a server that was killed and comes back is found, with a fresh snapshot", 
 });
 
 test("256 rooms are one stream and 257 are two, which close with their last listeners", async () => {
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const subscriptions = [];
   const waiting = [];
   const add = async () => {
@@ -255,9 +255,9 @@ test("256 rooms are one stream and 257 are two, which close with their last list
 });
 
 test("names that no proxy takes in one address are divided", async () => {
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const addresses = [];
-  const long = connect(SITE, {
+  const long = connect(BASE, {
     fetch: (url, init) => {
       addresses.push(url.length);
       return fetch(url, init);
@@ -279,7 +279,7 @@ test("names that no proxy takes in one address are divided", async () => {
 });
 
 test("a refused room is reported and harms no other", async () => {
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const [open, secret] = [newName(), `secret ${newName()}`];
   const a = ear();
   const b = ear();
@@ -302,7 +302,7 @@ test("a refused room is reported and harms no other", async () => {
 });
 
 test("a room that one must sign in for keeps nobody from those that are open", async () => {
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const [open, members] = [newName(), `members ${newName()}`];
   const first = (await rooms.get(members)).occupancy.subscribe(() => {});
   const { listen, next } = ear();
@@ -314,7 +314,7 @@ test("a room that one must sign in for keeps nobody from those that are open", a
 });
 
 test("get rejects with a clear Error", async () => {
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const secret = await rooms.get(`secret ${newName()}`);
   await assert.rejects(secret.occupancy.get(), (error) => {
     assert.ok(error instanceof Error);
@@ -324,7 +324,7 @@ test("get rejects with a clear Error", async () => {
   });
   const tooLong = await rooms.get("x".repeat(1025));
   await assert.rejects(tooLong.occupancy.get(), { status: 400, code: "bad_room_name" });
-  const nowhere = await connect(`${SITE}/nowhere`).rooms.get("a");
+  const nowhere = await connect(`${BASE}/nowhere`).rooms.get("a");
   await assert.rejects(nowhere.occupancy.get(), { status: 404 });
   const noJSON = await connect("", { fetch: async () => new Response("<p>Sign in") }).rooms.get("a");
   await assert.rejects(noJSON.occupancy.get(), (error) => error.constructor === Error && error.message.startsWith('occupancy: room "a": '));
@@ -485,7 +485,7 @@ test("a page that is left and kept has no stream, and has one again when it is s
   globalThis.addEventListener = target.addEventListener.bind(target);
   const names = [newName(), newName(), newName()];
   const ears = [ear(), ear(), ear()];
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const subscribe = async (i) => (await rooms.get(names[i])).occupancy.subscribe(ears[i].listen);
   const subscriptions = [await subscribe(0), await subscribe(1)];
   assert.deepEqual([await ears[0].next(), await ears[1].next()], [is(0), is(0)]);

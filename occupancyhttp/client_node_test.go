@@ -21,26 +21,26 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-// The tests of the browser client need node, and some of them what `npm ci` installs in
-// the client's directory. Without, they are skipped; under CI=true they fail.
-
-func lacking(t *testing.T, what string) {
+// The tests of the browser client need Node, and some of them the packages that `npm ci`
+// installs in the directory of the client. If these are missing, skipOrFail skips the test,
+// or fails it if CI=true.
+func skipOrFail(t *testing.T, missing string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
+		t.Fatal(missing)
 	}
-	t.Skip(what)
+	t.Skip(missing)
 }
 
-// node runs node in the client's directory.
+// node runs Node in the directory of the client and returns its output.
 func node(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
-		lacking(t, "node is not installed: the browser client is not tested")
+		skipOrFail(t, "node is not installed: the browser client is not tested")
 	}
-	if version, err := exec.Command(path, "-p", "process.versions.node").Output(); err != nil || major(version) < 20 {
-		lacking(t, fmt.Sprintf("node %s is older than 20: the browser client is not tested", strings.TrimSpace(string(version))))
+	if version, err := exec.Command(path, "-p", "process.versions.node").Output(); err != nil || majorVersion(version) < 20 {
+		skipOrFail(t, fmt.Sprintf("node %s is older than 20: the browser client is not tested", strings.TrimSpace(string(version))))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -54,38 +54,38 @@ func node(t *testing.T, env []string, args ...string) string {
 	return string(out)
 }
 
-// major is the first number of a version, or 0.
-func major(version []byte) int {
+// majorVersion returns the first number of a version, or 0.
+func majorVersion(version []byte) int {
 	number, _, _ := strings.Cut(string(version), ".")
 	n, _ := strconv.Atoi(number)
 	return n
 }
 
-// npm is the path of a program that `npm ci` installs.
-func npm(t *testing.T, program string) string {
+// npmProgram returns the path of a program that `npm ci` installs.
+func npmProgram(t *testing.T, program string) string {
 	t.Helper()
 	path := filepath.Join("node_modules", program)
 	if _, err := os.Stat(filepath.Join("client", path)); errors.Is(err, os.ErrNotExist) {
-		lacking(t, "run `npm ci` in occupancyhttp/client: "+program+" is not installed")
+		skipOrFail(t, program+" is not installed: run `npm ci` in occupancyhttp/client")
 	}
 	return path
 }
 
-func TestTheBrowserClientAgainstThisServer(t *testing.T) {
-	site := newNodeSite(t)
-	control := httptest.NewServer(site)
+func TestClient_AgainstHandler(t *testing.T) {
+	server := newClientServer(t)
+	control := httptest.NewServer(server)
 	defer control.Close()
-	out := node(t, []string{"SITE=http://" + site.address + "/occupancy", "CONTROL=" + control.URL}, "--test", "--test-timeout=20000", "occupancy.test.js")
+	out := node(t, []string{"BASE=http://" + server.address + "/occupancy", "CONTROL=" + control.URL}, "--test", "--test-timeout=20000", "occupancy.test.js")
 	if !strings.Contains(out, "# fail 0") || strings.Contains(out, "# pass 0") {
 		t.Errorf("%s", out)
 	}
 }
 
-func TestTheBrowserClientIsUnder3KB(t *testing.T) {
-	terser := npm(t, "terser/bin/terser")
+func TestClient_Under3KB(t *testing.T) {
+	terser := npmProgram(t, "terser/bin/terser")
 	minified := node(t, nil, terser, "occupancy.js", "--module", "--compress", "--mangle")
 	if !strings.Contains(minified, "connect") {
-		t.Fatalf("this is no client: %s", minified)
+		t.Fatalf("not the client: %s", minified)
 	}
 	size, err := strconv.Atoi(strings.TrimSpace(node(t, []string{"CODE=" + minified}, "-p", "zlib.gzipSync(process.env.CODE).length")))
 	must(t, err)
@@ -95,20 +95,21 @@ func TestTheBrowserClientIsUnder3KB(t *testing.T) {
 	t.Logf("%d bytes, minified and gzipped", size)
 }
 
-func TestTheTypesCompileStrictly(t *testing.T) {
-	tsc := npm(t, "typescript/bin/tsc")
+func TestClientTypes_CompileStrictly(t *testing.T) {
+	tsc := npmProgram(t, "typescript/bin/tsc")
 	node(t, nil, tsc, "--project", "types")
-	// And they are no loophole: each line that must not compile does not. The @ts-expect-error
-	// above it says so to the compiler, which fails if there is none.
+	// use.ts also contains lines that must not compile, each below a @ts-expect-error. The
+	// compiler fails if such a line compiles.
 	use, err := os.ReadFile("client/types/use.ts")
 	must(t, err)
 	if n := strings.Count(string(use), "// @ts-expect-error"); n < 5 {
-		t.Errorf("%d lines that must not compile", n)
+		t.Errorf("use.ts has only %d lines that must not compile", n)
 	}
 }
 
-// nodeSite is the site that the client's tests use, and what obeys their commands.
-type nodeSite struct {
+// clientServer serves the handler that the client's tests use. It is itself the handler of
+// the commands by which the tests control the server and the engine.
+type clientServer struct {
 	*http.ServeMux
 	engine  *occupancy.Engine
 	handler http.Handler
@@ -116,25 +117,25 @@ type nodeSite struct {
 
 	mu      sync.Mutex // protects the following
 	server  *http.Server
-	streams []*http.Request // open ones
+	streams []*http.Request // open streams
 	opened  int
 	allowed map[string]bool
-	changed chan struct{} // closed at the next change of the above
+	changed chan struct{} // closed and replaced when one of the above changes
 }
 
-func newNodeSite(t *testing.T) *nodeSite {
-	s := &nodeSite{
+func newClientServer(t *testing.T) *clientServer {
+	s := &clientServer{
 		ServeMux: http.NewServeMux(),
 		engine:   newEngine(t, occupancy.WithInterval(5*time.Millisecond)),
 		allowed:  map[string]bool{},
 		changed:  make(chan struct{}),
 	}
 	h := occupancyhttp.NewHandler(s.engine, occupancyhttp.WithAuthorize(s.authorize))
-	s.handler = http.StripPrefix("/occupancy", s.count(h))
+	s.handler = http.StripPrefix("/occupancy", s.trackStreams(h))
 	hook := func(f func(room string) error) func(*http.Request) (int, error) {
 		return func(r *http.Request) (int, error) { return 0, f(r.FormValue("room")) }
 	}
-	for command, obey := range map[string]func(*http.Request) (int, error){
+	for command, execute := range map[string]func(*http.Request) (int, error){
 		"join":   hook(s.engine.Join),
 		"enter":  hook(func(room string) error { return s.engine.Enter(room, "alice") }),
 		"allow":  hook(s.allow),
@@ -144,7 +145,7 @@ func newNodeSite(t *testing.T) *nodeSite {
 		"await":  s.await,
 	} {
 		s.HandleFunc("POST /"+command, func(w http.ResponseWriter, r *http.Request) {
-			n, err := obey(r)
+			n, err := execute(r)
 			if err != nil {
 				w.WriteHeader(http.StatusInternalServerError)
 				_, _ = fmt.Fprint(w, err)
@@ -161,27 +162,27 @@ func newNodeSite(t *testing.T) *nodeSite {
 	return s
 }
 
-func (s *nodeSite) authorize(_ *http.Request, room string) error {
+func (s *clientServer) authorize(_ *http.Request, room string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case strings.HasPrefix(room, "secret") && !s.allowed[room]:
-		return errors.New("not for you")
+		return errors.New("access denied")
 	case strings.HasPrefix(room, "members"):
 		return occupancyhttp.ErrUnauthorized
 	}
 	return nil
 }
 
-func (s *nodeSite) allow(room string) error {
+func (s *clientServer) allow(room string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.allowed[room] = true
 	return nil
 }
 
-// start has the server come back where it was.
-func (s *nodeSite) start() error {
+// start starts the server again at the same address.
+func (s *clientServer) start() error {
 	l, err := net.Listen("tcp", s.address)
 	if err == nil {
 		s.serve(l)
@@ -189,7 +190,7 @@ func (s *nodeSite) start() error {
 	return err
 }
 
-func (s *nodeSite) serve(l net.Listener) {
+func (s *clientServer) serve(l net.Listener) {
 	server := &http.Server{Handler: s.handler}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,19 +198,19 @@ func (s *nodeSite) serve(l net.Listener) {
 	go func() { _ = server.Serve(l) }()
 }
 
-// stop kills the server: its connections break off.
-func (s *nodeSite) stop() error {
+// stop closes the server and its open connections.
+func (s *clientServer) stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.server.Close()
 }
 
-// count keeps the list of open streams.
-func (s *nodeSite) count(h http.Handler) http.Handler {
+// trackStreams maintains the list of open streams.
+func (s *clientServer) trackStreams(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/events") {
-			s.change(func() { s.streams, s.opened = append(s.streams, r), s.opened+1 })
-			defer s.change(func() {
+			s.update(func() { s.streams, s.opened = append(s.streams, r), s.opened+1 })
+			defer s.update(func() {
 				s.streams = slices.DeleteFunc(s.streams, func(open *http.Request) bool { return open == r })
 			})
 		}
@@ -217,7 +218,8 @@ func (s *nodeSite) count(h http.Handler) http.Handler {
 	})
 }
 
-func (s *nodeSite) change(f func()) {
+// update calls f under mu and notifies await.
+func (s *clientServer) update(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
@@ -225,24 +227,25 @@ func (s *nodeSite) change(f func()) {
 	s.changed = make(chan struct{})
 }
 
-// await waits until so many streams are open, or none is for a room, and says how many are.
-func (s *nodeSite) await(r *http.Request) (int, error) {
+// await waits until the given number of streams is open, or until no stream contains the
+// given room. It returns the number of open streams.
+func (s *clientServer) await(r *http.Request) (int, error) {
 	deadline := time.After(10 * time.Second)
 	for {
 		s.mu.Lock()
 		open, changed := len(s.streams), s.changed
-		there := r.FormValue("streams") == strconv.Itoa(open)
+		done := r.FormValue("streams") == strconv.Itoa(open)
 		if room := r.FormValue("room"); room != "" {
-			there = !slices.ContainsFunc(s.streams, func(r *http.Request) bool { return slices.Contains(r.URL.Query()["room"], room) })
+			done = !slices.ContainsFunc(s.streams, func(r *http.Request) bool { return slices.Contains(r.URL.Query()["room"], room) })
 		}
 		s.mu.Unlock()
-		if there {
+		if done {
 			return open, nil
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			return 0, fmt.Errorf("%d streams are open, not as in %s", open, r.URL.RawQuery)
+			return 0, fmt.Errorf("%d streams are open, timed out waiting for %s", open, r.URL.RawQuery)
 		}
 	}
 }
