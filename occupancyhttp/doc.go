@@ -4,7 +4,7 @@
 // Mount the handler under any prefix:
 //
 //	h := occupancyhttp.NewHandler(engine)
-//	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", h))
+//	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", h))
 //
 // It answers GET and HEAD requests for these paths:
 //

@@ -20,7 +20,7 @@ func Example() {
 
 	mux := http.NewServeMux()
 	// begin: mount
-	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
 	// end: mount
 	server := httptest.NewServer(mux)
 	defer server.Close()

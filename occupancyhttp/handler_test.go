@@ -263,11 +263,11 @@ func TestMount_AnyPrefix(t *testing.T) {
 	e := newEngine(t)
 	h := occupancyhttp.NewHandler(e)
 	inner := http.NewServeMux()
-	inner.Handle("/occupancy/", http.StripPrefix("/occupancy", h))
+	inner.Handle("GET /occupancy/", http.StripPrefix("/occupancy", h))
 	outer := http.NewServeMux()
-	outer.Handle("/", h)
-	outer.Handle("/live/", http.StripPrefix("/live", h))
-	outer.Handle("/api/v1/", http.StripPrefix("/api/v1", inner))
+	outer.Handle("GET /", h)
+	outer.Handle("GET /live/", http.StripPrefix("/live", h))
+	outer.Handle("GET /api/v1/", http.StripPrefix("/api/v1", inner))
 	s := newTestServer(t, outer)
 	s.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error { return fmt.Errorf("redirected to %s", r.URL) }
 	for i, room := range []string{"lobby", "a/b", "a//b", "/", "100%", "%2F", "日本語"} {
@@ -284,6 +284,33 @@ func TestMount_AnyPrefix(t *testing.T) {
 			}
 			several.close()
 		}
+	}
+}
+
+// The host serves other paths with "GET /" and "/". Neither conflicts with the documented
+// pattern, and each request reaches the right handler.
+func TestMount_NextToHostPatterns(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t))
+	for _, hostPatterns := range [][]string{{"GET /"}, {"/"}, {"GET /", "/"}, {"GET /{file}", "GET /{$}"}} {
+		mux := http.NewServeMux()
+		for _, pattern := range hostPatterns {
+			mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "host") })
+		}
+		mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", h))
+		s := newTestServer(t, mux)
+		for _, test := range []struct{ method, path, body string }{
+			{http.MethodGet, "/page", "host"},
+			{http.MethodGet, "/occupancy/rooms/lobby/occupancy", `{"connections":0,"presenceMembers":0}`},
+			{http.MethodHead, "/occupancy/rooms/lobby/occupancy", ""},
+		} {
+			resp, body := s.get(test.method, test.path)
+			if resp.StatusCode != http.StatusOK || body != test.body {
+				t.Errorf("next to %q: %s %s: %s %s, want %s", hostPatterns, test.method, test.path, resp.Status, body, test.body)
+			}
+		}
+		stream := s.openStream("/occupancy/occupancy/events?room=lobby")
+		stream.readUntil(0)
+		stream.close()
 	}
 }
 
