@@ -2,6 +2,7 @@ package occupancyhttp_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -104,6 +105,31 @@ func TestClientTypes_CompileStrictly(t *testing.T) {
 	must(t, err)
 	if n := strings.Count(string(use), "// @ts-expect-error"); n < 5 {
 		t.Errorf("use.ts has only %d lines that must not compile", n)
+	}
+}
+
+// Code such as `const { unsubscribe } = …` detaches a function from its object. Linters reject
+// that for a method (the rule unbound-method), so the types declare properties only.
+func TestClientTypes_NoMethods(t *testing.T) {
+	npmProgram(t, "typescript/bin/tsc")
+	const listMethods = `
+		const ts = require("typescript");
+		const text = fs.readFileSync("occupancy.d.ts", "utf8");
+		const count = { properties: 0, methods: [] };
+		const visit = (node) => {
+			if (ts.isPropertySignature(node)) count.properties++;
+			if (ts.isMethodSignature(node)) count.methods.push(node.name.text);
+			ts.forEachChild(node, visit);
+		};
+		visit(ts.createSourceFile("occupancy.d.ts", text, ts.ScriptTarget.Latest, true));
+		JSON.stringify(count)`
+	var count struct {
+		Properties int
+		Methods    []string
+	}
+	must(t, json.Unmarshal([]byte(node(t, nil, "-p", listMethods)), &count))
+	if count.Properties < 10 || len(count.Methods) > 0 {
+		t.Errorf("%d properties, methods %q, want no methods", count.Properties, count.Methods)
 	}
 }
 
