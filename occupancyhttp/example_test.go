@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyhttp"
@@ -80,6 +81,34 @@ func ExampleWithAuthorize() {
 	// 401 {"error":{"code":"unauthorized","message":"authentication required"}}
 	// 403 {"error":{"code":"forbidden","message":"access to this room is denied"}}
 	// 200 {"connections":0,"presenceMembers":0}
+}
+
+// Browsers use HTTP/2 over TLS. WriteByteTimeout closes connections that do not read.
+func ExampleNewHandler_http2() {
+	engine := occupancy.New()
+	defer engine.Close()
+	mux := http.NewServeMux()
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+
+	// begin: http2
+	server := &http.Server{
+		Addr:    ":443",
+		Handler: mux,
+		HTTP2:   &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
+	}
+	// end: http2
+
+	local := httptest.NewUnstartedServer(nil)
+	local.Config, local.EnableHTTP2 = server, true
+	local.StartTLS()
+	defer local.Close()
+	resp, err := local.Client().Get(local.URL + "/occupancy/rooms/lobby/occupancy")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Proto, resp.Status)
+	// Output: HTTP/2.0 200 OK
 }
 
 // [http.Server.Shutdown] ends the streams of the server. No other call is necessary.

@@ -87,7 +87,6 @@ export interface OccupancyError extends Error {
 
 /**
  * Connects to the handler that is mounted at base, such as "/occupancy". The client sends no request
- * before a room is used. Call connect once per page: all rooms of a connection share one stream for
- * each 256 rooms.
+ * before a room is used. Call connect once per page: up to 256 rooms of one connection share a stream.
  */
 export function connect(base: string | URL, options?: ConnectOptions): Connection;

@@ -1,12 +1,15 @@
-// client_node_test.go compiles this file. It is never executed.
+// client_node_test.go compiles this file. The regions are snippets of docs/browser.md. A test of
+// examples/chat runs them in a browser.
 
 // begin: client
 import { connect } from "/occupancy/occupancy.js";
-const rooms = connect("/occupancy").rooms;
+
+const { rooms } = connect("/occupancy");
 const room = await rooms.get("lobby");
+
 const { unsubscribe } = room.occupancy.subscribe((event) => { console.log(event); });
-const latest = room.occupancy.current();     // undefined until the first event
-const occupancy = await room.occupancy.get(); // rejects with a clear Error
+const occupancy = await room.occupancy.get();
+const latestOccupancy = room.occupancy.current();
 unsubscribe();
 // end: client
 
@@ -16,13 +19,22 @@ const sum: number = occupancy.connections + occupancy.presenceMembers;
 const partial: boolean = occupancy.partial ?? false;
 const event: OccupancyEvent = { type: "occupancy.updated", occupancy: { connections: 1, presenceMembers: 0 } };
 const named: Room = room;
-const value: Occupancy | undefined = latest;
+const value: Occupancy | undefined = latestOccupancy;
 const data: OccupancyData | undefined = value;
-connect(new URL("https://chat.example/occupancy"), { fetch: (url, init) => fetch(url, { ...init, credentials: "include" }) });
 named.occupancy.get().catch((error: OccupancyError) => console.log(error.status, error.code, sum, partial, data));
 
+{
+	// begin: fetch
+	const { rooms } = connect("https://chat.example/occupancy", {
+	  fetch: (url, init) => fetch(url, { ...init, credentials: "include" }),
+	});
+	// end: fetch
+	rooms.get("lobby");
+}
+connect(new URL("https://chat.example/occupancy"));
+
 // @ts-expect-error: current may return undefined
-latest.connections;
+latestOccupancy.connections;
 // @ts-expect-error: an occupancy is read-only
 event.occupancy.connections = 2;
 // @ts-expect-error: unsubscribe is read-only
