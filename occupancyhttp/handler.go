@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -105,33 +104,4 @@ func (h *handler) serveOccupancy(w http.ResponseWriter, r *http.Request, escaped
 	}
 	writeJSON(w, http.StatusOK, o)
 	return nil
-}
-
-// authorizedRoom unescapes the name of a room. It returns an error if the name is invalid
-// or the request may not read the room.
-func (h *handler) authorizedRoom(r *http.Request, escapedRoom string) (string, error) {
-	room, err := url.PathUnescape(escapedRoom)
-	if err != nil {
-		return "", errBadRoomName
-	}
-	if err := occupancy.ValidRoom(room); err != nil {
-		return "", err
-	}
-	return room, h.checkAccess(r, room)
-}
-
-// checkAccess returns an error if the request may not read the room.
-func (h *handler) checkAccess(r *http.Request, room string) error {
-	if h.authorize == nil {
-		return nil
-	}
-	err := h.authorize(r, room)
-	if err == nil {
-		return nil
-	}
-	h.logger.DebugContext(r.Context(), "occupancyhttp: access denied", "room", room, "error", err)
-	if errors.Is(err, ErrUnauthorized) {
-		return errUnauthorized
-	}
-	return errForbidden
 }

@@ -239,25 +239,6 @@ func TestOccupancy_CanceledRequest(t *testing.T) {
 	}
 }
 
-func TestNewHandler_InvalidArgumentsPanic(t *testing.T) {
-	e := newEngine(t)
-	for name, call := range map[string]func(){
-		"streams":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(-1)) },
-		"heartbeat": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(-1)) },
-		"engine":    func() { occupancyhttp.NewHandler(nil) },
-		"authorize": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(nil)) },
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
-				}
-			}()
-			call()
-		}()
-	}
-}
-
 // Room names in paths are preserved by every way to mount the handler.
 func TestMount_AnyPrefix(t *testing.T) {
 	e := newEngine(t)
@@ -311,48 +292,5 @@ func TestMount_NextToHostPatterns(t *testing.T) {
 		stream := s.openStream("/occupancy/occupancy/events?room=lobby")
 		stream.readUntil(0)
 		stream.close()
-	}
-}
-
-// If the host's authorize function panics, no stream and no subscription remain.
-func TestAuthorize_PanicLeavesNoStream(t *testing.T) {
-	e := newEngine(t)
-	panics := true
-	h := occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1), occupancyhttp.WithAuthorize(func(*http.Request, string) error {
-		if panics {
-			panic(http.ErrAbortHandler)
-		}
-		return nil
-	}))
-	for range 3 {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the handler recovered the panic")
-				}
-			}()
-			serve(h, http.MethodGet, "/occupancy/events?room=a&room=b")
-		}()
-	}
-	if got := e.Stats(); got.Rooms != 0 || got.Subscriptions != 0 {
-		t.Errorf("%+v", got)
-	}
-	panics = false
-	stream := newTestServer(t, h).openStream("/occupancy/events?room=a&room=b")
-	stream.nextEvent()
-	stream.close()
-}
-
-// An invalid query is refused before the authorize function is called, so the response
-// does not reveal which rooms are denied.
-func TestAuthorize_NotCalledForInvalidQuery(t *testing.T) {
-	h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
-		t.Errorf("authorize called for %q", room)
-		return errors.New("no")
-	}))
-	for _, query := range []string{"room=secret&room=", "room=&room=secret", "room=secret&room=%ff", "room=secret&room=%zz", roomsQuery(257)[len("/occupancy/events?"):]} {
-		if resp := serve(h, http.MethodGet, "/occupancy/events?"+query); resp.StatusCode != http.StatusBadRequest {
-			t.Errorf("%.40s: %s", query, resp.Status)
-		}
 	}
 }

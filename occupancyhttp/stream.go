@@ -73,27 +73,6 @@ func (h *handler) serveStreamOfRooms(w http.ResponseWriter, r *http.Request, _ s
 	return h.serveStream(w, r, rooms, true, shutdown)
 }
 
-// checkAccessToAll returns an error if the request may not read one of the rooms. The
-// error names the first such room, so that the client can retry without it. It names no
-// room if authentication is required and none of the rooms is allowed: then the client
-// has to authenticate first.
-func (h *handler) checkAccessToAll(r *http.Request, rooms []string) error {
-	var firstErr error
-	var deniedRoom string
-	allowed := 0
-	for _, room := range rooms {
-		if err := h.checkAccess(r, room); err == nil {
-			allowed++
-		} else if firstErr == nil {
-			firstErr, deniedRoom = err, room
-		}
-	}
-	if firstErr == nil || allowed == 0 && errors.Is(firstErr, errUnauthorized) {
-		return firstErr
-	}
-	return toHTTPError(firstErr).withRoom(deniedRoom)
-}
-
 // parseRooms returns the names of the rooms in a query, without duplicates.
 func parseRooms(query string) ([]string, error) {
 	values, err := url.ParseQuery(query)
