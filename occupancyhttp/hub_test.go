@@ -18,19 +18,19 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-// frameRecorder is a ResponseWriter that passes each written frame on without copying it.
+// frameWriter is a ResponseWriter that passes each written frame on without copying it.
 // A write blocks until the test receives the frame or the client disconnects.
-type frameRecorder struct {
+type frameWriter struct {
 	header http.Header
 	frames chan []byte
 	done   <-chan struct{} // closed when the client disconnects
 }
 
-func (w *frameRecorder) Header() http.Header { return w.header }
-func (w *frameRecorder) WriteHeader(int)     {}
-func (w *frameRecorder) Flush()              {}
+func (w *frameWriter) Header() http.Header { return w.header }
+func (w *frameWriter) WriteHeader(int)     {}
+func (w *frameWriter) Flush()              {}
 
-func (w *frameRecorder) Write(b []byte) (int, error) {
+func (w *frameWriter) Write(b []byte) (int, error) {
 	select {
 	case w.frames <- b:
 		return len(b), nil
@@ -41,14 +41,14 @@ func (w *frameRecorder) Write(b []byte) (int, error) {
 
 // openStreams opens n streams without a server. They end when the context is done; wait
 // waits for that.
-func openStreams(ctx context.Context, h http.Handler, n int, path string) (recorders []*frameRecorder, wait func()) {
+func openStreams(ctx context.Context, h http.Handler, n int, path string) (writers []*frameWriter, wait func()) {
 	var streams sync.WaitGroup
 	for range n {
-		w := &frameRecorder{http.Header{}, make(chan []byte), ctx.Done()}
-		recorders = append(recorders, w)
+		w := &frameWriter{http.Header{}, make(chan []byte), ctx.Done()}
+		writers = append(writers, w)
 		streams.Go(func() { h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)) })
 	}
-	return recorders, streams.Wait
+	return writers, streams.Wait
 }
 
 func TestHub_EncodesEachEventOnce(t *testing.T) {
@@ -56,11 +56,11 @@ func TestHub_EncodesEachEventOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e := newEngine(t)
 			ctx, cancel := context.WithCancel(t.Context())
-			recorders, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 100, path)
+			writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 100, path)
 			for round := range 3 {
 				synctest.Wait()
 				encodings := map[*byte]int{}
-				for _, w := range recorders {
+				for _, w := range writers {
 					encodings[unsafe.SliceData(<-w.frames)]++
 				}
 				if len(encodings) != 1 {
@@ -135,7 +135,7 @@ func TestHub_ConcurrentFirstAndLastStream(t *testing.T) {
 	}
 }
 
-// A stream that permanent open receives every last value while other streams open and close.
+// A stream that stays open receives every last value while other streams open and close.
 func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 	e := newEngine(t, occupancy.WithInterval(0))
 	h := occupancyhttp.NewHandler(e)
@@ -171,8 +171,8 @@ func TestStream_NoEventTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		recorders, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 1, "/occupancy/events?room=a&room=b")
-		frames := recorders[0].frames
+		writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 1, "/occupancy/events?room=a&room=b")
+		frames := writers[0].frames
 		join := func(room string) {
 			must(t, e.Join(room))
 			time.Sleep(time.Second)

@@ -91,7 +91,7 @@ func TestStreamOfRooms_EventsContainTheirRoom(t *testing.T) {
 	})
 }
 
-// roomsQuery names n rooms, each twice.
+// roomsQuery returns the path of a stream of n rooms. Each room occurs twice in the query.
 func roomsQuery(n int) string {
 	var q strings.Builder
 	q.WriteString("/occupancy/events?")
