@@ -10,66 +10,56 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-func about(t *testing.T, what string, got, want float64) {
+func wantAbout(t *testing.T, what string, got, want float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= 1e-9*math.Abs(want)) {
 		t.Fatalf("%s is %v, want %v", what, got, want)
 	}
 }
 
-func TestAnArrivalIsWorthHalfAfterEveryHalfLife(t *testing.T) {
+func TestHeat_HalvesWithEveryHalfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(0))
 		b := board(t, e, trending.WithHalfLife(time.Minute))
 		heat := func() float64 { synctest.Wait(); return b.Trending(1)[0].Heat }
 		must(t, e.Join("room"))
-		about(t, "the heat of one", heat(), 1)
+		wantAbout(t, "the heat of one arrival", heat(), 1)
 		time.Sleep(time.Minute)
-		about(t, "a minute later", heat(), 0.5)
+		wantAbout(t, "a minute later", heat(), 0.5)
 		time.Sleep(2 * time.Minute)
-		about(t, "three minutes later", heat(), 0.125)
-		must(t, e.Leave("room")) // empty: cold from now on
+		wantAbout(t, "three minutes later", heat(), 0.125)
+		must(t, e.Leave("room")) // an empty room loses its heat
 		synctest.Wait()
 		must(t, e.Join("room"))
-		about(t, "begun again", heat(), 1)
+		wantAbout(t, "after the room emptied", heat(), 1)
 		must(t, e.Join("room"))
-		about(t, "with another", heat(), 2)
+		wantAbout(t, "with a second arrival", heat(), 2)
 		must(t, e.Leave("room"))
-		must(t, e.Enter("room"))
-		about(t, "one left", heat(), 2)
+		must(t, e.Enter("room", "alice"))
+		wantAbout(t, "after a departure", heat(), 2)
 		time.Sleep(time.Minute)
-		must(t, e.Remote("peer").Set("room", occupancy.Occupancy{Connections: 10}))
-		about(t, "ten by a peer", heat(), 11)
+		must(t, remote(t, e).Set(occupancy.Part{Room: "room", Occupancy: occupancy.Occupancy{Connections: 10}}))
+		wantAbout(t, "with ten connections of another node", heat(), 11)
 	})
 }
 
-func TestFiveMinutesAreTheHalfLifeWithoutAnOption(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e)
-		must(t, e.Join("room"))
-		time.Sleep(5 * time.Minute)
-		about(t, "the heat", b.Trending(1)[0].Heat, 0.5)
-	})
-}
-
-func TestWhoWasThereBeforeTheBoardHasNotArrived(t *testing.T) {
+func TestHeat_ExistingConnectionsAreNotArrivals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t)
-		times(t, 7, e.Join, "old")
+		times(t, 7, e.Join, "room")
 		b := board(t, e)
 		if got := b.Trending(1)[0]; got.Heat != 0 || got.Occupancy.Connections != 7 {
 			t.Fatalf("%+v", got)
 		}
-		times(t, 2, e.Join, "old")
+		times(t, 2, e.Join, "room")
 		time.Sleep(2 * interval)
 		if got := b.Trending(1)[0].Heat; got < 1.9 || got > 2 {
-			t.Fatalf("%v, want two that arrived just now", got)
+			t.Fatalf("heat %v, want almost 2", got)
 		}
 	})
 }
 
-func TestHeatLastsForYears(t *testing.T) {
+func TestHeat_ExactForDecades(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(0))
 		b := board(t, e, trending.WithHalfLife(time.Second))
@@ -90,7 +80,7 @@ func TestHeatLastsForYears(t *testing.T) {
 			}
 			time.Sleep(year)
 			if hot = b.Trending(3); names(hot) != "b c a" || hot[0].Heat != 0 {
-				t.Fatalf("year %d: %+v while nobody arrived", y, hot)
+				t.Fatalf("year %d: %+v without arrivals", y, hot)
 			}
 		}
 	})
