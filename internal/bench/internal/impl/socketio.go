@@ -1,14 +1,15 @@
-package peer
+package impl
 
 import (
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// socketIO is the room table of a Socket.IO server, as its sockets' Join and Leave use it.
+// socketIO is the adapter of a Socket.IO server, which stores the rooms. It is called as
+// the Join and Leave methods of a socket call it.
 type socketIO struct{ adapter socketio.Adapter }
 
-func newSocketIO() Peer {
+func newSocketIO() Counter {
 	return socketIO{socketio.NewServer(nil, nil).Sockets().Adapter()}
 }
 

@@ -1,13 +1,13 @@
 //go:build unix
 
-package work
+package workload
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpu is the processor time that this process has had.
+// cpu returns the CPU time that this process has used.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -1,35 +1,35 @@
-package peer
+package impl
 
 import "sync"
 
-// syncMap is the standard library's concurrent map, with tombstones for counters.
+// syncMap is the concurrent map of the standard library, with retirable counters.
 type syncMap struct{ rooms sync.Map }
 
-func newSyncMap() Peer { return new(syncMap) }
+func newSyncMap() Counter { return new(syncMap) }
 
 func (m *syncMap) Join(room string, _ *Conn) {
 	for {
 		v, ok := m.rooms.Load(room)
 		if !ok {
-			v, _ = m.rooms.LoadOrStore(room, new(tombstone))
+			v, _ = m.rooms.LoadOrStore(room, new(retirable))
 		}
-		if v.(*tombstone).join() {
+		if v.(*retirable).join() {
 			return
 		}
-		m.rooms.CompareAndDelete(room, v) // help who killed it
+		m.rooms.CompareAndDelete(room, v) // in case Leave has not removed it yet
 	}
 }
 
 func (m *syncMap) Leave(room string, _ *Conn) {
 	v, _ := m.rooms.Load(room)
-	if v.(*tombstone).leave() {
+	if v.(*retirable).leave() {
 		m.rooms.CompareAndDelete(room, v)
 	}
 }
 
 func (m *syncMap) Count(room string) int {
 	if v, ok := m.rooms.Load(room); ok {
-		return v.(*tombstone).count()
+		return v.(*retirable).count()
 	}
 	return 0
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/report"
 )
 
-func results(t *testing.T) report.Report {
+func readResults(t *testing.T) report.Report {
 	file, err := os.ReadFile("results/compare.csv")
 	require.NoError(t, err)
 	r, err := report.ReadCSV(bytes.NewReader(file))
@@ -18,17 +18,17 @@ func results(t *testing.T) report.Report {
 	return r
 }
 
-// `make compare` writes all of them; whoever edits one by hand fails here.
-func TestReadmeSaysWhatTheResultsSay(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+// `make compare` generates the tables. Do not edit them by hand.
+func TestBenchmarksPage_MatchesResults(t *testing.T) {
+	page, err := os.ReadFile("../../docs/benchmarks.md")
 	require.NoError(t, err)
-	shown, err := report.Between(string(readme))
+	tables, err := report.Tables(string(page))
 	require.NoError(t, err)
-	require.Equal(t, results(t).ReadmeTables(), shown)
+	require.Equal(t, readResults(t).PageTables(), tables)
 }
 
-func TestMarkdownAndPlotsAreOfTheResults(t *testing.T) {
-	r := results(t)
+func TestMarkdownAndPlots_MatchResults(t *testing.T) {
+	r := readResults(t)
 	markdown, err := os.ReadFile("results/compare.md")
 	require.NoError(t, err)
 	require.Equal(t, r.Markdown(), string(markdown))
