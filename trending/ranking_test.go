@@ -65,8 +65,8 @@ func TestRanking_EqualsFullSort(t *testing.T) {
 				t.Fatalf("%v: wrong list of %d rooms out of %d", order, n, len(want))
 			}
 			i := r.IntN(len(want))
-			if at, ok := ranked.rank(want[i], func() {}); at != i || !ok {
-				t.Fatalf("%v: rank %d, %v, want %d", order, at, ok, i)
+			if got, ok := ranked.rank(want[i], func() {}); got != i || !ok {
+				t.Fatalf("%v: rank %d, %v, want %d", order, got, ok, i)
 			}
 		}
 	}
@@ -80,23 +80,23 @@ func TestRank_RankingChangesDuringPauses(t *testing.T) {
 		ranked.add(rooms[i])
 	}
 	last, pauses := rooms[len(rooms)-1], 0
-	rank := func(during func()) (int, bool) {
-		return ranked.rank(last, func() { pauses++; during() })
+	rank := func(change func()) (int, bool) {
+		return ranked.rank(last, func() { pauses++; change() })
 	}
-	if at, ok := rank(func() {}); at != 3*rankStep-1 || !ok || pauses != 3 {
-		t.Fatalf("rank %d, %v after %d pauses", at, ok, pauses)
+	if got, ok := rank(func() {}); got != 3*rankStep-1 || !ok || pauses != 3 {
+		t.Fatalf("rank %d, %v after %d pauses", got, ok, pauses)
 	}
 	others := rooms[rankStep:]
-	if at, ok := rank(func() {
+	if got, ok := rank(func() {
 		for _, s := range others {
 			ranked.remove(s)
 		}
 		others = nil
-	}); at < rankStep || at > 2*rankStep || !ok {
-		t.Fatalf("rank %d, %v; most entries were removed in the first pause", at, ok)
+	}); got < rankStep || got > 2*rankStep || !ok {
+		t.Fatalf("rank %d, %v; most entries were removed in the first pause", got, ok)
 	}
-	if at, ok := rank(func() {}); at != 0 || ok {
-		t.Fatalf("rank %d, %v for a removed entry", at, ok)
+	if got, ok := rank(func() {}); got != 0 || ok {
+		t.Fatalf("rank %d, %v for a removed entry", got, ok)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 				if a == removedEntry || slices.Contains(list[:i], a) || ahead(b, a) {
 					continue
 				}
-				// b is not ahead of a by the margin, so both must be held back by a third entry.
+				// b may pass a only together with a third entry, which is ahead of a but not of b.
 				if !slices.ContainsFunc(all, func(c *entry) bool { return ahead(c, a) && !ahead(c, b) }) {
 					t.Fatalf("%+v passed %+v", b, a)
 				}
