@@ -14,44 +14,45 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 )
 
-// pair is a socket, and who is to read from it.
-func pair(t *testing.T) (*sockets, net.Conn, net.Conn) {
+// connectedPair returns a connection of a dialer and its other end.
+func connectedPair(t *testing.T) (d *dialer, conn, peer net.Conn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	s := newSockets()
-	t.Cleanup(s.cut)
-	conn, err := s.Dial("tcp", l.Addr().String())
+	d = newDialer()
+	t.Cleanup(d.close)
+	conn, err = d.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
-	reader, err := l.Accept()
+	peer, err = l.Accept()
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = reader.Close() })
-	return s, conn, reader
+	t.Cleanup(func() { _ = peer.Close() })
+	return d, conn, peer
 }
 
-func TestSocket_GivenUpItSendsNothingLate(t *testing.T) {
-	_, conn, reader := pair(t)
+func TestSocket_SendsNothing_AfterFailedWrite(t *testing.T) {
+	_, conn, reader := connectedPair(t)
 	require.NoError(t, conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
 	var written int64
 	for {
 		n, err := conn.Write(make([]byte, 1<<16))
 		written += int64(n)
 		if err != nil {
-			break // the kernel holds all that it can, and the socket is closed
+			break // the kernel's buffer is full, and Write has closed the socket
 		}
 	}
 	_, err := conn.Write([]byte("more"))
 	require.ErrorIs(t, err, net.ErrClosed)
 	read, err := io.Copy(io.Discard, reader)
-	require.Error(t, err, "it was reset")
+	require.Error(t, err, "the connection was reset")
 	require.Less(t, read, written)
 }
 
-func TestSocket_ClosedGentlyItSendsAll(t *testing.T) {
-	s, conn, reader := pair(t)
-	s.gentle.Store(true)
+func TestSocket_SendsBuffered_IfSendBuffered(t *testing.T) {
+	d, conn, reader := connectedPair(t)
+	d.sendBuffered.Store(true)
 	require.NoError(t, conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
 	var written int64
 	for {
@@ -66,27 +67,27 @@ func TestSocket_ClosedGentlyItSendsAll(t *testing.T) {
 	require.Equal(t, written, read)
 }
 
-func TestSocket_IsCutWithTheRest(t *testing.T) {
-	s, conn, reader := pair(t)
-	s.cut()
+func TestDialer_CloseResetsConnection(t *testing.T) {
+	d, conn, reader := connectedPair(t)
+	d.close()
 	require.NoError(t, reader.SetReadDeadline(time.Now().Add(10*time.Second)))
 	_, err := reader.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	_, err = conn.Write([]byte("more"))
 	require.ErrorIs(t, err, net.ErrClosed)
-	_, err = s.Dial("tcp", reader.LocalAddr().String())
+	_, err = d.Dial("tcp", reader.LocalAddr().String())
 	require.Error(t, err)
 }
 
-func TestSocket_GivesWayToTheNext(t *testing.T) {
+func TestDialer_DialClosesPreviousConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	s := newSockets()
-	defer s.cut()
+	d := newDialer()
+	defer d.close()
 	var readers []net.Conn
 	for range 3 {
-		_, err := s.Dial("tcp", l.Addr().String())
+		_, err := d.Dial("tcp", l.Addr().String())
 		require.NoError(t, err)
 		reader, err := l.Accept()
 		require.NoError(t, err)
@@ -103,18 +104,18 @@ func TestSocket_GivesWayToTheNext(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-func TestSocket_ReadsNoFurtherThanIsPassedOn(t *testing.T) {
-	s, conn, writer := pair(t)
-	reached, goOn := make(chan struct{}), make(chan struct{})
-	s.passOn = func() { reached <- struct{}{}; <-goOn }
-	const all = 1 << 20
-	go func() { _, _ = writer.Write(make([]byte, all)) }()
+func TestSocket_ReadLimitsUndeliveredBytes(t *testing.T) {
+	d, conn, writer := connectedPair(t)
+	draining, drained := make(chan struct{}), make(chan struct{})
+	d.drain = func() { draining <- struct{}{}; <-drained }
+	const total = 1 << 20
+	go func() { _, _ = writer.Write(make([]byte, total)) }()
 	var read atomic.Int64
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		buf := make([]byte, all)
-		for read.Load() < all {
+		buf := make([]byte, total)
+		for read.Load() < total {
 			n, err := conn.Read(buf)
 			if read.Add(int64(n)); err != nil {
 				t.Error(err)
@@ -124,21 +125,20 @@ func TestSocket_ReadsNoFurtherThanIsPassedOn(t *testing.T) {
 	}()
 	for before := int64(0); ; {
 		select {
-		case <-reached:
+		case <-draining:
 			require.LessOrEqual(t, read.Load()-before, int64(2*readAhead))
 			before = read.Load()
-			goOn <- struct{}{}
+			drained <- struct{}{}
 		case <-done:
-			require.EqualValues(t, all, read.Load())
+			require.EqualValues(t, total, read.Load())
 			return
 		}
 	}
 }
 
-func TestBus_TellsWhatTheClientLost(t *testing.T) {
-	b := newBus(new(options))
-	b.opts.log = slog.New(slog.DiscardHandler)
-	b.failed(nil, nats.ErrSlowConsumer)
+func TestBus_ReportsLossInNATSClient(t *testing.T) {
+	b := newBus(&config.Config{Log: slog.New(slog.DiscardHandler)})
+	b.onError(nil, nats.ErrSlowConsumer)
 	require.Equal(t, cluster.Lossy, <-b.Events())
 	require.EqualValues(t, 1, b.Stats().Lost)
 }

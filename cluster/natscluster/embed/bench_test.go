@@ -1,4 +1,4 @@
-package natscluster_test
+package embed_test
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// From Publish on one bus to the receiver's channel of another, through a server in its
-// own process: one message at a time, and the same by the NATS client alone.
+// From Publish on one bus to the subscriber's channel of another, one message at a time,
+// through a server in a separate process. The floor is the same with the NATS client only.
 func BenchmarkPublishToReceive(b *testing.B) {
 	url, _ := startProcess(b)
 	payload := make([]byte, 256)
@@ -25,7 +25,7 @@ func BenchmarkPublishToReceive(b *testing.B) {
 		}
 	})
 	b.Run("floor", func(b *testing.B) {
-		from, in := alone(b, url, 4096)
+		from, in := natsClients(b, url, 4096)
 		b.ReportAllocs()
 		for b.Loop() {
 			require.NoError(b, from.Publish("occupancy.v1.digest.0", payload))
@@ -34,7 +34,7 @@ func BenchmarkPublishToReceive(b *testing.B) {
 	})
 }
 
-// As many as the receiver takes: at most 1024 are on their way.
+// As many messages as possible with at most 1024 in transit.
 func BenchmarkThroughput(b *testing.B) {
 	url, _ := startProcess(b)
 	const window = 1024
@@ -45,47 +45,47 @@ func BenchmarkThroughput(b *testing.B) {
 		ctx := context.Background()
 		b.ReportAllocs()
 		b.SetBytes(int64(len(payload)))
-		under := 0
+		inTransit := 0
 		for b.Loop() {
 			require.NoError(b, from.Publish(ctx, digests, payload))
-			if under++; under > window {
+			if inTransit++; inTransit > window {
 				<-in
-				under--
+				inTransit--
 			}
 		}
 		require.Zero(b, to.Stats().Lost)
 	})
 	b.Run("floor", func(b *testing.B) {
-		from, in := alone(b, url, 2*window)
+		from, in := natsClients(b, url, 2*window)
 		b.ReportAllocs()
 		b.SetBytes(int64(len(payload)))
-		under := 0
+		inTransit := 0
 		for b.Loop() {
 			require.NoError(b, from.Publish("occupancy.v1.digest.0", payload))
-			if under++; under > window {
+			if inTransit++; inTransit > window {
 				<-in
-				under--
+				inTransit--
 			}
 		}
 	})
 }
 
-// alone is what the bus is made of.
-func alone(b *testing.B, url string, room int) (*nats.Conn, <-chan *nats.Msg) {
+// natsClients returns a bare publisher and the channel of a bare subscriber.
+func natsClients(b *testing.B, url string, size int) (*nats.Conn, <-chan *nats.Msg) {
 	from, err := nats.Connect(url, nats.NoEcho())
 	require.NoError(b, err)
 	b.Cleanup(from.Close)
 	to, err := nats.Connect(url, nats.NoEcho())
 	require.NoError(b, err)
 	b.Cleanup(to.Close)
-	in := make(chan *nats.Msg, room)
+	in := make(chan *nats.Msg, size)
 	_, err = to.ChanSubscribe("occupancy.v1.digest.0", in)
 	require.NoError(b, err)
 	require.NoError(b, to.Flush())
 	return from, in
 }
 
-// A node's connection and its subscription to all that it needs.
+// One connection with the subscription of a node.
 func BenchmarkConnectSubscribeClose(b *testing.B) {
 	url, _ := startProcess(b)
 	subjects := make([]cluster.Subject, 7)

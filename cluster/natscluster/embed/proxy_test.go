@@ -1,4 +1,4 @@
-package natscluster_test
+package embed_test
 
 import (
 	"net"
@@ -9,35 +9,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between a bus and a server.
+// proxy forwards connections to a server and can disturb them.
 type proxy struct {
 	listener net.Listener
 	server   string
 	wg       sync.WaitGroup
 
-	mu       sync.Mutex // protects the following
-	cut      bool
-	hold     chan struct{} // closed when bytes may pass
-	accepted int
-	conns    map[net.Conn]net.Conn
+	mu           sync.Mutex // protects the following
+	disconnected bool
+	resumed      chan struct{} // closed unless paused
+	accepted     int
+	conns        map[net.Conn]net.Conn // from client to server
 }
 
-func newProxy(t testing.TB, serverURL string) *proxy {
+func newProxy(t testing.TB, server string) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	p := &proxy{
 		listener: l,
-		server:   strings.TrimPrefix(serverURL, "nats://"),
-		hold:     make(chan struct{}),
+		server:   strings.TrimPrefix(server, "nats://"),
+		resumed:  make(chan struct{}),
 		conns:    make(map[net.Conn]net.Conn),
 	}
-	close(p.hold)
+	close(p.resumed)
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
-		p.Cut()
-		p.Release()
+		p.Disconnect()
+		p.Resume()
 		p.wg.Wait()
 	})
 	return p
@@ -55,41 +55,41 @@ func (p *proxy) accept() {
 		server, err := net.Dial("tcp", p.server)
 		p.mu.Lock()
 		p.accepted++
-		if err != nil || p.cut {
+		if err != nil || p.disconnected {
 			_ = client.Close()
 			if err == nil {
 				_ = server.Close()
 			}
 		} else {
 			p.conns[client] = server
-			p.wg.Go(func() { p.carry(server, client) })
-			p.wg.Go(func() { p.carry(client, server) })
+			p.wg.Go(func() { p.forward(server, client) })
+			p.wg.Go(func() { p.forward(client, server) })
 		}
 		p.mu.Unlock()
 	}
 }
 
-func (p *proxy) carry(to, from net.Conn) {
+func (p *proxy) forward(to, from net.Conn) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buf)
 		p.mu.Lock()
-		hold := p.hold
+		resumed := p.resumed
 		p.mu.Unlock()
-		<-hold
+		<-resumed
 		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
 			return
 		}
 	}
 }
 
-// Cut drops all connections, and refuses others until Mend.
-func (p *proxy) Cut() {
+// Disconnect closes all connections and refuses new ones until Restore is called.
+func (p *proxy) Disconnect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = true
+	p.disconnected = true
 	for client, server := range p.conns {
 		_ = client.Close()
 		_ = server.Close()
@@ -97,31 +97,31 @@ func (p *proxy) Cut() {
 	clear(p.conns)
 }
 
-func (p *proxy) Mend() {
+func (p *proxy) Restore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = false
+	p.disconnected = false
 }
 
-// Hold lets no byte pass, and drops no connection, until Release.
-func (p *proxy) Hold() {
+// Pause keeps the connections open and forwards nothing until Resume is called.
+func (p *proxy) Pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hold = make(chan struct{})
+	p.resumed = make(chan struct{})
 }
 
-func (p *proxy) Release() {
+func (p *proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-p.hold:
+	case <-p.resumed:
 	default:
-		close(p.hold)
+		close(p.resumed)
 	}
 }
 
-// Say has the bus hear this from the server.
-func (p *proxy) Say(text string) {
+// Inject sends text to all clients as if the server had sent it.
+func (p *proxy) Inject(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for client := range p.conns {
@@ -129,7 +129,7 @@ func (p *proxy) Say(text string) {
 	}
 }
 
-// Accepted is how often the bus has dialled.
+// Accepted returns the number of connections accepted so far.
 func (p *proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

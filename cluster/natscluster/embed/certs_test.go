@@ -1,4 +1,4 @@
-package natscluster_test
+package embed_test
 
 import (
 	"crypto/ecdsa"
@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// authority makes certificates.
+// authority signs certificates.
 type authority struct {
 	t    testing.TB
 	cert *x509.Certificate
@@ -27,7 +27,7 @@ func newAuthority(t testing.TB) *authority {
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "an authority"},
+		Subject:               pkix.Name{CommonName: "test authority"},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
 		IsCA:                  true,
@@ -47,13 +47,13 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
-// issue makes a certificate of 127.0.0.1, for a server and a client.
+// issue returns a certificate for 127.0.0.1 that is valid for a server and a client.
 func (a *authority) issue() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(a.t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: "a node"},
+		Subject:      pkix.Name{CommonName: "test node"},
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(time.Hour),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -65,7 +65,8 @@ func (a *authority) issue() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// node is a node's configuration: it trusts this authority and has a certificate of it.
-func (a *authority) node() *tls.Config {
+// nodeConfig returns the configuration of a node that trusts this authority and has a
+// certificate of it.
+func (a *authority) nodeConfig() *tls.Config {
 	return &tls.Config{RootCAs: a.pool(), Certificates: []tls.Certificate{a.issue()}}
 }

@@ -1,4 +1,4 @@
-package natscluster_test
+package embed_test
 
 import (
 	"os"
@@ -14,8 +14,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
-// identity is a key, and what it is known by.
-func identity(t testing.TB, create func() (nkeys.KeyPair, error)) (key nkeys.KeyPair, public string, seed []byte) {
+// newKey returns a key pair, its public key and its seed.
+func newKey(t testing.TB, create func() (nkeys.KeyPair, error)) (key nkeys.KeyPair, public string, seed []byte) {
 	key, err := create()
 	require.NoError(t, err)
 	public, err = key.PublicKey()
@@ -25,28 +25,29 @@ func identity(t testing.TB, create func() (nkeys.KeyPair, error)) (key nkeys.Key
 	return key, public, seed
 }
 
-func file(t testing.TB, content []byte) string {
+func writeFile(t testing.TB, content []byte) string {
 	path := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(path, content, 0o600))
 	return path
 }
 
 func TestConnect_NkeyFile(t *testing.T) {
-	leavesNothing(t)
-	_, known, seed := identity(t, nkeys.CreateUser)
-	_, _, unknown := identity(t, nkeys.CreateUser)
-	url := startServer(t, func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: known}} }).ClientURL()
+	checkGoroutines(t)
+	_, public, seed := newKey(t, nkeys.CreateUser)
+	_, _, otherSeed := newKey(t, nkeys.CreateUser)
+	url := startServer(t, func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: public}} }).ClientURL()
 
-	a, b := connect(t, url, natscluster.WithNkeyFile(file(t, seed))), connect(t, url, natscluster.WithNkeyFile(file(t, seed)))
-	until(t, a, subscribe(t, b, 64, digests), "known")
-	_, err := natscluster.Connect(soon(t), url, natscluster.WithNkeyFile(file(t, unknown)))
+	a, b := connect(t, url, natscluster.WithNkeyFile(writeFile(t, seed))), connect(t, url, natscluster.WithNkeyFile(writeFile(t, seed)))
+	receive(t, a, subscribe(t, b, 64, digests), "authorized")
+	_, err := natscluster.Connect(timeoutContext(t), url, natscluster.WithNkeyFile(writeFile(t, otherSeed)))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
+	require.ErrorContains(t, err, "unauthorized")
 }
 
 func TestConnect_CredentialsFile(t *testing.T) {
-	leavesNothing(t)
-	operator, trusted, _ := identity(t, nkeys.CreateOperator)
-	account, tenant, _ := identity(t, nkeys.CreateAccount)
+	checkGoroutines(t)
+	operator, trusted, _ := newKey(t, nkeys.CreateOperator)
+	account, tenant, _ := newKey(t, nkeys.CreateAccount)
 	claims, err := jwt.NewAccountClaims(tenant).Encode(operator)
 	require.NoError(t, err)
 	resolver := new(server.MemAccResolver)
@@ -56,7 +57,7 @@ func TestConnect_CredentialsFile(t *testing.T) {
 	}).ClientURL()
 
 	credentials := func(signer nkeys.KeyPair) natscluster.Option {
-		_, user, seed := identity(t, nkeys.CreateUser)
+		_, user, seed := newKey(t, nkeys.CreateUser)
 		claims := jwt.NewUserClaims(user)
 		claims.IssuerAccount = tenant
 		if signer == account {
@@ -66,12 +67,13 @@ func TestConnect_CredentialsFile(t *testing.T) {
 		require.NoError(t, err)
 		content, err := jwt.FormatUserConfig(token, seed)
 		require.NoError(t, err)
-		return natscluster.WithCredentialsFile(file(t, content))
+		return natscluster.WithCredentialsFile(writeFile(t, content))
 	}
 	a, b := connect(t, url, credentials(account)), connect(t, url, credentials(account))
-	until(t, a, subscribe(t, b, 64, digests), "of the account")
+	receive(t, a, subscribe(t, b, 64, digests), "authorized")
 
-	stranger, _, _ := identity(t, nkeys.CreateAccount)
-	_, err = natscluster.Connect(soon(t), url, credentials(stranger))
+	stranger, _, _ := newKey(t, nkeys.CreateAccount)
+	_, err = natscluster.Connect(timeoutContext(t), url, credentials(stranger))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
+	require.ErrorContains(t, err, "unauthorized")
 }
