@@ -15,6 +15,7 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
 // clusterFlags say how this process finds the others that count with it.
@@ -61,6 +62,7 @@ func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" }
 // that of a chat alone.
 type member struct {
 	bus  *natscluster.Bus
+	seed *embed.Bus // with bus inside; nil unless this chat is a seed
 	node *cluster.Node
 }
 
@@ -74,7 +76,7 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, at ne
 	if name == "" {
 		name = nameAt(at)
 	}
-	bus, err := f.bus(ctx, name, log)
+	bus, seed, err := f.bus(ctx, name, log)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
@@ -82,22 +84,27 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, at ne
 	if err != nil {
 		return nil, errors.Join(err, closeBus(bus))
 	}
-	return &member{bus, node}, nil
+	return &member{bus, seed, node}, nil
 }
 
-func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, error) {
+func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
 	options := []natscluster.Option{natscluster.WithName(name), natscluster.WithLogger(log)}
 	if f.token != "" {
 		options = append(options, natscluster.WithToken(f.token))
 	}
 	if !f.seed {
-		return natscluster.Connect(ctx, f.servers, options...)
+		bus, err := natscluster.Connect(ctx, f.servers, options...)
+		return bus, nil, err
 	}
-	options = append(options, natscluster.WithClusterListen(f.listen), natscluster.WithClientListen(f.client))
+	options = append(options, embed.WithClusterListen(f.listen), embed.WithClientListen(f.client))
 	if f.seeds != "" {
-		options = append(options, natscluster.WithSeeds(strings.Split(f.seeds, ",")...))
+		options = append(options, embed.WithSeeds(strings.Split(f.seeds, ",")...))
 	}
-	return natscluster.Embed(ctx, options...)
+	seed, err := embed.Start(ctx, options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return seed.Bus, seed, nil
 }
 
 // hint is what of the flags natscluster's errors speak of.
@@ -140,8 +147,8 @@ func (m *member) says() string {
 	switch {
 	case m == nil:
 		return "this chat counts alone: start with -cluster, and others with -nats, to count together"
-	case m.bus.ClientURL() != "":
-		return "to count together with this chat:      chat -nats " + m.bus.ClientURL()
+	case m.seed != nil && m.seed.ClientURL() != "":
+		return "to count together with this chat:      chat -nats " + m.seed.ClientURL()
 	default:
 		return "this chat counts together with those at " + m.bus.Stats().Server
 	}
@@ -170,14 +177,17 @@ func (m *member) health() clusterHealth {
 	if m == nil {
 		return clusterHealth{Nodes: 1}
 	}
-	health, bus := m.node.Health(), m.bus.Stats()
+	health, bus, routes := m.node.Health(), m.bus.Stats(), 0
+	if m.seed != nil {
+		routes = m.seed.Routes()
+	}
 	nodes := 1
 	for _, p := range health.Peers {
 		if p.State == cluster.Live {
 			nodes++
 		}
 	}
-	return clusterHealth{nodes, &health, &busHealth{bus.Server, bus.Routes, bus.Reconnects}}
+	return clusterHealth{nodes, &health, &busHealth{bus.Server, routes, bus.Reconnects}}
 }
 
 func (m *member) serveHealth(w http.ResponseWriter, _ *http.Request) {

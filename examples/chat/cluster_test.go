@@ -12,7 +12,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
 // What the library refuses is shown as it says it.
@@ -24,10 +24,10 @@ func TestClusterRefusals(t *testing.T) {
 		args []string
 		says string
 	}{
-		"open to all":         {[]string{"-cluster-client", ":0"}, `":0" can be reached from elsewhere: it needs WithUser, WithToken or WithTLS`},
+		"open to all":         {[]string{"-cluster-client", ":0"}, `":0" is not a loopback address: WithUser, WithToken or WithTLS is required`},
 		"and where it's told": {[]string{"-cluster-client", ":0"}, "A token is taken from the environment variable CHAT_CLUSTER_TOKEN.\n"},
 		"a taken port":        {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
-		"no seed":             {[]string{"-cluster-seeds", "elsewhere"}, "natscluster: WithSeeds: address elsewhere: missing port"},
+		"no seed":             {[]string{"-cluster-seeds", "elsewhere"}, "embed: WithSeeds: address elsewhere: missing port"},
 		"a long name":         {[]string{"-name", strings.Repeat("x", 256)}, "cluster: name is over 255 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestClusterWaitsForItsServer(t *testing.T) {
 // The others drop what a chat that stops counted at once, and do not hear how its people
 // left, which may take as long as they answer the goodbye.
 func TestAChatThatStopsSaysByeFirst(t *testing.T) {
-	bus, err := natscluster.Embed(t.Context(), natscluster.WithClientListen("127.0.0.1:0"))
+	bus, err := embed.Start(t.Context(), embed.WithClientListen("127.0.0.1:0"))
 	require.NoError(t, err)
 	defer bus.Close(context.Background())
 	other := occupancy.New()
@@ -96,7 +96,7 @@ func TestAloneThereIsOneNode(t *testing.T) {
 // embedding is what the README shows of a service of many nodes.
 func embedding(ctx context.Context, engine *occupancy.Engine, serve func()) error {
 	// begin: cluster
-	bus, err := natscluster.Embed(ctx, natscluster.WithClientListen("127.0.0.1:4222")) // or Connect, to one that runs
+	bus, err := embed.Start(ctx, embed.WithClientListen("127.0.0.1:4222")) // or natscluster.Connect, to a server that runs
 	if err != nil {
 		return err
 	}
