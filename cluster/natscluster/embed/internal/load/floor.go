@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// floor is the traffic of a bare process that writes to connections and does nothing
-// else: what that takes of a core, any server takes here that writes as often. On
-// loopback a write does the receiver's part of TCP, too.
+// floor is a process that only writes to connections. Its CPU time is the minimum for any
+// server that writes as often on this machine. On the loopback that includes the TCP work
+// of the receivers.
 type floor struct {
 	Conns int
 	Bytes int           // of each write
-	Gap   time.Duration // from a round to the next; in each, every connection has one write
+	Gap   time.Duration // between two rounds; a round is one write to each connection
 }
 
-// serveFloor is the floor's process. It ends with its input.
+// serveFloor is the main function of a floor's process. It returns when in is closed.
 func serveFloor(spec string, in io.Reader, out io.Writer) error {
 	var f floor
 	if err := json.Unmarshal([]byte(spec), &f); err != nil {
@@ -34,12 +34,13 @@ func serveFloor(spec string, in io.Reader, out io.Writer) error {
 	}
 	var sent atomic.Int64
 	go func() { exit(f.write(l, &sent)) }()
-	return tell(in, out, l.Addr().String(), func() (counters, error) {
-		return counters{CPU: cpu(), OutMsgs: sent.Load()}, nil
+	return serveCounters(in, out, l.Addr().String(), func() (counters, error) {
+		return counters{CPU: cpuTime(), OutMsgs: sent.Load()}, nil
 	})
 }
 
-// write goes on for ever. A round that is late does not delay those after it.
+// write accepts the connections and writes until an error. A round that is late does not
+// delay the rounds after it.
 func (f floor) write(l net.Listener, sent *atomic.Int64) error {
 	conns := make([]net.Conn, f.Conns)
 	for i := range conns {
@@ -50,7 +51,7 @@ func (f floor) write(l net.Listener, sent *atomic.Int64) error {
 	}
 	payload := make([]byte, f.Bytes)
 	for due := time.Now(); ; due = due.Add(f.Gap) {
-		pause(context.Background(), time.Until(due))
+		sleep(context.Background(), time.Until(due))
 		for _, conn := range conns {
 			if _, err := conn.Write(payload); err != nil {
 				return err
@@ -60,53 +61,54 @@ func (f floor) write(l net.Listener, sent *atomic.Int64) error {
 	}
 }
 
-// cost is what a floor's process took.
-type cost struct {
+// usage is what a floor's process used.
+type usage struct {
 	cores  float64
-	writes float64 // a second
+	writes float64 // per second
 }
 
-// measure reads all that the floor writes, as the NATS client does: a goroutine for each
-// connection, into 32 kB. If ctx ends it has measured nothing, which is no error.
-func (f floor) measure(ctx context.Context, duration time.Duration) (c cost, err error) {
+// measure runs the process and reads everything that it writes as the NATS client does:
+// with one goroutine for each connection and a buffer of 32 KiB. If ctx ends, it returns a
+// zero usage and no error.
+func (f floor) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
 	spec, err := json.Marshal(f)
 	if err != nil {
-		return c, err
+		return u, err
 	}
-	p, err := startProcess(asFloor + "=" + string(spec))
+	p, err := startProcess(floorVariable + "=" + string(spec))
 	if err != nil {
-		return c, err
+		return u, err
 	}
-	var reading sync.WaitGroup
-	defer reading.Wait()
+	var readers sync.WaitGroup
+	defer readers.Wait()
 	defer func() { err = errors.Join(err, p.stop()) }()
 	for range f.Conns {
 		conn, err := net.Dial("tcp", p.address)
 		if err != nil {
-			return c, err
+			return u, err
 		}
-		reading.Go(func() { readAll(conn) })
+		readers.Go(func() { readAll(conn) })
 	}
-	if !pause(ctx, duration/10) {
-		return c, nil
+	if !sleep(ctx, duration/10) {
+		return u, nil
 	}
-	from, err := p.counters()
+	before, err := p.counters()
 	if err != nil {
-		return c, err
+		return u, err
 	}
-	begun := time.Now()
-	if !pause(ctx, duration) {
-		return c, nil
+	start := time.Now()
+	if !sleep(ctx, duration) {
+		return u, nil
 	}
-	to, err := p.counters()
+	after, err := p.counters()
 	if err != nil {
-		return c, err
+		return u, err
 	}
-	seconds := time.Since(begun).Seconds()
-	return cost{(to.CPU - from.CPU).Seconds() / seconds, float64(to.OutMsgs-from.OutMsgs) / seconds}, nil
+	seconds := time.Since(start).Seconds()
+	return usage{(after.CPU - before.CPU).Seconds() / seconds, float64(after.OutMsgs-before.OutMsgs) / seconds}, nil
 }
 
-// readAll ends with the process at the other end.
+// readAll reads until the process at the other end stops.
 func readAll(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	for buf := make([]byte, 32<<10); ; {

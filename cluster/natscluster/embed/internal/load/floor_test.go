@@ -19,8 +19,8 @@ func TestFloor_WritesToEachConnection(t *testing.T) {
 	defer l.Close()
 	f := floor{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
 	var sent atomic.Int64
-	begun, ended := time.Now(), make(chan error)
-	go func() { ended <- f.write(l, &sent) }()
+	start, result := time.Now(), make(chan error)
+	go func() { result <- f.write(l, &sent) }()
 	var conns []net.Conn
 	for range f.Conns {
 		conn, err := net.Dial("tcp", l.Addr().String())
@@ -33,25 +33,25 @@ func TestFloor_WritesToEachConnection(t *testing.T) {
 		_, err := io.ReadFull(conn, make([]byte, rounds*f.Bytes))
 		require.NoError(t, err)
 	}
-	require.GreaterOrEqual(t, time.Since(begun), (rounds-1)*f.Gap, "it was before its time")
+	require.GreaterOrEqual(t, time.Since(start), (rounds-1)*f.Gap, "not faster than one round per gap")
 	for _, conn := range conns {
 		require.NoError(t, conn.Close())
 	}
-	require.Error(t, <-ended)
+	require.Error(t, <-result)
 	require.GreaterOrEqual(t, sent.Load(), int64(rounds*f.Conns))
 }
 
-func TestFloor_IsMeasured(t *testing.T) {
-	c, err := floor{Conns: 3, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 100*time.Millisecond)
+func TestFloor_MeasureReturnsUsage(t *testing.T) {
+	u, err := floor{Conns: 3, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 100*time.Millisecond)
 	require.NoError(t, err)
-	require.Positive(t, c.cores)
-	require.Positive(t, c.writes)
+	require.Positive(t, u.cores)
+	require.Positive(t, u.writes)
 }
 
-func TestFloor_HasMeasuredNothingWhenInterrupted(t *testing.T) {
+func TestFloor_MeasureReturnsZero_IfContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c, err := floor{Conns: 2, Bytes: 1, Gap: time.Second}.measure(ctx, time.Hour)
+	u, err := floor{Conns: 2, Bytes: 1, Gap: time.Second}.measure(ctx, time.Hour)
 	require.NoError(t, err)
-	require.Zero(t, c)
+	require.Zero(t, u)
 }

@@ -1,29 +1,29 @@
 //go:build unix
 
-// Load measures what many nodes and a NATS server cost one another. It starts a server
-// in a process of its own and the nodes in this one, each with an engine and a
-// connection; changes rooms at all of them at a steady rate, whatever that does to them;
-// and prints a table in Markdown, beside the targets:
+// Load measures the cost of many nodes on one NATS server. It runs the server in a
+// process of its own and the nodes in this process, each with its own engine and
+// connection. It changes rooms on all nodes at a constant rate and prints a Markdown table
+// with the targets:
 //
-//   - what of a core the server takes, its memory and what goes through it;
-//   - beside it a floor: what of a core a bare process takes that makes the same
-//     deliveries, each by one write, and does nothing else; and what it would take if
-//     each node's were gathered for the time of a flush;
-//   - bytes and messages into each node;
-//   - how long a change takes from its hook at one node to its event at another, seen by
-//     probes: rooms of which each changes at one node and is subscribed to at one other;
-//   - whether every node knows every room exactly in the end, and how soon.
+//   - CPU, memory and traffic of the server;
+//   - two floors: the CPU of a process that only writes the same messages, one write for
+//     each, and of one that only writes the same bytes, one write for each node and flush;
+//   - bytes and messages that each node receives;
+//   - the time from a change on one node to the event on another, measured by probes: rooms
+//     that one node changes and one other node subscribes to;
+//   - whether every node has exact counts at the end, and after what time.
 //
-// With -idle it is two nodes and nothing but probes:
+// With -idle there are two nodes, and only the probes change. From this module's directory:
 //
-//	go run ./load -idle
-//	go run ./load -nodes 100 -changes 10000
+//	go run ./internal/load -idle
+//	go run ./internal/load -nodes 100 -changes 10000
 //
-// It exits with 1 if a node's counts are not exact in the end. The nodes share this
-// process and the machine with the server, so where the cores are busy the times are
-// those of waiting for one. What comes while the server writes or waits for a core it
-// gathers, so it writes less often than there are messages. The floors are measured
-// after the nodes have ended.
+// The exit code is 1 if the counts of a node are not exact at the end.
+//
+// The nodes and the server share the machine. When all cores are busy, the times include
+// waiting for a core, and the server writes less often than it receives messages, because
+// it collects the messages that arrive while it waits. The floors are measured after the
+// nodes and the server have stopped.
 package main
 
 import (
@@ -38,41 +38,41 @@ import (
 )
 
 type config struct {
-	nodes    int
-	changes  int // a second, at all nodes together, without the probes'
-	rooms    int
-	probes   int // changes a second, at each node
-	flush    time.Duration
-	duration time.Duration
-	profiles string
+	nodes           int
+	changes         int // per second, of all nodes together, without the probes
+	rooms           int
+	probesPerSecond int // per node
+	flush           time.Duration
+	duration        time.Duration
+	profiles        string
 }
 
 func main() {
-	asked()
+	runChild()
 	var c config
-	flag.IntVar(&c.nodes, "nodes", 100, "how many nodes")
-	flag.IntVar(&c.changes, "changes", 10_000, "changes of rooms a second, at all nodes together")
-	flag.IntVar(&c.rooms, "rooms", 500, "how many rooms, that all nodes share; of many, no two changes of one are told as one")
-	flag.IntVar(&c.probes, "probes", 1, "changes a second, at each node, whose way is timed")
-	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node gathers changes before it tells them")
-	flag.DurationVar(&c.duration, "duration", 30*time.Second, "how long to measure, once every node has been at every room or as long has passed; each floor a third of it")
-	flag.StringVar(&c.profiles, "profiles", "", "a directory for CPU profiles: nodes.pprof and server.pprof")
-	idle := flag.Bool("idle", false, "two nodes and nothing but 10 probes a second together")
+	flag.IntVar(&c.nodes, "nodes", 100, "number of nodes")
+	flag.IntVar(&c.changes, "changes", 10_000, "changes per second, of all nodes together")
+	flag.IntVar(&c.rooms, "rooms", 500, "number of rooms, which all nodes share. With too few rooms, several changes of a room become one")
+	flag.IntVar(&c.probesPerSecond, "probes", 1, "changes per second and node whose latency is measured")
+	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node collects changes before it publishes them")
+	flag.DurationVar(&c.duration, "duration", 30*time.Second, "duration of the measurement. The warm-up before it is as long at most, and each floor takes a third of it")
+	flag.StringVar(&c.profiles, "profiles", "", "`directory` for the CPU profiles nodes.pprof and server.pprof")
+	idle := flag.Bool("idle", false, "two nodes without changes except 10 probes per second in all")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "Load prints a table of what nodes with changing rooms cost and how fast they are: the server's CPU and\n"+
-			"memory, bytes and messages into each node, p50 and p99 of change → event at another node, and whether\n"+
-			"all counts are exact in the end. Beside the server's CPU is a floor: that of a bare process that makes\n"+
-			"the same deliveries to as many connections, one write each, and nothing else.")
+		fmt.Fprintln(flag.CommandLine.Output(), "Load measures the cost of many nodes on one NATS server and prints a Markdown table: CPU and memory of\n"+
+			"the server, bytes and messages received by each node, the time from a change to the event on another\n"+
+			"node, and whether all counts are exact at the end. For comparison, a floor is the CPU of a process that\n"+
+			"only writes the same messages to the same number of connections.")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintf(flag.CommandLine.Output(), "load: what is %q? There are only flags.\n", flag.Arg(0))
+		fmt.Fprintf(flag.CommandLine.Output(), "load: unexpected argument %q: only flags are accepted\n", flag.Arg(0))
 		flag.Usage()
 		os.Exit(2)
 	}
 	if *idle {
-		c.nodes, c.changes, c.probes = 2, 0, 5
+		c.nodes, c.changes, c.probesPerSecond = 2, 0, 5
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
@@ -94,11 +94,11 @@ func exit(err error) {
 func (c config) validate() error {
 	switch {
 	case c.nodes < 2:
-		return errors.New("there must be 2 nodes at least")
-	case c.rooms < 1, c.changes < 0, c.probes < 1, c.flush <= 0, c.duration <= 0:
-		return errors.New("there must be rooms, probes, a flush, and time to measure")
-	case time.Second/time.Duration(c.probes) <= interval:
-		return fmt.Errorf("a node can make less than %d probes a second", time.Second/interval)
+		return errors.New("-nodes must be at least 2")
+	case c.rooms < 1, c.changes < 0, c.probesPerSecond < 1, c.flush <= 0, c.duration <= 0:
+		return errors.New("-rooms, -probes, -flush and -duration must be positive, and -changes not negative")
+	case time.Second/time.Duration(c.probesPerSecond) <= interval:
+		return fmt.Errorf("-probes is too high: it must be less than %d", time.Second/interval)
 	}
 	return nil
 }

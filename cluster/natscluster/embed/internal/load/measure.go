@@ -15,8 +15,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// run measures. There is a report where there was something to measure, though the
-// counts may not be exact.
+// run measures. It returns a report together with an error if the measurement succeeded
+// but the counts are wrong at the end.
 func run(ctx context.Context, c config) (*report, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -28,24 +28,25 @@ func run(ctx context.Context, c config) (*report, error) {
 	return r, r.measureFloors(ctx)
 }
 
-// runNodes leaves nothing that runs, so that the floors have the machine to themselves.
+// runNodes stops the server and the nodes before it returns, so that the floors have the
+// machine to themselves.
 func runNodes(ctx context.Context, c config) (r *report, err error) {
 	server, err := startServer(c.profiles)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
-	nodes, err := startFleet(ctx, server.address, c.nodes, c.flush)
+	all, err := startNodes(ctx, server.address, c.nodes, c.flush)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, nodes.close()) }()
-	l, err := newLoad(c, nodes)
+	defer func() { err = errors.Join(err, all.close()) }()
+	l, err := newLoad(c, all)
 	if err != nil {
 		return nil, err
 	}
 	if c.profiles != "" {
-		stop, err := profile(filepath.Join(c.profiles, "nodes.pprof"))
+		stop, err := startProfile(filepath.Join(c.profiles, "nodes.pprof"))
 		if err != nil {
 			return nil, err
 		}
@@ -54,23 +55,23 @@ func runNodes(ctx context.Context, c config) (r *report, err error) {
 	return l.measure(ctx, server)
 }
 
-// load is what is done to the nodes.
+// load is the nodes and everything that changes and observes their rooms.
 type load struct {
 	config
-	nodes   fleet
-	names   []string // of the rooms
-	drivers []*driver
-	probes  []*probe
+	nodes     nodes
+	roomNames []string
+	drivers   []*driver // one for each node
+	probes    []*probe  // one for each node
 }
 
-func newLoad(c config, nodes fleet) (*load, error) {
-	l := &load{config: c, nodes: nodes}
+func newLoad(c config, all nodes) (*load, error) {
+	l := &load{config: c, nodes: all}
 	for i := range c.rooms {
-		l.names = append(l.names, fmt.Sprintf("room-%04d", i))
+		l.roomNames = append(l.roomNames, fmt.Sprintf("room-%04d", i))
 	}
-	for i, m := range nodes {
-		l.drivers = append(l.drivers, newDriver(m.eng, l.names))
-		p, err := newProbe(fmt.Sprintf("probe-%d", i), m.eng, nodes[(i+len(nodes)/2)%len(nodes)].eng)
+	for i, n := range all {
+		l.drivers = append(l.drivers, newDriver(n.eng, l.roomNames))
+		p, err := newProbe(fmt.Sprintf("probe-%d", i), n.eng, all[(i+len(all)/2)%len(all)].eng)
 		if err != nil {
 			return nil, err
 		}
@@ -81,55 +82,58 @@ func newLoad(c config, nodes fleet) (*load, error) {
 
 func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	loading, cancel := context.WithCancel(ctx)
-	var making, listening sync.WaitGroup
-	defer listening.Wait()
+	var changing, receiving sync.WaitGroup
+	defer receiving.Wait()
 	defer l.unsubscribe()
-	defer making.Wait()
+	defer changing.Wait()
 	defer cancel()
-	var warm time.Duration
+	var warmUp time.Duration
 	if l.changes > 0 {
 		gap := max(1, time.Duration(len(l.nodes))*time.Second/time.Duration(l.changes))
 		for _, d := range l.drivers {
-			making.Go(func() { d.run(loading, gap) })
+			changing.Go(func() { d.run(loading, gap) })
 		}
-		warm = min(l.duration, time.Duration(l.rooms)*gap) // a room that is new costs more
+		warmUp = min(l.duration, time.Duration(len(l.roomNames))*gap) // creating a room costs more than changing it
 	}
-	if !pause(ctx, warm) {
+	if !sleep(ctx, warmUp) {
 		return nil, context.Cause(ctx)
 	}
 	for _, p := range l.probes {
-		listening.Go(p.listen)
-		making.Go(func() { p.run(loading, time.Second/time.Duration(l.config.probes)) })
+		receiving.Go(p.receive)
+		changing.Go(func() { p.run(loading, time.Second/time.Duration(l.probesPerSecond)) })
 	}
 
-	before := l.nodes.sample()
-	from, err := server.counters()
+	samples := l.nodes.sample()
+	before, err := server.counters()
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range l.drivers {
-		d.behind.Store(0)
+		d.maxDelay.Store(0)
 	}
-	begun, used, made := time.Now(), cpu(), l.made()
-	pause(ctx, l.duration)
-	to, err := server.counters()
+	start, cpu, changes := time.Now(), cpuTime(), l.countChanges()
+	sleep(ctx, l.duration)
+	after, err := server.counters()
 	if err != nil {
 		return nil, err
 	}
-	r := &report{config: l.config, took: time.Since(begun), cpu: cpu() - used, made: l.made() - made, from: from, to: to, nameLen: len(l.names[0])}
-	r.traffic = between(before, l.nodes.sample())
+	r := &report{
+		config: l.config, elapsed: time.Since(start), before: before, after: after,
+		cpu: cpuTime() - cpu, changesMade: l.countChanges() - changes, nameLen: len(l.roomNames[0]),
+	}
+	r.traffic = between(samples, l.nodes.sample())
 
 	cancel()
-	making.Wait()
-	rested := time.Now()
-	err = errors.Join(l.errors(), l.settle())
-	r.settled, r.exact = time.Since(rested), l.exact()
+	changing.Wait()
+	stopped := time.Now()
+	err = errors.Join(l.errors(), l.awaitExact())
+	r.exactAfter, r.exactNodes = time.Since(stopped), l.exactNodes()
 	for _, d := range l.drivers {
-		r.behind = max(r.behind, time.Duration(d.behind.Load()))
+		r.maxDelay = max(r.maxDelay, time.Duration(d.maxDelay.Load()))
 	}
 	for _, p := range l.probes {
 		p.mu.Lock()
-		r.latencies = append(r.latencies, p.took...)
+		r.latencies = append(r.latencies, p.latencies...)
 		p.mu.Unlock()
 	}
 	slices.Sort(r.latencies)
@@ -140,8 +144,8 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	return r, err
 }
 
-// made is how many changes there were, without the probes'.
-func (l *load) made() (n int64) {
+// countChanges returns the number of changes so far, without those of the probes.
+func (l *load) countChanges() (n int64) {
 	for _, d := range l.drivers {
 		n += d.changes.Load()
 	}
@@ -162,41 +166,42 @@ func (l *load) unsubscribe() {
 	}
 }
 
-// settle waits until every node is exact. Not for ctx, which an interrupt ends.
-func (l *load) settle() error {
-	return until(context.Background(), "every node is exact, and every probe was heard", func() bool {
-		return l.exact() == len(l.nodes) && !slices.ContainsFunc(l.probes, func(p *probe) bool { return !p.heard() })
+// awaitExact waits until every node has the right counts. An interrupt does not end it.
+func (l *load) awaitExact() error {
+	return await(context.Background(), "every node is exact and every probe is confirmed", func() bool {
+		return l.exactNodes() == len(l.nodes) && !slices.ContainsFunc(l.probes, func(p *probe) bool { return !p.confirmed() })
 	})
 }
 
-// exact is at how many nodes every room is what was done to it, and no other is known.
-func (l *load) exact() (nodes int) {
+// exactNodes returns the number of nodes whose counts are right for all rooms, and which
+// know no other room.
+func (l *load) exactNodes() (n int) {
 	want := map[string]occupancy.Occupancy{}
-	for i, name := range l.names {
-		n := 0
+	for i, name := range l.roomNames {
+		clients := 0
 		for _, d := range l.drivers {
-			if d.in[i] {
-				n++
+			if d.occupied[i] {
+				clients++
 			}
 		}
-		want[name] = occupancy.Occupancy{Connections: n, PresenceMembers: n}
+		want[name] = occupancy.Occupancy{Connections: clients, PresenceMembers: clients}
 	}
 	for _, p := range l.probes {
 		p.mu.Lock()
-		want[p.name] = occupancy.Occupancy{Connections: len(p.made)}
+		want[p.name] = occupancy.Occupancy{Connections: len(p.changes)}
 		p.mu.Unlock()
 	}
-	for _, m := range l.nodes {
-		right := true
+	for _, node := range l.nodes {
+		exact := true
 		for room, o := range want {
-			right = right && m.eng.Current(room) == o
+			exact = exact && node.eng.Current(room) == o
 		}
-		for room, o := range m.eng.All() {
-			right = right && want[room] == o
+		for room, o := range node.eng.All() {
+			exact = exact && want[room] == o
 		}
-		if right {
-			nodes++
+		if exact {
+			n++
 		}
 	}
-	return nodes
+	return n
 }

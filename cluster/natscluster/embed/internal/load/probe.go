@@ -11,17 +11,18 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// probe is a room that one node joins again and again, and another subscribes to. The
-// count numbers the changes, so that one event tells of all up to it.
+// probe measures the time from a change on one node to the event on another. One node
+// joins the probe's room again and again, and another subscribes to it. An event with n
+// connections confirms the first n changes.
 type probe struct {
 	name string
 	from *occupancy.Room
 	sub  *occupancy.Subscription
 	err  error
 
-	mu   sync.Mutex // protects the following
-	made []time.Time
-	took []time.Duration // of the first that were heard of
+	mu        sync.Mutex // protects the following
+	changes   []time.Time
+	latencies []time.Duration // of the confirmed changes, in order
 }
 
 func newProbe(name string, from, to *occupancy.Engine) (*probe, error) {
@@ -29,37 +30,37 @@ func newProbe(name string, from, to *occupancy.Engine) (*probe, error) {
 	return &probe{name: name, from: from.Room(name), sub: sub}, err
 }
 
-// interval is an engine's own, without an option.
+// interval is the default interval of an engine.
 const interval = 100 * time.Millisecond
 
-// run joins after pauses of random length, so that it meets flushes at any point, and does
-// not wait for what it did to be heard of. The pauses are the gap on the average, and
-// never less than the engine's interval, for which an engine keeps back what changes
-// again: it is the way that is to be timed.
+// run joins the room after random pauses, so that the changes are spread over the whole
+// flush, and does not wait for their events. The mean of the pauses is gap. No pause is
+// shorter than the engine's interval: the engine would delay the change, and that delay is
+// not part of the measurement.
 func (p *probe) run(ctx context.Context, gap time.Duration) {
-	for p.err == nil && pause(ctx, interval+rand.N(2*(gap-interval))) {
+	for p.err == nil && sleep(ctx, interval+rand.N(2*(gap-interval))) {
 		p.mu.Lock()
-		p.made = append(p.made, time.Now())
+		p.changes = append(p.changes, time.Now())
 		p.mu.Unlock()
 		p.err = p.from.Join()
 	}
 }
 
-// listen ends with the subscription.
-func (p *probe) listen() {
+// receive records the latencies until the subscription ends.
+func (p *probe) receive() {
 	for e := range p.sub.Events() {
 		now := time.Now()
 		p.mu.Lock()
-		for len(p.took) < min(e.Occupancy.Connections, len(p.made)) {
-			p.took = append(p.took, now.Sub(p.made[len(p.took)]))
+		for len(p.latencies) < min(e.Occupancy.Connections, len(p.changes)) {
+			p.latencies = append(p.latencies, now.Sub(p.changes[len(p.latencies)]))
 		}
 		p.mu.Unlock()
 	}
 }
 
-// heard reports whether all that was done was told.
-func (p *probe) heard() bool {
+// confirmed reports whether all changes are confirmed.
+func (p *probe) confirmed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.took) == len(p.made)
+	return len(p.latencies) == len(p.changes)
 }

@@ -15,35 +15,35 @@ import (
 	"time"
 )
 
-// The environment makes this program one of the processes that are measured: asServer
-// the server, and asFloor a floor, of which it holds the traffic.
+// If one of these environment variables is set, this program is a process that is
+// measured: the server, or a floor, whose specification is the value.
 const (
-	asServer = "OCCUPANCY_LOAD_SERVER"
-	asFloor  = "OCCUPANCY_LOAD_FLOOR"
+	serverVariable = "OCCUPANCY_LOAD_SERVER"
+	floorVariable  = "OCCUPANCY_LOAD_FLOOR"
 )
 
-// asked runs what the environment asks for, if it does.
-func asked() {
-	if os.Getenv(asServer) != "" {
+// runChild runs the server or the floor and exits, if the environment requires it.
+func runChild() {
+	if os.Getenv(serverVariable) != "" {
 		exit(serve(os.Stdin, os.Stdout))
 	}
-	if spec := os.Getenv(asFloor); spec != "" {
+	if spec := os.Getenv(floorVariable); spec != "" {
 		exit(serveFloor(spec, os.Stdin, os.Stdout))
 	}
 }
 
-// counters is what such a process has counted since it began.
+// counters is what a measured process has counted since its start.
 type counters struct {
 	CPU               time.Duration
 	Memory            int64 // resident bytes, now
-	Writes            int64 // system calls, to whatever file; 0 where the system does not tell
+	Writes            int64 // system calls; 0 on systems that do not count them
 	InMsgs, OutMsgs   int64
 	InBytes, OutBytes int64 // of payloads
-	Slow              int64 // clients that it cut off
+	SlowClients       int64 // disconnected by the server
 }
 
-// tell writes the address, and the counters for each line that it reads.
-func tell(in io.Reader, out io.Writer, address string, count func() (counters, error)) error {
+// serveCounters writes the address, and then the counters for each line that it reads.
+func serveCounters(in io.Reader, out io.Writer, address string, count func() (counters, error)) error {
 	fmt.Fprintln(out, address)
 	encoder := json.NewEncoder(out)
 	for lines := bufio.NewScanner(in); lines.Scan(); {
@@ -58,7 +58,7 @@ func tell(in io.Reader, out io.Writer, address string, count func() (counters, e
 	return nil
 }
 
-// process is such a one, as its parent has it.
+// process is the parent's side of a measured process.
 type process struct {
 	address string
 	cmd     *exec.Cmd
@@ -74,7 +74,7 @@ func startProcess(env ...string) (*process, error) {
 	p := &process{cmd: exec.Command(self)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = os.Stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is not for it
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the terminal does not interrupt it
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func startProcess(env ...string) (*process, error) {
 	}
 	address, err := p.out.ReadString('\n')
 	if err != nil {
-		return nil, errors.Join(errors.New("the process that was to be measured ended"), p.stop())
+		return nil, errors.Join(errors.New("the measured process ended before it listened"), p.stop())
 	}
 	p.address = strings.TrimSpace(address)
 	return p, nil
@@ -105,7 +105,7 @@ func (p *process) counters() (c counters, err error) {
 	return c, json.Unmarshal(line, &c)
 }
 
-// stop ends it, and waits.
+// stop ends the process and waits for it.
 func (p *process) stop() error {
 	return errors.Join(p.in.Close(), p.cmd.Wait())
 }

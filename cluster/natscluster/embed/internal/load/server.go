@@ -11,22 +11,22 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// serverProfile, in the environment, is the file for the server's CPU profile.
-const serverProfile = "OCCUPANCY_LOAD_SERVER_PROFILE"
+// profileVariable is the environment variable with the file for the server's CPU profile.
+const profileVariable = "OCCUPANCY_LOAD_SERVER_PROFILE"
 
 func startServer(profiles string) (*process, error) {
-	env := []string{asServer + "=1"}
+	env := []string{serverVariable + "=1"}
 	if profiles != "" {
-		env = append(env, serverProfile+"="+filepath.Join(profiles, "server.pprof"))
+		env = append(env, profileVariable+"="+filepath.Join(profiles, "server.pprof"))
 	}
 	return startProcess(env...)
 }
 
-// serve is the server's process, with the settings of an embedded one. It ends with its
-// input.
+// serve is the main function of the server's process. The server has the settings of an
+// embedded one. serve returns when in is closed.
 func serve(in io.Reader, out io.Writer) error {
-	if file := os.Getenv(serverProfile); file != "" {
-		stop, err := profile(file)
+	if file := os.Getenv(profileVariable); file != "" {
+		stop, err := startProfile(file)
 		if err != nil {
 			return err
 		}
@@ -41,16 +41,16 @@ func serve(in io.Reader, out io.Writer) error {
 	s.Start()
 	defer s.WaitForShutdown()
 	defer s.Shutdown()
-	if !s.ReadyForConnections(patience) {
-		return errors.New("the server does not start")
+	if !s.ReadyForConnections(timeout) {
+		return errors.New("the NATS server does not start")
 	}
-	return tell(in, out, s.ClientURL(), func() (counters, error) {
+	return serveCounters(in, out, s.ClientURL(), func() (counters, error) {
 		v, err := s.Varz(nil)
 		if err != nil {
 			return counters{}, err
 		}
 		return counters{
-			CPU: cpu(), Memory: v.Mem, Writes: writes(), Slow: v.SlowConsumers,
+			CPU: cpuTime(), Memory: v.Mem, Writes: writeCalls(), SlowClients: v.SlowConsumers,
 			InMsgs: v.InMsgs, OutMsgs: v.OutMsgs, InBytes: v.InBytes, OutBytes: v.OutBytes,
 		}, nil
 	})

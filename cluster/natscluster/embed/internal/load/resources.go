@@ -12,25 +12,26 @@ import (
 	"time"
 )
 
-// cpu is what this process has used, of all cores together.
-func cpu() time.Duration {
+// cpuTime returns the CPU time that this process has used, of all cores together.
+func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err) // of valid arguments there is none
+		panic(err) // these arguments are valid
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// writes is how often this process asked the system to write, or 0 where it does not tell.
-func writes() (n int64) {
-	b, _ := os.ReadFile("/proc/self/io") // Linux's
+// writeCalls returns how often this process has called write, or 0 on systems other than
+// Linux.
+func writeCalls() (n int64) {
+	b, _ := os.ReadFile("/proc/self/io")
 	_, count, _ := strings.Cut(string(b), "syscw: ")
 	_, _ = fmt.Sscan(count, &n)
 	return n
 }
 
-// profile begins a CPU profile of this process.
-func profile(file string) (stop func(), err error) {
+// startProfile starts a CPU profile of this process.
+func startProfile(file string) (stop func(), err error) {
 	f, err := os.Create(file)
 	if err != nil {
 		return nil, err
@@ -40,6 +41,6 @@ func profile(file string) (stop func(), err error) {
 	}
 	return func() {
 		pprof.StopCPUProfile()
-		_ = f.Close() // a profile that is cut short says so when it is read
+		_ = f.Close() // pprof reports an incomplete file when it reads it
 	}, nil
 }
