@@ -31,7 +31,7 @@ func unauthorized(err error) bool {
 
 func tlsFailure(err error) bool {
 	return errors.Is(err, nats.ErrTLS) || errors.Is(err, nats.ErrSecureConnRequired) ||
-		errors.Is(err, nats.ErrSecureConnWanted) || isAs[*tls.CertificateVerificationError](err) || tlsAlert(err)
+		errors.Is(err, nats.ErrSecureConnWanted) || hasType[*tls.CertificateVerificationError](err) || tlsAlert(err)
 }
 
 // tlsAlert reports whether the server rejected the handshake.
@@ -47,13 +47,14 @@ func rejected(err error) bool {
 		return false
 	case tlsAlert(err):
 		return true
-	case isAs[net.Error](err):
+	case hasType[net.Error](err):
 		return false // a timeout, a reset, or a name that DNS does not contain yet
 	}
 	return !errors.Is(err, io.EOF) || errors.Is(err, nats.ErrTLS)
 }
 
-func isAs[T error](err error) bool {
+// hasType reports whether err is a T or wraps one.
+func hasType[T error](err error) bool {
 	var target T
 	return errors.As(err, &target)
 }

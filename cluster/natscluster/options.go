@@ -90,11 +90,11 @@ func setKeyFile(c *config.Config, option string, auth nats.Option) {
 // [WithUser] or [WithToken] is given: then ClientAuth decides.
 //
 // The configuration is not changed, and the caller must not change it either.
-func WithTLS(tls *tls.Config) Option {
+func WithTLS(tlsConfig *tls.Config) Option {
 	return func(c *config.Config) {
-		if tls == nil {
+		if tlsConfig == nil {
 			c.Errs = append(c.Errs, errors.New("WithTLS: configuration is nil"))
 		}
-		c.TLS = tls
+		c.TLS = tlsConfig
 	}
 }
