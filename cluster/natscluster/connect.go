@@ -94,14 +94,18 @@ func (b *Bus) dial(final func(error) bool) error {
 			return cmp.Or(last, err) // err may only say that the dialer is closed
 		}
 		last = err
-		if b.errorLog.Allow(err.Error()) {
-			b.config.Log.Warn("cannot connect to NATS, retrying", "error", err)
-		}
+		b.logRetry(err)
 		select {
 		case <-time.After(reconnectWait + rand.N(reconnectWait)):
 		case <-b.dialer.ctx.Done():
 			return err
 		}
+	}
+}
+
+func (b *Bus) logRetry(err error) {
+	if b.errorLog.Allow(err.Error()) {
+		b.config.Log.Warn("cannot connect to NATS, retrying", "error", err)
 	}
 }
 
@@ -161,6 +165,7 @@ func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
 
 	o.ReconnectedCB = func(conn *nats.Conn) { <-inUse; b.onConnect(conn) }
 	o.DisconnectedErrCB = func(_ *nats.Conn, err error) { <-inUse; b.onDisconnect(err) }
+	o.ReconnectErrCB = func(_ *nats.Conn, err error) { b.logRetry(err) }
 	o.ClosedCB = func(conn *nats.Conn) { <-inUse; b.replace(conn) }
 	o.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) { b.onError(sub, err) }
 	return &o
