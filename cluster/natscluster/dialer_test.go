@@ -32,7 +32,7 @@ func connectedPair(t *testing.T) (d *dialer, conn, peer net.Conn) {
 	return d, conn, peer
 }
 
-func TestSocket_SendsNothing_AfterFailedWrite(t *testing.T) {
+func TestSocket_FailedWriteDiscardsBufferedData(t *testing.T) {
 	_, conn, reader := connectedPair(t)
 	require.NoError(t, conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
 	var written int64
@@ -50,7 +50,7 @@ func TestSocket_SendsNothing_AfterFailedWrite(t *testing.T) {
 	require.Less(t, read, written)
 }
 
-func TestSocket_SendsBuffered_IfSendBuffered(t *testing.T) {
+func TestSocket_CloseSendsBufferedData_IfSendBuffered(t *testing.T) {
 	d, conn, reader := connectedPair(t)
 	d.sendBuffered.Store(true)
 	require.NoError(t, conn.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))

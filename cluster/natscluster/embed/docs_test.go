@@ -154,7 +154,7 @@ func TestDocs_ReadyFollowsHealth(t *testing.T) {
 	handleReady(mux, node)
 	code := func() int {
 		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
 		return w.Code
 	}
 	require.Equal(t, http.StatusServiceUnavailable, code(), "degraded after the start")

@@ -143,11 +143,10 @@ func TestStart_CloseDeliversWhatWasPublished(t *testing.T) {
 	}
 }
 
-// Closing the natscluster.Bus inside the Bus shuts down the server as well.
-func TestStart_ClosingInnerBusStopsServer(t *testing.T) {
+func TestStart_CloseStopsServer(t *testing.T) {
 	checkGoroutines(t)
 	seed := startSeed(t, embed.WithClientListen("127.0.0.1:0"))
-	require.NoError(t, seed.Bus.Close(timeoutContext(t)))
+	require.NoError(t, seed.Close(timeoutContext(t)))
 	_, err := net.Dial("tcp", strings.TrimPrefix(seed.ClientURL(), "nats://"))
 	require.ErrorContains(t, err, "refused")
 }

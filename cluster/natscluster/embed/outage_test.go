@@ -188,16 +188,16 @@ func TestBus_ReconnectsAfterUnknownError(t *testing.T) {
 func TestBus_ReconnectsAfterUnauthorized(t *testing.T) {
 	checkGoroutines(t)
 	addr := freeAddrs(t, 1)[0]
-	with := func(token string) func(*server.Options) {
+	tokenOption := func(token string) func(*server.Options) {
 		return func(o *server.Options) { listenOn(addr)(o); o.Authorization = token }
 	}
-	s := startServer(t, with("ours"))
+	s := startServer(t, tokenOption("ours"))
 	p, log, start := newProxy(t, s.ClientURL()), new(logBuffer), time.Now()
 	b := connect(t, p.URL(), natscluster.WithToken("ours"), log.option())
 	awaitEvent(t, b, cluster.Connected)
 	s.Shutdown()
 
-	s = startServer(t, with("another"))
+	s = startServer(t, tokenOption("another"))
 	awaitEvent(t, b, cluster.Disconnected)
 	// By default the NATS client gives up after the second refusal.
 	eventually(t, "logged", func() bool { return log.contains("unauthorized: check the credentials") })
@@ -208,7 +208,7 @@ func TestBus_ReconnectsAfterUnauthorized(t *testing.T) {
 	s.Shutdown()
 	s.WaitForShutdown()
 
-	startServer(t, with("ours"))
+	startServer(t, tokenOption("ours"))
 	awaitEvent(t, b, cluster.Connected)
 }
 
