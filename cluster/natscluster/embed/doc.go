@@ -5,8 +5,8 @@
 // A node with a server is a seed. A service has one to five seeds, which connect to each
 // other. All other nodes connect to any seed with natscluster.Connect:
 //
-//	      +---------------+---------------+
-//	      |               |               |
+//	      +-------------------------------+
+//	      |                               |
 //	   chat-1 --------- chat-2 --------- chat-3      seeds: embed.Start
 //	   ^    ^             ^              ^    ^
 //	   |    |             |              |    |
