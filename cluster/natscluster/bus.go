@@ -44,10 +44,12 @@ type Bus struct {
 
 var _ cluster.Bus = (*Bus)(nil)
 
-// The errors of Publish and Subscribe. Both return [occupancy.ErrClosed] after Close.
-var (
-	ErrDisconnected = errors.New("natscluster: not connected to a NATS server")
-	ErrTooLarge     = errors.New("natscluster: payload is larger than the server accepts")
+// The errors of Publish. After Close, Publish and Subscribe return [occupancy.ErrClosed].
+const (
+	// ErrDisconnected means that the Bus is not connected to a server.
+	ErrDisconnected occupancy.Error = "natscluster: not connected to a NATS server"
+	// ErrTooLarge means that the payload is larger than MaxPayload.
+	ErrTooLarge occupancy.Error = "natscluster: payload is larger than the server accepts"
 )
 
 var errClosed = fmt.Errorf("natscluster: bus: %w", occupancy.ErrClosed)

@@ -40,9 +40,9 @@ const queueSize = 4096
 // servers that this server is linked to register it a moment later; messages that are
 // published on them before that are not received.
 //
-// If the Bus is disconnected, Subscribe returns without waiting for a connection, and the
-// subscription is active when Events reports Connected. It may block for some seconds,
-// until an attempt to connect or ctx ends.
+// If the Bus is disconnected, Subscribe does not wait for a connection: the subscription
+// becomes active when Events reports Connected. Subscribe may still block for some seconds,
+// until the current attempt to connect has ended or ctx ends.
 func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
