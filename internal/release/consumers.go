@@ -104,7 +104,7 @@ func (w *workspace) consume(ctx context.Context, p *published, m module, version
 	if n == 0 {
 		return "", errNoExample
 	}
-	return fmt.Sprintf("%d examples passed", n), nil
+	return fmt.Sprintf("examples passed: %d", n), nil
 }
 
 var example = regexp.MustCompile(`(?m)^func Example`)

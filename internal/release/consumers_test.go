@@ -15,8 +15,8 @@ func TestConsumers_EveryPublicModule(t *testing.T) {
 	before := listing(t, w.root)
 	var out strings.Builder
 	require.NoError(t, w.consumers(t.Context(), map[string]string{"nested": "example.com/other"}, &out))
-	require.Regexp(t, `(?m)^github.com/example/fixture@v0\.1\.0: 1 examples passed`, out.String())
-	require.Regexp(t, `(?m)^github.com/example/fixture/nested@v0\.1\.0: 1 examples passed`, out.String())
+	require.Regexp(t, `(?m)^github.com/example/fixture@v0\.1\.0: examples passed: 1`, out.String())
+	require.Regexp(t, `(?m)^github.com/example/fixture/nested@v0\.1\.0: examples passed: 1`, out.String())
 	require.Regexp(t, `(?m)^github.com/example/fixture/examples/chat@v0\.1\.0: installed`, out.String())
 	require.NotContains(t, out.String(), "internal/tool")
 	require.Equal(t, before, listing(t, w.root), "the workspace must not change")
