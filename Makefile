@@ -103,7 +103,7 @@ bench-once:
 # internal/bench/doc.go describes the comparison.
 .PHONY: compare
 compare:
-	$(GO) run ./internal/bench/cmd/compare -out internal/bench/results -readme README.md
+	$(GO) run ./internal/bench/cmd/compare -out internal/bench/results -page docs/benchmarks.md
 
 # Finds the targets in every module, and runs one after another in its own directory.
 .PHONY: fuzz
@@ -128,7 +128,7 @@ cluster-faults:
 # Measures two idle nodes, and then many under load, with a NATS server in the same process.
 .PHONY: cluster-load
 cluster-load:
-	@cd cluster/natscluster && $(GO) build -o $(CURDIR)/.bin/load ./load
+	@$(GO) build -o .bin/load ./cluster/natscluster/embed/internal/load
 	@.bin/load -idle -duration $(DURATION)
 	@echo
 	@.bin/load -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
