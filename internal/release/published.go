@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -72,7 +73,7 @@ func (p *published) setGo(ctx context.Context, w *workspace) error {
 	}
 	cache, proxy, _ := strings.Cut(strings.TrimSpace(settings), "\n")
 	downloads := url.URL{Scheme: "file", Path: filepath.ToSlash(cache) + "/cache/download"}
-	p.goEnv = append(p.gitEnv,
+	p.goEnv = append(slices.Clone(p.gitEnv),
 		"GOWORK=off",
 		"GOFLAGS=-mod=mod -modcacherw -trimpath",
 		"GOMODCACHE="+filepath.Join(p.dir, "modules"),
