@@ -105,7 +105,7 @@ func BenchmarkDigestApply(b *testing.B) {
 	b.ReportAllocs()
 	e := occupancy.New()
 	defer e.Close()
-	p := newBenchPeer(e, "peer")
+	p := newBenchPeer(link(e), "peer")
 	var digests [2]digest
 	for i := range digests {
 		w := digestWriter{name: "chat-1", limit: MinPayload}
@@ -116,22 +116,32 @@ func BenchmarkDigestApply(b *testing.B) {
 			b.Fatal("no digest")
 		}
 		digests[i].each(p.set)
+		p.flush()
 	}
 	n := 0
 	for b.Loop() {
 		digests[n%2].each(p.set)
+		p.flush()
 		n++
 	}
 	perRoom(b, 0)
 }
 
-func newBenchPeer(e *occupancy.Engine, name string) *peer {
+func newBenchPeer(l *occupancy.Link, name string) *peer {
 	cfg, err := newConfig(nil)
 	if err != nil {
 		panic(err)
 	}
 	cfg.maxRooms = 1 << 30
-	return &peer{name: name, remote: e.Remote(name), table: newTable(), config: &cfg}
+	return &peer{name: name, remote: l.Remote(name), batch: newBatch(), config: &cfg}
+}
+
+func link(e *occupancy.Engine) *occupancy.Link {
+	l, err := e.Link(nil)
+	if err != nil {
+		panic(err)
+	}
+	return l
 }
 
 // weigh has a peer with so many rooms in an engine that knows them all by another one, and
@@ -147,7 +157,8 @@ func weigh(rooms int) (more, first float64) {
 		runtime.ReadMemStats(&m)
 		return float64(m.HeapAlloc)
 	}
-	one, other := newBenchPeer(e, "one"), newBenchPeer(e, "other")
+	l := link(e)
+	one, other := newBenchPeer(l, "one"), newBenchPeer(l, "other")
 	empty := heap()
 	fill := func(p *peer) {
 		var buf []byte
@@ -155,6 +166,7 @@ func weigh(rooms int) (more, first float64) {
 			buf = fmt.Appendf(buf[:0], "room-%07d", i)
 			p.set(buf, packed(1+rand.Uint32N(100))<<32)
 		}
+		p.flush()
 	}
 	fill(one)
 	before := heap()
@@ -162,8 +174,8 @@ func weigh(rooms int) (more, first float64) {
 	after := heap()
 	runtime.KeepAlive(one)
 	runtime.KeepAlive(other)
-	const table = 16 // a string of 12 bytes takes that, in the table
-	return (after-before)/float64(rooms) - table, (before-empty)/float64(rooms) - 2*table
+	const name = 16 // what a string of 12 bytes takes
+	return (after - before) / float64(rooms), (before-empty)/float64(rooms) - name
 }
 
 func BenchmarkPeersRoomMemory(b *testing.B) {

@@ -1,13 +1,14 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/occupancy/occupancy"
 )
 
-// ErrClosed is what a closed node returns, and a Get that it did not live to answer.
-var ErrClosed = errors.New("cluster: node is closed")
+// errClosed is the error of a Get during which the node was closed.
+var errClosed = fmt.Errorf("cluster: node is closed: %w", occupancy.ErrClosed)
 
 // PartialError is what [occupancy.Engine.Get] returns where not every peer answered in
 // time, or where there may be peers that this node has not heard of yet: just after its

@@ -147,7 +147,7 @@ func (n *Node) collect(a *ask, err error) (occupancy.Occupancy, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ctx.Err() != nil { // looked at under mu, under which the peers go
-		return occupancy.Occupancy{}, ErrClosed
+		return occupancy.Occupancy{}, errClosed
 	}
 	a.over = true
 	q := a.query
@@ -163,7 +163,7 @@ func (n *Node) collect(a *ask, err error) (occupancy.Occupancy, error) {
 	for i, p := range q.peers {
 		var part packed
 		answered := q.parts[i] != nil
-		if answered && !p.may(q.parts[i][a.index]) {
+		if answered && !p.valid(q.parts[i][a.index]) {
 			answered, claim = false, errClaim
 		}
 		switch {

@@ -150,7 +150,7 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		}()
 		after(10 * time.Millisecond)
 		must(t, h.node.Close())
-		require.ErrorIs(t, <-failed, cluster.ErrClosed)
+		require.ErrorIs(t, <-failed, occupancy.ErrClosed)
 		o, err := h.Get(t.Context(), "r") // no peers any more
 		must(t, err)
 		require.Equal(t, occupancy.Occupancy{}, o)

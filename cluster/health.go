@@ -98,9 +98,9 @@ func (n *Node) Health() Health {
 			Incarnation: hex.EncodeToString(p.id[:]),
 			State:       p.state,
 			Age:         now - p.beatAt,
-			Rooms:       len(p.table.entries),
+			Rooms:       p.rooms,
 			Behind:      p.behind(),
-			Refused:     p.refused,
+			Refused:     len(p.refused),
 			Over:        p.over,
 			Degraded:    p.flags&flagDegraded != 0,
 		})
@@ -115,6 +115,6 @@ func (n *Node) Health() Health {
 func (n *Node) degraded(now time.Duration) bool {
 	return !n.connected || now < n.settled || now > n.late || slices.ContainsFunc(n.peers, func(p *peer) bool {
 		// After our own doubt a lease begins anew, but what we know is as old as it was.
-		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || p.refused > 0 || p.over
+		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || len(p.refused) > 0 || p.over
 	})
 }

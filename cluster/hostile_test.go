@@ -143,7 +143,10 @@ func TestHostile_GetIsBoundedAsCurrentIs(t *testing.T) {
 }
 
 func TestHostile_WhatAPeerClaimsIsBounded(t *testing.T) {
-	only := func(h *host) cluster.PeerHealth { return h.node.Health().Peers[0] }
+	peer := func(h *host, name string) cluster.PeerHealth {
+		peers := h.node.Health().Peers
+		return peers[slices.IndexFunc(peers, func(p cluster.PeerHealth) bool { return p.Name == name })]
+	}
 	bubble(t, "in names", func(t *testing.T) {
 		h, p := watched(t, cluster.WithMaxRooms(100))
 		many := parts{}
@@ -152,8 +155,8 @@ func TestHostile_WhatAPeerClaimsIsBounded(t *testing.T) {
 		}
 		p.digest(0, 1, many)
 		require.Equal(t, 100, h.Stats().Rooms)
-		require.Equal(t, 100, only(h).Rooms)
-		require.True(t, only(h).Over)
+		require.Equal(t, 100, peer(h, p.name).Rooms)
+		require.True(t, peer(h, p.name).Over)
 		require.True(t, h.node.Health().Degraded)
 		asked := 0
 		for range 60 {
@@ -168,7 +171,7 @@ func TestHostile_WhatAPeerClaimsIsBounded(t *testing.T) {
 		require.Equal(t, 100, h.Stats().Rooms)
 		p.digest(0, 2, parts{"r": occ(1, 0)}, snapshot(2))
 		p.heartbeat(2, parts{"r": occ(1, 0)})
-		require.False(t, only(h).Over)
+		require.False(t, peer(h, p.name).Over)
 		require.Equal(t, 1, h.Stats().Rooms)
 	})
 	bubble(t, "in counts", func(t *testing.T) {
@@ -176,33 +179,62 @@ func TestHostile_WhatAPeerClaimsIsBounded(t *testing.T) {
 		p.digest(0, 1, parts{"r": occ(1000, 7), "s": occ(1001, 0)})
 		require.Equal(t, occ(1000, 7), h.Current("r"))
 		require.Equal(t, occ(0, 0), h.Current("s"))
-		require.Equal(t, 1, only(h).Refused)
+		require.Equal(t, 1, peer(h, p.name).Refused)
 		require.True(t, h.node.Health().Degraded)
 		p.digest(1, 2, parts{"r": occ(0, 1001)})
 		require.Equal(t, occ(1000, 7), h.Current("r")) // as it was
-		require.Equal(t, 2, only(h).Refused)
+		require.Equal(t, 2, peer(h, p.name).Refused)
 		p.heartbeat(2, parts{"r": occ(0, 1001), "s": occ(1001, 0)})
 		require.Empty(t, p.syncs()) // it is known what the peer has
 		p.digest(2, 3, parts{"r": occ(1, 1), "s": occ(0, 0)})
 		require.Equal(t, occ(1, 1), h.Current("r"))
-		require.Zero(t, only(h).Refused)
+		require.Zero(t, peer(h, p.name).Refused)
 		require.Equal(t, 1, h.Stats().Rooms)
 	})
-	bubble(t, "in what the engine takes, which is tried again", func(t *testing.T) {
+	bubble(t, "by the engine's room limit, and refused rooms are retried", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
-		h, p := &host{occupancy.New(occupancy.WithMaxRooms(2)), net.Bus("node"), nil}, newPuppet(t, net, "puppet")
+		h := &host{occupancy.New(occupancy.WithMaxRooms(2)), net.Bus("node"), nil}
 		var err error
 		h.node, err = cluster.Start(t.Context(), h.Engine, h.bus)
 		must(t, err)
 		t.Cleanup(h.crash)
-		h.join(t, "own", 1)
-		p.heartbeat(0, nil)
-		p.digest(0, 1, parts{"r": occ(1, 0), "s": occ(1, 0)})
-		require.Equal(t, 1, only(h).Refused)
-		must(t, h.Leave("own"))
-		after(2 * time.Second)
-		require.Zero(t, only(h).Refused)
-		require.Equal(t, 2, h.Stats().Connections)
+		h.join(t, "own", 1) // does not count against the limit of the peers' rooms
+		first, second := newPuppet(t, net, "first"), newPuppet(t, net, "second")
+		first.digest(0, 1, parts{"r": occ(1, 0), "s": occ(1, 0)})
+		theirs := parts{"r": occ(2, 0), "t": occ(4, 0), "u": occ(8, 0)}
+		second.digest(0, 1, theirs)
+		second.heartbeat(1, theirs)
+		after(beat)
+		require.Equal(t, 2, h.node.Health().Peers[1].Refused)
+		require.Equal(t, 3, h.node.Health().Peers[1].Rooms)
+		require.Equal(t, occ(3, 0), h.Current("r"))
+		require.Equal(t, occ(0, 0), h.Current("t"))
+		require.True(t, h.node.Health().Degraded)
+		require.Empty(t, second.syncs()) // refused rooms are part of the hash
+		first.digest(1, 2, parts{"s": occ(0, 0)})
+		after(beat) // one of them fits
+		require.Equal(t, 1, peer(h, "second").Refused)
+		first.bye()
+		second.digest(1, 2, parts{"r": occ(0, 0)})
+		second.heartbeat(2, parts{"t": occ(4, 0), "u": occ(8, 0)})
+		after(beat)
+		require.Zero(t, peer(h, "second").Refused)
+		require.Equal(t, occ(4, 0), h.Current("t"))
+		require.Equal(t, occ(8, 0), h.Current("u"))
+		require.Empty(t, second.syncs())
+		require.False(t, h.node.Health().Degraded)
+	})
+	bubble(t, "in a snapshot as well", func(t *testing.T) {
+		h, p := watched(t, cluster.WithMaxCount(1000))
+		p.digest(0, 1, parts{"r": occ(7, 0), "refused": occ(1001, 0), "kept": occ(1001, 0)})
+		p.digest(0, 2, parts{"kept": occ(1001, 0)}, snapshot(3))
+		require.Equal(t, 2, peer(h, p.name).Refused)
+		p.digest(2, 3, parts{"new": occ(1, 0)})
+		require.Equal(t, 1, peer(h, p.name).Refused)
+		require.Equal(t, 2, peer(h, p.name).Rooms)
+		require.Equal(t, occ(0, 0), h.Current("r"))
+		p.heartbeat(3, parts{"kept": occ(1001, 0), "new": occ(1, 0)})
+		require.Empty(t, p.syncs())
 	})
 	bubble(t, "in number", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)

@@ -53,7 +53,7 @@ func (l *ledger) put(room string, p packed) {
 		l.rooms[room] = o
 		l.gone++ // as it was
 	}
-	l.hash += hashOf(room, p) - hashOf(room, o.now)
+	l.hash += hashChange(room, o.now, p)
 	l.gone += count(p == 0) - count(o.now == 0)
 	o.now, o.seq = p, l.seq+1
 	l.log = append(l.log, entry{o, o.seq})

@@ -23,11 +23,11 @@ type Node struct {
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
-	ended   chan struct{}          // closed when the node's goroutines have ended
-	inbox   chan Message           // what the bus delivers, in order
+	ended   chan struct{}              // closed when the node's goroutines have ended
+	inbox   chan Message               // what the bus delivers, in order
 	changes chan []occupancy.RoomEvent // rooms whose local part changed; closed if the engine is
-	asks    chan *ask              // of Get
-	tally                          // counted as it happens, for Health
+	asks    chan *ask                  // of Get
+	tally                              // counted as it happens, for Health
 
 	// Only the node's loop uses the following.
 	events  <-chan BusEvent // nil when the bus is closed
@@ -57,6 +57,7 @@ type Node struct {
 	queries   map[uint64]*query
 	queried   uint64 // the last query's id
 	unlinked  []*occupancy.Remote
+	batch     *batch // of the peers
 }
 
 // outgoing is a message that is to be published.
@@ -99,6 +100,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		asks:    make(chan *ask, queue),
 		events:  bus.Events(),
 		ledger:  newLedger(cfg.spare),
+		batch:   newBatch(),
 		byID:    map[incarnation]*peer{},
 		gone:    map[incarnation]departed{},
 		greet:   never,

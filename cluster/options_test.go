@@ -87,7 +87,7 @@ func TestNode_QuietCostsHeartbeatsOnly(t *testing.T) {
 			a.join(t, room(i), 1)
 		}
 		after(5 * time.Second)
-		require.Equal(t, 5000, b.Stats().Connections)
+		require.Equal(t, 5000, b.Stats().Total.Connections)
 		kinds := map[cluster.Kind]int{}
 		bytes := 0
 		net.Tap(func(_ string, m cluster.Message) { kinds[m.Subject.Kind]++; bytes += len(m.Payload) })
@@ -112,7 +112,7 @@ func TestNode_AFlushGathers(t *testing.T) {
 		})
 		for i := range 40 { // four seconds
 			a.join(t, room(i%10), 1)
-			must(t, a.Enter("both"), a.Exit("both"))
+			must(t, a.Enter("both", "alice"), a.Exit("both", "alice"))
 			after(100 * time.Millisecond)
 		}
 		require.InDelta(t, 5, digests, 1)

@@ -1,7 +1,11 @@
 package cluster
 
 import (
+	"errors"
+	"maps"
+	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/occupancy/occupancy"
 )
@@ -10,17 +14,22 @@ import (
 type peer struct {
 	id     incarnation
 	name   string
-	remote *occupancy.Remote // its part, in the engine
-	table  table             // its part, to be compared and replaced
-	hash   uint64            // of the table
 	config *config
+
+	// The peer's counts of its rooms: what it claims, whether or not the engine has it.
+	remote  *occupancy.Remote   // the counts that the engine has accepted
+	refused map[string]packed   // the counts that it has not; nil if there are none
+	stale   map[string]struct{} // rooms that the snapshot being received has not mentioned yet
+	batch   *batch              // counts to set in the engine; all peers of a node share it
+	rooms   int                 // the number of rooms that are not empty
+	hash    uint64              // the sum of the hashes of the rooms
+	over    bool                // the peer has more rooms than WithMaxRooms; the rest is ignored
 
 	// What it published and how much of that is here.
 	last     uint64 // all to this seq is
 	head     uint64 // there is more to here
 	reset    bool   // what is here is wrong: nothing but a snapshot counts
 	snapshot uint64 // one comes, and is complete at this seq; 0: none
-	stale    int    // rooms that it has not mentioned yet
 	beat     uint64 // the number of its last heartbeat
 	late     uint64 // the number of one that was late; 0: the last was not
 	beatAt   time.Duration
@@ -35,9 +44,6 @@ type peer struct {
 	sync     bool          // one is wanted, whatever seq says
 
 	gone bool // dropped
-
-	refused int  // rooms that are not in the engine as the peer has them
-	over    bool // it has more rooms than may be
 }
 
 // behind reports whether something that it published is not here.
@@ -50,93 +56,165 @@ func (p *peer) has(s span) bool {
 	return s.seq <= p.last && (!s.reset || s.snapshot <= max(p.last, p.snapshot))
 }
 
-// set takes what the peer said of a room.
+// set records that the peer claims these counts of a room. The engine has them after
+// the next flush.
 func (p *peer) set(room []byte, now packed) {
-	i := p.table.find(room)
-	if i < 0 && now == 0 {
+	if p.batch.full() || p.batch.has(room) {
+		p.flush()
+	}
+	// Remote.Get does not keep the name, and a known room's name is the engine's own copy.
+	part := p.remote.Get(unsafe.String(unsafe.SliceData(room), len(room)))
+	before, wasRefused := p.refused[string(room)]
+	if !wasRefused {
+		before = pack(part.Occupancy)
+	}
+	if before == 0 && now == 0 {
 		return
 	}
-	if i < 0 || p.table.entries[i].word&stale != 0 && now != 0 {
-		// One more. What a snapshot may be about to end does not keep out what it brings.
-		if n, most := len(p.table.entries), p.config.maxRooms; n-p.stale >= most || i < 0 && n/2 >= most {
+	_, isStale := p.stale[string(room)]
+	if before == 0 || isStale && now != 0 {
+		// Stale rooms do not count against the limit, as the snapshot may be about to
+		// remove them. Twice the limit bounds the memory.
+		if most := p.config.maxRooms; p.rooms-len(p.stale) >= most || before == 0 && p.rooms/2 >= most {
 			p.over = true
 			return
 		}
 	}
-	if i < 0 {
-		i = p.table.insert(string(room))
+	name := part.Room
+	if part.Occupancy == (occupancy.Occupancy{}) {
+		name = string(room)
 	}
-	p.replace(i, now)
+	p.replace(name, before, now)
+	switch {
+	case now == before && !wasRefused:
+	case p.valid(now):
+		p.batch.add(name, now)
+	default:
+		p.refuse(name, now)
+	}
 }
 
-// replace sets entry i, and removes it if it is empty then.
-func (p *peer) replace(i int, now packed) {
-	e := &p.table.entries[i]
-	before := e.word &^ flags
-	p.hash += hashOf(e.room, now) - hashOf(e.room, before)
-	p.stale -= count(e.word&stale != 0)
-	was := e.word & refused
-	e.word = now
-	if now != before || was != 0 {
-		if p.put(e.room, now) || now == 0 {
-			p.refused -= count(was != 0)
-		} else {
-			e.word |= refused
-			p.refused += count(was == 0)
+// replace updates what is known of all rooms together.
+func (p *peer) replace(room string, before, now packed) {
+	p.hash += hashChange(room, before, now)
+	p.rooms += count(now != 0) - count(before != 0)
+	delete(p.stale, room)
+}
+
+// flush sets the batch in the engine. The engine keeps the previous counts of the parts
+// that it refuses.
+func (p *peer) flush() {
+	if len(p.batch.parts) == 0 {
+		return
+	}
+	err := p.remote.Set(p.batch.parts...)
+	if len(p.refused) > 0 {
+		for _, part := range p.batch.parts {
+			delete(p.refused, part.Room)
 		}
 	}
-	if now == 0 {
-		p.table.remove(i)
+	if err != nil {
+		var refused *occupancy.SetError
+		if errors.As(err, &refused) {
+			for _, r := range refused.Refused {
+				p.refuse(r.Part.Room, pack(r.Part.Occupancy))
+			}
+		}
 	}
+	if len(p.refused) == 0 {
+		p.refused = nil
+	}
+	p.batch.clear()
 }
 
-// put has the engine count it, or reports false: then it counts as it did.
-func (p *peer) put(room string, now packed) bool {
-	return p.may(now) && p.remote.Set(occupancy.Part{Room: room, Occupancy: now.unpack()}) == nil
+func (p *peer) refuse(room string, now packed) {
+	if p.refused == nil {
+		p.refused = map[string]packed{}
+	}
+	p.refused[room] = now
 }
 
-// may reports whether a peer may claim that much.
-func (p *peer) may(now packed) bool {
+// valid reports whether the counts are within WithMaxCount.
+func (p *peer) valid(now packed) bool {
 	most := uint64(p.config.maxCount)
 	return now.connections() <= most && now.members() <= most
 }
 
-// retry has the engine count what it refused: there may be room for it now.
+// retry sets the refused parts again: the engine may have room for them now.
 func (p *peer) retry() {
-	for i := 0; p.refused > 0 && i < len(p.table.entries); i++ {
-		if e := &p.table.entries[i]; e.word&refused != 0 && p.put(e.room, e.word&^flags) {
-			e.word &^= refused
-			p.refused--
+	for _, room := range slices.Collect(maps.Keys(p.refused)) {
+		if now := p.refused[room]; p.valid(now) {
+			if p.batch.full() {
+				p.flush()
+			}
+			p.batch.add(room, now)
 		}
 	}
+	p.flush()
 }
 
-// begin marks all that is here: what the snapshot does not mention is to go.
+// begin starts to receive a snapshot: every known room is stale until it is mentioned.
 func (p *peer) begin(snapshot uint64) {
-	for i := range p.table.entries {
-		p.table.entries[i].word |= stale
+	p.stale = nil
+	if p.rooms > 0 {
+		p.stale = make(map[string]struct{}, p.rooms)
+		for part := range p.remote.All() {
+			p.stale[part.Room] = struct{}{}
+		}
+		for room := range p.refused {
+			p.stale[room] = struct{}{}
+		}
 	}
-	p.stale = len(p.table.entries)
 	p.snapshot, p.reset, p.over = snapshot, false, false
 }
 
-// complete ends a snapshot.
+// complete ends a snapshot: it removes the rooms that are still stale.
 func (p *peer) complete() {
 	p.snapshot = 0
-	for i := len(p.table.entries) - 1; p.stale > 0 && i >= 0; i-- {
-		// The entry that takes the place of a removed one was behind it, and is not stale.
-		if p.table.entries[i].word&stale != 0 {
-			p.replace(i, 0)
-		}
+	for room := range p.stale {
+		p.set([]byte(room), 0)
 	}
+	p.flush()
+	p.stale = nil
 }
 
-// part is what the peer said of the room, or nothing where that is more than it may.
+// part returns the peer's last counts of the room, or 0 if they exceed WithMaxCount.
 func (p *peer) part(room string) packed {
-	if i := p.table.find([]byte(room)); i >= 0 {
-		if word := p.table.entries[i].word &^ flags; p.may(word) {
-			return word
+	if now, ok := p.refused[room]; ok {
+		if !p.valid(now) {
+			return 0
 		}
+		return now
 	}
-	return 0
+	return pack(p.remote.Get(room).Occupancy)
+}
+
+// batchLen is the number of parts that are set in the engine at once. The engine holds
+// its lock meanwhile.
+const batchLen = 512
+
+// batch collects parts for one call of Remote.Set, each room once.
+type batch struct {
+	parts []occupancy.Part
+	rooms map[string]struct{}
+}
+
+func newBatch() *batch { return &batch{rooms: map[string]struct{}{}} }
+
+func (b *batch) full() bool { return len(b.parts) == batchLen }
+
+func (b *batch) has(room []byte) bool {
+	_, ok := b.rooms[string(room)]
+	return ok
+}
+
+func (b *batch) add(room string, now packed) {
+	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: now.unpack()})
+	b.rooms[room] = struct{}{}
+}
+
+func (b *batch) clear() {
+	clear(b.parts)
+	b.parts = b.parts[:0]
+	clear(b.rooms)
 }

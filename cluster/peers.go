@@ -27,7 +27,7 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	p := &peer{
 		id:     id,
 		name:   string(name),
-		table:  newTable(),
+		batch:  n.batch,
 		config: &n.config,
 		heard:  now,
 		beatAt: now,

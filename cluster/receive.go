@@ -73,6 +73,7 @@ func (n *Node) digest(d *digest, now time.Duration) {
 		p.begin(d.snapshot)
 	}
 	d.each(p.set)
+	p.flush()
 	p.last = d.seq
 	if (d.reset || p.snapshot != 0) && p.last >= p.snapshot {
 		p.complete()

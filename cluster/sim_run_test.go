@@ -237,13 +237,13 @@ func (s *sim) hook(h *simHost) {
 		err = h.Join(room)
 		o.Connections++
 	case k < 3:
-		err = h.Enter(room)
+		err = h.Enter(room, "alice")
 		o.PresenceMembers++
 	case k < 5 && o.Connections > 0:
 		err = h.Leave(room)
 		o.Connections--
 	case k == 5 && o.PresenceMembers > 0:
-		err = h.Exit(room)
+		err = h.Exit(room, "alice")
 		o.PresenceMembers--
 	}
 	if err != nil {

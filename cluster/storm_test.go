@@ -37,7 +37,7 @@ func TestNode_Storm(t *testing.T) {
 					switch {
 					case r.IntN(20) == 0:
 						var partial *cluster.PartialError
-						if _, err := h.Get(t.Context(), room); err != nil && !errors.As(err, &partial) && !errors.Is(err, cluster.ErrClosed) {
+						if _, err := h.Get(t.Context(), room); err != nil && !errors.As(err, &partial) && !errors.Is(err, occupancy.ErrClosed) {
 							t.Errorf("Get: %v", err)
 						}
 					case r.IntN(20) == 0:

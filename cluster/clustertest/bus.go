@@ -3,9 +3,11 @@ package clustertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
+	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 )
 
@@ -30,9 +32,11 @@ type subscription struct {
 	out      chan<- cluster.Message
 }
 
-// The errors of Publish and Subscribe.
+// errClosed is the error of Publish and Subscribe after Close.
+var errClosed = fmt.Errorf("clustertest: bus is closed: %w", occupancy.ErrClosed)
+
+// The other errors of Publish and Subscribe.
 var (
-	ErrClosed       = errors.New("clustertest: bus is closed")
 	ErrDisconnected = errors.New("clustertest: bus is disconnected")
 	ErrTooLarge     = errors.New("clustertest: payload is too large")
 )
@@ -58,7 +62,7 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	}
 	switch {
 	case b.closed:
-		return ErrClosed
+		return errClosed
 	case !b.up:
 		return ErrDisconnected
 	case len(payload) > b.max:
@@ -76,7 +80,7 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 	defer b.net.mu.Unlock()
 	switch {
 	case b.closed:
-		return nil, ErrClosed
+		return nil, errClosed
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
