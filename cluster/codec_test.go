@@ -98,7 +98,7 @@ func TestCodec_ADigestStaysUnderItsLimit(t *testing.T) {
 	w := digestWriter{name: fmt.Sprintf("%255d", 1), limit: MinPayload}
 	for _, room := range []string{"r", fmt.Sprintf("%1024d", 1)} {
 		n := 0
-		for w.add(room, maxCount<<32|maxCount) {
+		for w.add(room, maxRoomCount<<32|maxRoomCount) {
 			n++
 		}
 		require.Positive(t, n)

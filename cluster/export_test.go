@@ -11,10 +11,10 @@ import (
 func WithEntropy(r io.Reader) Option { return func(c *config) { c.entropy = r } }
 
 // WithSkew has the node's clock go before the others'.
-func WithSkew(d time.Duration) Option { return func(c *config) { c.skew = d } }
+func WithSkew(d time.Duration) Option { return func(c *config) { c.clockSkew = d } }
 
 // Without switches rules off.
-func Without(r rule) Option { return func(c *config) { c.off |= r } }
+func Without(r rule) Option { return func(c *config) { c.disabledRules |= r } }
 
 // The rules.
 const (
@@ -34,7 +34,7 @@ const (
 // WithSizes limits the digests of flushes and of replies, so that few rooms need many, and
 // how many emptied rooms are remembered.
 func WithSizes(flush, reply, spare int) Option {
-	return func(c *config) { c.flushSize, c.replySize, c.spare = flush, reply, spare }
+	return func(c *config) { c.flushSize, c.replySize, c.tombstoneSlack = flush, reply, spare }
 }
 
 // Hash is what a heartbeat says of these rooms.
@@ -49,7 +49,7 @@ func Hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
 func Departed(n *Node) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.gone)
+	return len(n.recentlyDropped)
 }
 
 // Shard is where messages to this node alone go.

@@ -44,6 +44,29 @@ func (b slowSub) Subscribe(ctx context.Context, s []cluster.Subject, out chan<- 
 	return b.Bus.Subscribe(ctx, s, out)
 }
 
+func TestGet_WhileStartSubscribes_ReturnsPartialError(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		eng := occupancy.New()
+		defer eng.Close()
+		must(t, eng.Join("r"))
+		started := make(chan *cluster.Node)
+		go func() {
+			node, err := cluster.Start(t.Context(), eng, slowSub{clustertest.NewNetwork(1).Bus("a")})
+			if err != nil {
+				t.Error(err)
+			}
+			started <- node
+		}()
+		after(time.Second)
+		o, err := eng.Get(t.Context(), "r")
+		var partial *cluster.PartialError
+		require.ErrorAs(t, err, &partial)
+		require.Empty(t, partial.Missing)
+		require.Equal(t, occ(1, 0), o)
+		must(t, (<-started).Close())
+	})
+}
+
 func TestStart_ASlowBusIsNoDoubt(t *testing.T) {
 	bubble(t, "of the node", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)

@@ -72,7 +72,7 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		require.Equal(t, 250*time.Millisecond, time.Since(begin))
 		e := partial(t, err, "c", "d")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.EqualError(t, e, "cluster: no answer from c, d: context deadline exceeded")
+		require.EqualError(t, e, "cluster: counts of c, d are missing: context deadline exceeded")
 		require.Equal(t, occ(5, 0), o)
 	})
 	bubble(t, "or that of the caller", func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestGet_SaysWhereNotAllMayBeKnown(t *testing.T) {
 		var e *cluster.PartialError
 		require.ErrorAs(t, err, &e)
 		require.Empty(t, e.Missing)
-		require.Equal(t, "cluster: there may be peers that are not heard of yet", err.Error())
+		require.Equal(t, "cluster: there may be peers that this node does not know yet", err.Error())
 		require.Equal(t, want, o)
 	}
 	bubble(t, "which is just after the start", func(t *testing.T) {

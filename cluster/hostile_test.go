@@ -129,7 +129,7 @@ func TestHostile_GetIsBoundedAsCurrentIs(t *testing.T) {
 		must(t, err)
 		require.Equal(t, occ(most, 0), o)
 		o, err = get(t, h, p, most+1)
-		require.EqualError(t, err, "cluster: no answer from "+p.name+": more than WithMaxCount")
+		require.EqualError(t, err, "cluster: counts of "+p.name+" are missing: the answer exceeds WithMaxCount")
 		require.Equal(t, occ(3, 0), o)
 	})
 	bubble(t, "in what was last heard", func(t *testing.T) {

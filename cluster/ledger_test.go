@@ -18,7 +18,7 @@ func TestLedger_AnswersSince(t *testing.T) {
 		now := map[string]packed{}
 		history := []map[string]packed{{}} // by seq
 		flush := func() {
-			l.flushed()
+			l.endFlush()
 			w.finish(span{base: 0, seq: 1})
 			history = append(history, maps.Clone(now))
 			if len(history) > 1500 {
@@ -51,8 +51,8 @@ func TestLedger_AnswersSince(t *testing.T) {
 		}
 		require.Positive(t, l.floor) // some is forgotten
 		require.Equal(t, len(now), l.live())
-		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.spare)
-		require.LessOrEqual(t, len(l.log), 2*len(l.rooms)+2*l.spare)
+		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.slack)
+		require.LessOrEqual(t, len(l.changes), 2*len(l.rooms)+2*l.slack)
 		hash := uint64(0)
 		for room, p := range now {
 			hash += hashOf(room, p)
@@ -96,7 +96,7 @@ func TestLedger_StopsWhereNothingCanBeSent(t *testing.T) {
 	l, w := newLedger(1024), digestWriter{limit: 600}
 	for i := range 100 {
 		l.put(fmt.Sprint("room", i), 1)
-		l.flushed()
+		l.endFlush()
 	}
 	n := 0
 	l.since(0, &w, func([]byte) bool { n++; return false })

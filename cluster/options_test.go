@@ -48,7 +48,7 @@ func TestStart_RefusesWhatCannotBe(t *testing.T) {
 	closed := net.Bus("closed")
 	must(t, closed.Close(t.Context()))
 	require.Contains(t, refused(closed), "closed")
-	require.Contains(t, refused(net.Bus("entropy"), cluster.WithEntropy(noEntropy{})), "no random bits")
+	require.Contains(t, refused(net.Bus("entropy"), cluster.WithEntropy(noEntropy{})), "cannot read random bits")
 	// And nothing stays behind: the engine is alone.
 	_, err := eng.Get(t.Context(), "r")
 	must(t, err)

@@ -6,14 +6,14 @@ import "github.com/occupancy/occupancy"
 // in the lower.
 type packed uint64
 
-const maxCount = 1<<31 - 1 // the largest count of a room
+const maxRoomCount = 1<<31 - 1 // the largest count of a room
 
 func pack(o occupancy.Occupancy) packed {
 	return packed(o.Connections)<<32 | packed(o.PresenceMembers)
 }
 
-func (p packed) connections() uint64 { return uint64(p>>32) & maxCount }
-func (p packed) members() uint64     { return uint64(p) & maxCount }
+func (p packed) connections() uint64 { return uint64(p>>32) & maxRoomCount }
+func (p packed) members() uint64     { return uint64(p) & maxRoomCount }
 
 func (p packed) unpack() occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: int(p.connections()), PresenceMembers: int(p.members())}
@@ -45,6 +45,7 @@ func hashName(room string) uint64 {
 	return x
 }
 
+// mix is defined in cluster.proto.
 func mix(x uint64) uint64 {
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd

@@ -10,54 +10,53 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// peer is what this node knows of another one. Node.mu protects it.
+// peer is the state of another node. Node.mu protects it.
 type peer struct {
 	id     incarnation
 	name   string
 	config *config
 
-	// The peer's counts of its rooms: what it claims, whether or not the engine has it.
-	remote  *occupancy.Remote   // the counts that the engine has accepted
-	refused map[string]packed   // the counts that it has not; nil if there are none
-	stale   map[string]struct{} // rooms that the snapshot being received has not mentioned yet
-	batch   *batch              // counts to set in the engine; all peers of a node share it
-	rooms   int                 // the number of rooms that are not empty
-	hash    uint64              // the sum of the hashes of the rooms
-	over    bool                // the peer has more rooms than WithMaxRooms; the rest is ignored
+	// The peer's counts of its rooms, whether or not the engine has accepted them.
+	remote    *occupancy.Remote   // the counts that the engine has accepted
+	refused   map[string]packed   // the counts that it has not accepted; nil if there are none
+	stale     map[string]struct{} // rooms that the snapshot being received has not mentioned yet
+	batch     *batch              // counts to set in the engine; all peers share it
+	rooms     int                 // the number of rooms that are not empty
+	hash      uint64              // the sum of the hashes of the rooms
+	overLimit bool                // it has more rooms than WithMaxRooms; the rest is ignored
 
-	// What it published and how much of that is here.
-	last     uint64 // all to this seq is
-	head     uint64 // there is more to here
-	reset    bool   // what is here is wrong: nothing but a snapshot counts
-	snapshot uint64 // one comes, and is complete at this seq; 0: none
-	beat     uint64 // the number of its last heartbeat
-	late     uint64 // the number of one that was late; 0: the last was not
-	beatAt   time.Duration
-	flags    uint64 // in it
+	// How much of what the peer has published was received.
+	applied   uint64 // all changes up to this seq are applied
+	published uint64 // the peer has published changes up to this seq
+	reset     bool   // the received counts are wrong: only a snapshot is applied
+	snapshot  uint64 // the seq at which the snapshot being received is complete; 0: none
+	lastBeat  uint64 // the number of its last heartbeat
+	lateBeat  uint64 // the number of the last heartbeat if it was ignored as delayed, or 0
+	beatAt    time.Duration
+	flags     uint64 // of its last heartbeat
 
-	// Its life; times are since the node's start.
-	state    State
-	heard    time.Duration // its last heartbeat, or the end of our own doubt
-	replaced bool          // another incarnation lives under its name
-	asked    time.Duration // the last sync that we asked it for
-	served   time.Duration // the last that it got
-	sync     bool          // one is wanted, whatever seq says
+	// Times are since the start of the node.
+	state      State
+	leaseStart time.Duration // the last heartbeat, or a later call of renewLeases
+	replaced   bool          // another incarnation with the same name is live
+	syncSent   time.Duration // when the last sync request was sent to it
+	lastServed time.Duration // when its last sync request was served
+	wantSync   bool          // request a sync, whatever the seq is
 
-	gone bool // dropped
+	dropped bool
 }
 
-// behind reports whether something that it published is not here.
-func (p *peer) behind() bool { return p.head > p.last || p.reset || p.snapshot != 0 }
+// behind reports whether a change that the peer has published was not received yet.
+func (p *peer) behind() bool { return p.published > p.applied || p.reset || p.snapshot != 0 }
 
-// has reports whether what the digest says is here. A snapshot that is newer than all here
-// is not, though it begins with what changed least: the peer no longer knows what changed
-// since, and only who has all of the snapshot knows what is gone.
-func (p *peer) has(s span) bool {
-	return s.seq <= p.last && (!s.reset || s.snapshot <= max(p.last, p.snapshot))
+// isDuplicate reports whether all changes of the digest are applied. The start of a newer
+// snapshot is not a duplicate, even if its seq is: the peer has removed tombstones, and
+// only a complete snapshot shows which rooms are empty.
+func (p *peer) isDuplicate(s span) bool {
+	return s.seq <= p.applied && (!s.reset || s.snapshot <= max(p.applied, p.snapshot))
 }
 
-// set records that the peer claims these counts of a room. The engine has them after
-// the next flush.
+// set stores the peer's counts of a room. The engine receives them with the next flush.
 func (p *peer) set(room []byte, now packed) {
 	if p.batch.full() || p.batch.has(room) {
 		p.flush()
@@ -73,10 +72,10 @@ func (p *peer) set(room []byte, now packed) {
 	}
 	_, isStale := p.stale[string(room)]
 	if before == 0 || isStale && now != 0 {
-		// Stale rooms do not count against the limit, as the snapshot may be about to
-		// remove them. Twice the limit bounds the memory.
-		if most := p.config.maxRooms; p.rooms-len(p.stale) >= most || before == 0 && p.rooms/2 >= most {
-			p.over = true
+		// Stale rooms do not count against the limit, as the end of the snapshot may remove
+		// them. But there are never more rooms than twice the limit, to bound the memory.
+		if limit := p.config.maxRooms; p.rooms-len(p.stale) >= limit || before == 0 && p.rooms/2 >= limit {
+			p.overLimit = true
 			return
 		}
 	}
@@ -94,15 +93,15 @@ func (p *peer) set(room []byte, now packed) {
 	}
 }
 
-// replace updates what is known of all rooms together.
+// replace updates the hash and the number of rooms when the counts of a room change.
 func (p *peer) replace(room string, before, now packed) {
 	p.hash += hashChange(room, before, now)
-	p.rooms += count(now != 0) - count(before != 0)
+	p.rooms += toInt(now != 0) - toInt(before != 0)
 	delete(p.stale, room)
 }
 
-// flush sets the batch in the engine. The engine keeps the previous counts of the parts
-// that it refuses.
+// flush sets the batch in the engine. If the engine refuses a part, it keeps the previous
+// counts of the room.
 func (p *peer) flush() {
 	if len(p.batch.parts) == 0 {
 		return
@@ -127,6 +126,7 @@ func (p *peer) flush() {
 	p.batch.clear()
 }
 
+// refuse stores counts that are not set in the engine.
 func (p *peer) refuse(room string, now packed) {
 	if p.refused == nil {
 		p.refused = map[string]packed{}
@@ -136,11 +136,11 @@ func (p *peer) refuse(room string, now packed) {
 
 // valid reports whether the counts are within WithMaxCount.
 func (p *peer) valid(now packed) bool {
-	most := uint64(p.config.maxCount)
-	return now.connections() <= most && now.members() <= most
+	limit := uint64(p.config.maxCount)
+	return now.connections() <= limit && now.members() <= limit
 }
 
-// retry sets the refused parts again: the engine may have room for them now.
+// retry sets the refused counts again: the engine may accept them now.
 func (p *peer) retry() {
 	for _, room := range slices.Collect(maps.Keys(p.refused)) {
 		if now := p.refused[room]; p.valid(now) {
@@ -165,7 +165,7 @@ func (p *peer) begin(snapshot uint64) {
 			p.stale[room] = struct{}{}
 		}
 	}
-	p.snapshot, p.reset, p.over = snapshot, false, false
+	p.snapshot, p.reset, p.overLimit = snapshot, false, false
 }
 
 // complete ends a snapshot: it removes the rooms that are still stale.
@@ -189,8 +189,8 @@ func (p *peer) part(room string) packed {
 	return pack(p.remote.Get(room).Occupancy)
 }
 
-// batchLen is the number of parts that are set in the engine at once. The engine holds
-// its lock meanwhile.
+// batchLen is the maximum number of parts in one Remote.Set, during which the engine holds
+// its lock.
 const batchLen = 512
 
 // batch collects parts for one call of Remote.Set, each room once.
