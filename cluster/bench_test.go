@@ -12,9 +12,9 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-const benchRooms = 100 // in a digest
+const benchRooms = 100 // rooms in a digest
 
-// perRoom reports what a room of a digest takes.
+// perRoom reports the time and the bytes for each room of a digest.
 func perRoom(b *testing.B, size int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRooms, "ns/room")
 	if size > 0 {
@@ -23,7 +23,7 @@ func perRoom(b *testing.B, size int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// names are what rooms are called: 12 bytes.
+// names returns room names of 12 bytes.
 func names() (all []string) {
 	for i := range benchRooms {
 		all = append(all, fmt.Sprintf("room-%07d", i*7919))
@@ -99,8 +99,7 @@ func BenchmarkDigestDecodeGenerated(b *testing.B) {
 	perRoom(b, len(payload))
 }
 
-// What a digest of changed rooms that are known costs its receiver, the engine's part
-// included.
+// The time for the receiver of a digest with known rooms, including the engine's.
 func BenchmarkDigestApply(b *testing.B) {
 	b.ReportAllocs()
 	e := occupancy.New()
@@ -144,10 +143,10 @@ func link(e *occupancy.Engine) *occupancy.Link {
 	return l
 }
 
-// weigh has a peer with so many rooms in an engine that knows them all by another one, and
-// in one that does not know any, and returns what it weighs in bytes a room, without
-// the bytes of names: the second with what the engine itself has for a room.
-func weigh(rooms int) (more, first float64) {
+// measureMemory adds the same rooms to two peers of one engine and returns the memory for
+// each room in bytes, without the name: for the second peer, and for the first one,
+// including the engine's own.
+func measureMemory(rooms int) (second, first float64) {
 	e := occupancy.New()
 	defer e.Close()
 	heap := func() float64 {
@@ -174,19 +173,19 @@ func weigh(rooms int) (more, first float64) {
 	after := heap()
 	runtime.KeepAlive(one)
 	runtime.KeepAlive(other)
-	const name = 16 // what a string of 12 bytes takes
+	const name = 16 // the size of a string of 12 bytes
 	return (after - before) / float64(rooms), (before-empty)/float64(rooms) - name
 }
 
-func BenchmarkPeersRoomMemory(b *testing.B) {
+func BenchmarkPeerRoomMemory(b *testing.B) {
 	for _, rooms := range []int{100_000, 200_000, 500_000, 1_000_000} {
 		b.Run(fmt.Sprint(rooms), func(b *testing.B) {
-			var more, first float64
+			var second, first float64
 			for b.Loop() {
-				more, first = weigh(rooms)
+				second, first = measureMemory(rooms)
 			}
-			b.ReportMetric(more, "B/room")
-			b.ReportMetric(first, "B/room-with-engine's")
+			b.ReportMetric(second, "B/room")
+			b.ReportMetric(first, "B/room-with-engine")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

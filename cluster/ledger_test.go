@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whoever asks since whenever has, with the answer, all that was published; and the log
-// does not grow for ever.
-func TestLedger_AnswersSince(t *testing.T) {
+// A receiver with the state of any seq has the current state after the reply. The memory
+// of the ledger is bounded.
+func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		l, w := newLedger(1024), digestWriter{limit: 600}
@@ -22,7 +22,7 @@ func TestLedger_AnswersSince(t *testing.T) {
 			w.finish(span{base: 0, seq: 1})
 			history = append(history, maps.Clone(now))
 			if len(history) > 1500 {
-				history[len(history)-1500] = nil // old enough
+				history[len(history)-1500] = nil // old states are not needed
 			}
 		}
 		set := func(room string, p packed) {
@@ -49,7 +49,7 @@ func TestLedger_AnswersSince(t *testing.T) {
 				flush()
 			}
 		}
-		require.Positive(t, l.floor) // some is forgotten
+		require.Positive(t, l.floor) // tombstones were removed
 		require.Equal(t, len(now), l.live())
 		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.slack)
 		require.LessOrEqual(t, len(l.changes), 2*len(l.rooms)+2*l.slack)
@@ -92,7 +92,7 @@ func TestLedger_AnswersSince(t *testing.T) {
 	}
 }
 
-func TestLedger_StopsWhereNothingCanBeSent(t *testing.T) {
+func TestLedger_SinceStopsIfEmitFails(t *testing.T) {
 	l, w := newLedger(1024), digestWriter{limit: 600}
 	for i := range 100 {
 		l.put(fmt.Sprint("room", i), 1)

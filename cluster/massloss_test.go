@@ -10,8 +10,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestMassLoss_IsWithinALease(t *testing.T) {
-	bubble(t, "and not one after another", func(t *testing.T) {
+func TestMassLoss_OnlyWithinALease(t *testing.T) {
+	bubble(t, "not one peer after another", func(t *testing.T) {
 		_, hosts := service(t, 6)
 		for i, h := range hosts[1:4] {
 			h.crash()
@@ -19,7 +19,7 @@ func TestMassLoss_IsWithinALease(t *testing.T) {
 			after(lease)
 		}
 	})
-	bubble(t, "and not while one comes back", func(t *testing.T) {
+	bubble(t, "not if a peer returns", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		h := start(t, net, "node")
 		gone, pauses, stays := newPuppet(t, net, "gone"), newPuppet(t, net, "pauses"), newPuppet(t, net, "stays")

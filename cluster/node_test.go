@@ -2,7 +2,10 @@ package cluster_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,18 +15,18 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestNode_CountsTheWholeService(t *testing.T) {
-	bubble(t, "at once after quiet, and within a flush", func(t *testing.T) {
+func TestNode_CountsWholeService(t *testing.T) {
+	bubble(t, "first change at once, others with the next flush", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a, b, c := start(t, net, "a"), start(t, net, "b"), start(t, net, "c")
 		after(2 * time.Second)
 		a.join(t, "r", 1)
-		soon()
+		settle()
 		require.Equal(t, occ(1, 0), b.Current("r"))
 		after(time.Second)
 		b.join(t, "r", 1)
 		must(t, c.Enter("r", "alice"))
-		soon()
+		settle()
 		for _, h := range []*host{a, b, c} {
 			require.Equal(t, occ(2, 1), h.Current("r"))
 			require.False(t, h.node.Health().Degraded)
@@ -35,7 +38,7 @@ func TestNode_CountsTheWholeService(t *testing.T) {
 		must(t, err)
 		require.Equal(t, occ(5, 1), o)
 		must(t, a.node.Close())
-		soon()
+		settle()
 		require.Equal(t, occ(1, 1), c.Current("r"))
 		t.Logf("%+v", c.node.Health())
 	})
@@ -94,4 +97,103 @@ func TestStart_Error_LeavesEngineLinkable(t *testing.T) {
 		must(t, err)
 		must(t, link.Close())
 	}
+}
+
+func TestStart_InvalidArguments_ReturnsError(t *testing.T) {
+	eng := occupancy.New()
+	defer eng.Close()
+	refused := func(bus cluster.Bus, opts ...cluster.Option) string {
+		t.Helper()
+		node, err := cluster.Start(t.Context(), eng, bus, opts...)
+		require.Error(t, err)
+		require.Nil(t, node)
+		return err.Error()
+	}
+	net := clustertest.NewNetwork(1)
+	for name, o := range map[string]cluster.Option{
+		"name":      cluster.WithName(fmt.Sprintf("%256d", 1)),
+		"utf8":      cluster.WithName("\xff"),
+		"flush":     cluster.WithFlush(-1),
+		"hold":      cluster.WithHold(-1),
+		"heartbeat": cluster.WithHeartbeat(0),
+		"lease":     cluster.WithLease(time.Second),
+		"wait":      cluster.WithGetTimeout(0),
+		"peers":     cluster.WithMaxPeers(0),
+		"rooms":     cluster.WithMaxRooms(0),
+		"count":     cluster.WithMaxCount(-1),
+	} {
+		require.Regexp(t, "^cluster: ", refused(net.Bus(name), o), name)
+	}
+	small := net.Bus("small")
+	small.SetMaxPayload(cluster.MinPayload - 1)
+	require.Contains(t, refused(small), "too small")
+	closed := net.Bus("closed")
+	must(t, closed.Close(t.Context()))
+	require.Contains(t, refused(closed), "closed")
+	require.Contains(t, refused(net.Bus("entropy"), cluster.WithEntropy(noEntropy{})), "cannot read random bits")
+	// The engine is not linked.
+	_, err := eng.Get(t.Context(), "r")
+	must(t, err)
+	must(t, eng.Close())
+	_, err = cluster.Start(t.Context(), eng, net.Bus("late"))
+	require.ErrorIs(t, err, occupancy.ErrClosed)
+}
+
+type noEntropy struct{}
+
+func TestStart_ContextLimitsOnlyStart(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a := start(t, net, "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		b := &host{occupancy.New(), net.Bus("b"), nil}
+		var err error
+		b.node, err = cluster.Start(ctx, b.Engine, b.bus)
+		must(t, err)
+		t.Cleanup(b.crash)
+		cancel()
+		a.join(t, "r", 1)
+		after(3 * time.Second)
+		require.Equal(t, occ(1, 0), b.Current("r"))
+		require.Regexp(t, ".+-[0-9a-f]{8}", b.node.Health().Name)
+	})
+}
+
+func TestNode_IdleSendsHeartbeatsOnly(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a, b := start(t, net, "a"), start(t, net, "b")
+		for i := range 5000 {
+			a.join(t, room(i), 1)
+		}
+		after(5 * time.Second)
+		require.Equal(t, 5000, b.Stats().Total.Connections)
+		kinds := map[cluster.Kind]int{}
+		bytes := 0
+		net.Tap(func(_ string, m cluster.Message) { kinds[m.Subject.Kind]++; bytes += len(m.Payload) })
+		time.Sleep(100 * time.Second)
+		synctest.Wait()
+		require.Equal(t, map[cluster.Kind]int{cluster.KindHeartbeat: 200}, kinds)
+		require.Less(t, bytes, 200*60)
+	})
+}
+
+type slowSub struct{ *clustertest.Bus }
+
+func (b slowSub) Subscribe(ctx context.Context, s []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
+	time.Sleep(3 * time.Second)
+	return b.Bus.Subscribe(ctx, s, out)
+}
+
+func TestStart_SlowSubscribeIsNoPause(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		eng := occupancy.New()
+		defer eng.Close()
+		node, err := cluster.Start(t.Context(), eng, slowSub{net.Bus("a")})
+		must(t, err)
+		defer node.Close()
+		settle()
+		require.Zero(t, node.Health().Doubts)
+	})
 }

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -10,8 +11,38 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestDegraded_WhenTheBusSaysThatSomethingWasLost(t *testing.T) {
-	bubble(t, "until heartbeats show what it was", func(t *testing.T) {
+func TestHealth_JSONAndClose(t *testing.T) {
+	bubble(t, "JSON round trip", func(t *testing.T) {
+		_, hosts := service(t, 2)
+		b, err := json.Marshal(hosts[0].node.Health())
+		must(t, err)
+		require.Contains(t, string(b), `"name":"a"`)
+		require.Contains(t, string(b), `"peers":[{"name":"b",`)
+		require.Contains(t, string(b), `"state":"live"`)
+		var h cluster.Health
+		must(t, json.Unmarshal(b, &h))
+		again, err := json.Marshal(h)
+		must(t, err)
+		require.Equal(t, string(b), string(again))
+		for _, s := range []cluster.State{cluster.Live, cluster.Suspect, cluster.Held} {
+			var read cluster.State
+			must(t, read.UnmarshalText([]byte(s.String())))
+			require.Equal(t, s, read)
+		}
+		require.Error(t, new(cluster.State).UnmarshalText([]byte("dead")))
+	})
+	bubble(t, "after Close", func(t *testing.T) {
+		_, hosts := service(t, 2)
+		must(t, hosts[0].node.Close())
+		h := hosts[0].node.Health()
+		require.True(t, h.Degraded)
+		require.Equal(t, []cluster.PeerHealth{}, h.Peers) // [] in JSON, not null
+		require.Positive(t, h.MessagesOut)
+	})
+}
+
+func TestHealth_DegradedAfterLossyBus(t *testing.T) {
+	bubble(t, "until the next heartbeats", func(t *testing.T) {
 		net, hosts := service(t, 3)
 		net.SetFaults(clustertest.Faults{MinDelay: 300 * time.Millisecond, MaxDelay: 300 * time.Millisecond})
 		hosts[1].bus.Overflow(1)
@@ -27,8 +58,8 @@ func TestDegraded_WhenTheBusSaysThatSomethingWasLost(t *testing.T) {
 	})
 }
 
-func TestDegraded_NotForEverOnABusThatAnotherNodeHasUsed(t *testing.T) {
-	bubble(t, "though the first it says is that something was lost", func(t *testing.T) {
+func TestHealth_ReusedBus_NotDegradedForever(t *testing.T) {
+	bubble(t, "if Lossy is its first event", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a := start(t, net, "a")
 		b := start(t, net, "b")
@@ -47,15 +78,15 @@ func TestDegraded_NotForEverOnABusThatAnotherNodeHasUsed(t *testing.T) {
 	})
 }
 
-func TestDegraded_AfterAnOutage(t *testing.T) {
-	bubble(t, "until heartbeats show what was missed", func(t *testing.T) {
+func TestHealth_DegradedAfterOutage(t *testing.T) {
+	bubble(t, "until the next heartbeats", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].bus.Disconnect()
-		soon()
+		settle()
 		hosts[1].join(t, "r", 1)
-		soon()
+		settle()
 		hosts[0].bus.Reconnect()
-		soon()
+		settle()
 		require.Equal(t, occ(3, 0), hosts[0].Current("r"))
 		require.True(t, hosts[0].node.Health().Degraded)
 		after(2 * beat)

@@ -14,9 +14,9 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// Everything from everywhere at once, with nodes that come and go: for the race detector,
-// and exact in the end.
-func TestNode_Storm(t *testing.T) {
+// All methods are called concurrently while nodes start and stop. In the end the counts are
+// exact.
+func TestNode_ConcurrentUse_EndsExact(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		net.SetFaults(clustertest.Faults{Loss: 0.1, Reorder: 0.1, MinDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond})
@@ -62,7 +62,7 @@ func TestNode_Storm(t *testing.T) {
 				}
 			})
 		}
-		// A fourth comes and goes on one engine, and is closed from several sides.
+		// A fourth node starts and stops on one engine. Several goroutines close it.
 		d := occupancy.New()
 		defer d.Close()
 		must(t, d.Join("d"))

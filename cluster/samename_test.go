@@ -9,8 +9,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestLife_WhoWasReplacedIsNotDroppedBecauseOfUs(t *testing.T) {
-	bubble(t, "when we stood still for less than a heartbeat", func(t *testing.T) {
+func TestLease_PausedNodeKeepsReplacedPeer(t *testing.T) {
+	bubble(t, "pause of less than a heartbeat", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		h := start(t, net, "a")
 		p := newPuppet(t, net, "p")
@@ -22,22 +22,22 @@ func TestLife_WhoWasReplacedIsNotDroppedBecauseOfUs(t *testing.T) {
 			beats()
 			after(beat)
 		}
-		resume := h.bus.Stall() // by its next heartbeat, at 4s
+		resume := h.bus.Stall() // at its next heartbeat, at 4s
 		beats()                 // at 3.05
 		after(beat)
 		q.heartbeat(0, nil)
 		q.heartbeat(0, nil)
-		beats() // at 4.05, wait in the inbox
+		beats() // at 4.05; they wait in the inbox
 		after(550 * time.Millisecond)
 		resume()
-		soon()
+		settle()
 		require.Len(t, states(h), 2)
 		require.Zero(t, h.node.Health().Dropped)
 	})
 }
 
-func TestLife_ALateWordOfWhoWasReplacedIsShort(t *testing.T) {
-	bubble(t, "whatever it says", func(t *testing.T) {
+func TestLease_DelayedMessageOfReplacedPeer_IsForgottenSoon(t *testing.T) {
+	bubble(t, "heartbeat and digest", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		h := start(t, net, "a")
 		old := newPuppet(t, net, "old")
@@ -46,13 +46,13 @@ func TestLife_ALateWordOfWhoWasReplacedIsShort(t *testing.T) {
 		old.digest(0, 1, parts{"r": occ(1, 0)})
 		old.heartbeat(1, parts{"r": occ(1, 0)})
 		after(beat)
-		// killed, and up again at once
+		// killed, and started again at once
 		for range 3 {
 			next.heartbeat(0, nil)
 			after(beat)
 		}
 		require.Len(t, states(h), 1)
-		old.heartbeat(1, parts{"r": occ(1, 0)}) // was on its way
+		old.heartbeat(1, parts{"r": occ(1, 0)}) // delayed
 		for i := range 10 {
 			next.heartbeat(0, nil)
 			after(beat)
