@@ -64,8 +64,8 @@
 //     rooms. The exception is a peer with more rooms than WithMaxRooms: a node requests its
 //     snapshot again once in each hold time.
 //
-// A change is published at once if there was none before it for the time of a flush, and
-// otherwise with the next flush. If the same room changed within the engine's interval
+// A change is published at once if no other was published since the last flush was due,
+// and otherwise with the next flush. If the same room changed within the engine's interval
 // before, the change is published at the end of the interval at the earliest; the same
 // interval applies at the receiving engine.
 //

@@ -11,15 +11,15 @@ func (n *Node) publishRooms(rooms []occupancy.RoomEvent) {
 	for _, e := range rooms {
 		// The event's counts, not newer ones of the engine: if a newer change is undone
 		// within the engine's interval, the watcher returns no event that would correct it.
-		now := pack(e.Occupancy)
-		if !n.ledger.differs(e.Room, now) {
+		counts := pack(e.Occupancy)
+		if !n.ledger.differs(e.Room, counts) {
 			continue
 		}
-		if !n.flushWriter.add(e.Room, now) {
+		if !n.flushWriter.add(e.Room, counts) {
 			n.sendFlush()
-			n.flushWriter.add(e.Room, now)
+			n.flushWriter.add(e.Room, counts)
 		}
-		n.ledger.put(e.Room, now)
+		n.ledger.put(e.Room, counts)
 	}
 	if !n.flushWriter.empty() {
 		n.sendFlush()

@@ -29,8 +29,8 @@ type Health struct {
 	Rooms int          `json:"rooms"` // rooms of this process that are not empty, as published
 	Peers []PeerHealth `json:"peers"` // sorted by name, then incarnation
 
-	// The following count since Start. Bytes are those of payloads, without the overhead
-	// of the bus.
+	// The following are counted since Start. Bytes are those of payloads, without the
+	// overhead of the bus.
 	MessagesIn  uint64 `json:"messagesIn"`
 	MessagesOut uint64 `json:"messagesOut"`
 	BytesIn     uint64 `json:"bytesIn"`
@@ -120,7 +120,7 @@ func (n *Node) Health() Health {
 // degraded computes Health.Degraded. The caller holds mu.
 func (n *Node) degraded(now time.Duration) bool {
 	return !n.connected || now < n.freshAt || now > n.beatDeadline || slices.ContainsFunc(n.peers, func(p *peer) bool {
-		// The time of the last heartbeat, as renewLeases starts a lease without one.
+		// Not leaseStart, as renewLeases changes it without a heartbeat.
 		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || len(p.refused) > 0 || p.overLimit
 	})
 }

@@ -11,8 +11,8 @@ import (
 // each room once, however often it changed.
 //
 // A room that emptied stays in the ledger as a tombstone, so that peers that missed the
-// change can request it. The oldest tombstones are removed when there are more than
-// rooms. A peer that needs a removed tombstone receives a snapshot.
+// change can request it. The oldest tombstones are removed when there are more
+// tombstones than other rooms. A peer that needs a removed tombstone receives a snapshot.
 type ledger struct {
 	rooms      map[string]*record
 	changes    []change // in the order of seq
@@ -26,15 +26,15 @@ type ledger struct {
 
 // record is the last published state of a room.
 type record struct {
-	room string
-	now  packed
-	seq  uint64
+	room   string
+	counts packed
+	seq    uint64
 }
 
-// change is an entry of the log. It is outdated if the room changed again later.
+// change is a change of a room in a flush. It is outdated if the room changed again later.
 type change struct {
 	*record
-	at uint64
+	at uint64 // the seq of the flush
 }
 
 func (c change) outdated() bool { return c.at != c.seq }
@@ -44,7 +44,7 @@ func newLedger(slack int) *ledger { return &ledger{rooms: map[string]*record{}, 
 // differs reports whether the counts differ from the last published ones.
 func (l *ledger) differs(room string, p packed) bool {
 	r := l.rooms[room]
-	return r == nil && p != 0 || r != nil && r.now != p
+	return r == nil && p != 0 || r != nil && r.counts != p
 }
 
 // put records the counts that the next flush publishes.
@@ -55,9 +55,9 @@ func (l *ledger) put(room string, p packed) {
 		l.rooms[room] = r
 		l.tombstones++ // the new record is empty until it is set below
 	}
-	l.hash += hashChange(room, r.now, p)
-	l.tombstones += toInt(p == 0) - toInt(r.now == 0)
-	r.now, r.seq = p, l.seq+1
+	l.hash += hashChange(room, r.counts, p)
+	l.tombstones += toInt(p == 0) - toInt(r.counts == 0)
+	r.counts, r.seq = p, l.seq+1
 	l.changes = append(l.changes, change{r, r.seq})
 }
 
@@ -69,7 +69,7 @@ func toInt(b bool) int {
 	return 0
 }
 
-// endFlush ends the flush that the put calls since the last one belong to.
+// endFlush ends a flush, which consists of the calls of put since the last endFlush.
 func (l *ledger) endFlush() {
 	l.seq++
 	l.peak = max(l.peak, len(l.rooms))
@@ -90,7 +90,7 @@ func (l *ledger) compact(live int) {
 		if c.outdated() {
 			return true
 		}
-		if c.now != 0 || remove == 0 {
+		if c.counts != 0 || remove == 0 {
 			return false
 		}
 		remove--
@@ -128,7 +128,7 @@ func (l *ledger) since(s uint64, w *digestWriter, emit func(payload []byte) bool
 		if c.at != l.changes[start].at {
 			start, startMark, previous = i, w.mark(), l.changes[i-1].at
 		}
-		if !c.outdated() && (c.now != 0 || !snapshot) && !w.add(c.room, c.now) {
+		if !c.outdated() && (c.counts != 0 || !snapshot) && !w.add(c.room, c.counts) {
 			w.rollback(startMark)
 			sp.seq = previous
 			if !emit(w.finish(sp)) {

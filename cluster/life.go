@@ -9,7 +9,7 @@ import (
 // State is the state of a peer.
 type State uint8
 
-// The states of a peer. A peer that is dropped has no state.
+// The states of a peer. A dropped peer is not listed in Health.
 const (
 	Live    State = iota // a heartbeat was received within the lease
 	Suspect              // the lease has expired; the peer is dropped after one more heartbeat

@@ -18,7 +18,7 @@ type peer struct {
 
 	// The peer's counts of its rooms, whether or not the engine has accepted them.
 	remote    *occupancy.Remote   // the counts that the engine has accepted
-	refused   map[string]packed   // the counts that it has not accepted; nil if there are none
+	refused   map[string]packed   // the counts that it has not accepted, by room; nil if there are none
 	stale     map[string]struct{} // rooms that the snapshot being received has not mentioned yet
 	batch     *batch              // counts to set in the engine; all peers share it
 	rooms     int                 // the number of rooms that are not empty
@@ -57,21 +57,21 @@ func (p *peer) isDuplicate(s span) bool {
 }
 
 // set stores the peer's counts of a room. The engine receives them with the next flush.
-func (p *peer) set(room []byte, now packed) {
+func (p *peer) set(room []byte, counts packed) {
 	if p.batch.full() || p.batch.has(room) {
 		p.flush()
 	}
 	// Remote.Get does not keep the name, and a known room's name is the engine's own copy.
 	part := p.remote.Get(unsafe.String(unsafe.SliceData(room), len(room)))
-	before, wasRefused := p.refused[string(room)]
-	if !wasRefused {
+	before, isRefused := p.refused[string(room)]
+	if !isRefused {
 		before = pack(part.Occupancy)
 	}
-	if before == 0 && now == 0 {
+	if before == 0 && counts == 0 {
 		return
 	}
 	_, isStale := p.stale[string(room)]
-	if before == 0 || isStale && now != 0 {
+	if before == 0 || isStale && counts != 0 {
 		// Stale rooms do not count against the limit, as the end of the snapshot may remove
 		// them. But there are never more rooms than twice the limit, to bound the memory.
 		if limit := p.config.maxRooms; p.rooms-len(p.stale) >= limit || before == 0 && p.rooms/2 >= limit {
@@ -83,25 +83,25 @@ func (p *peer) set(room []byte, now packed) {
 	if part.Occupancy == (occupancy.Occupancy{}) {
 		name = string(room)
 	}
-	p.replace(name, before, now)
+	p.updateTotals(name, before, counts)
 	switch {
-	case now == before && !wasRefused:
-	case p.valid(now):
-		p.batch.add(name, now)
+	case counts == before && !isRefused:
+	case p.valid(counts):
+		p.batch.add(name, counts)
 	default:
-		p.refuse(name, now)
+		p.refuse(name, counts)
 	}
 }
 
-// replace updates the hash and the number of rooms when the counts of a room change.
-func (p *peer) replace(room string, before, now packed) {
-	p.hash += hashChange(room, before, now)
-	p.rooms += toInt(now != 0) - toInt(before != 0)
+// updateTotals updates the hash and the number of rooms when the counts of a room change.
+func (p *peer) updateTotals(room string, before, counts packed) {
+	p.hash += hashChange(room, before, counts)
+	p.rooms += toInt(counts != 0) - toInt(before != 0)
 	delete(p.stale, room)
 }
 
-// flush sets the batch in the engine. If the engine refuses a part, it keeps the previous
-// counts of the room.
+// flush sets the counts of the batch in the engine. If the engine refuses them for a room,
+// it keeps the previous counts of the room.
 func (p *peer) flush() {
 	if len(p.batch.parts) == 0 {
 		return
@@ -127,27 +127,27 @@ func (p *peer) flush() {
 }
 
 // refuse stores counts that are not set in the engine.
-func (p *peer) refuse(room string, now packed) {
+func (p *peer) refuse(room string, counts packed) {
 	if p.refused == nil {
 		p.refused = map[string]packed{}
 	}
-	p.refused[room] = now
+	p.refused[room] = counts
 }
 
 // valid reports whether the counts are within WithMaxCount.
-func (p *peer) valid(now packed) bool {
+func (p *peer) valid(counts packed) bool {
 	limit := uint64(p.config.maxCount)
-	return now.connections() <= limit && now.members() <= limit
+	return counts.connections() <= limit && counts.members() <= limit
 }
 
 // retry sets the refused counts again: the engine may accept them now.
 func (p *peer) retry() {
 	for _, room := range slices.Collect(maps.Keys(p.refused)) {
-		if now := p.refused[room]; p.valid(now) {
+		if counts := p.refused[room]; p.valid(counts) {
 			if p.batch.full() {
 				p.flush()
 			}
-			p.batch.add(room, now)
+			p.batch.add(room, counts)
 		}
 	}
 	p.flush()
@@ -180,11 +180,11 @@ func (p *peer) complete() {
 
 // part returns the peer's last counts of the room, or 0 if they exceed WithMaxCount.
 func (p *peer) part(room string) packed {
-	if now, ok := p.refused[room]; ok {
-		if !p.valid(now) {
+	if counts, ok := p.refused[room]; ok {
+		if !p.valid(counts) {
 			return 0
 		}
-		return now
+		return counts
 	}
 	return pack(p.remote.Get(room).Occupancy)
 }
@@ -208,8 +208,8 @@ func (b *batch) has(room []byte) bool {
 	return ok
 }
 
-func (b *batch) add(room string, now packed) {
-	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: now.unpack()})
+func (b *batch) add(room string, counts packed) {
+	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.unpack()})
 	b.rooms[room] = struct{}{}
 }
 

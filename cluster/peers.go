@@ -99,7 +99,7 @@ type droppedPeer struct {
 	replaced bool // another incarnation with the same name was live
 }
 
-// rememberDropped stores the state of a dropped peer, of at most maxPeers.
+// rememberDropped stores the state of a dropped peer. It stores at most maxPeers.
 func (n *Node) rememberDropped(id incarnation, d droppedPeer, now time.Duration) {
 	if len(n.recentlyDropped) >= n.maxPeers {
 		maps.DeleteFunc(n.recentlyDropped, func(_ incarnation, d droppedPeer) bool { return now >= d.until })

@@ -145,8 +145,8 @@ func (b *Bus) Close(context.Context) error {
 	b.closed, b.connected, b.subs = true, false, nil
 	b.net.buses = slices.DeleteFunc(b.net.buses, func(other *Bus) bool { return other == b })
 	for _, other := range b.net.buses {
-		delete(b.net.links, [2]*Bus{b, other})
-		delete(b.net.links, [2]*Bus{other, b})
+		delete(b.net.connections, [2]*Bus{b, other})
+		delete(b.net.connections, [2]*Bus{other, b})
 	}
 	b.net.delayed.removeTo(b)
 	b.events.Close()

@@ -121,7 +121,7 @@ func (s *suite) publish(b cluster.Bus, to cluster.Subject, payload []byte) {
 	}
 }
 
-// inbox is a subscription. What it gets is numbered by its publishers.
+// inbox is a subscription with its channel.
 type inbox struct {
 	*suite
 	bus  cluster.Bus

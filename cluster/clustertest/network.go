@@ -24,15 +24,15 @@ type Network struct {
 	start time.Time
 
 	// mu protects the following, and the fields of the buses.
-	mu      sync.Mutex
-	faults  Faults
-	group   map[string]int // the group in the partition, by bus
-	buses   []*Bus
-	names   map[string]bool
-	links   map[[2]*Bus]*connection
-	sent    uint64
-	delayed schedule
-	tap     func(from string, m cluster.Message)
+	mu          sync.Mutex
+	faults      Faults
+	group       map[string]int // the group in the partition, by bus
+	buses       []*Bus
+	names       map[string]bool
+	connections map[[2]*Bus]*connection
+	sent        uint64
+	delayed     schedule
+	tap         func(from string, m cluster.Message)
 }
 
 // Faults are the faults that a Network injects, for each message and each receiving bus
@@ -56,11 +56,11 @@ type connection struct {
 // NewNetwork returns a network. The seed determines its faults.
 func NewNetwork(seed uint64) *Network {
 	return &Network{
-		seed:  seed,
-		start: time.Now(),
-		group: map[string]int{},
-		names: map[string]bool{},
-		links: map[[2]*Bus]*connection{},
+		seed:        seed,
+		start:       time.Now(),
+		group:       map[string]int{},
+		names:       map[string]bool{},
+		connections: map[[2]*Bus]*connection{},
 	}
 }
 
@@ -172,14 +172,15 @@ func (n *Network) reaches(from, to *Bus) bool {
 	return from.connected && to.connected && n.group[from.name] == n.group[to.name]
 }
 
+// connectionTo returns the connection from one bus to another.
 func (n *Network) connectionTo(from, to *Bus) *connection {
 	key := [2]*Bus{from, to}
-	l := n.links[key]
-	if l == nil {
-		l = &connection{rand: rand.New(rand.NewPCG(n.seed, hash(from.name, to.name)))}
-		n.links[key] = l
+	c := n.connections[key]
+	if c == nil {
+		c = &connection{rand: rand.New(rand.NewPCG(n.seed, hash(from.name, to.name)))}
+		n.connections[key] = c
 	}
-	return l
+	return c
 }
 
 // hash returns a hash of the names that is the same in every process.
