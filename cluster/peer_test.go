@@ -94,3 +94,11 @@ func TestPeer_MatchesModel(t *testing.T) {
 	require.Positive(t, refusals)
 	require.Positive(t, overLimit)
 }
+
+func TestPeer_RoomTakesAtMost50Bytes(t *testing.T) {
+	for _, rooms := range []int{20_000, 30_000} {
+		second, _ := measureMemory(rooms)
+		require.Positive(t, second)
+		require.LessOrEqual(t, second, 50.0, "%d rooms", rooms)
+	}
+}

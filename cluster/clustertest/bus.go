@@ -18,12 +18,12 @@ type Bus struct {
 	events *cluster.BusEvents
 
 	// net.mu protects the following.
-	connected bool
-	closed    bool
-	max       int
-	overflow  int           // the number of messages still to lose
-	stalled   chan struct{} // nil, or closed when Publish may continue
-	subs      []*subscription
+	connected  bool
+	closed     bool
+	maxPayload int
+	overflow   int           // the number of messages still to lose
+	stalled    chan struct{} // nil unless Publish is stalled; closed when it may continue
+	subs       []*subscription
 }
 
 type subscription struct {
@@ -65,7 +65,7 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 		return errClosed
 	case !b.connected:
 		return ErrDisconnected
-	case len(payload) > b.max:
+	case len(payload) > b.maxPayload:
 		return ErrTooLarge
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -114,10 +114,10 @@ func (b *Bus) receive(m cluster.Message) {
 			b.events.Tell(cluster.Lossy)
 			continue
 		}
-		mine := m
-		mine.Payload = slices.Clone(m.Payload)
+		copied := m
+		copied.Payload = slices.Clone(m.Payload)
 		select {
-		case s.out <- mine:
+		case s.out <- copied:
 		default:
 			b.events.Tell(cluster.Lossy)
 		}
@@ -131,7 +131,7 @@ func (b *Bus) Events() <-chan cluster.BusEvent { return b.events.C() }
 func (b *Bus) MaxPayload() int {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
-	return b.max
+	return b.maxPayload
 }
 
 // Close implements [cluster.Bus]. Messages that the bus has published are still delivered.
@@ -159,11 +159,11 @@ func (b *Bus) Disconnect() { b.setConnected(false, cluster.Disconnected) }
 // Reconnect connects the bus again after Disconnect.
 func (b *Bus) Reconnect() { b.setConnected(true, cluster.Connected) }
 
-func (b *Bus) setConnected(up bool, event cluster.BusEvent) {
+func (b *Bus) setConnected(connected bool, event cluster.BusEvent) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
-	if !b.closed && b.connected != up {
-		b.connected = up
+	if !b.closed && b.connected != connected {
+		b.connected = connected
 		b.events.Tell(event)
 	}
 }
@@ -180,7 +180,7 @@ func (b *Bus) Overflow(n int) {
 func (b *Bus) SetMaxPayload(n int) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
-	b.max = n
+	b.maxPayload = n
 }
 
 // Stall blocks every Publish of this bus until resume is called. A node is then blocked at

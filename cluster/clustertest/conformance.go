@@ -169,13 +169,13 @@ func (in *inbox) want(subject cluster.Subject, payload []byte) {
 }
 
 // awaitDelivery publishes until the inbox receives a message, and empties the inbox.
-func (in *inbox) awaitDelivery(from cluster.Bus, by cluster.Subject) {
+func (in *inbox) awaitDelivery(from cluster.Bus, subject cluster.Subject) {
 	in.Helper()
 	deadline := time.Now().Add(timeout)
 	for n := uint64(1); ; n++ {
-		sent := counter(n)
+		sent := encodeNumber(n)
 		// Publish may fail until the Bus is connected.
-		if from.Publish(context.Background(), by, sent) == nil {
+		if from.Publish(context.Background(), subject, sent) == nil {
 			for wait := time.After(50 * time.Millisecond); wait != nil; {
 				select {
 				case m := <-in.msgs:
@@ -195,7 +195,7 @@ func (in *inbox) awaitDelivery(from cluster.Bus, by cluster.Subject) {
 	}
 }
 
-func counter(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+func encodeNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // concurrently calls f n times in parallel and waits.
 func concurrently(n int, f func(i int)) {

@@ -110,7 +110,7 @@ func (n *Network) Bus(name string) *Bus {
 		panic("clustertest: bus name is already in use: " + name)
 	}
 	n.names[name] = true
-	b := &Bus{net: n, name: name, events: cluster.NewBusEvents(), connected: true, max: 1 << 20}
+	b := &Bus{net: n, name: name, events: cluster.NewBusEvents(), connected: true, maxPayload: 1 << 20}
 	b.events.Tell(cluster.Connected)
 	n.buses = append(n.buses, b)
 	return b

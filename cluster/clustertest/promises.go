@@ -86,7 +86,7 @@ func testOrder(s *suite) {
 		in.awaitDelivery(from, subject)
 	}
 	for n := range uint64(messages) {
-		s.publish(from, subjects[rand.IntN(len(subjects))], append(counter(n), "in order"...))
+		s.publish(from, subjects[rand.IntN(len(subjects))], append(encodeNumber(n), "in order"...))
 	}
 	for n := uint64(0); n < messages; {
 		m := in.next()
@@ -166,7 +166,7 @@ func testFullChannel(s *suite) {
 	full, in := s.subscribe(slow, 1, subject), s.subscribe(reads, messages+64, subject)
 	in.awaitDelivery(from, subject)
 	for n := range uint64(messages) {
-		s.publish(from, subject, append(counter(n), "all of it"...))
+		s.publish(from, subject, append(encodeNumber(n), "all of it"...))
 	}
 	for n := uint64(0); n < messages; {
 		if m := in.next(); len(m.Payload) > 8 {
