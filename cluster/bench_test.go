@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -159,13 +160,19 @@ func measureMemory(rooms int) (second, first float64) {
 	l := link(e)
 	one, other := newBenchPeer(l, "one"), newBenchPeer(l, "other")
 	empty := heap()
+	connections := 0
 	fill := func(p *peer) {
 		var buf []byte
 		for i := range rooms {
 			buf = fmt.Appendf(buf[:0], "room-%07d", i)
-			p.set(buf, packed(1+rand.Uint32N(100))<<32)
+			n := 1 + rand.IntN(100)
+			connections += n
+			p.set(buf, packed(n)<<32)
 		}
 		p.flush()
+		for e.Stats().Total.Connections != connections { // the engine has changes to publish
+			time.Sleep(time.Millisecond)
+		}
 	}
 	fill(one)
 	before := heap()
