@@ -133,7 +133,7 @@ func newBenchPeer(l *occupancy.Link, name string) *peer {
 		panic(err)
 	}
 	cfg.maxRooms = 1 << 30
-	return &peer{name: name, remote: l.Remote(name), batch: newBatch(), config: &cfg}
+	return &peer{name: name, remote: l.Remote(name), batch: new(batch), config: &cfg}
 }
 
 func link(e *occupancy.Engine) *occupancy.Link {

@@ -104,7 +104,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		gets:            make(chan *getCall, inboxLen),
 		events:          bus.Events(),
 		ledger:          newLedger(cfg.tombstoneSlack),
-		batch:           newBatch(),
+		batch:           new(batch),
 		byID:            map[incarnation]*peer{},
 		recentlyDropped: map[incarnation]droppedPeer{},
 		greetAt:         never,

@@ -37,7 +37,7 @@ func hashNamed(name uint64, p packed) uint64 {
 }
 
 // hashName returns the FNV-1a hash of the name.
-func hashName(room string) uint64 {
+func hashName[T string | []byte](room T) uint64 {
 	x := uint64(0xcbf29ce484222325)
 	for i := range len(room) {
 		x = (x ^ uint64(room[i])) * 0x100000001b3

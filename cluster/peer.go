@@ -58,7 +58,8 @@ func (p *peer) isDuplicate(s span) bool {
 
 // set stores the peer's counts of a room. The engine receives them with the next flush.
 func (p *peer) set(room []byte, counts packed) {
-	if p.batch.full() || p.batch.has(room) {
+	hash := hashName(room)
+	if p.batch.full() || p.batch.mayHave(hash) {
 		p.flush()
 	}
 	// Remote.Get does not keep the name, and a known room's name is the engine's own copy.
@@ -83,21 +84,16 @@ func (p *peer) set(room []byte, counts packed) {
 	if part.Occupancy == (occupancy.Occupancy{}) {
 		name = string(room)
 	}
-	p.updateTotals(name, before, counts)
+	p.hash += hashNamed(hash, counts) - hashNamed(hash, before)
+	p.rooms += toInt(counts != 0) - toInt(before != 0)
+	delete(p.stale, name)
 	switch {
 	case counts == before && !isRefused:
 	case p.valid(counts):
-		p.batch.add(name, counts)
+		p.batch.add(name, hash, counts)
 	default:
 		p.refuse(name, counts)
 	}
-}
-
-// updateTotals updates the hash and the number of rooms when the counts of a room change.
-func (p *peer) updateTotals(room string, before, counts packed) {
-	p.hash += hashChange(room, before, counts)
-	p.rooms += toInt(counts != 0) - toInt(before != 0)
-	delete(p.stale, room)
 }
 
 // flush sets the counts of the batch in the engine. If the engine refuses them for a room,
@@ -147,7 +143,7 @@ func (p *peer) retry() {
 			if p.batch.full() {
 				p.flush()
 			}
-			p.batch.add(room, counts)
+			p.batch.add(room, hashName(room), counts)
 		}
 	}
 	p.flush()
@@ -196,25 +192,23 @@ const batchLen = 512
 // batch collects parts for one call of Remote.Set, each room once.
 type batch struct {
 	parts []occupancy.Part
-	rooms map[string]struct{}
+	seen  [1 << 10]uint64 // a bit for each value of 16 bits of the hash of a name
 }
-
-func newBatch() *batch { return &batch{rooms: map[string]struct{}{}} }
 
 func (b *batch) full() bool { return len(b.parts) == batchLen }
 
-func (b *batch) has(room []byte) bool {
-	_, ok := b.rooms[string(room)]
-	return ok
+// mayHave reports whether the batch may contain the room whose name has this hash.
+func (b *batch) mayHave(hash uint64) bool {
+	return b.seen[hash>>6%uint64(len(b.seen))]&(1<<(hash%64)) != 0
 }
 
-func (b *batch) add(room string, counts packed) {
+func (b *batch) add(room string, hash uint64, counts packed) {
 	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.unpack()})
-	b.rooms[room] = struct{}{}
+	b.seen[hash>>6%uint64(len(b.seen))] |= 1 << (hash % 64)
 }
 
 func (b *batch) clear() {
 	clear(b.parts)
 	b.parts = b.parts[:0]
-	clear(b.rooms)
+	clear(b.seen[:])
 }

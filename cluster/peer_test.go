@@ -23,7 +23,7 @@ func TestPeer_MatchesModel(t *testing.T) {
 		require.NoError(t, err)
 		cfg, err := newConfig([]Option{WithMaxRooms(maxRooms), WithMaxCount(maxCount)})
 		require.NoError(t, err)
-		p := &peer{remote: l.Remote("p"), batch: newBatch(), config: &cfg}
+		p := &peer{remote: l.Remote("p"), batch: new(batch), config: &cfg}
 		claims := map[string]packed{}
 		var stale map[string]bool // nil while no snapshot is received
 		for range 300 {
