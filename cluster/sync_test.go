@@ -44,15 +44,15 @@ func TestSync_ManyRequestsAtOnce(t *testing.T) {
 		}
 		to, err := hex.DecodeString(node.Health().Incarnation)
 		must(t, err)
-		ask := func() {
+		request := func() {
 			for _, p := range puppets {
 				p.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to})
 			}
 		}
-		ask()
+		request()
 		for _, d := range again {
 			after(d)
-			ask()
+			request()
 		}
 		return eng, puppets
 	}
@@ -148,7 +148,7 @@ func TestSync_AtMostOneRequestPerPeerAndSecond(t *testing.T) {
 }
 
 func TestSync_RequestIsServed(t *testing.T) {
-	ask := func(p *puppet, h *host, since uint64) []*clusterpb.Digest {
+	request := func(p *puppet, h *host, since uint64) []*clusterpb.Digest {
 		to, err := hex.DecodeString(h.node.Health().Incarnation)
 		require.NoError(p, err)
 		received[clusterpb.Digest](p, cluster.KindSyncReply) // drop earlier ones
@@ -165,7 +165,7 @@ func TestSync_RequestIsServed(t *testing.T) {
 		must(t, h.Leave(room(3)))
 		after(time.Second)
 		p.heartbeat(0, nil)
-		all := ask(p, h, 3)
+		all := request(p, h, 3)
 		require.Len(t, all, 1)
 		require.Equal(t, uint64(3), all[0].Base)
 		require.False(t, all[0].Reset_)
@@ -177,7 +177,7 @@ func TestSync_RequestIsServed(t *testing.T) {
 
 		after(time.Second)
 		p.heartbeat(0, nil)
-		all = ask(p, h, 0)
+		all = request(p, h, 0)
 		require.Len(t, all, 1)
 		require.True(t, all[0].Reset_)
 		require.Equal(t, all[0].Seq, all[0].Snapshot)
@@ -185,14 +185,14 @@ func TestSync_RequestIsServed(t *testing.T) {
 
 		after(time.Second)
 		p.heartbeat(0, nil)
-		require.Empty(t, ask(p, h, all[0].Seq)) // there is no later change
+		require.Empty(t, request(p, h, all[0].Seq)) // there is no later change
 
 		after(time.Second)
 		p.heartbeat(0, nil)
-		all = ask(p, h, 1000) // a seq that was never published
+		all = request(p, h, 1000) // a seq that was never published
 		require.Len(t, all, 1)
 		require.True(t, all[0].Reset_)
-		require.Empty(t, ask(p, h, 0)) // too soon after the last one
+		require.Empty(t, request(p, h, 0)) // too soon after the last one
 		require.Equal(t, uint64(3), h.node.Health().Served)
 	})
 	bubble(t, "in consecutive digests within MaxPayload", func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestSync_RequestIsServed(t *testing.T) {
 		}
 		after(5 * time.Second)
 		p.heartbeat(0, nil)
-		all := ask(p, h, 0)
+		all := request(p, h, 0)
 		require.Greater(t, len(all), 5)
 		got := map[string]bool{}
 		for i, d := range all {

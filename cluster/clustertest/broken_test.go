@@ -74,7 +74,7 @@ var defects = []struct {
 			return b.Bus.Publish(context.Background(), to, payload)
 		}
 	}},
-	{"a full channel delays nobody and is reported", func(b *defectiveBus) {
+	{"a full channel is reported and does not delay other subscribers", func(b *defectiveBus) {
 		b.reports = func(e cluster.BusEvent) bool { return e != cluster.Lossy }
 	}},
 	{"a closed subscription receives nothing", func(b *defectiveBus) {

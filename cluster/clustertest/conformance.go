@@ -35,7 +35,7 @@ func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option
 		{"payloads are not shared", testPayloadOwnership},
 		{"MaxPayload is the largest payload", testMaxPayload},
 		{"Publish fails if the context is done", testDoneContext},
-		{"a full channel delays nobody and is reported", testFullChannel},
+		{"a full channel is reported and does not delay other subscribers", testFullChannel},
 		{"a closed subscription receives nothing", testClosedSubscription},
 		{"concurrent use", testConcurrentUse},
 		{"a closed Bus sends and receives nothing", testClosedBus},
