@@ -7,9 +7,9 @@ import (
 )
 
 // Bus moves bytes between the nodes of one service. It knows nothing of the protocol,
-// which is in [Node]. It is publish and subscribe, as message brokers provide it, and
-// delivers at most once: it may lose, repeat and delay messages. Package clustertest has
-// a Bus in memory and the test TestBus, which every Bus must pass.
+// which is in [Node]. It publishes and subscribes like the client of a message broker, and
+// may lose, repeat and delay messages. Package clustertest has a Bus in memory and the
+// test TestBus, which every Bus must pass.
 //
 // All methods may be called from any goroutine. A Bus is used by one node at a time,
 // which reads its Events. The caller that creates a Bus closes it, after the node.
@@ -48,7 +48,7 @@ type Bus interface {
 	MaxPayload() int
 
 	// Close disconnects. It waits until the published messages have been sent or ctx is
-	// done. It may be called more than once. After it, the other methods fail.
+	// done. It may be called more than once. After it, Publish and Subscribe return an error.
 	Close(ctx context.Context) error
 }
 

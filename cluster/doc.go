@@ -35,7 +35,7 @@
 // also contains a hash of all counts of its sender.
 //
 // Nothing is stored. Each start of a node is a new incarnation, which knows no counts of
-// its peers. The peers greet it with a heartbeat at once. A node that receives no
+// its peers. The peers greet it with an early heartbeat. A node that receives no
 // heartbeat of a peer for a lease drops the peer and its counts.
 //
 // Get queries the peers, so its result includes changes that have not been flushed yet.
@@ -52,7 +52,7 @@
 //     the lease and the hold time (20 seconds). If a peer restarts under the same name, the
 //     counts of its previous incarnation are removed within one and a half heartbeats. The
 //     counts of a peer that was closed are removed at once.
-//  2. No lease expires while this node's own bus is disconnected, or after this process
+//  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused.
 //  3. While counts may be out of date, [Health] reports Degraded. A missed change is
 //     detected at the peer's next heartbeat. If no heartbeat arrives, the node is Degraded

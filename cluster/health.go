@@ -16,9 +16,9 @@ type Health struct {
 
 	// Degraded reports whether the counts of other nodes may be incomplete or out of date:
 	//   - the bus is disconnected;
-	//   - the node was started, connected, or resumed after a pause within the last one and
-	//     a half heartbeats, or is paused;
-	//   - the bus lost messages within the last one and a half heartbeats;
+	//   - the node has sent no heartbeat for two heartbeat intervals, as after a pause;
+	//   - within the last one and a half heartbeat intervals, the node was started or
+	//     resumed, or the bus was connected or lost messages;
 	//   - a peer is not Live, or has sent no heartbeat for a lease;
 	//   - a change that a peer has published was not received yet;
 	//   - an option or the engine's room limit refuses some counts of a peer, or there are

@@ -12,7 +12,7 @@ type State uint8
 // The states of a peer. A dropped peer is not listed in Health.
 const (
 	Live    State = iota // a heartbeat was received within the lease
-	Suspect              // the lease has expired; the peer is dropped after one more heartbeat
+	Suspect              // the lease has expired; the peer is dropped one heartbeat interval later
 	Held                 // the peer was lost in a mass loss; its last counts are kept for the hold time
 )
 

@@ -77,7 +77,7 @@ const never = time.Duration(1<<63 - 1)
 
 // Start links the engine to the other nodes on the bus. The node publishes this
 // process's counts, and adds the counts of its peers to the engine's Current, All and
-// events as they are received. It knows all peers within a heartbeat; until then
+// events as they are received. It knows all peers within a heartbeat interval; until then
 // [Health] reports Degraded. [occupancy.Engine.Get] queries the peers. The context
 // limits the start only.
 //
