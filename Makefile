@@ -1,59 +1,77 @@
-# All of the project's commands; `make` lists them.
+# The commands of the project; `make` lists them.
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 GO ?= go
-# How many passes, and how long each benchmark runs in one.
+# bench: the number of passes, the time that each benchmark runs in a pass, and a pattern of benchmarks.
 COUNT ?= 7
 BENCHTIME ?= 300ms
-# Which benchmarks.
 BENCH ?= .
+# fuzz: the time for each target.
 FUZZTIME ?= 1m
-# How many minutes the soak takes, and how many recorded histories and random programs.
+# soak: the minutes under load, the recorded histories and random programs, and the simulations of the cluster.
 MINUTES ?= 5
 HISTORIES ?= 20000
-# How many simulations of the cluster's protocol.
 SEEDS ?= 20000
-CLIENT := occupancyhttp/client
-# How many nodes, their changes a second in all, and how long they are measured.
+# cluster-load: the number of nodes, their changes per second in total, and the measured time.
 NODES ?= 100
 CHANGES ?= 10000
 DURATION ?= 30s
 LINT_VERSION := v2.15.0
+VULN_VERSION := v1.7.0
+CLIENT := occupancyhttp/client
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
+RELEASE := $(GO) run ./internal/release
 
 .PHONY: help
 help:
-	@echo 'make test   all tests of all modules, with the race detector'
-	@echo 'make bench  the benchmarks, each beside its floor, and their ratios (BENCH=pattern for some)'
-	@echo 'make compare  the engine beside hubs, concurrent maps and libraries, for internal/bench/results and the README: some 8 minutes'
-	@echo 'make fuzz   every fuzz target, FUZZTIME=$(FUZZTIME) each'
-	@echo 'make soak   full load and then rest, MINUTES=$(MINUTES), HISTORIES=$(HISTORIES) recorded histories and random programs,'
-	@echo '            and SEEDS=$(SEEDS) simulations of the cluster'
-	@echo 'make cluster-faults  five chats that count together are killed, stopped and split, and what it took: some 2 minutes'
-	@echo 'make arch   the tests of the engine on 386 and arm64, and with 1, 2 and 16 processors'
-	@echo 'make cluster-load  what NODES=$(NODES) nodes on NATS cost with CHANGES=$(CHANGES) a second, DURATION=$(DURATION)'
-	@echo 'make lint   gofmt, go vet and golangci-lint'
+	@echo 'make test            run all tests of all modules with the race detector, and then consumers'
+	@echo 'make consumers       use each module from another module, as after a release'
+	@echo 'make lint            run gofmt, go vet and golangci-lint'
+	@echo 'make alone           build each module with its own go.mod, without the workspace'
+	@echo 'make arch            test the engine on 386 and arm64, and with 1, 2 and 16 processors'
+	@echo 'make api             compare the API of every public package with the golden files'
+	@echo 'make api-update      rewrite these golden files'
+	@echo 'make vuln            search the public modules for known vulnerabilities'
+	@echo 'make fuzz            run every fuzz target for FUZZTIME=$(FUZZTIME)'
+	@echo 'make soak            test under load for MINUTES=$(MINUTES), then check HISTORIES=$(HISTORIES) recorded histories'
+	@echo '                     and SEEDS=$(SEEDS) simulations of the cluster'
+	@echo 'make bench           run the benchmarks and print their ratios (BENCH=pattern selects some)'
+	@echo 'make bench-once      run each benchmark once, to check that it works'
+	@echo 'make compare         compare the engine with other implementations, and update the published results: 8 minutes'
+	@echo 'make cluster-faults  kill, stop and separate five chat servers that share their rooms: 2 minutes'
+	@echo 'make cluster-load    measure NODES=$(NODES) nodes on NATS with CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
+	@echo 'make release         write VERSION=v1.2.3 into the modules and the changelog, and print the commands to tag it'
 
 .PHONY: test
 test: tools $(CLIENT)/node_modules/.package-lock.json
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m work
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m work
+	$(RELEASE) consumers
 
-# The race detector needs a C compiler, the browser client's tests Node, the chat page's a
-# browser. Without the latter two their tests say that they are skipped; under CI=true they fail.
+# Publishes the current files as a release in a temporary git repository, uncommitted
+# changes included. For each public module a new module outside this repository runs
+# go get and the module's examples; the chat is installed with go install.
+.PHONY: consumers
+consumers: tools
+	$(RELEASE) consumers
+
+# The race detector needs a C compiler, the browser client's tests need Node, and the
+# chat page's tests need Chromium. Without Node or Chromium these tests are skipped;
+# with CI=true they fail.
 .PHONY: tools
 tools:
 	@command -v $(GO) >/dev/null || { echo 'Go is missing: see https://go.dev/doc/install' >&2; exit 1; }
+	@command -v git >/dev/null || .ci/install git
 	@command -v cc >/dev/null || command -v gcc >/dev/null || .ci/install gcc libc6-dev
 	@command -v npm >/dev/null || .ci/install nodejs npm || test "$$CI" != true
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 		.ci/install chromium || test "$$CI" != true
 
-# The compiler and the minifier that the browser client is tested with, as its lock file pins them.
+# The compiler and the minifier for the browser client's tests, in the versions of its lock file.
 $(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json | tools
 	@! command -v npm >/dev/null || (cd $(CLIENT) && npm ci --no-audit --no-fund) || test "$$CI" != true
 
-# Passes by turns, so that a benchmark and its floor run close to one another.
+# Each pass runs all benchmarks, so a benchmark and its floor run shortly after one another.
 .PHONY: bench
 bench:
 	@$(GO) test -c -o .bin/occupancy.test .
@@ -62,18 +80,19 @@ bench:
 		.bin/occupancy.test -test.run '^$$' -test.bench "$(BENCH)" -test.benchtime $(BENCHTIME) || exit 1; \
 	done | $(GO) run ./internal/ratios
 
-# What a lock-free step relies on differs between processors, and what interleaves
-# differs with their number. Needs an amd64 machine, for 386. Where arm64 is emulated its
-# memory is ordered as the machine's that emulates it: run it on arm64 to see more.
+# Lock-free code depends on the processor's memory model, and its interleavings on the
+# number of processors. 386 needs an amd64 machine. An emulated arm64 has the memory
+# order of the machine that emulates it: run this on arm64 hardware to test its own.
+ENGINE := . ./internal/promises ./internal/verify
 .PHONY: arch
 arch: tools
-	CGO_ENABLED=1 $(GO) test -race -short -cpu 1,2,16 . ./internal/verify
-	CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./internal/verify
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m -cpu 1,2,16 $(ENGINE)
+	CGO_ENABLED=0 GOARCH=386 $(GO) test -short -timeout 20m $(ENGINE)
 	@if command -v qemu-aarch64-static >/dev/null || .ci/install qemu-user-static; then \
-		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -exec qemu-aarch64-static . ./internal/verify; \
+		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -short -timeout 20m -exec qemu-aarch64-static $(ENGINE); \
 	else \
-		echo 'arm64: built, but not run' >&2; \
-		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -o .bin/ . ./internal/verify; \
+		echo 'arm64: the tests compile, but were not run: qemu-aarch64-static is missing' >&2; \
+		CGO_ENABLED=0 GOARCH=arm64 $(GO) test -c -o .bin/ $(ENGINE); \
 	fi
 
 .PHONY: bench-once
@@ -81,17 +100,19 @@ bench-once:
 	$(GO) test -run '^$$' -bench . -benchtime 1x work
 	$(GO) run ./internal/bench/cmd/compare -short
 
-# Peers by turns, all works; see internal/bench/doc.go.
+# internal/bench/doc.go describes the comparison.
 .PHONY: compare
 compare:
-	$(GO) run ./internal/bench/cmd/compare -out internal/bench/results -readme README.md
+	$(GO) run ./internal/bench/cmd/compare -out internal/bench/results -page docs/benchmarks.md
 
+# Finds the targets in every module, and runs one after another in its own directory.
 .PHONY: fuzz
 fuzz:
-	@for dir in . cluster; do \
-		for target in $$(cd $$dir && $(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
-			(cd $$dir && $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) .) || exit 1; \
-		done; \
+	@grep -r --include='*_test.go' --exclude-dir=node_modules -oE '^func Fuzz\w+' . | sort | \
+	while IFS=: read -r file target; do \
+		dir=$$(dirname "$$file") target=$${target#func }; \
+		echo "$$dir: $$target"; \
+		(cd "$$dir" && $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . </dev/null) || exit 1; \
 	done
 
 .PHONY: soak
@@ -104,29 +125,57 @@ soak:
 cluster-faults:
 	@cd examples/chat && $(GO) test -count=1 -run '^TestClusterFaults$$' -args -faults
 
-# Two nodes at rest, and then many under load, on a NATS server in its own process.
+# Measures two idle nodes, and then many under load, with a NATS server in the same process.
 .PHONY: cluster-load
 cluster-load:
-	@cd cluster/natscluster && $(GO) build -o $(CURDIR)/.bin/load ./load
+	@$(GO) build -o .bin/load ./cluster/natscluster/embed/internal/load
 	@.bin/load -idle -duration $(DURATION)
 	@echo
 	@.bin/load -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
 
 .PHONY: lint
 lint: .bin/golangci-lint-$(LINT_VERSION)
-	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt-ed: $$files" >&2; exit 1; }
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted with gofmt: $$files" >&2; exit 1; }
 	$(GO) vet work
-	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(CURDIR)/$< run --allow-parallel-runners ./...) || exit 1; done
+	@for m in $(MODULES); do \
+		echo "golangci-lint $$m"; \
+		(cd $$m && $(CURDIR)/$< run -c $(CURDIR)/.ci/golangci.yml --allow-parallel-runners ./...) || exit 1; \
+	done
 
 .bin/golangci-lint-$(LINT_VERSION):
 	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .bin/golangci-lint $@
 
-# Each module as its user gets it: alone, without the workspace, and tidy.
+# Checks that each module builds with its own go.mod and go.sum instead of the
+# workspace's, and that they are tidy. The modules of this repository that it requires
+# are still replaced by their directories. examples/chat has no replace directives, so
+# that go install accepts it, and cannot build alone before its requirements are
+# published; consumers builds it.
 .PHONY: alone
 alone:
 	GOARCH=386 $(GO) vet .
 	GOARCH=arm64 $(GO) vet .
-	@for m in $(MODULES); do echo "alone: $$m"; \
+	@for m in $(filter-out ./examples/chat,$(MODULES)); do \
+		echo "alone: $$m"; \
 		(cd $$m && GOWORK=off $(GO) build ./... && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) mod tidy -diff) || exit 1; \
 	done
+
+# Fails if a vulnerability is found, and not if the database cannot be reached.
+.PHONY: vuln
+vuln: .bin/govulncheck-$(VULN_VERSION)
+	@packages=$$($(RELEASE) packages) && .ci/vuln $< $$packages
+
+.bin/govulncheck-$(VULN_VERSION):
+	GOBIN=$(CURDIR)/.bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	mv .bin/govulncheck $@
+
+.PHONY: api api-update
+api:
+	$(RELEASE) api
+api-update:
+	$(RELEASE) api-update
+
+# .github/CONTRIBUTING.md describes the steps of a release.
+.PHONY: release
+release:
+	@$(RELEASE) prepare "$(VERSION)"

@@ -48,14 +48,14 @@ func (e *Engine) Exit(room, clientID string) error {
 	return e.remove(c, room, member)
 }
 
-// add is Join and Enter in the general case. c is the room's cell as far as the
-// caller knows, or nil; the one that it counted in is returned.
+// add is the general path of Join and Enter. c is the room's cell as far as the caller
+// knows, or nil. add returns the cell in which it counted.
 func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
 	c, err := e.addOne(c, room, one)
 	return c, e.pub.refused.note(err)
 }
 
-// remove is Leave and Exit in the general case.
+// remove is the general path of Leave and Exit.
 func (e *Engine) remove(c *cell, room string, one uint64) error {
 	return e.pub.refused.note(e.removeOne(c, room, one))
 }
@@ -75,7 +75,7 @@ func (e *Engine) addOne(c *cell, room string, one uint64) (*cell, error) {
 		if ok {
 			return c, err
 		}
-		c = nil // retired meanwhile: begin again
+		c = nil // retired meanwhile: try again
 	}
 }
 
@@ -83,7 +83,7 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 	if e.rooms.closed.Load() {
 		return ErrClosed
 	}
-	var none error = ErrNotJoined // converted here, where it is a constant, so that a refusal does not allocate
+	var none error = ErrNotJoined // converted to an interface here, where it is a constant, so that a refusal does not allocate
 	if one == member {
 		none = ErrNotEntered
 	}
@@ -91,7 +91,7 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 		if c == nil {
 			if c = e.rooms.live(room); c == nil {
 				switch {
-				case e.rooms.closed.Load(): // by now: the room may be frozen, not empty
+				case e.rooms.closed.Load(): // again, because Close may have frozen the room meanwhile
 					return ErrClosed
 				case !validName(room):
 					return ErrInvalidRoom
@@ -112,9 +112,9 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 	}
 }
 
-// change is every step on a room but counter's plain ones: it applies step to
-// the word, begins or ends the room and hands it to the publisher, as the step has
-// it. It reports false where c is retired; an error is step's, or ErrTooManyRooms.
+// change makes every step on a room except the counter's plain ones: it applies step to
+// the word, and with it creates or ends the room and pushes it to the publisher if
+// necessary. It reports false if c is retired. The error is step's, or ErrTooManyRooms.
 func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, error) {
 	for {
 		w := c.word.Load()
@@ -126,11 +126,11 @@ func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, 
 			return true, err
 		}
 		if n&counts != w&counts || stateOf(n) == absent {
-			n &^= idle // to be told, or to be dropped
+			n &^= idle // to be published, or dropped
 		}
 		ok, err := p.rooms.swap(c, w, n)
 		if err != nil {
-			// The cell was made for this step, and must not stay for nothing.
+			// The cell may have been created for this step: have the publisher drop it.
 			n = w &^ idle
 			ok = c.word.CompareAndSwap(w, n)
 			if !ok {

@@ -2,22 +2,22 @@ package occupancy
 
 import "sort"
 
-// journal lists the rooms that changed, in the order they were told, for any
-// number of watchers that read it at their own pace. A room that is told again is
-// listed again; its older entry, no longer of the mark's seq, counts no more. So
-// a publication costs the same for one watcher as for thousands, and what a slow
-// watcher has before it is bounded by the rooms that changed, not by the changes.
+// journal lists the rooms that changed, in the order of their publications, for any
+// number of watchers that read it at their own pace. A room that is published again is
+// listed again. Its older entry, which no longer has the mark's seq, is then outdated. So
+// a publication costs the same for one watcher as for thousands, and what a slow watcher
+// has not read is bounded by the rooms that changed, not by the changes.
 //
 // publisher.mu protects it.
 type journal struct {
-	local   bool // lists local parts, not totals
-	entries fifo[entry]
-	length  int // of entries
-	tidyAt  int // the length at which those that no longer count go
+	local     bool // lists this process's parts, not totals
+	entries   fifo[entry]
+	length    int // of entries
+	compactAt int // the length at which outdated entries are removed
 
 	readers  map[*Watcher]struct{}
-	oldest   uint64 // the least next of all readers
-	atOldest int    // how many readers are there
+	oldest   uint64 // the smallest next of all readers
+	atOldest int    // how many readers have that next
 }
 
 type entry struct {
@@ -25,28 +25,29 @@ type entry struct {
 	seq uint64
 }
 
-func (j *journal) counts(e entry) bool { return e.c.markOf(j.local).seq == e.seq }
+// current reports whether e is not outdated.
+func (j *journal) current(e entry) bool { return e.c.markOf(j.local).seq == e.seq }
 
-// add lists what was just told of c.
+// add lists c, which was just published.
 func (j *journal) add(c *cell, seq uint64) {
 	if len(j.readers) == 0 {
 		return
 	}
-	if j.length >= j.tidyAt {
-		j.tidy()
+	if j.length >= j.compactAt {
+		j.compact()
 	}
 	j.entries.push(entry{c, seq})
 	j.length++
 }
 
-// tidy removes the entries that no longer count, and waits until as many have come.
-func (j *journal) tidy() {
+// compact removes the outdated entries. It runs again when the journal has doubled.
+func (j *journal) compact() {
 	var kept fifo[entry]
 	j.length = 0
 	for !j.entries.empty() {
 		front := j.entries.front()
 		for _, e := range front {
-			if j.counts(e) {
+			if j.current(e) {
 				kept.push(e)
 				j.length++
 			}
@@ -54,15 +55,15 @@ func (j *journal) tidy() {
 		j.entries.drop(len(front))
 	}
 	j.entries = kept
-	j.tidyAt = max(2*blockLen, 2*j.length)
+	j.compactAt = max(2*blockLen, 2*j.length)
 }
 
-// unread reports whether a reader has not read yet what was last told of c.
+// unread reports whether some reader has not read the last publication of c.
 func (j *journal) unread(c *cell) bool {
 	return len(j.readers) > 0 && c.markOf(j.local).seq >= j.oldest
 }
 
-// from are entries with seq next and later: some, in order, if there are any.
+// from returns the first entries with seq next or later, in order: at least one if there is any.
 func (j *journal) from(next uint64) []entry {
 	blocks := j.entries.blocks
 	b := sort.Search(len(blocks), func(i int) bool {
@@ -76,26 +77,26 @@ func (j *journal) from(next uint64) []entry {
 	return blocks[b][i:]
 }
 
-// join adds a reader that starts at w.next.
+// join adds a reader, which starts at w.next.
 func (j *journal) join(w *Watcher) {
 	j.readers[w] = struct{}{}
 	j.findOldest(w.next)
 }
 
-// advance moves a reader on. What no reader needs any more is trim's to remove.
+// advance moves a reader to next. trim removes what no reader needs any more.
 func (j *journal) advance(w *Watcher, next uint64) {
 	was := w.next
 	w.next = next
 	j.passed(was)
 }
 
-// leave removes a reader, likewise.
+// leave removes a reader.
 func (j *journal) leave(w *Watcher) {
 	delete(j.readers, w)
 	j.passed(w.next)
 }
 
-// passed notes that a reader is no longer at place was.
+// passed updates oldest after a reader has left the position was.
 func (j *journal) passed(was uint64) {
 	if was != j.oldest {
 		return
@@ -105,16 +106,16 @@ func (j *journal) passed(was uint64) {
 	}
 }
 
-// trim removes entries that every reader has passed, and gives bury the cells of those
-// that counted. It reports whether there may be more: it stops after some, since a
-// reader that never read may leave a million behind.
-func (j *journal) trim(some int, bury func(*cell)) (more bool) {
+// trim removes entries that every reader has passed, and calls retire with the cells of
+// those that were current. It removes about some entries at most, because a reader that
+// never read may leave a million, and reports whether there may be more.
+func (j *journal) trim(some int, retire func(*cell)) (more bool) {
 	for ; !j.entries.empty() && some > 0; some -= blockLen {
 		front := j.entries.front()
 		n := 0
 		for n < len(front) && front[n].seq < j.oldest {
-			if j.counts(front[n]) {
-				bury(front[n].c)
+			if j.current(front[n]) {
+				retire(front[n].c)
 			}
 			n++
 		}
@@ -125,14 +126,14 @@ func (j *journal) trim(some int, bury func(*cell)) (more bool) {
 		j.length -= n
 	}
 	if j.entries.empty() {
-		j.tidyAt = 0
+		j.compactAt = 0
 	}
 	return !j.entries.empty()
 }
 
-// findOldest looks for the least place of all readers, which is at most most.
-func (j *journal) findOldest(most uint64) {
-	j.oldest, j.atOldest = most, 0
+// findOldest computes oldest, the smallest next of all readers, or limit if that is smaller.
+func (j *journal) findOldest(limit uint64) {
+	j.oldest, j.atOldest = limit, 0
 	for w := range j.readers {
 		switch {
 		case w.next < j.oldest:

@@ -6,51 +6,50 @@ import (
 	"time"
 )
 
-// publisher is the one goroutine that tells what changed. The way of a change:
+// publisher is the goroutine that publishes changes. The path of a change:
 //
 //	hook → counter → inbox → publisher → subscriptions
 //	                                   ↘ journals → watchers
 //
-// A hook that changes an idle room hands it over, through the inbox, in the same
-// step that clears its idle flag. The publisher tells the room's occupancy at once
-// and puts it in the cooling queue for the interval. When that is over the room
-// either changed meanwhile, and is told and cools again, or it did not, and is idle
-// again (settle). So the first change after quiet is told at once, a busy room costs
-// its hooks nothing but the count, no room needs a timer, and when all is quiet the
-// publisher sleeps without one.
+// A hook that changes an idle room clears the room's idle flag and pushes the room to
+// the inbox. The publisher publishes the room's occupancy at once, and puts the room
+// into a queue until its interval is over. Then either the room has changed, and is
+// published and queued again, or it has not, and makeIdle sets its idle flag again. So
+// the first change after a quiet interval is published at once, the hooks of a busy room
+// only count, no room needs a timer, and the publisher sleeps while nothing changes.
 //
-// A room is told where it differs from its mark, and made idle only by a step on the
-// very word that was told; so nothing is missed, whatever the interleaving, and a
-// visit too many does no harm.
+// The publisher publishes a room if its counts differ from its mark. It sets the idle
+// flag by a compare-and-swap on the word that it has published. So no change is missed,
+// for every interleaving, and an unnecessary visit does no harm.
 type publisher struct {
 	rooms    *rooms
 	interval time.Duration
-	rest     time.Duration
-	start    time.Time // deadlines are kept as durations since then
+	pause    time.Duration // between two visits of a room without listeners
+	start    time.Time     // times are durations since then
 	inbox    inbox
 	quit     chan struct{} // closed by stop
-	stopped  chan struct{} // closed when the goroutine ended: Engine.Done
+	stopped  chan struct{} // closed when the goroutine has ended; Engine.Done
 
-	// mu protects the following, and every cell's mark and extra. No hook takes it.
+	// mu protects the following, and every cell's mark and extra. No hook locks it.
 	mu          sync.Mutex
-	seq         uint64       // how often anything was told
-	cooling     fifo[cooled] // rooms that were told to somebody, for the interval
-	resting     fifo[cooled] // rooms that nobody listened to, for a rest
+	seq         uint64         // the number of publications
+	waiting     fifo[deadline] // rooms with listeners, until their interval is over
+	unwatched   fifo[deadline] // rooms without listeners, until their pause is over
 	totals      journal
 	locals      journal
 	remoteRooms int           // rooms that have parts of other nodes
-	fresh       bool          // a journal has more than was announced
-	news        chan struct{} // what watchers wait on, closed by announce; nil: nobody waits
+	unannounced bool          // a journal has entries that no watcher was woken for
+	changed     chan struct{} // closed by wakeWatchers; nil if no watcher waits
 	closed      bool
 
 	tally
 }
 
-// cooled is a room that was told and is not looked at again before until. All rooms of
-// a queue cool for the same time, so it is sorted.
-type cooled struct {
-	c     *cell
-	until time.Duration
+// deadline is when to visit a room again. All rooms of one queue wait for the same
+// time, so the queue is sorted.
+type deadline struct {
+	c  *cell
+	at time.Duration
 }
 
 // tally is what Stats reads.
@@ -89,14 +88,14 @@ func (t *tally) countLocal(was, now uint64) {
 	}
 }
 
-// maxRest is how long a room that nobody listens to may be left alone, and an emptied
-// one kept, where the interval is longer: long enough that a busy room costs little.
-const maxRest = 100 * time.Millisecond
+// maxPause limits the pause, and how long an emptied room without listeners is kept, if
+// the interval is longer. It is long enough that visiting a busy room costs little.
+const maxPause = 100 * time.Millisecond
 
 func newPublisher(r *rooms, interval time.Duration) *publisher {
 	p := &publisher{
 		rooms:    r,
-		rest:     min(interval, maxRest),
+		pause:    min(interval, maxPause),
 		interval: min(interval, 1<<62), // so that no deadline overflows
 		start:    time.Now(),
 		inbox:    inbox{wake: make(chan struct{}, 1)},
@@ -109,7 +108,7 @@ func newPublisher(r *rooms, interval time.Duration) *publisher {
 	return p
 }
 
-// stop ends the goroutine after the last words were told. Only one call.
+// stop ends the goroutine, after every room's last value was published. It is called once.
 func (p *publisher) stop() {
 	close(p.quit)
 	<-p.stopped
@@ -124,11 +123,11 @@ func (p *publisher) run() {
 		began := p.now()
 		arrived = p.inbox.take(arrived)
 		work := !arrived.empty()
-		p.welcome(&arrived)
+		p.drainInbox(&arrived)
 
 		var due <-chan time.Time
-		work = p.revisit(&p.cooling) || work
-		work = p.revisit(&p.resting) || work
+		work = p.visitDue(&p.waiting) || work
+		work = p.visitDue(&p.unwatched) || work
 		if work {
 			p.rounds.Add(1)
 			p.publishing.Add(int64(p.now() - began))
@@ -147,40 +146,40 @@ func (p *publisher) run() {
 	}
 }
 
-// turn is how much the publisher does, in rooms attended to and events delivered,
-// before who else waits for mu gets it: a Subscribe, a watcher, a remote part.
+// turn is how much the publisher does, in visited rooms and delivered events, before it
+// unlocks mu for others: a Subscribe, a watcher, a Remote.
 const turn = 512
 
-// welcome attends to the rooms that hooks pushed.
-func (p *publisher) welcome(arrived *fifo[*cell]) {
+// drainInbox visits the rooms that hooks have pushed.
+func (p *publisher) drainInbox(arrived *fifo[*cell]) {
 	for !arrived.empty() {
 		p.mu.Lock()
 		now := p.now()
 		done := 0
 		for left := turn; done < len(arrived.front()) && left > 0; done++ {
-			left -= p.attend(arrived.front()[done], now)
+			left -= p.visit(arrived.front()[done], now)
 		}
-		p.announce()
+		p.wakeWatchers()
 		p.mu.Unlock()
 		arrived.drop(done)
 	}
 }
 
-// revisit attends to the rooms of a queue that have cooled by now, and reports whether
-// there were any. They may go to either queue again.
-func (p *publisher) revisit(queue *fifo[cooled]) (found bool) {
+// visitDue visits the rooms of a queue whose deadline has passed, and reports whether
+// there were any. A visit may queue the room again.
+func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
 	begun := p.now()
 	for {
 		p.mu.Lock()
 		now := p.now()
 		done := 0
 		front := queue.front()
-		for left := turn; done < len(front) && left > 0 && front[done].until <= begun; done++ {
-			left -= p.attend(front[done].c, now)
+		for left := turn; done < len(front) && left > 0 && front[done].at <= begun; done++ {
+			left -= p.visit(front[done].c, now)
 		}
 		if done > 0 {
 			queue.drop(done)
-			p.announce()
+			p.wakeWatchers()
 		}
 		p.mu.Unlock()
 		if done == 0 {
@@ -190,14 +189,14 @@ func (p *publisher) revisit(queue *fifo[cooled]) (found bool) {
 	}
 }
 
-// next is how long until the next room has cooled, if there is any.
+// next returns the time until the first deadline, and whether there is one.
 func (p *publisher) next() (wait time.Duration, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	for _, queue := range []*fifo[cooled]{&p.cooling, &p.resting} {
-		if front := queue.front(); len(front) > 0 && (!more || front[0].until-now < wait) {
-			wait, more = front[0].until-now, true
+	for _, queue := range []*fifo[deadline]{&p.waiting, &p.unwatched} {
+		if front := queue.front(); len(front) > 0 && (!more || front[0].at-now < wait) {
+			wait, more = front[0].at-now, true
 		}
 	}
 	return wait, more
@@ -205,55 +204,55 @@ func (p *publisher) next() (wait time.Duration, more bool) {
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
-// attend tells what became of c and lets it cool, or lets it go. It returns how much
-// it did.
-func (p *publisher) attend(c *cell, now time.Duration) (work int) {
+// visit publishes what changed in c and queues the room, or makes it idle. It returns how
+// much work that was.
+func (p *publisher) visit(c *cell, now time.Duration) (work int) {
 	for {
 		work++
 		x := c.extra.Load()
-		if x != nil && now < x.until {
-			return work // told less than an interval ago, so it is in the cooling queue
+		if x != nil && now < x.next {
+			return work // published less than an interval ago, so it is in the waiting queue
 		}
-		told := p.tell(c, c.local())
-		if x != nil && x.stale {
-			told = p.deliver(c, x) || told
+		published := p.publish(c, c.local())
+		if x != nil && x.undelivered {
+			published = p.deliver(c, x) || published
 			work += len(x.subs)
 		}
-		if told {
-			if !p.heard(x) {
-				p.resting.push(cooled{c, now + p.rest})
+		if published {
+			if !p.hasListeners(x) {
+				p.unwatched.push(deadline{c, now + p.pause})
 				return work
 			}
 			if x != nil {
-				x.until = now + p.interval
+				x.next = now + p.interval
 			}
-			p.cooling.push(cooled{c, now + p.interval})
+			p.waiting.push(deadline{c, now + p.interval})
 			return work
 		}
-		if p.settle(c) {
+		if p.makeIdle(c) {
 			return work
 		}
 	}
 }
 
-// heard reports whether anybody listens to a room with this extra.
-func (p *publisher) heard(x *extra) bool {
+// hasListeners reports whether a room with this extra has a subscriber or a watcher.
+func (p *publisher) hasListeners(x *extra) bool {
 	return x != nil && len(x.subs) > 0 || p.watchers.Load() > 0
 }
 
-// tell marks what c is now, given this process's part, and lists it for the watchers.
-// It reports whether the total had changed; where only this process's part had, as
-// when a connection moves here from another node, that is no event of the room and
-// must not delay one. Subscribers are told by deliver.
-func (p *publisher) tell(c *cell, local uint64) bool {
+// publish sets c's mark to its occupancy now, given this process's part, and adds it to
+// the journals. It does not notify subscribers: see deliver. It reports whether the total
+// changed. If only this process's part changed, for example because a connection moved
+// here from another node, that is no event of the room and must not delay one.
+func (p *publisher) publish(c *cell, local uint64) bool {
 	x := c.extra.Load()
 	total := c.total(local)
-	was, localWas := c.mark.told, c.markOf(true).told
+	was, localWas := c.mark.value, c.markOf(true).value
 	if localWas != local {
 		p.countLocal(localWas, local)
 	}
 	if was != total {
-		if p.heard(x) {
+		if p.hasListeners(x) {
 			p.published.Add(1)
 		}
 		p.seq++
@@ -263,32 +262,32 @@ func (p *publisher) tell(c *cell, local uint64) bool {
 			p.locals.add(c, p.seq)
 		} else {
 			x.version++
-			x.stale = true
+			x.undelivered = true
 		}
 		p.total.add(was, total)
-		p.fresh = true
+		p.unannounced = true
 	}
 	if x != nil && localWas != local {
 		p.seq++
 		x.local = mark{local, p.seq}
 		p.locals.add(c, p.seq)
-		p.fresh = true
+		p.unannounced = true
 	}
 	return was != total
 }
 
-// deliver tells the subscribers what they have not been told yet, and reports
-// whether there was one.
+// deliver sends the room's event to the subscribers that have not received its value,
+// and reports whether there was one.
 func (p *publisher) deliver(c *cell, x *extra) bool {
-	x.stale = false
+	x.undelivered = false
 	event := x.event(c)
 	var delivered, folded uint64
 	for i := range x.subs {
 		s := &x.subs[i]
-		if s.last == c.mark.told {
+		if s.last == c.mark.value {
 			continue
 		}
-		s.last = c.mark.told
+		s.last = c.mark.value
 		delivered++
 		select {
 		case s.events <- event:
@@ -306,15 +305,16 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 	return delivered > 0
 }
 
-// settle lets go of c, which has been told, and retires it if its room is no more
-// and every watcher knows. It reports false if c changed meanwhile.
-func (p *publisher) settle(c *cell) bool {
+// makeIdle sets the idle flag of c, which has been published, or retires c if the room
+// does not exist any more and every watcher has read that. It reports false if c has
+// changed meanwhile.
+func (p *publisher) makeIdle(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {
 		return true
 	}
 	local := w & counts
-	if c.mark.told != c.total(local) || c.markOf(true).told != local {
+	if c.mark.value != c.total(local) || c.markOf(true).value != local {
 		return false
 	}
 	n := w | idle
@@ -330,23 +330,23 @@ func (p *publisher) settle(c *cell) bool {
 	return true
 }
 
-// bury retires a cell that settle left for a watcher's sake.
-func (p *publisher) bury(c *cell) {
+// retireEmpty retires a cell that makeIdle kept because a watcher had not read it.
+func (p *publisher) retireEmpty(c *cell) {
 	if c.word.Load() == idle {
-		p.settle(c)
+		p.makeIdle(c)
 	}
 }
 
-// announce wakes the watchers that wait, if there is news for them.
-func (p *publisher) announce() {
-	if p.fresh && p.news != nil {
-		close(p.news)
-		p.news = nil
+// wakeWatchers wakes the watchers that wait, if the journals have new entries.
+func (p *publisher) wakeWatchers() {
+	if p.unannounced && p.changed != nil {
+		close(p.changed)
+		p.changed = nil
 	}
-	p.fresh = false
+	p.unannounced = false
 }
 
-// finish freezes every room, tells the last words and closes every subscription.
+// finish freezes every room, delivers the last events and closes every subscription.
 func (p *publisher) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -364,19 +364,19 @@ func (p *publisher) finish() {
 		}
 		return true
 	})
-	p.fresh = true // that it is closed
-	p.announce()
+	p.unannounced = true // that the engine is closed
+	p.wakeWatchers()
 }
 
-// freeze retires c as it is: the word stops every hook from now on, and the mark
-// reads for it. A hook that gets in before is told.
+// freeze retires c with its counts: the word refuses every hook from now on, and the
+// mark holds the counts. A hook that comes before the last step is published.
 func (p *publisher) freeze(c *cell) {
 	for frozen := false; !frozen; {
 		w := c.word.Load()
 		if w == retired {
 			return
 		}
-		p.tell(c, w&counts)
+		p.publish(c, w&counts)
 		frozen = c.word.CompareAndSwap(w, retired)
 	}
 }

@@ -2,12 +2,12 @@ package occupancy
 
 import "sync"
 
-// inbox is where hooks leave the rooms that changed, for the publisher. A cell is
-// pushed when its idle flag is cleared, so a room that changes all the time is pushed
-// once and is then revisited by the publisher of its own accord.
+// inbox holds the rooms that hooks have pushed for the publisher. A hook pushes a cell
+// when it clears the cell's idle flag, so a room that changes all the time is pushed once
+// and then revisited by the publisher.
 //
-// A mutex and a queue: an intrusive lock-free list would cost each cell a pointer
-// more, and a push is rare.
+// It is a mutex and a queue: an intrusive lock-free list would cost one more pointer in
+// each cell, and a push is rare.
 type inbox struct {
 	wake chan struct{} // holds one token while there is something to take
 
@@ -23,12 +23,12 @@ func (q *inbox) push(c *cell) {
 	if first {
 		select {
 		case q.wake <- struct{}{}:
-		default: // a token of a former push is there still
+		default: // the token of an earlier push is still there
 		}
 	}
 }
 
-// take returns all that was pushed and leaves spare, which is empty, to be filled.
+// take returns all pushed cells. The empty queue spare takes their place.
 func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -37,19 +37,19 @@ func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
 	return cells
 }
 
-// fifo is a queue in blocks. One slice would be copied as it grows, which at a
-// million rooms took longer than to tell them, and could not give memory back
-// before it is empty.
+// fifo is a queue in blocks. A single slice would be copied as it grows, which takes
+// longer than publishing a million rooms, and could not release memory before it is
+// empty.
 type fifo[T any] struct {
-	blocks [][]T // none is empty but the one that an empty queue keeps for reuse
-	head   int   // how many of the first block are gone
+	blocks [][]T // none is empty, except the one that an empty queue keeps for reuse
+	head   int   // how many values of the first block are removed
 }
 
 const blockLen = 512
 
 func (q *fifo[T]) empty() bool { return len(q.front()) == 0 }
 
-// front is the oldest that are queued: some, if there are any.
+// front returns the oldest values: at least one if the queue is not empty.
 func (q *fifo[T]) front() []T {
 	if len(q.blocks) == 0 {
 		return nil
@@ -69,7 +69,7 @@ func (q *fifo[T]) push(v T) {
 	q.blocks[last] = append(q.blocks[last], v)
 }
 
-// drop removes the n oldest, which are in front.
+// drop removes the n oldest values, all of which front returned.
 func (q *fifo[T]) drop(n int) {
 	clear(q.blocks[0][q.head : q.head+n])
 	q.head += n
@@ -84,6 +84,6 @@ func (q *fifo[T]) drop(n int) {
 	q.blocks[0] = nil
 	q.blocks = q.blocks[1:]
 	if len(q.blocks) == 1 {
-		q.blocks = [][]T{q.blocks[0]} // the list of a crowd's blocks has its size too
+		q.blocks = [][]T{q.blocks[0]} // release the list of blocks, too
 	}
 }

@@ -1,35 +1,50 @@
 package occupancy_test
 
 import (
-	"encoding/json"
-	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/occupancy/occupancy"
 )
 
-// What the README shows is code that compiles: each snippet stands in the file that a
-// comment above it names, between "// begin: name" and "// end: name". So is what it shows
-// of the browser client, which its own tests compile.
-func TestReadmeSnippetsAreTheCodeTheyName(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+// Each code block of the README and of docs/ that a comment names as a region of a file
+// must equal that region, which stands between "// begin: name" and "// end: name". Go
+// and JavaScript blocks must name one, so that every snippet is code that a test runs.
+func TestDocs_SnippetsAreRegionsOfPrograms(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
-	snippets := regexp.MustCompile("(?s)<!-- ([^ ]+): ([^ ]+) -->\n```(?:go|js)\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	require.Len(t, snippets, strings.Count(string(readme), "```go")+strings.Count(string(readme), "```js"), "every snippet names its file")
-	for _, s := range snippets {
-		file, name, shown := s[1], s[2], s[3]
-		code, err := os.ReadFile(file)
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
 		require.NoError(t, err)
-		_, rest, found := strings.Cut(string(code), "// begin: "+name+"\n")
-		require.True(t, found, "%s has no %s", file, name)
-		region, _, found := strings.Cut(rest, "// end: "+name+"\n")
-		require.True(t, found)
-		require.Equal(t, dedent(region), shown, "README and %s", file)
+		snippets := regexp.MustCompile("(?s)<!-- ([^ ]+): ([^ ]+) -->\n```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+		require.Len(t, snippets, len(regexp.MustCompile("(?m)^```(go|js|ts|html)$").FindAllString(string(text), -1)), "%s: each snippet names its region", page)
+		for _, s := range snippets {
+			file, name, shown := s[1], s[2], s[3]
+			code, err := os.ReadFile(file)
+			require.NoError(t, err)
+			_, rest, found := strings.Cut(string(code), "// begin: "+name+"\n")
+			require.True(t, found, "%s has no region %s", file, name)
+			region, _, found := strings.Cut(rest, "// end: "+name+"\n")
+			require.True(t, found, "%s: the region %s has no end", file, name)
+			require.Equal(t, dedent(region), shown, "%s and %s", page, file)
+		}
+	}
+}
+
+// Every relative link of the README and of docs/ leads to a file.
+func TestDocs_LinksLeadToFiles(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	for _, page := range append(pages, "README.md", "CHANGELOG.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), link[1]))
+			require.NoError(t, err, "%s: %s", page, link[0])
+		}
 	}
 }
 
@@ -43,29 +58,3 @@ func dedent(code string) string {
 	}
 	return strings.Trim(out.String(), "\n\t") + "\n"
 }
-
-var serveWebSocket func(http.ResponseWriter, *http.Request, *occupancy.Conn)
-
-// Embedding is what the README shows first.
-func embedding() {
-	// begin: embedding
-	engine := occupancy.New()
-	defer engine.Close()
-
-	http.HandleFunc("GET /ws/{room}", func(w http.ResponseWriter, r *http.Request) {
-		conn, err := engine.Connect(r.PathValue("room")) // counts one connection …
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		defer conn.Close()         // … and takes it back, however this ends
-		serveWebSocket(w, r, conn) // yours; conn.Enter("alice") makes alice a presence member
-	})
-
-	http.HandleFunc("GET /rooms/{room}/occupancy", func(w http.ResponseWriter, r *http.Request) {
-		json.NewEncoder(w).Encode(engine.Current(r.PathValue("room"))) // {"connections":103,"presenceMembers":95}
-	})
-	// end: embedding
-}
-
-var _ = embedding

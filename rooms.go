@@ -8,17 +8,17 @@ import (
 	"github.com/puzpuzpuz/xsync/v3"
 )
 
-// rooms is every room by its name, and the number of those that exist.
+// rooms maps names to cells, and counts the rooms that exist.
 //
-// A room exists by its word alone (see counter), so a cell may stand in the map
-// before its room begins and after it ended: whoever finds it there can use it.
-// Only the publisher retires a cell and drops it from the map.
+// Whether a room exists is decided by its word alone (see counter), so the map may hold
+// a cell before its room begins and after it has ended, and whoever finds the cell can
+// use it. Only the publisher retires a cell and removes it from the map.
 type rooms struct {
 	cells  *xsync.MapOf[string, *cell]
-	closed atomic.Bool // no cell is made any more
+	closed atomic.Bool // no more cells are created
 	limit  int         // 0: none
 
-	_ [64]byte // what every hook reads is not in one cache line with what rooms write as they begin and end
+	_ [64]byte // keeps what every hook reads out of the cache line that beginning and ending rooms write
 
 	occupied atomic.Int64 // the number of rooms in each state
 	heldOnly atomic.Int64
@@ -30,10 +30,10 @@ func (r *rooms) init(limit int) {
 	r.limit = limit
 }
 
-// find is the hot path's look-up. The cell may be retired.
+// find is the look-up of the hot path. The cell may be retired.
 func (r *rooms) find(name string) (*cell, bool) { return r.cells.Load(name) }
 
-// live finds a cell that is not retired, or nil.
+// live returns the room's cell if it has one that is not retired, or nil.
 func (r *rooms) live(name string) *cell {
 	if c, ok := r.cells.Load(name); ok && c.word.Load() != retired {
 		return c
@@ -41,13 +41,13 @@ func (r *rooms) live(name string) *cell {
 	return nil
 }
 
-// obtain finds the room's cell or makes one, for a hook. By the time it is used it may
-// be retired: then call again. The error is ErrInvalidRoom, ErrTooManyRooms or ErrClosed.
+// obtain finds or creates the room's cell, for a hook. The cell may be retired by the
+// time it is used: then call obtain again. The error is ErrInvalidRoom, ErrTooManyRooms or ErrClosed.
 func (r *rooms) obtain(name string) (*cell, error) {
 	if r.limit == 0 || r.live(name) != nil {
 		return r.obtainUnlimited(name)
 	}
-	// Names that are refused must not fill the map.
+	// Refused names must not fill the map.
 	r.limitM.Lock()
 	defer r.limitM.Unlock()
 	if r.occupied.Load() >= int64(r.limit) && r.live(name) == nil && validName(name) && !r.closed.Load() {
@@ -64,14 +64,14 @@ func (r *rooms) obtainUnlimited(name string) (*cell, error) {
 	if !validName(name) {
 		return nil, ErrInvalidRoom
 	}
-	// The map outlives the caller's string, which may be a piece of a larger one.
+	// Clone the name, because it may be a slice of a larger string that the map would keep in memory.
 	name = strings.Clone(name)
 	var c *cell
 	r.cells.Compute(name, func(old *cell, loaded bool) (*cell, bool) {
 		switch {
 		case loaded && old.word.Load() != retired:
 			c = old
-		case r.closed.Load(): // asked here, under the bucket's lock, so that Close sees every cell there is
+		case r.closed.Load(): // checked under the bucket's lock, so that Close sees every cell
 			return old, !loaded
 		default:
 			c = &cell{name: name}
@@ -121,7 +121,7 @@ func (r *rooms) exist() int {
 	return int(max(0, r.occupied.Load()+r.heldOnly.Load()))
 }
 
-// drop removes a retired cell from the map, if its name has not another already.
+// drop removes a retired cell from the map, unless its name has a new cell already.
 func (r *rooms) drop(c *cell) {
 	r.cells.Compute(c.name, func(now *cell, _ bool) (*cell, bool) { return now, now == c || now == nil })
 }

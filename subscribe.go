@@ -34,19 +34,19 @@ type RoomEvent struct {
 type Subscription struct {
 	p      *publisher
 	c      *cell
-	events chan Event // of one; under publisher.mu only one sends, so that replacing the unread event is safe
+	events chan Event // of one; only sent to under publisher.mu, so that replacing the unread event is safe
 
 	// publisher.mu protects the following.
 	index  int // in extra.subs
 	closed bool
 }
 
-// listener is a subscription as the publisher's loop over a room needs it: side
-// by side in memory, which at 100,000 to a room counts.
+// listener is what the publisher's loop over the subscriptions of a room needs. They lie
+// side by side in memory, which makes a difference for a room of 100,000.
 type listener struct {
 	sub    *Subscription
 	events chan Event
-	last   uint64 // the packed occupancy it was told last
+	last   uint64 // the last occupancy sent to it, packed
 }
 
 // Subscribe subscribes to one room. The first event, its current occupancy, is available
@@ -67,18 +67,18 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The snapshot may be news: then it is an event, which the room's other
-	// subscribers are told, or see folded, when their interval is over.
-	p.tell(c, c.local())
+	// If the snapshot is a new value, it is an event of the room. The other subscribers
+	// receive it, or a newer one, when the room's interval is over.
+	p.publish(c, c.local())
 	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs)}
 	s.events <- x.event(c)
-	x.subs = append(x.subs, listener{s, s.events, c.mark.told})
+	x.subs = append(x.subs, listener{s, s.events, c.mark.value})
 	p.subscriptions.Add(1)
 	p.delivered.Add(1)
-	if p.now() >= x.until && (x.until > 0 || p.watchers.Load() == 0) {
-		// Nobody was told anything lately, so the next change is the first after quiet.
-		// Where until was never set a watcher may have been.
-		p.settle(c)
+	if p.now() >= x.next && (x.next > 0 || p.watchers.Load() == 0) {
+		// The room was quiet for an interval, so the next change must be published at
+		// once. If next was never set, a watcher may still be in the room's interval.
+		p.makeIdle(c)
 	}
 	return s, nil
 }
@@ -115,14 +115,14 @@ func (s *Subscription) Unsubscribe() {
 	p.release(s.c, x)
 }
 
-// remove takes a subscription out; the last one takes its place.
+// remove removes subscription i. The last one takes its index.
 func (x *extra) remove(i int) {
 	last := len(x.subs) - 1
 	x.subs[i] = x.subs[last]
 	x.subs[i].sub.index = i
 	x.subs[last] = listener{}
 	x.subs = x.subs[:last]
-	switch { // give the memory of a crowd back
+	switch { // release the memory of many subscriptions
 	case last == 0:
 		x.subs = nil
 	case cap(x.subs) > blockLen && last < cap(x.subs)/4:

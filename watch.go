@@ -19,8 +19,8 @@ type Watcher struct {
 	done   chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
-	start   uint64  // the first seq that the journal has for it
-	next    uint64  // the first that is not read
+	start   uint64             // the journal has the publications from this seq on
+	next    uint64             // the first seq that is not read
 	backlog []*cell            // the rooms that existed when it began, not read yet
 	owed    map[*cell]struct{} // those of them that the journal has and next has not passed
 	closed  bool
@@ -38,8 +38,8 @@ type watchConfig struct {
 func WithPrefix(p string) WatchOption { return func(c *watchConfig) { c.prefix = p } }
 
 const (
-	batch = 4096      // how many events one Next returns at most
-	scan  = 4 * batch // how many rooms it looks at, for their prefix, before others get a chance to take mu
+	batch = 4096      // the most events that one Next returns
+	scan  = 4 * batch // the most rooms whose prefix Next compares before it unlocks mu for others
 )
 
 // Watch returns a watcher of all rooms. It walks the rooms once, to find those that the
@@ -76,8 +76,8 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	p.watchers.Add(1)
 	p.mu.Unlock()
 
-	// What changes from now on is in the journal: a room that this walk misses
-	// because it is made meanwhile will be there.
+	// The journal has every change from now on, so it also has a room that this walk
+	// misses because it is created meanwhile.
 	var backlog []*cell
 	e.rooms.all(func(c *cell) bool {
 		if strings.HasPrefix(c.name, w.prefix) && !c.settledEmpty() {
@@ -102,12 +102,12 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 // The error is ErrClosed after Close of the watcher or the engine, or that of ctx.
 func (w *Watcher) Next(ctx context.Context) ([]RoomEvent, error) {
 	for {
-		events, news, err := w.take(ctx)
+		events, more, err := w.take(ctx)
 		if err != nil || len(events) > 0 {
 			return events, err
 		}
 		select {
-		case <-news:
+		case <-more:
 		case <-w.done:
 		case <-ctx.Done():
 		}
@@ -129,25 +129,25 @@ func (w *Watcher) CaughtUp() bool {
 	for i := 0; len(w.backlog) > 0 && !w.first(w.backlog[0]); i++ {
 		w.backlog = w.backlog[1:]
 		if i%turn == turn-1 {
-			p.announce()
+			p.wakeWatchers()
 			p.mu.Unlock() // give other callers a chance
 			p.mu.Lock()
 		}
 	}
-	p.announce()
+	p.wakeWatchers()
 	return len(w.backlog) == 0 && len(w.owed) == 0
 }
 
 // first reports whether the first batches must contain c, a room of the backlog. If a
 // change of c waits to be published, or was since Watch, the journal has c instead.
 func (w *Watcher) first(c *cell) bool {
-	w.p.tell(c, c.local())
+	w.p.publish(c, c.local())
 	m := c.markOf(w.j.local)
 	if m.seq >= w.start {
 		w.owed[c] = struct{}{}
 		return false
 	}
-	return m.told != 0
+	return m.value != 0
 }
 
 // Close closes the watcher and makes a blocked Next return. It may be called more than
@@ -167,18 +167,18 @@ func (w *Watcher) Close() error {
 	}
 	w.j.leave(w)
 	p.watchers.Add(-1)
-	for w.j.trim(turn, p.bury) {
+	for w.j.trim(turn, p.retireEmpty) {
 		p.mu.Unlock() // give other callers a chance
 		p.mu.Lock()
 	}
 	return nil
 }
 
-// closedChan is what there is to wait on when there is more to take at once.
+// closedChan is what Next waits for if there is more to take at once.
 var closedChan = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// take returns a batch of what is unread, or what to wait on before the next try.
-func (w *Watcher) take(ctx context.Context) (events []RoomEvent, news <-chan struct{}, err error) {
+// take returns a batch of what is unread, and a channel to wait for before the next try.
+func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more <-chan struct{}, err error) {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,7 +188,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, news <-chan str
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	defer p.announce()
+	defer p.wakeWatchers()
 
 	n := min(batch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
@@ -210,10 +210,10 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, news <-chan str
 		}
 		unread = unread[:min(len(unread), batch-len(events))]
 		if w.prefix == "" {
-			events = slices.Grow(events, len(unread)) // most of them count
+			events = slices.Grow(events, len(unread)) // few of them are outdated
 		}
 		for _, e := range unread {
-			if w.j.counts(e) && strings.HasPrefix(e.c.name, w.prefix) {
+			if w.j.current(e) && strings.HasPrefix(e.c.name, w.prefix) {
 				events = append(events, w.event(e.c))
 				delete(w.owed, e.c)
 			}
@@ -223,13 +223,13 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, news <-chan str
 	}
 	if next != w.next {
 		w.j.advance(w, next)
-		w.j.trim(2*scan, p.bury)
+		w.j.trim(2*scan, p.retireEmpty)
 		return events, closedChan, nil
 	}
-	if p.news == nil {
-		p.news = make(chan struct{})
+	if p.changed == nil {
+		p.changed = make(chan struct{})
 	}
-	return events, p.news, nil
+	return events, p.changed, nil
 }
 
 // event returns the room's last published value, for this watcher.
@@ -239,5 +239,5 @@ func (w *Watcher) event(c *cell) RoomEvent {
 	if x := c.extra.Load(); x != nil && !w.j.local {
 		version = x.version
 	}
-	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(m.told), Version: version}}
+	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(m.value), Version: version}}
 }

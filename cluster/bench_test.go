@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,9 +13,9 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-const benchRooms = 100 // in a digest
+const benchRooms = 100 // rooms in a digest
 
-// perRoom reports what a room of a digest takes.
+// perRoom reports the time and the bytes for each room of a digest.
 func perRoom(b *testing.B, size int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRooms, "ns/room")
 	if size > 0 {
@@ -23,7 +24,7 @@ func perRoom(b *testing.B, size int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// names are what rooms are called: 12 bytes.
+// names returns room names of 12 bytes.
 func names() (all []string) {
 	for i := range benchRooms {
 		all = append(all, fmt.Sprintf("room-%07d", i*7919))
@@ -99,13 +100,12 @@ func BenchmarkDigestDecodeGenerated(b *testing.B) {
 	perRoom(b, len(payload))
 }
 
-// What a digest of changed rooms that are known costs its receiver, the engine's part
-// included.
+// The time for the receiver of a digest with known rooms, including the engine's.
 func BenchmarkDigestApply(b *testing.B) {
 	b.ReportAllocs()
 	e := occupancy.New()
 	defer e.Close()
-	p := newBenchPeer(e, "peer")
+	p := newBenchPeer(link(e), "peer")
 	var digests [2]digest
 	for i := range digests {
 		w := digestWriter{name: "chat-1", limit: MinPayload}
@@ -116,28 +116,38 @@ func BenchmarkDigestApply(b *testing.B) {
 			b.Fatal("no digest")
 		}
 		digests[i].each(p.set)
+		p.flush()
 	}
 	n := 0
 	for b.Loop() {
 		digests[n%2].each(p.set)
+		p.flush()
 		n++
 	}
 	perRoom(b, 0)
 }
 
-func newBenchPeer(e *occupancy.Engine, name string) *peer {
+func newBenchPeer(l *occupancy.Link, name string) *peer {
 	cfg, err := newConfig(nil)
 	if err != nil {
 		panic(err)
 	}
 	cfg.maxRooms = 1 << 30
-	return &peer{name: name, remote: e.Remote(name), table: newTable(), config: &cfg}
+	return &peer{name: name, remote: l.Remote(name), batch: new(batch), config: &cfg}
 }
 
-// weigh has a peer with so many rooms in an engine that knows them all by another one, and
-// in one that does not know any, and returns what it weighs in bytes a room, without
-// the bytes of names: the second with what the engine itself has for a room.
-func weigh(rooms int) (more, first float64) {
+func link(e *occupancy.Engine) *occupancy.Link {
+	l, err := e.Link(nil)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// measureMemory adds the same rooms to two peers of one engine and returns the memory for
+// each room in bytes, without the name: for the second peer, and for the first one,
+// including the engine's own.
+func measureMemory(rooms int) (second, first float64) {
 	e := occupancy.New()
 	defer e.Close()
 	heap := func() float64 {
@@ -147,13 +157,21 @@ func weigh(rooms int) (more, first float64) {
 		runtime.ReadMemStats(&m)
 		return float64(m.HeapAlloc)
 	}
-	one, other := newBenchPeer(e, "one"), newBenchPeer(e, "other")
+	l := link(e)
+	one, other := newBenchPeer(l, "one"), newBenchPeer(l, "other")
 	empty := heap()
+	connections := 0
 	fill := func(p *peer) {
 		var buf []byte
 		for i := range rooms {
 			buf = fmt.Appendf(buf[:0], "room-%07d", i)
-			p.set(buf, packed(1+rand.Uint32N(100))<<32)
+			n := 1 + rand.IntN(100)
+			connections += n
+			p.set(buf, packed(n)<<32)
+		}
+		p.flush()
+		for e.Stats().Total.Connections != connections { // the engine has changes to publish
+			time.Sleep(time.Millisecond)
 		}
 	}
 	fill(one)
@@ -162,19 +180,19 @@ func weigh(rooms int) (more, first float64) {
 	after := heap()
 	runtime.KeepAlive(one)
 	runtime.KeepAlive(other)
-	const table = 16 // a string of 12 bytes takes that, in the table
-	return (after-before)/float64(rooms) - table, (before-empty)/float64(rooms) - 2*table
+	const name = 16 // the size of a string of 12 bytes
+	return (after - before) / float64(rooms), (before-empty)/float64(rooms) - name
 }
 
-func BenchmarkPeersRoomMemory(b *testing.B) {
+func BenchmarkPeerRoomMemory(b *testing.B) {
 	for _, rooms := range []int{100_000, 200_000, 500_000, 1_000_000} {
 		b.Run(fmt.Sprint(rooms), func(b *testing.B) {
-			var more, first float64
+			var second, first float64
 			for b.Loop() {
-				more, first = weigh(rooms)
+				second, first = measureMemory(rooms)
 			}
-			b.ReportMetric(more, "B/room")
-			b.ReportMetric(first, "B/room-with-engine's")
+			b.ReportMetric(second, "B/room")
+			b.ReportMetric(first, "B/room-with-engine")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

@@ -6,90 +6,89 @@ import (
 	"io"
 )
 
-// Bus moves bytes between the nodes of one service, and nothing else: all protocol
-// is in [Node]. It is publish and subscribe as message brokers have it, with at most
-// one delivery. A Bus may lose, repeat and delay messages; what it must not do is
-// said below. Package clustertest has one in memory, with faults on command, and
-// TestBus, which every Bus must pass.
+// Bus moves bytes between the nodes of one service. It knows nothing of the protocol,
+// which is in [Node]. It publishes and subscribes like the client of a message broker, and
+// may lose, repeat and delay messages. Package clustertest has a Bus in memory and the
+// test TestBus, which every Bus must pass.
 //
-// All methods may be called from any goroutine. A Bus serves one node at a time, which
-// reads its Events. Who makes a Bus closes it, after the node.
+// All methods may be called from any goroutine. A Bus is used by one node at a time,
+// which reads its Events. The caller that creates a Bus closes it, after the node.
 type Bus interface {
-	// Publish hands the payload to the network, for everybody who subscribes to the
-	// subject. It does not wait for them, and may not be slow for their sake. Whether a
-	// Bus hears what it published itself does not matter.
+	// Publish sends the payload to all subscribers of the subject, without waiting for
+	// them. Slow subscribers do not delay it. It may or may not deliver to the
+	// subscribers of the same Bus. The caller may reuse the payload when Publish returns.
 	//
-	// The messages of one Bus, whatever their subjects, reach each subscriber in the
-	// order of the calls that published them, as long as nothing fails. Nil does not
-	// mean that anybody got it. An error means that nobody will: what could not be
-	// sent is never kept to be sent later, since the next message says it better. It
-	// is an error to publish more than MaxPayload, after Close, while disconnected, or
-	// when ctx has ended. The payload is the caller's again when Publish returns.
+	// As long as nothing fails, each subscriber receives the messages of one Bus in the
+	// order of the Publish calls, whatever their subjects. A nil error does not mean
+	// that a message was delivered. An error means that it is not delivered: a message
+	// that cannot be sent now is not kept and sent later, as later messages replace it.
+	// Publish returns an error if the payload is larger than MaxPayload, after Close,
+	// while the Bus is disconnected, and if ctx is done.
 	Publish(ctx context.Context, subject Subject, payload []byte) error
 
-	// Subscribe sends what is published to any of the subjects to out, from when it
-	// returns until the Closer is closed, through every disconnection. All subjects
-	// come by the one channel, so that their order is kept.
+	// Subscribe sends the messages of the subjects to out, from the time it returns
+	// until the Closer is closed. The subscription survives disconnections. The
+	// messages of all subjects are sent to the one channel, so that their order is kept.
 	//
-	// The Bus never blocks on out: a message that finds it full is lost for this
-	// subscriber, and Events tells Lossy. After the Closer's Close has returned, which
-	// may be called more than once, and after the Bus's, nothing is sent to out. Out is
-	// never closed. A message's payload is the receiver's.
+	// The Bus never blocks on out. If out is full, the message is lost for this
+	// subscriber and Events reports Lossy. Nothing is sent to out after the Close of the
+	// Closer or of the Bus has returned. Out is never closed. The Closer may be closed
+	// more than once. The receiver owns the payload of a message.
 	Subscribe(ctx context.Context, subjects []Subject, out chan<- Message) (io.Closer, error)
 
-	// Events tells what becomes of the connection. It is always the same channel. The
-	// first event says how it is at the beginning, Connected or Disconnected. The Bus
-	// never waits for it to be read: events that were not may be folded, as
-	// [BusEvents] does, but the newest state is always told, a loss always too, and
-	// a Disconnected is not swallowed by the Connected after it. Close closes the
-	// channel.
+	// Events reports the state of the connection. It always returns the same channel.
+	// The first event is the initial state, Connected or Disconnected. The Bus never
+	// waits for a reader: it may fold unread events, as [BusEvents] does, but the newest
+	// state and a Lossy are always reported, and a Disconnected is reported even if a
+	// Connected follows it. Close closes the channel.
 	Events() <-chan BusEvent
 
-	// MaxPayload is how many bytes a payload may have now: at least [MinPayload].
+	// MaxPayload returns the current maximum size of a payload in bytes: at least
+	// [MinPayload].
 	MaxPayload() int
 
-	// Close leaves the network. It waits, until ctx ends, for what was published to
-	// be on its way. It may be called more than once; nothing else works after it.
+	// Close disconnects. It waits until the published messages have been sent or ctx is
+	// done. It may be called more than once. After it, Publish and Subscribe return an error.
 	Close(ctx context.Context) error
 }
 
-// MinPayload is the least that a Bus must be able to carry in one message.
+// MinPayload is the maximum payload in bytes that every Bus must support.
 const MinPayload = 32 << 10
 
-// Message is what a Bus delivers.
+// Message is a message that a Bus delivers.
 type Message struct {
 	Subject Subject
 	Payload []byte
 }
 
-// Subject is what a message is addressed to. A Bus renders it as its broker has
-// subjects, for example "occupancy.v1.digest.0"; two different ones must not become the
-// same.
+// Subject is the address of a message. A Bus translates it into a subject or channel
+// name of its broker, for example "occupancy.v1.digest.0". Different Subjects must have
+// different names.
 //
-// What is for every node has shard 0. What is for one node goes to a shard of its own:
-// a number that it drew at its start. So a node subscribes to seven subjects, however
-// many rooms and peers there are.
+// A message to all nodes has shard 0. A message to one node has the shard of that node, a
+// random number that the node draws when it starts. So a node subscribes to seven
+// subjects, however many rooms and peers there are.
 type Subject struct {
 	Kind  Kind
 	Shard uint32
 }
 
-// String is the kind's name and the shard, for example "digest.0". It has only
+// String returns the kind's name and the shard, for example "digest.0". It contains only
 // lower case letters, digits and one dot.
 func (s Subject) String() string { return fmt.Sprintf("%s.%d", s.Kind, s.Shard) }
 
-// Kind is which message of the protocol a payload is.
+// Kind is the type of a message.
 type Kind uint8
 
-// The kinds of messages; cluster.proto says what is in each.
+// The kinds of messages; cluster.proto defines their contents.
 const (
-	KindDigest      Kind = iota + 1 // to all: what changed in the sender's part of the rooms
-	KindHeartbeat                   // to all: that the sender lives, and what it has published
-	KindBye                         // to all: that the sender leaves
-	KindQuery                       // to all: a question for everybody's part of some rooms
-	KindAnswer                      // to one: the part that a Query asked for
-	KindSyncRequest                 // to one: a request for what was missed
-	KindSyncReply                   // to one: a Digest of it
+	KindDigest      Kind = iota + 1 // to all nodes: changed counts of the sender's rooms
+	KindHeartbeat                   // to all nodes: the sender is alive, and its last seq
+	KindBye                         // to all nodes: the sender leaves
+	KindQuery                       // to all nodes: a request for their current counts of some rooms
+	KindAnswer                      // to one node: the counts that it queried
+	KindSyncRequest                 // to one node: a request for missed changes
+	KindSyncReply                   // to one node: a Digest of these changes
 )
 
 var kindNames = [...]string{
@@ -102,7 +101,7 @@ var kindNames = [...]string{
 	KindSyncReply:   "reply",
 }
 
-// String is the kind's name: lower case letters only.
+// String returns the kind's name, in lower case letters only.
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {
 		return kindNames[k]
@@ -110,14 +109,14 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind%d", uint8(k))
 }
 
-// BusEvent is what a [Bus] tells of its connection.
+// BusEvent is an event of a [Bus]'s connection.
 type BusEvent uint8
 
 // The events of a Bus.
 const (
-	Connected    BusEvent = iota + 1 // messages come and go again; those in between are lost
-	Disconnected                     // nothing comes or goes until Connected
-	Lossy                            // messages to a subscriber of this Bus were lost: it was too slow
+	Connected    BusEvent = iota + 1 // messages are delivered again; those published meanwhile are lost
+	Disconnected                     // no messages are delivered until Connected
+	Lossy                            // messages to a subscriber of this Bus were lost, as its channel was full
 )
 
 func (e BusEvent) String() string {

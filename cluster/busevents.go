@@ -2,25 +2,25 @@ package cluster
 
 import "sync"
 
-// BusEvents is an Events channel as [Bus] promises it, for who writes one: telling never
-// blocks, and however much is told and not read, what matters of it waits. Make it
-// with [NewBusEvents]. Its methods may be called from any goroutine.
+// BusEvents provides the Events channel of a [Bus], for implementations of Bus. Tell
+// never blocks, however many events are not read. Create it with [NewBusEvents]. Its
+// methods may be called from any goroutine.
 type BusEvents struct {
 	out chan BusEvent // has room for one of each
 
-	mu     sync.Mutex // held to send, and to replace what was not read
+	mu     sync.Mutex // held to send, and to replace unread events
 	closed bool
 }
 
-// NewBusEvents makes one on which nothing was told yet.
+// NewBusEvents returns a BusEvents without events.
 func NewBusEvents() *BusEvents { return &BusEvents{out: make(chan BusEvent, 3)} }
 
-// C is the channel to return from Events.
+// C returns the channel that Events should return.
 func (b *BusEvents) C() <-chan BusEvent { return b.out }
 
-// Tell tells e, folded with what was not read yet: no event waits more than once, the
-// newest state is the last, and Connected stays behind a Disconnected. After Close it
-// does nothing.
+// Tell sends e to the channel, folded with the unread events. After it, each event is in
+// the channel at most once, the newest state is the last event, and a Connected does not
+// remove an unread Disconnected. After Close, Tell does nothing.
 func (b *BusEvents) Tell(e BusEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -48,7 +48,7 @@ func (b *BusEvents) Tell(e BusEvent) {
 		break
 	}
 	fold(e)
-	// There is room for all of them: nobody else sends.
+	// The channel has room for all three, as every sender holds mu.
 	if lossy {
 		b.out <- Lossy
 	}
@@ -60,7 +60,8 @@ func (b *BusEvents) Tell(e BusEvent) {
 	}
 }
 
-// Close closes the channel behind what was told. It may be called more than once.
+// Close closes the channel. Unread events can still be received. Close may be called
+// more than once.
 func (b *BusEvents) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-func TestBusEvents_FoldWhatWasNotRead(t *testing.T) {
+func TestBusEvents_FoldUnreadEvents(t *testing.T) {
 	const up, down, lossy = cluster.Connected, cluster.Disconnected, cluster.Lossy
-	for _, c := range []struct{ told, heard []cluster.BusEvent }{
+	for _, c := range []struct{ in, want []cluster.BusEvent }{
 		{nil, nil},
 		{[]cluster.BusEvent{up}, []cluster.BusEvent{up}},
 		{[]cluster.BusEvent{up, up, up}, []cluster.BusEvent{up}},
@@ -20,16 +20,16 @@ func TestBusEvents_FoldWhatWasNotRead(t *testing.T) {
 		{[]cluster.BusEvent{down, lossy, up, lossy}, []cluster.BusEvent{lossy, down, up}},
 	} {
 		events := cluster.NewBusEvents()
-		for _, e := range c.told {
+		for _, e := range c.in {
 			events.Tell(e)
 		}
 		events.Close()
 		events.Close()
-		events.Tell(up) // which nobody hears
-		var heard []cluster.BusEvent
+		events.Tell(up) // ignored
+		var got []cluster.BusEvent
 		for e := range events.C() {
-			heard = append(heard, e)
+			got = append(got, e)
 		}
-		require.Equal(t, c.heard, heard, "%v", c.told)
+		require.Equal(t, c.want, got, "%v", c.in)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// someDigest is a digest as the writer makes it, and as the generated code has it.
+// someDigest returns a random digest, encoded by digestWriter and as the generated type.
 func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
 	w := digestWriter{name: fmt.Sprint("node", r.IntN(100)), limit: 1 << 20}
 	for i := range w.id {
@@ -31,7 +31,7 @@ func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
 		room := fmt.Sprintf("room-%d-é", i*r.IntN(1<<20))
 		p := packed(r.Uint32N(1<<31)>>r.IntN(31))<<32 | packed(r.Uint32N(1<<31)>>r.IntN(31))
 		if !w.add(room, p) {
-			panic("does not go in")
+			panic("the room does not fit")
 		}
 		d.Rooms = append(d.Rooms, room)
 		d.Connections = append(d.Connections, uint32(p.connections()))
@@ -40,7 +40,7 @@ func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
 	return slices.Clone(w.finish(s)), d
 }
 
-// asGenerated is a decoded digest as the generated code has it.
+// asGenerated converts a decoded digest to the generated type.
 func asGenerated(d *digest) *clusterpb.Digest {
 	g := &clusterpb.Digest{
 		Incarnation: d.from[:], Name: string(d.name), Base: d.base, Seq: d.seq, Reset_: d.reset, Snapshot: d.snapshot,
@@ -53,7 +53,7 @@ func asGenerated(d *digest) *clusterpb.Digest {
 	return g
 }
 
-func TestCodec_IsTheGeneratedCodes(t *testing.T) {
+func TestCodec_MatchesGeneratedCode(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 500 {
 		b, want := someDigest(r, i%40)
@@ -94,11 +94,11 @@ func TestCodec_IsTheGeneratedCodes(t *testing.T) {
 	}
 }
 
-func TestCodec_ADigestStaysUnderItsLimit(t *testing.T) {
+func TestDigestWriter_StaysWithinLimit(t *testing.T) {
 	w := digestWriter{name: fmt.Sprintf("%255d", 1), limit: MinPayload}
 	for _, room := range []string{"r", fmt.Sprintf("%1024d", 1)} {
 		n := 0
-		for w.add(room, maxCount<<32|maxCount) {
+		for w.add(room, maxRoomCount<<32|maxRoomCount) {
 			n++
 		}
 		require.Positive(t, n)
@@ -108,7 +108,7 @@ func TestCodec_ADigestStaysUnderItsLimit(t *testing.T) {
 	}
 }
 
-func TestCodec_DigestsAreTakenWithoutAllocation(t *testing.T) {
+func TestDigest_DecodeDoesNotAllocate(t *testing.T) {
 	b, _ := someDigest(rand.New(rand.NewPCG(1, 2)), 100)
 	sum := packed(0)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
@@ -120,14 +120,15 @@ func TestCodec_DigestsAreTakenWithoutAllocation(t *testing.T) {
 	require.NotZero(t, sum)
 }
 
-func TestPacked_HashIsAsPublished(t *testing.T) {
-	// Other versions, and other programs, must come to the same.
+func TestHash_MatchesPublishedValue(t *testing.T) {
+	// Other versions and other programs must compute the same hash.
 	require.Equal(t, uint64(0x674c0e20cbec0cb6), hashOf("lobby", 103<<32|95))
-	require.Equal(t, hashOf("lobby", 103<<32|95), hashOf([]byte("lobby"), 103<<32|95))
+	require.Equal(t, hashOf("lobby", 103<<32|95)-hashOf("lobby", 7), hashChange("lobby", 7, 103<<32|95))
+	require.Equal(t, hashOf("lobby", 7), hashChange("lobby", 0, 7))
 	require.Zero(t, hashOf("lobby", 0))
 }
 
-// FuzzDecode has what the decoders take be what the generated code takes, and no panic.
+// FuzzDecode compares the decoders with the generated code. They must not panic.
 func FuzzDecode(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for rooms := range 4 {
@@ -140,7 +141,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(KindSyncRequest), (&syncRequest{id, id, 5}).append(nil))
 	f.Add(uint8(KindQuery), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).append(nil))
 	f.Add(uint8(KindAnswer), (&answer{id, id, 5, []packed{1, 2}}).append(nil))
-	// A field's number that is larger than any may be.
+	// A field number over the maximum.
 	f.Add(uint8(KindBye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).append(nil), 1<<33), 0))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		switch Kind(kind) {
@@ -189,9 +190,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// agrees compares with the generated code. It takes some that the decoders do not: what
-// can not be, and known fields of another type, which it skips. What was taken must be
-// the same, but for unknown fields and the version.
+// agrees compares a decoded message with the generated code, without unknown fields and
+// the version. The generated code also accepts messages that the decoders reject: with
+// invalid values, and with known fields of another type, which it skips.
 func agrees(t *testing.T, b []byte, taken bool, want proto.Message, equal func(want proto.Message)) {
 	if !taken {
 		return
@@ -200,7 +201,7 @@ func agrees(t *testing.T, b []byte, taken bool, want proto.Message, equal func(w
 	want.ProtoReflect().SetUnknown(nil)
 	want.ProtoReflect().Clear(want.ProtoReflect().Descriptor().Fields().ByNumber(fieldVersion))
 	equal(want)
-	// And as the generated code writes it, it is taken as well.
+	// The decoders also accept the message as the generated code encodes it.
 	again, err := proto.Marshal(want)
 	require.NoError(t, err)
 	require.True(t, takes(want, again))

@@ -2,14 +2,14 @@ package cluster
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// span is what a digest is about: the changes in (base, seq].
+// span is the range of changes that a digest contains: (base, seq].
 type span struct {
 	base, seq uint64
-	reset     bool
-	snapshot  uint64
+	reset     bool   // the digest starts a snapshot
+	snapshot  uint64 // the seq at which the snapshot is complete
 }
 
-// digest is a Digest as it came: it refers to the payload.
+// digest is a decoded Digest. It refers to the payload.
 type digest struct {
 	span
 	from    incarnation
@@ -20,15 +20,15 @@ type digest struct {
 	connections, members column
 }
 
-// The numbers of its fields.
+// The numbers of the fields of a Digest that are repeated.
 const (
 	digestRooms       = 7
 	digestConnections = 8
 	digestMembers     = 9
 )
 
-// decode reads all of the payload before anything is done with it, so that a digest is
-// applied entirely or not at all. It does not allocate.
+// decode decodes the payload and reports whether it is a valid Digest. It reads all of it,
+// so that a digest is applied entirely or not at all. It does not allocate.
 func (d *digest) decode(payload []byte) bool {
 	*d = digest{payload: payload}
 	connections, members, hasID := 0, 0, false
@@ -57,29 +57,30 @@ func (d *digest) decode(payload []byte) bool {
 			return f.column(&d.members, &members)
 		}
 		return true
-	}) && hasID && connections == d.rooms && members == d.rooms && d.possible()
+	}) && hasID && connections == d.rooms && members == d.rooms && d.valid()
 }
 
-func (s span) possible() bool {
+// valid reports whether a node can have sent a digest with this span.
+func (s span) valid() bool {
 	if s.reset {
 		return s.base == 0 && s.seq <= s.snapshot
 	}
 	return s.base < s.seq
 }
 
-// each gives every room, whose name is a piece of the payload, to f.
+// each calls f with the name and the counts of every room. The name refers to the payload.
 func (d *digest) each(f func(room []byte, p packed)) {
 	connections, members := d.connections, d.members
 	for b := d.payload; len(b) > 0; {
 		var field field
-		field, b, _ = take(b)
+		field, b, _ = nextField(b)
 		if field.num == digestRooms {
 			f(field.bytes, connections.next()<<32|members.next())
 		}
 	}
 }
 
-// digestWriter puts as many rooms in a digest as go into it. The memory is used again.
+// digestWriter encodes digests of at most limit bytes. It reuses its memory.
 type digestWriter struct {
 	id    incarnation
 	name  string
@@ -89,13 +90,13 @@ type digestWriter struct {
 	payload                     []byte
 }
 
-// digestHead is the most that all but the rooms can take.
-const digestHead = (2 + 16) + (1 + 2 + maxNodeName) + 3*(1+10) + 2 + 2*(1+5)
+// maxDigestHead is the maximum size in bytes of a digest without rooms.
+const maxDigestHead = (2 + 16) + (1 + 2 + maxNodeName) + 3*(1+10) + 2 + 2*(1+5)
 
-// add puts one more room in, or reports false if it does not go in any more.
+// add adds a room. It reports false, and adds nothing, if the digest would exceed limit.
 func (w *digestWriter) add(room string, p packed) bool {
 	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members())
-	if digestHead+len(w.rooms)+len(w.connections)+len(w.members)+size > w.limit {
+	if maxDigestHead+len(w.rooms)+len(w.connections)+len(w.members)+size > w.limit {
 		return false
 	}
 	w.rooms = appendBytes(w.rooms, digestRooms, room)
@@ -106,16 +107,17 @@ func (w *digestWriter) add(room string, p packed) bool {
 
 func (w *digestWriter) empty() bool { return len(w.rooms) == 0 }
 
-// mark is a state to which the writer can be taken back.
+// mark is a position in a digest to which the writer can return.
 type mark struct{ rooms, connections, members int }
 
 func (w *digestWriter) mark() mark { return mark{len(w.rooms), len(w.connections), len(w.members)} }
 
-func (w *digestWriter) back(m mark) {
+// rollback removes the rooms that were added after the mark.
+func (w *digestWriter) rollback(m mark) {
 	w.rooms, w.connections, w.members = w.rooms[:m.rooms], w.connections[:m.connections], w.members[:m.members]
 }
 
-// finish is the digest, valid until the next; the writer is empty again.
+// finish returns the digest, which is valid until the next call, and empties the writer.
 func (w *digestWriter) finish(s span) []byte {
 	b := appendBytes(w.payload[:0], 1, w.id[:])
 	b = appendBytes(b, 2, w.name)
@@ -129,6 +131,6 @@ func (w *digestWriter) finish(s span) []byte {
 	b = appendBytes(b, digestConnections, w.connections)
 	b = appendBytes(b, digestMembers, w.members)
 	w.payload = b
-	w.back(mark{})
+	w.rollback(mark{})
 	return b
 }

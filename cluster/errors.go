@@ -1,30 +1,32 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/occupancy/occupancy"
 )
 
-// ErrClosed is what a closed node returns, and a Get that it did not live to answer.
-var ErrClosed = errors.New("cluster: node is closed")
+// errClosed is the error of a Get during which the node was closed.
+var errClosed = fmt.Errorf("cluster: node is closed: %w", occupancy.ErrClosed)
 
-// PartialError is what [occupancy.Engine.Get] returns where not every peer answered in
-// time, or where there may be peers that this node has not heard of yet: just after its
-// start, without a connection, and beyond WithMaxPeers. With it comes a sum all the same: of
-// this node's part, of the answers, and, for each peer that is Missing, of what was last
-// heard of it, which may be nothing.
+// PartialError is the error of [occupancy.Engine.Get] if not every peer has answered, or
+// if there may be peers that this node does not know yet: just after its start, while
+// the bus is disconnected, and if there are more peers than WithMaxPeers.
+//
+// Get returns a sum together with this error: the counts of this process, the answers,
+// and the last received counts of each peer in Missing.
 type PartialError struct {
 	Missing []string // the names of the peers that did not answer, sorted; may be empty
-	Err     error    // why no more of them could: a deadline, or that the question could not be sent
+	Err     error    // the reason: for example context.DeadlineExceeded, or an error of the bus
 }
 
 func (e *PartialError) Error() string {
 	if len(e.Missing) == 0 {
 		return fmt.Sprintf("cluster: %v", e.Err)
 	}
-	return fmt.Sprintf("cluster: no answer from %s: %v", strings.Join(e.Missing, ", "), e.Err)
+	return fmt.Sprintf("cluster: counts of %s are missing: %v", strings.Join(e.Missing, ", "), e.Err)
 }
 
-// Unwrap is Err.
+// Unwrap returns Err.
 func (e *PartialError) Unwrap() error { return e.Err }

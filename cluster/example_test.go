@@ -11,8 +11,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// Two processes of a service. In memory here: each has its own engine, and a Bus that
-// reaches the other.
+// Two processes of a service, here in memory. Each has its own engine and a Bus.
 func Example() {
 	net := clustertest.NewNetwork(1)
 	serve := func(name string) (*occupancy.Engine, *cluster.Node) {
@@ -33,12 +32,12 @@ func Example() {
 	}
 	fmt.Println("chat-2:", (<-events.Events()).Occupancy)
 
-	alice, err := one.Connect("lobby") // there
+	alice, err := one.Connect("lobby") // on chat-1
 	if err != nil {
 		panic(err)
 	}
 	defer alice.Close()
-	fmt.Println("chat-2:", (<-events.Events()).Occupancy) // and here
+	fmt.Println("chat-2:", (<-events.Events()).Occupancy)
 
 	node1.Close() // chat-1 leaves
 	fmt.Println("chat-2:", (<-events.Events()).Occupancy)
@@ -48,7 +47,7 @@ func Example() {
 	// chat-2: {0 0}
 }
 
-// Get asks every node, and says who did not answer.
+// Get queries every node and returns the names of those that did not answer.
 func ExamplePartialError() {
 	net := clustertest.NewNetwork(1)
 	engines := map[string]*occupancy.Engine{}
@@ -73,13 +72,13 @@ func ExamplePartialError() {
 	if errors.As(err, &partial) {
 		fmt.Println("no answer from", partial.Missing)
 	}
-	fmt.Println("with what was last heard:", sum.Connections)
+	fmt.Println("sum with its last received counts:", sum.Connections)
 	// Output:
 	// no answer from [chat-3]
-	// with what was last heard: 3
+	// sum with its last received counts: 3
 }
 
-// A load balancer may ask whether a node knows the whole service.
+// A load balancer can check whether the counts of a node are up to date.
 func ExampleNode_Health() {
 	net := clustertest.NewNetwork(1)
 	engine, bus := occupancy.New(), net.Bus("chat-1")
@@ -94,17 +93,17 @@ func ExampleNode_Health() {
 	waitFor(func() bool { return !node.Health().Degraded })
 	bus.Disconnect()
 	waitFor(func() bool { return node.Health().Degraded })
-	fmt.Println("without a connection, degraded:", node.Health().Degraded)
+	fmt.Println("disconnected, degraded:", node.Health().Degraded)
 	// Output:
 	// at first, degraded: true
-	// without a connection, degraded: true
+	// disconnected, degraded: true
 }
 
-// waitFor waits until something is so.
-func waitFor(what func() bool) {
-	for deadline := time.Now().Add(20 * time.Second); !what(); {
+// waitFor waits until the condition is true.
+func waitFor(condition func() bool) {
+	for deadline := time.Now().Add(20 * time.Second); !condition(); {
 		if time.Now().After(deadline) {
-			panic("it never is")
+			panic("timeout")
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -7,14 +7,14 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// WithEntropy draws the incarnation from r.
+// WithEntropy sets the source of the incarnation.
 func WithEntropy(r io.Reader) Option { return func(c *config) { c.entropy = r } }
 
-// WithSkew has the node's clock go before the others'.
-func WithSkew(d time.Duration) Option { return func(c *config) { c.skew = d } }
+// WithClockSkew adds d to the wall clock of the node.
+func WithClockSkew(d time.Duration) Option { return func(c *config) { c.clockSkew = d } }
 
-// Without switches rules off.
-func Without(r rule) Option { return func(c *config) { c.off |= r } }
+// WithoutRule disables rules.
+func WithoutRule(r rule) Option { return func(c *config) { c.disabledRules |= r } }
 
 // The rules.
 const (
@@ -31,13 +31,13 @@ const (
 	RuleBye            = ruleBye
 )
 
-// WithSizes limits the digests of flushes and of replies, so that few rooms need many, and
-// how many emptied rooms are remembered.
+// WithSizes sets the maximum sizes of digests, so that few rooms need many of them, and the
+// number of tombstones that are always kept.
 func WithSizes(flush, reply, spare int) Option {
-	return func(c *config) { c.flushSize, c.replySize, c.spare = flush, reply, spare }
+	return func(c *config) { c.flushSize, c.replySize, c.tombstoneSlack = flush, reply, spare }
 }
 
-// Hash is what a heartbeat says of these rooms.
+// Hash returns the hash in a heartbeat of a node with these rooms.
 func Hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
 	for room, o := range rooms {
 		sum += hashOf(room, pack(o))
@@ -45,12 +45,12 @@ func Hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
 	return sum
 }
 
-// Departed is how many peers are remembered that were dropped.
-func Departed(n *Node) int {
+// RecentlyDropped returns the number of dropped peers whose state is kept.
+func RecentlyDropped(n *Node) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.gone)
+	return len(n.recentlyDropped)
 }
 
-// Shard is where messages to this node alone go.
+// Shard returns the shard of the messages to this node.
 func Shard(n *Node) uint32 { return n.id.shard() }

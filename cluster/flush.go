@@ -2,34 +2,34 @@ package cluster
 
 import "github.com/occupancy/occupancy"
 
-// fullBatch is as many rooms as a Watcher tells at a time: then there may be more.
+// fullBatch is the length of a Watcher's longest batch: after it there may be more.
 const fullBatch = 4096
 
-// tell publishes what these rooms are now, where it is not what was published. Each
-// digest is a flush, with a seq of its own.
-func (n *Node) tell(rooms []occupancy.RoomEvent) {
+// publishRooms publishes the rooms whose counts differ from the last published ones.
+// Each digest is one flush, with a seq of its own.
+func (n *Node) publishRooms(rooms []occupancy.RoomEvent) {
 	for _, e := range rooms {
-		// What the watcher told, and not what is newer: if that is undone within the engine's
-		// interval, the watcher tells nothing, and the peers would keep it for ever.
-		now := pack(e.Occupancy)
-		if !n.ledger.differs(e.Room, now) {
+		// The event's counts, not newer ones of the engine: if a newer change is undone
+		// within the engine's interval, the watcher returns no event that would correct it.
+		counts := pack(e.Occupancy)
+		if !n.ledger.differs(e.Room, counts) {
 			continue
 		}
-		if !n.flushes.add(e.Room, now) {
-			n.flushOut()
-			n.flushes.add(e.Room, now)
+		if !n.flushWriter.add(e.Room, counts) {
+			n.sendFlush()
+			n.flushWriter.add(e.Room, counts)
 		}
-		n.ledger.put(e.Room, now)
+		n.ledger.put(e.Room, counts)
 	}
-	if !n.flushes.empty() {
-		n.flushOut()
+	if !n.flushWriter.empty() {
+		n.sendFlush()
 	}
 	n.rooms.Store(int64(n.ledger.live()))
 }
 
-// flushOut publishes the flush. If it does not get out it is lost like any message.
-func (n *Node) flushOut() {
-	payload := n.flushes.finish(span{base: n.ledger.seq, seq: n.ledger.seq + 1})
-	n.ledger.flushed()
+// sendFlush publishes a flush. If that fails, the peers request the changes later.
+func (n *Node) sendFlush() {
+	payload := n.flushWriter.finish(span{base: n.ledger.seq, seq: n.ledger.seq + 1})
+	n.ledger.endFlush()
 	_ = n.publish(n.ctx, Subject{KindDigest, 0}, payload)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// FuzzReceive has somebody say anything, also in a peer's name: nothing panics, memory is
-// bounded, and when it stops all is as it should be.
+// FuzzReceive publishes arbitrary messages, also in the name of a peer. Nothing panics,
+// memory is bounded, and afterwards the node recovers.
 func FuzzReceive(f *testing.F) {
 	id := []byte("puppet0123456789")
 	add := func(kinds []cluster.Kind, messages ...proto.Message) {
@@ -98,8 +98,7 @@ func receives(t *testing.T, data []byte) {
 	require.False(t, h.node.Health().Degraded, "%+v", h.node.Health())
 }
 
-// Anything at all, without a fuzzer's patience.
-func TestHostile_Noise(t *testing.T) {
+func TestReceive_RandomBytes_RecoversAfterwards(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 100 {
 		data := make([]byte, r.IntN(2000))

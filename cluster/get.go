@@ -9,87 +9,87 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// peers is a Node as the engine sees it.
-type peers Node
+// linkPeers implements [occupancy.Peers] for a Node.
+type linkPeers Node
 
-// ask is one Get on its way. Node.mu protects what changes.
-type ask struct {
-	room  string
-	done  chan struct{} // closed when nobody is waited for any more
-	query *query        // that it was sent in; nil: not yet
-	index int           // of the room there
-	over  bool          // Get has returned
+// getCall is a call of Get that waits for answers. Node.mu protects query, roomIndex and
+// returned.
+type getCall struct {
+	room      string
+	done      chan struct{} // closed when no answer is outstanding
+	query     *query        // nil until the room is part of a query
+	roomIndex int           // the index of the room in the query
+	returned  bool
 }
 
-// query is a question to all peers: of several Gets, where they come together.
-// Node.mu protects it.
+// query is a query to all peers, for the rooms of one or more calls of Get. Node.mu
+// protects it.
 type query struct {
-	id    uint64
-	asks  []*ask
-	open  int // how many of them have not returned
-	peers []*peer
-	parts [][]packed // what each of them answered
-	waits []bool     // which of them are waited for: those that were Live
-	left  int        // how many that are
-	err   error      // why the question could not be sent
+	id          uint64
+	calls       []*getCall
+	pending     int // calls that have not returned
+	peers       []*peer
+	answers     [][]packed // by peer; nil if it has not answered
+	waiting     []bool     // by peer: the calls wait for its answer; true at first for Live peers
+	outstanding int        // the number of peers that are waited for
+	err         error      // why the query could not be published
 }
 
-// maxQuery is how many rooms are asked for at a time.
-const maxQuery = 16
+// maxQueryRooms is the maximum number of rooms in a query.
+const maxQueryRooms = 16
 
-// Why a peer is Missing that was not waited for, or that answered.
+// Reasons of a PartialError.
 var (
-	errSuspect = errors.New("not heard of for a lease")
-	errClaim   = errors.New("more than WithMaxCount")
-
-	errUnknown = errors.New("there may be peers that are not heard of yet") // why the answer may be partial though none is Missing
+	errSuspect      = errors.New("no heartbeat for a lease")
+	errOverMaxCount = errors.New("the answer exceeds WithMaxCount")
+	errUnknownPeers = errors.New("there may be peers that this node does not know yet")
 )
 
-// Get asks every live peer for its part of the room.
-func (ps *peers) Get(ctx context.Context, room string) (occupancy.Occupancy, error) {
-	n := (*Node)(ps)
-	ctx, cancel := context.WithTimeout(ctx, n.wait)
+// Get queries the peers for their current counts of the room and returns the sum.
+func (lp *linkPeers) Get(ctx context.Context, room string) (occupancy.Occupancy, error) {
+	n := (*Node)(lp)
+	ctx, cancel := context.WithTimeout(ctx, n.getTimeout)
 	defer cancel()
-	a := &ask{room: room, done: make(chan struct{})}
+	call := &getCall{room: room, done: make(chan struct{})}
 	select {
-	case n.asks <- a:
+	case n.gets <- call:
 	case <-ctx.Done():
 	case <-n.ctx.Done():
 	}
 	select {
-	case <-a.done:
+	case <-call.done:
 	case <-ctx.Done():
 	case <-n.ctx.Done():
 	}
-	return n.collect(a, ctx.Err())
+	return n.result(call, ctx.Err())
 }
 
-// ask sends the question, together with others that wait.
-func (n *Node) ask(first *ask) {
-	asks := []*ask{first}
-	for more := true; more && len(asks) < maxQuery; {
+// sendQuery publishes a query for the call and others that are waiting.
+func (n *Node) sendQuery(first *getCall) {
+	calls := []*getCall{first}
+	for more := true; more && len(calls) < maxQueryRooms; {
 		select {
-		case a := <-n.asks:
-			asks = append(asks, a)
+		case call := <-n.gets:
+			calls = append(calls, call)
 		default:
 			more = false
 		}
 	}
 	n.mu.Lock()
-	asks = slices.DeleteFunc(asks, func(a *ask) bool { return a.over })
-	n.queried++
-	q := n.question(n.queried, asks)
-	waits := q.left > 0 && len(asks) > 0
-	if waits {
+	calls = slices.DeleteFunc(calls, func(call *getCall) bool { return call.returned })
+	n.lastQueryID++
+	q := n.newQuery(n.lastQueryID, calls)
+	wait := q.outstanding > 0 && len(calls) > 0
+	if wait {
 		n.queries[q.id] = q
 	}
 	n.mu.Unlock()
-	if !waits {
+	if !wait {
 		return
 	}
 	m := queryMessage{from: n.id, id: q.id}
-	for _, a := range asks {
-		m.rooms = append(m.rooms, []byte(a.room))
+	for _, call := range calls {
+		m.rooms = append(m.rooms, []byte(call.room))
 	}
 	n.buf = m.append(n.buf[:0])
 	if err := n.publish(n.ctx, Subject{KindQuery, 0}, n.buf); err != nil {
@@ -97,101 +97,102 @@ func (n *Node) ask(first *ask) {
 		defer n.mu.Unlock()
 		q.err = err
 		for i := range q.peers {
-			q.settle(i, nil)
+			q.resolve(i, nil)
 		}
 	}
 }
 
-// question is a query to all peers there are.
-func (n *Node) question(id uint64, asks []*ask) *query {
+// newQuery returns a query to all current peers. The caller holds mu.
+func (n *Node) newQuery(id uint64, calls []*getCall) *query {
 	q := &query{
-		id:    id,
-		asks:  asks,
-		open:  len(asks),
-		peers: slices.Clone(n.peers),
-		parts: make([][]packed, len(n.peers)),
-		waits: make([]bool, len(n.peers)),
+		id:      id,
+		calls:   calls,
+		pending: len(calls),
+		peers:   slices.Clone(n.peers),
+		answers: make([][]packed, len(n.peers)),
+		waiting: make([]bool, len(n.peers)),
 	}
 	for i, p := range q.peers {
-		q.waits[i] = p.state == Live
-		q.left += count(q.waits[i])
+		q.waiting[i] = p.state == Live
+		q.outstanding += toInt(q.waiting[i])
 	}
-	for i, a := range asks {
-		a.query, a.index = q, i
-		if q.left == 0 {
-			close(a.done)
+	for i, call := range calls {
+		call.query, call.roomIndex = q, i
+		if q.outstanding == 0 {
+			close(call.done)
 		}
 	}
 	return q
 }
 
-// settle notes the answer of a peer, or with nil that none is waited for.
-func (q *query) settle(i int, parts []packed) {
-	if parts != nil {
-		q.parts[i] = parts
+// resolve stores the answer of the peer with index i, and stops waiting for it. A nil
+// answer means that the peer will not answer.
+func (q *query) resolve(i int, answer []packed) {
+	if answer != nil {
+		q.answers[i] = answer
 	}
-	if !q.waits[i] {
+	if !q.waiting[i] {
 		return
 	}
-	q.waits[i] = false
-	if q.left--; q.left == 0 {
-		for _, a := range q.asks {
-			close(a.done)
+	q.waiting[i] = false
+	if q.outstanding--; q.outstanding == 0 {
+		for _, call := range q.calls {
+			close(call.done)
 		}
 	}
 }
 
-// collect is what there is of an answer. The error, if any, is a PartialError, or
-// ErrClosed.
-func (n *Node) collect(a *ask, err error) (occupancy.Occupancy, error) {
+// result returns the sum of the peers' counts. The error is errClosed or a PartialError,
+// whose reason is err if there is no other.
+func (n *Node) result(call *getCall, err error) (occupancy.Occupancy, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ctx.Err() != nil { // looked at under mu, under which the peers go
-		return occupancy.Occupancy{}, ErrClosed
+	if n.ctx.Err() != nil { // checked under mu, as shutdown removes the peers
+		return occupancy.Occupancy{}, errClosed
 	}
-	a.over = true
-	q := a.query
+	call.returned = true
+	q := call.query
 	if q == nil {
-		q = n.question(0, []*ask{a}) // it could not be sent
+		q = n.newQuery(0, []*getCall{call}) // no query has been published
 	}
-	if q.open--; q.open == 0 {
+	if q.pending--; q.pending == 0 {
 		delete(n.queries, q.id)
 	}
 	var connections, members uint64
 	var missing []string
-	var claim error
+	var invalid error
 	for i, p := range q.peers {
 		var part packed
-		answered := q.parts[i] != nil
-		if answered && !p.may(q.parts[i][a.index]) {
-			answered, claim = false, errClaim
+		answered := q.answers[i] != nil
+		if answered && !p.valid(q.answers[i][call.roomIndex]) {
+			answered, invalid = false, errOverMaxCount
 		}
 		switch {
 		case answered:
-			part = q.parts[i][a.index]
-		case !p.gone:
-			part = p.part(a.room)
+			part = q.answers[i][call.roomIndex]
+		case !p.dropped:
+			part = p.part(call.room)
 			missing = append(missing, p.name)
 		}
 		connections += part.connections()
 		members += part.members()
 	}
 	sum := occupancy.Occupancy{
-		Connections:     int(min(connections, maxCount)),
-		PresenceMembers: int(min(members, maxCount)),
+		Connections:     int(min(connections, maxRoomCount)),
+		PresenceMembers: int(min(members, maxRoomCount)),
 	}
 	switch {
 	case missing != nil:
 		slices.Sort(missing)
-		return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, claim, errSuspect)}
-	case !n.connected || n.now() < n.settled:
-		return sum, &PartialError{Err: errUnknown}
+		return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, invalid, errSuspect)}
+	case !n.connected || n.now() < n.freshAt:
+		return sum, &PartialError{Err: errUnknownPeers}
 	}
 	return sum, nil
 }
 
-// answer answers another node's query.
-func (n *Node) answer(q *queryMessage) {
+// handleQuery answers another node's query.
+func (n *Node) handleQuery(q *queryMessage) {
 	a := answer{from: n.id, to: q.from, id: q.id}
 	for _, room := range q.rooms {
 		a.parts = append(a.parts, pack(n.eng.Local(string(room))))
@@ -199,13 +200,13 @@ func (n *Node) answer(q *queryMessage) {
 	n.outbox = append(n.outbox, outgoing{to: Subject{KindAnswer, q.from.shard()}, payload: a.append(nil)})
 }
 
-// answered takes a peer's answer.
-func (n *Node) answered(a *answer) {
+// handleAnswer stores a peer's answer to a query of this node.
+func (n *Node) handleAnswer(a *answer) {
 	q := n.queries[a.id]
-	if a.to != n.id || q == nil || len(a.parts) != len(q.asks) {
+	if a.to != n.id || q == nil || len(a.parts) != len(q.calls) {
 		return
 	}
 	if i := slices.IndexFunc(q.peers, func(p *peer) bool { return p.id == a.from }); i >= 0 {
-		q.settle(i, a.parts)
+		q.resolve(i, a.parts)
 	}
 }

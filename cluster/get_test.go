@@ -15,13 +15,13 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-func TestGet_AsksEveryLivePeer(t *testing.T) {
-	bubble(t, "and so knows what was not flushed yet", func(t *testing.T) {
+func TestGet_QueriesEveryLivePeer(t *testing.T) {
+	bubble(t, "includes changes that were not flushed yet", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].join(t, "r", 1)
-		soon()
+		settle()
 		hosts[0].join(t, "r", 1)
-		soon()
+		settle()
 		require.Equal(t, occ(4, 0), hosts[1].Current("r"))
 		begin := time.Now()
 		o, err := hosts[1].Get(t.Context(), "r")
@@ -29,7 +29,7 @@ func TestGet_AsksEveryLivePeer(t *testing.T) {
 		require.Equal(t, occ(5, 0), o)
 		require.Zero(t, time.Since(begin))
 	})
-	bubble(t, "many at a time", func(t *testing.T) {
+	bubble(t, "concurrent calls", func(t *testing.T) {
 		_, hosts := service(t, 4)
 		for i := range 50 {
 			hosts[i%4].join(t, room(i), 1+i)
@@ -45,7 +45,7 @@ func TestGet_AsksEveryLivePeer(t *testing.T) {
 		}
 		wg.Wait()
 	})
-	bubble(t, "of whom there may be none", func(t *testing.T) {
+	bubble(t, "no peers", func(t *testing.T) {
 		_, hosts := service(t, 1)
 		o, err := hosts[0].Get(t.Context(), "r")
 		must(t, err)
@@ -53,7 +53,7 @@ func TestGet_AsksEveryLivePeer(t *testing.T) {
 	})
 }
 
-func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
+func TestGet_PartialErrorNamesMissingPeers(t *testing.T) {
 	// partial requires a PartialError and returns it.
 	partial := func(t *testing.T, err error, missing ...string) *cluster.PartialError {
 		t.Helper()
@@ -62,7 +62,7 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		require.Equal(t, missing, e.Missing)
 		return e
 	}
-	bubble(t, "after its deadline, with what was last heard of them", func(t *testing.T) {
+	bubble(t, "after the timeout, with their last received counts", func(t *testing.T) {
 		_, hosts := service(t, 4)
 		hosts[2].crash()
 		hosts[3].crash()
@@ -72,10 +72,10 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		require.Equal(t, 250*time.Millisecond, time.Since(begin))
 		e := partial(t, err, "c", "d")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.EqualError(t, e, "cluster: no answer from c, d: context deadline exceeded")
+		require.EqualError(t, e, "cluster: counts of c, d are missing: context deadline exceeded")
 		require.Equal(t, occ(5, 0), o)
 	})
-	bubble(t, "or that of the caller", func(t *testing.T) {
+	bubble(t, "canceled by the caller", func(t *testing.T) {
 		_, hosts := service(t, 2, cluster.WithGetTimeout(time.Minute))
 		hosts[1].crash()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -86,17 +86,17 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		require.Equal(t, time.Second, time.Since(begin))
 	})
-	bubble(t, "and does not wait for those who are suspect", func(t *testing.T) {
+	bubble(t, "does not wait for suspect peers", func(t *testing.T) {
 		net, hosts := service(t, 5)
 		net.Partition([]string{"a"})
-		after(10 * time.Second) // held
+		after(10 * time.Second) // the peers are Held
 		begin := time.Now()
 		o, err := hosts[0].Get(t.Context(), "r")
 		partial(t, err, "b", "c", "d", "e")
 		require.Equal(t, occ(5, 0), o)
 		require.Zero(t, time.Since(begin))
 	})
-	bubble(t, "or where it cannot ask", func(t *testing.T) {
+	bubble(t, "bus disconnected", func(t *testing.T) {
 		_, hosts := service(t, 2)
 		hosts[0].bus.Disconnect()
 		begin := time.Now()
@@ -106,12 +106,12 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		require.Equal(t, occ(2, 0), o)
 		require.Zero(t, time.Since(begin))
 	})
-	bubble(t, "or where it stands still itself", func(t *testing.T) {
+	bubble(t, "paused node", func(t *testing.T) {
 		net, hosts := service(t, 2)
-		asked := 0
+		queries := 0
 		net.Tap(func(_ string, m cluster.Message) {
 			if m.Subject.Kind == cluster.KindQuery {
-				asked++
+				queries++
 			}
 		})
 		resume := hosts[0].bus.Stall()
@@ -126,10 +126,10 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		o, err := hosts[0].Get(t.Context(), "r")
 		must(t, err)
 		require.Equal(t, occ(2, 0), o)
-		require.Equal(t, 1, asked) // and not for those who have gone
+		require.Equal(t, 1, queries) // not for calls that have returned
 	})
-	bubble(t, "and waits no longer for one that leaves", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "does not wait for a peer that leaves", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"r": occ(3, 0)})
 		after(2 * beat)
 		time.AfterFunc(100*time.Millisecond, func() {
@@ -141,8 +141,8 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		require.Equal(t, occ(0, 0), o)
 		require.Equal(t, 100*time.Millisecond, time.Since(begin))
 	})
-	bubble(t, "while the node is closed", func(t *testing.T) {
-		h, _ := watched(t)
+	bubble(t, "node closed meanwhile", func(t *testing.T) {
+		h, _ := startWithPuppet(t)
 		failed := make(chan error)
 		go func() {
 			_, err := h.Get(context.Background(), "r")
@@ -150,24 +150,24 @@ func TestGet_NamesWhoDidNotAnswer(t *testing.T) {
 		}()
 		after(10 * time.Millisecond)
 		must(t, h.node.Close())
-		require.ErrorIs(t, <-failed, cluster.ErrClosed)
-		o, err := h.Get(t.Context(), "r") // no peers any more
+		require.ErrorIs(t, <-failed, occupancy.ErrClosed)
+		o, err := h.Get(t.Context(), "r") // the engine is not linked any more
 		must(t, err)
 		require.Equal(t, occupancy.Occupancy{}, o)
 	})
 }
 
-func TestGet_SaysWhereNotAllMayBeKnown(t *testing.T) {
+func TestGet_PartialErrorIfPeersMayBeUnknown(t *testing.T) {
 	unknown := func(t *testing.T, h *host, want occupancy.Occupancy) {
 		t.Helper()
 		o, err := h.Get(t.Context(), "r")
 		var e *cluster.PartialError
 		require.ErrorAs(t, err, &e)
 		require.Empty(t, e.Missing)
-		require.Equal(t, "cluster: there may be peers that are not heard of yet", err.Error())
+		require.Equal(t, "cluster: there may be peers that this node does not know yet", err.Error())
 		require.Equal(t, want, o)
 	}
-	bubble(t, "which is just after the start", func(t *testing.T) {
+	bubble(t, "just after the start", func(t *testing.T) {
 		net, _ := service(t, 2)
 		c := start(t, net, "c")
 		unknown(t, c, occ(0, 0))
@@ -176,13 +176,13 @@ func TestGet_SaysWhereNotAllMayBeKnown(t *testing.T) {
 		must(t, err)
 		require.Equal(t, occ(2, 0), o)
 	})
-	bubble(t, "without a connection", func(t *testing.T) {
+	bubble(t, "bus disconnected", func(t *testing.T) {
 		_, hosts := service(t, 1)
 		hosts[0].bus.Disconnect()
-		soon()
+		settle()
 		unknown(t, hosts[0], occ(1, 0))
 	})
-	bubble(t, "and with more peers than may be", func(t *testing.T) {
+	bubble(t, "more than WithMaxPeers", func(t *testing.T) {
 		net, hosts := service(t, 1, cluster.WithMaxPeers(1))
 		p, q := newPuppet(t, net, "p"), newPuppet(t, net, "q")
 		p.heartbeat(0, nil)
@@ -192,9 +192,9 @@ func TestGet_SaysWhereNotAllMayBeKnown(t *testing.T) {
 	})
 }
 
-func TestGet_BelievesOnlyWhoWasAsked(t *testing.T) {
-	bubble(t, "and what can be", func(t *testing.T) {
-		h, p := watched(t)
+func TestGet_IgnoresInvalidAnswers(t *testing.T) {
+	bubble(t, "wrong sender, receiver, query or counts", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"r": occ(3, 0)})
 		after(2 * beat)
 		got := make(chan error)
@@ -204,7 +204,7 @@ func TestGet_BelievesOnlyWhoWasAsked(t *testing.T) {
 			o, err = h.Get(context.Background(), "r")
 			got <- err
 		}()
-		q := heard[clusterpb.Query](p, cluster.KindQuery)
+		q := received[clusterpb.Query](p, cluster.KindQuery)
 		require.Len(t, q, 1)
 		require.Equal(t, []string{"r"}, q[0].Rooms)
 		to := cluster.Subject{Kind: cluster.KindAnswer, Shard: shard(q[0].From)}
@@ -212,8 +212,8 @@ func TestGet_BelievesOnlyWhoWasAsked(t *testing.T) {
 			return &clusterpb.Answer{From: p.id, To: q[0].From, Id: q[0].Id, Connections: []uint32{8}, Members: []uint32{5}}
 		}
 		for _, spoil := range []func(*clusterpb.Answer){
-			func(a *clusterpb.Answer) { a.From = []byte("somebody else...") },
-			func(a *clusterpb.Answer) { a.To = []byte("somebody else...") },
+			func(a *clusterpb.Answer) { a.From = []byte("another node....") },
+			func(a *clusterpb.Answer) { a.To = []byte("another node....") },
 			func(a *clusterpb.Answer) { a.Id++ },
 			func(a *clusterpb.Answer) { a.Connections = []uint32{1, 2}; a.Members = a.Connections },
 			func(a *clusterpb.Answer) { a.Connections, a.Members = nil, nil },
@@ -222,10 +222,10 @@ func TestGet_BelievesOnlyWhoWasAsked(t *testing.T) {
 		} {
 			a := right()
 			spoil(a)
-			p.say(to, a)
+			p.send(to, a)
 		}
-		p.say(to, right())
-		p.say(to, right()) // again
+		p.send(to, right())
+		p.send(to, right()) // a duplicate
 		must(t, <-got)
 		require.Equal(t, occ(8, 5), o)
 	})
@@ -236,4 +236,67 @@ var _ error = (*cluster.PartialError)(nil)
 func TestPartialError_Unwraps(t *testing.T) {
 	cause := errors.New("cause")
 	require.ErrorIs(t, &cluster.PartialError{Missing: []string{"a"}, Err: cause}, cause)
+}
+
+func TestGet_WhileStartSubscribes_ReturnsPartialError(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		eng := occupancy.New()
+		defer eng.Close()
+		must(t, eng.Join("r"))
+		started := make(chan *cluster.Node)
+		go func() {
+			node, err := cluster.Start(t.Context(), eng, slowSub{clustertest.NewNetwork(1).Bus("a")})
+			if err != nil {
+				t.Error(err)
+			}
+			started <- node
+		}()
+		after(time.Second)
+		o, err := eng.Get(t.Context(), "r")
+		var partial *cluster.PartialError
+		require.ErrorAs(t, err, &partial)
+		require.Empty(t, partial.Missing)
+		require.Equal(t, occ(1, 0), o)
+		must(t, (<-started).Close())
+	})
+}
+
+func TestGet_EnforcesMaxCount(t *testing.T) {
+	const most = 1000
+	// get returns the result of Get if the peer answers with so many connections; 0: no answer.
+	get := func(t *testing.T, h *host, p *puppet, answer uint32) (o occupancy.Occupancy, err error) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			o, err = h.Get(t.Context(), "r")
+		}()
+		q := received[clusterpb.Query](p, cluster.KindQuery)
+		require.Len(t, q, 1)
+		if answer > 0 {
+			p.send(cluster.Subject{Kind: cluster.KindAnswer, Shard: shard(q[0].From)}, &clusterpb.Answer{
+				From: p.id, To: q[0].From, Id: q[0].Id, Connections: []uint32{answer}, Members: []uint32{0},
+			})
+		}
+		<-done
+		return o, err
+	}
+	bubble(t, "answer", func(t *testing.T) {
+		h, p := startWithPuppet(t, cluster.WithMaxCount(most))
+		p.digest(0, 1, parts{"r": occ(3, 0)})
+		after(2 * beat)
+		o, err := get(t, h, p, most)
+		must(t, err)
+		require.Equal(t, occ(most, 0), o)
+		o, err = get(t, h, p, most+1)
+		require.EqualError(t, err, "cluster: counts of "+p.name+" are missing: the answer exceeds WithMaxCount")
+		require.Equal(t, occ(3, 0), o)
+	})
+	bubble(t, "last received counts", func(t *testing.T) {
+		h, p := startWithPuppet(t, cluster.WithMaxCount(most))
+		p.digest(0, 1, parts{"r": occ(most+1, 0)})
+		require.Equal(t, occ(0, 0), h.Current("r"))
+		o, err := get(t, h, p, 0)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, occ(0, 0), o)
+	})
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestLife_WhoAppearsIsGreeted(t *testing.T) {
-	const greeting = beat / 4 // where the last heartbeat was just before
-	bubble(t, "so that one that starts need not wait for heartbeats", func(t *testing.T) {
+func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
+	const greeting = beat / 4 // if the last heartbeat was just before
+	bubble(t, "a node that starts", func(t *testing.T) {
 		net, hosts := service(t, 3)
 		after(100 * time.Millisecond)
 		d := start(t, net, "d")
@@ -21,7 +21,7 @@ func TestLife_WhoAppearsIsGreeted(t *testing.T) {
 		require.Len(t, states(d), 3)
 		require.Equal(t, occ(3, 0), hosts[0].Current("r"))
 	})
-	bubble(t, "and one that was not heard for a lease", func(t *testing.T) {
+	bubble(t, "a peer that returns after its lease", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a := start(t, net, "a")
 		after(beat / 2)
@@ -30,13 +30,13 @@ func TestLife_WhoAppearsIsGreeted(t *testing.T) {
 		b.join(t, "r", 1)
 		net.Partition([]string{"a"})
 		after(2 * lease)
-		after(beat/2 + 5*time.Millisecond) // a's heartbeat was just now, b's comes next
+		after(beat/2 + 5*time.Millisecond) // a has just sent a heartbeat; the next one is of b
 		require.Equal(t, occ(1, 0), a.Current("r"))
 		net.Partition()
 		require.Less(t, until(t, a, occ(2, 0)), beat/2+greeting)
 		require.Less(t, until(t, b, occ(2, 0)), greeting)
 	})
-	bubble(t, "by one heartbeat, whoever else appears", func(t *testing.T) {
+	bubble(t, "one heartbeat for many new peers", func(t *testing.T) {
 		net, hosts := service(t, 1)
 		p := newPuppet(t, net, "p")
 		p.heartbeat(0, nil)
@@ -48,8 +48,8 @@ func TestLife_WhoAppearsIsGreeted(t *testing.T) {
 		after(beat - time.Millisecond)
 		require.Equal(t, before+2, hosts[0].node.Health().MessagesOut)
 	})
-	bubble(t, "and not more than eight times a heartbeat, whatever appears", func(t *testing.T) {
-		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // with no delay of its own
+	bubble(t, "at most eight greetings in a heartbeat", func(t *testing.T) {
+		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // the delay of this node is 0
 		p := newPuppet(t, net, "p")
 		before := hosts[0].node.Health().MessagesOut
 		for range 1000 { // two heartbeats

@@ -9,53 +9,59 @@ import (
 	"time"
 )
 
-// Health is how a node sees its service and itself, for operators and load balancers.
+// Health is the state of a node and its peers, for operators and load balancers.
 type Health struct {
 	Name        string `json:"name"`
-	Incarnation string `json:"incarnation"` // of this start of the node: 32 hexadecimal digits
+	Incarnation string `json:"incarnation"` // identifies this start of the node: 32 hexadecimal digits
 
-	// Degraded: what the engine says of other nodes may not be fresh. The bus is down, or
-	// the node has not been linked, or was not running, for a heartbeat and a half; or
-	// something a peer published is not here yet, as far as its last heartbeat told, or that
-	// is a lease ago; or the bus lost something of late; or limits keep something out.
+	// Degraded reports whether the counts of other nodes may be incomplete or out of date:
+	//   - the bus is disconnected;
+	//   - the node has sent no heartbeat for two heartbeat intervals, as after a pause;
+	//   - within the last one and a half heartbeat intervals, the node was started or
+	//     resumed, or the bus was connected or lost messages;
+	//   - a peer is not Live, or has sent no heartbeat for a lease;
+	//   - a change that a peer has published was not received yet;
+	//   - an option or the engine's room limit refuses some counts of a peer, or there are
+	//     more peers than WithMaxPeers.
 	Degraded  bool `json:"degraded"`
-	Connected bool `json:"connected"` // the bus is
+	Connected bool `json:"connected"` // the bus is connected
 
-	Rooms int          `json:"rooms"` // in which this node has somebody, as published
-	Peers []PeerHealth `json:"peers"` // by name, and then incarnation
+	Rooms int          `json:"rooms"` // rooms of this process that are not empty, as published
+	Peers []PeerHealth `json:"peers"` // sorted by name, then incarnation
 
-	// Since Start. Bytes are payloads, without what the bus adds.
+	// The following are counted since Start. Bytes are those of payloads, without the
+	// overhead of the bus.
 	MessagesIn  uint64 `json:"messagesIn"`
 	MessagesOut uint64 `json:"messagesOut"`
 	BytesIn     uint64 `json:"bytesIn"`
 	BytesOut    uint64 `json:"bytesOut"`
-	Unsent      uint64 `json:"unsent"`     // messages that the bus did not take
-	Malformed   uint64 `json:"malformed"`  // messages that were none, or of a version to come
-	Duplicates  uint64 `json:"duplicates"` // digests that were known
-	Gaps        uint64 `json:"gaps"`       // digests that came without those before
-	Mismatches  uint64 `json:"mismatches"` // heartbeats that showed that what was here was wrong
-	Resyncs     uint64 `json:"resyncs"`    // how often a peer was to be asked for what was missed
-	Served      uint64 `json:"served"`     // how often a peer was sent what it missed
-	Lossy       uint64 `json:"lossy"`      // how often the bus said that this node was too slow
-	Doubts      uint64 `json:"doubts"`     // how often this node stood still for more than a heartbeat
-	Dropped     uint64 `json:"dropped"`    // peers that left without a Bye
-	TooMany     uint64 `json:"tooMany"`    // messages of peers beyond WithMaxPeers
+	Unsent      uint64 `json:"unsent"`     // messages for which the bus returned an error
+	Malformed   uint64 `json:"malformed"`  // received messages that are invalid or of an unsupported version
+	Duplicates  uint64 `json:"duplicates"` // digests received again, or not needed
+	Gaps        uint64 `json:"gaps"`       // digests received without an earlier one
+	Mismatches  uint64 `json:"mismatches"` // heartbeats with another hash than that of the received counts
+	Resyncs     uint64 `json:"resyncs"`    // sync requests to peers
+	Served      uint64 `json:"served"`     // sync requests of peers that were served
+	Lossy       uint64 `json:"lossy"`      // times that the bus reported Lossy
+	Doubts      uint64 `json:"doubts"`     // times that this node was paused for more than a heartbeat
+	Dropped     uint64 `json:"dropped"`    // peers that were dropped without a Bye
+	TooMany     uint64 `json:"tooMany"`    // messages dropped because there are WithMaxPeers peers
 }
 
-// PeerHealth is how a node sees a peer.
+// PeerHealth is the state of a peer.
 type PeerHealth struct {
 	Name        string        `json:"name"`
 	Incarnation string        `json:"incarnation"`
 	State       State         `json:"state"`
-	Age         time.Duration `json:"age"`      // since its last heartbeat, in nanoseconds as JSON
-	Rooms       int           `json:"rooms"`    // in which it has somebody, whether or not a limit keeps them out
-	Behind      bool          `json:"behind"`   // something that it published is not here
-	Refused     int           `json:"refused"`  // rooms that a limit keeps out of the engine, or at what they were
-	Over        bool          `json:"over"`     // it has more rooms than WithMaxRooms; the rest do not count
-	Degraded    bool          `json:"degraded"` // it says so of itself
+	Age         time.Duration `json:"age"`      // time since its last heartbeat, in JSON as nanoseconds
+	Rooms       int           `json:"rooms"`    // its rooms that are not empty, including refused ones
+	Behind      bool          `json:"behind"`   // a change that it has published was not received yet
+	Refused     int           `json:"refused"`  // rooms whose counts exceed WithMaxCount or were refused by the engine
+	Over        bool          `json:"over"`     // it has more rooms than WithMaxRooms; the rest is ignored
+	Degraded    bool          `json:"degraded"` // its own Health reports Degraded
 }
 
-// tally is what is counted as it happens.
+// tally contains the counters of Health.
 type tally struct {
 	rooms                                      atomic.Int64
 	messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
@@ -64,8 +70,8 @@ type tally struct {
 	lossy, doubts, dropped, tooMany            atomic.Uint64
 }
 
-// Health tells how it is now. The fields are read one after another and are no
-// snapshot. It does not wait for the bus. After Close there are no peers.
+// Health returns the current state. It does not wait for the bus. The counters are read
+// one after another and are not a snapshot. After Close there are no peers.
 func (n *Node) Health() Health {
 	h := Health{
 		Name:        n.name,
@@ -98,10 +104,10 @@ func (n *Node) Health() Health {
 			Incarnation: hex.EncodeToString(p.id[:]),
 			State:       p.state,
 			Age:         now - p.beatAt,
-			Rooms:       len(p.table.entries),
+			Rooms:       p.rooms,
 			Behind:      p.behind(),
-			Refused:     p.refused,
-			Over:        p.over,
+			Refused:     len(p.refused),
+			Over:        p.overLimit,
 			Degraded:    p.flags&flagDegraded != 0,
 		})
 	}
@@ -111,10 +117,10 @@ func (n *Node) Health() Health {
 	return h
 }
 
-// degraded reports whether what is known may not be fresh. The caller has mu.
+// degraded computes Health.Degraded. The caller holds mu.
 func (n *Node) degraded(now time.Duration) bool {
-	return !n.connected || now < n.settled || now > n.late || slices.ContainsFunc(n.peers, func(p *peer) bool {
-		// After our own doubt a lease begins anew, but what we know is as old as it was.
-		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || p.refused > 0 || p.over
+	return !n.connected || now < n.freshAt || now > n.beatDeadline || slices.ContainsFunc(n.peers, func(p *peer) bool {
+		// Not leaseStart, as renewLeases changes it without a heartbeat.
+		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || len(p.refused) > 0 || p.overLimit
 	})
 }

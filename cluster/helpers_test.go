@@ -14,7 +14,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// bubble is a subtest in virtual time.
+// bubble runs a subtest in virtual time.
 func bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
@@ -40,7 +40,7 @@ type host struct {
 	node *cluster.Node
 }
 
-// start starts a host, which is closed with the test.
+// start starts a host and stops it at the end of the test.
 func start(t testing.TB, net *clustertest.Network, name string, opts ...cluster.Option) *host {
 	t.Helper()
 	h := &host{occupancy.New(), net.Bus(name), nil}
@@ -51,14 +51,14 @@ func start(t testing.TB, net *clustertest.Network, name string, opts ...cluster.
 	return h
 }
 
-// crash ends the host as kill -9 does: without a word.
+// crash stops the host without a Bye, like kill -9.
 func (h *host) crash() {
 	_ = h.bus.Close(context.Background())
 	_ = h.node.Close()
 	_ = h.Close()
 }
 
-// join has n connections join the room.
+// join adds n connections to the room.
 func (h *host) join(t testing.TB, room string, n int) {
 	t.Helper()
 	for range n {
@@ -66,8 +66,8 @@ func (h *host) join(t testing.TB, room string, n int) {
 	}
 }
 
-// soon is a moment that is enough for what does not wait for anything.
-func soon() {
+// settle waits until everything is done that does not wait for a time.
+func settle() {
 	time.Sleep(time.Millisecond)
 	synctest.Wait()
 }

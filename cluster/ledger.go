@@ -6,133 +6,136 @@ import (
 	"sort"
 )
 
-// ledger is this node's own part as it was published: what each room was, and in which
-// flush that was said last. So it answers "all since S" with each room once, however
-// often it changed.
+// ledger stores this node's own counts as they were published: the last counts of each
+// room, and the seq of the flush that published them. It returns all changes since a seq,
+// each room once, however often it changed.
 //
-// An emptied room must be told to those who missed it, so it stays, as a tombstone. Of
-// those there are never many more than rooms: the oldest go, and who asks since before
-// them gets a snapshot.
+// A room that emptied stays in the ledger as a tombstone, so that peers that missed the
+// change can request it. The oldest tombstones are removed when there are more
+// tombstones than other rooms. A peer that needs a removed tombstone receives a snapshot.
 type ledger struct {
-	rooms map[string]*own
-	log   []entry // by seq; an entry counts as long as it is its room's last
-	seq   uint64  // of the last flush
-	floor uint64  // the newest change that is forgotten
-	gone  int     // tombstones
-	most  int     // as many rooms as the map had since it was made
-	hash  uint64
-	spare int // how many tombstones, and dead entries, are always all right
+	rooms      map[string]*record
+	changes    []change // in the order of seq
+	seq        uint64   // of the last flush
+	floor      uint64   // the highest seq of a removed tombstone
+	tombstones int      // the number of records that are empty
+	peak       int      // the largest len(rooms) since the map was made
+	hash       uint64   // the sum of the hashes of all rooms
+	slack      int      // that many tombstones and outdated changes are never removed
 }
 
-type own struct {
-	room string
-	now  packed
-	seq  uint64
+// record is the last published state of a room.
+type record struct {
+	room   string
+	counts packed
+	seq    uint64
 }
 
-type entry struct {
-	*own
-	at uint64
+// change is a change of a room in a flush. It is outdated if the room changed again later.
+type change struct {
+	*record
+	at uint64 // the seq of the flush
 }
 
-func (e entry) counts() bool { return e.at == e.seq }
+func (c change) outdated() bool { return c.at != c.seq }
 
-func newLedger(spare int) *ledger { return &ledger{rooms: map[string]*own{}, spare: spare} }
+func newLedger(slack int) *ledger { return &ledger{rooms: map[string]*record{}, slack: slack} }
 
-// differs reports whether the room was published as something else.
+// differs reports whether the counts differ from the last published ones.
 func (l *ledger) differs(room string, p packed) bool {
-	o := l.rooms[room]
-	return o == nil && p != 0 || o != nil && o.now != p
+	r := l.rooms[room]
+	return r == nil && p != 0 || r != nil && r.counts != p
 }
 
-// put notes what the room is in the flush that follows the last one.
+// put records the counts that the next flush publishes.
 func (l *ledger) put(room string, p packed) {
-	o := l.rooms[room]
-	if o == nil {
-		o = &own{room: room}
-		l.rooms[room] = o
-		l.gone++ // as it was
+	r := l.rooms[room]
+	if r == nil {
+		r = &record{room: room}
+		l.rooms[room] = r
+		l.tombstones++ // the new record is empty until it is set below
 	}
-	l.hash += hashOf(room, p) - hashOf(room, o.now)
-	l.gone += count(p == 0) - count(o.now == 0)
-	o.now, o.seq = p, l.seq+1
-	l.log = append(l.log, entry{o, o.seq})
+	l.hash += hashChange(room, r.counts, p)
+	l.tombstones += toInt(p == 0) - toInt(r.counts == 0)
+	r.counts, r.seq = p, l.seq+1
+	l.changes = append(l.changes, change{r, r.seq})
 }
 
-func count(b bool) int {
+// toInt returns 1 if b is true, and otherwise 0.
+func toInt(b bool) int {
 	if b {
 		return 1
 	}
 	return 0
 }
 
-// flushed ends the flush.
-func (l *ledger) flushed() {
+// endFlush ends a flush, which consists of the calls of put since the last endFlush.
+func (l *ledger) endFlush() {
 	l.seq++
-	l.most = max(l.most, len(l.rooms))
-	live := len(l.rooms) - l.gone
-	if l.gone > live+l.spare || len(l.log) > 2*len(l.rooms)+l.spare {
-		l.tidy(live)
+	l.peak = max(l.peak, len(l.rooms))
+	live := l.live()
+	if l.tombstones > live+l.slack || len(l.changes) > 2*len(l.rooms)+l.slack {
+		l.compact(live)
 	}
 }
 
-// tidy removes the entries that no longer count and, where there are too many
-// tombstones, half of them.
-func (l *ledger) tidy(live int) {
-	forget := 0
-	if l.gone > live+l.spare {
-		forget = l.gone - (live+l.spare)/2
+// compact removes the outdated changes and, if there are too many tombstones, about half
+// of the tombstones.
+func (l *ledger) compact(live int) {
+	remove := 0
+	if l.tombstones > live+l.slack {
+		remove = l.tombstones - (live+l.slack)/2
 	}
-	l.log = slices.DeleteFunc(l.log, func(e entry) bool {
-		if !e.counts() {
+	l.changes = slices.DeleteFunc(l.changes, func(c change) bool {
+		if c.outdated() {
 			return true
 		}
-		if e.now != 0 || forget == 0 {
+		if c.counts != 0 || remove == 0 {
 			return false
 		}
-		forget--
-		l.gone--
-		l.floor = e.seq
-		delete(l.rooms, e.room)
+		remove--
+		l.tombstones--
+		l.floor = c.seq
+		delete(l.rooms, c.room)
 		return true
 	})
-	if l.most > 8*max(len(l.rooms), l.spare) {
-		// A map and a slice keep the memory of what was deleted; others do not.
-		rooms := make(map[string]*own, len(l.rooms))
+	if l.peak > 8*max(len(l.rooms), l.slack) {
+		// A map and a slice keep the memory of deleted entries; copies do not.
+		rooms := make(map[string]*record, len(l.rooms))
 		maps.Copy(rooms, l.rooms)
-		l.rooms, l.most = rooms, len(rooms)
-		l.log = slices.Clone(l.log)
+		l.rooms, l.peak = rooms, len(rooms)
+		l.changes = slices.Clone(l.changes)
 	}
 }
 
-// live is how many rooms are not empty.
-func (l *ledger) live() int { return len(l.rooms) - l.gone }
+// live returns the number of rooms that are not empty.
+func (l *ledger) live() int { return len(l.rooms) - l.tombstones }
 
-// since writes all that changed after seq s, in as many digests as it takes, each
-// valid until emit returns. Where that is no longer known, and for 0, it is a
-// snapshot. It stops when emit reports false.
+// since encodes all changes after seq s and calls emit with each digest, which is valid
+// until emit returns. It encodes a snapshot if s is 0 or the changes since s are no
+// longer known. It stops when emit returns false.
 func (l *ledger) since(s uint64, w *digestWriter, emit func(payload []byte) bool) {
 	sp, snapshot := span{base: s}, s == 0 || s < l.floor || s > l.seq
 	if snapshot {
 		sp = span{reset: true, snapshot: l.seq}
 	}
-	first := sort.Search(len(l.log), func(i int) bool { return l.log[i].at > sp.base })
-	// The rooms of one flush must stay together, since what is between two flushes has no
-	// seq. They go in: they were one digest, and that had no more room than this.
-	flush, from, before := first, w.mark(), sp.base
-	for i := first; i < len(l.log); {
-		e := l.log[i]
-		if e.at != l.log[flush].at {
-			flush, from, before = i, w.mark(), l.log[i-1].at
+	first := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].at > sp.base })
+	// A digest ends at the end of a flush, as there is no seq within a flush. The rooms of
+	// one flush always fit, as they were published in one digest of at most the same size.
+	start, startMark, previous := first, w.mark(), sp.base // of the current flush
+	for i := first; i < len(l.changes); {
+		c := l.changes[i]
+		if c.at != l.changes[start].at {
+			start, startMark, previous = i, w.mark(), l.changes[i-1].at
 		}
-		if e.counts() && (e.now != 0 || !snapshot) && !w.add(e.room, e.now) {
-			w.back(from)
-			sp.seq = before
+		if !c.outdated() && (c.counts != 0 || !snapshot) && !w.add(c.room, c.counts) {
+			w.rollback(startMark)
+			sp.seq = previous
 			if !emit(w.finish(sp)) {
 				return
 			}
-			sp = span{base: before}
-			i, from = flush, mark{}
+			sp = span{base: previous}
+			i, startMark = start, mark{}
 			continue
 		}
 		i++

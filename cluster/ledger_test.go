@@ -9,20 +9,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whoever asks since whenever has, with the answer, all that was published; and the log
-// does not grow for ever.
-func TestLedger_AnswersSince(t *testing.T) {
+// A receiver with the state of any seq has the current state after the reply. The memory
+// of the ledger is bounded.
+func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		l, w := newLedger(1024), digestWriter{limit: 600}
 		now := map[string]packed{}
 		history := []map[string]packed{{}} // by seq
 		flush := func() {
-			l.flushed()
+			l.endFlush()
 			w.finish(span{base: 0, seq: 1})
 			history = append(history, maps.Clone(now))
 			if len(history) > 1500 {
-				history[len(history)-1500] = nil // old enough
+				history[len(history)-1500] = nil // old states are not needed
 			}
 		}
 		set := func(room string, p packed) {
@@ -49,10 +49,10 @@ func TestLedger_AnswersSince(t *testing.T) {
 				flush()
 			}
 		}
-		require.Positive(t, l.floor) // some is forgotten
+		require.Positive(t, l.floor) // tombstones were removed
 		require.Equal(t, len(now), l.live())
-		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.spare)
-		require.LessOrEqual(t, len(l.log), 2*len(l.rooms)+2*l.spare)
+		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.slack)
+		require.LessOrEqual(t, len(l.changes), 2*len(l.rooms)+2*l.slack)
 		hash := uint64(0)
 		for room, p := range now {
 			hash += hashOf(room, p)
@@ -92,11 +92,11 @@ func TestLedger_AnswersSince(t *testing.T) {
 	}
 }
 
-func TestLedger_StopsWhereNothingCanBeSent(t *testing.T) {
+func TestLedger_SinceStopsIfEmitFails(t *testing.T) {
 	l, w := newLedger(1024), digestWriter{limit: 600}
 	for i := range 100 {
 		l.put(fmt.Sprint("room", i), 1)
-		l.flushed()
+		l.endFlush()
 	}
 	n := 0
 	l.since(0, &w, func([]byte) bool { n++; return false })

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// State is what a node thinks of a peer. What is dropped is a peer no more.
+// State is the state of a peer.
 type State uint8
 
-// The states of a peer.
+// The states of a peer. A dropped peer is not listed in Health.
 const (
-	Live    State = iota // heard of within its lease
-	Suspect              // its lease passed; a heartbeat later it is dropped
-	Held                 // it vanished with most others: its last values count for the hold time
+	Live    State = iota // a heartbeat was received within the lease
+	Suspect              // the lease has expired; the peer is dropped one heartbeat interval later
+	Held                 // the peer was lost in a mass loss; its last counts are kept for the hold time
 )
 
 func (s State) String() string {
@@ -28,10 +28,10 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// MarshalText is String, for JSON.
+// MarshalText returns the same as String.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote, for those who watch a service by its JSON.
+// UnmarshalText is the inverse of MarshalText.
 func (s *State) UnmarshalText(text []byte) error {
 	for _, known := range []State{Live, Suspect, Held} {
 		if known.String() == string(text) {
@@ -39,61 +39,62 @@ func (s *State) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("cluster: no state of a peer: %q", text)
+	return fmt.Errorf("cluster: unknown peer state %q: want live, suspect or held", text)
 }
 
-// doubt is self-doubt: nothing was heard because of ourselves, so every lease begins
-// anew. Until all who live have been heard, what is known may not be fresh.
-func (n *Node) doubt(now time.Duration) {
-	if n.on(ruleSelfDoubt) {
+// renewLeases starts the lease of every peer again, after a time in which this node itself
+// could not receive heartbeats. The node is Degraded until each live peer must have sent
+// one.
+func (n *Node) renewLeases(now time.Duration) {
+	if n.enabled(ruleSelfDoubt) {
 		for _, p := range n.peers {
-			p.heard, p.state = now, Live
+			p.leaseStart, p.state = now, Live
 		}
 	}
-	n.settled = now + n.heartbeat*3/2
-	n.due, n.beatDue = now, now // nor shall the peers wait for us
+	n.freshAt = now + n.heartbeat*3/2
+	n.checkAt, n.nextBeat = now, now
 }
 
-// review looks after the peers: whose lease ended, and who is to be asked again. Then
-// it sets when that is to be done next.
-func (n *Node) review(now time.Duration) {
-	if now > n.beatDue+n.heartbeat {
-		// We stood still, and what we did not hear meanwhile says nothing of the peers.
+// checkPeers drops peers whose lease has expired, repeats sync requests, and sets checkAt
+// to the time of the next check. The caller holds mu.
+func (n *Node) checkPeers(now time.Duration) {
+	if now > n.nextBeat+n.heartbeat {
+		// This node was paused. The peers may have sent heartbeats meanwhile.
 		n.doubts.Add(1)
-		n.doubt(now)
+		n.renewLeases(now)
 	}
-	n.due = never
-	if n.connected || !n.on(ruleSelfDoubt) {
+	n.checkAt = never
+	if n.connected || !n.enabled(ruleSelfDoubt) {
 		for _, p := range n.peers {
 			if p.state == Live && now >= n.leaseEnd(p) {
 				p.state = Suspect
 			}
 		}
 		for _, p := range slices.Clone(n.peers) {
-			n.judge(p, now)
+			n.expire(p, now)
 		}
 	}
 	for _, p := range n.peers {
-		n.catchUp(p, now)
+		n.requestSync(p, now)
 	}
 }
 
-// leaseEnd is when a peer that is not heard again is Suspect.
+// leaseEnd returns the time at which the peer becomes Suspect without another heartbeat.
 func (n *Node) leaseEnd(p *peer) time.Duration {
 	if p.replaced {
-		return p.heard + n.heartbeat*3/2
+		return p.leaseStart + n.heartbeat*3/2
 	}
-	return p.heard + n.lease
+	return p.leaseStart + n.lease
 }
 
-// judge drops a peer whose time is over, or sees to it that it is looked at when that is.
-func (n *Node) judge(p *peer, now time.Duration) {
-	if !n.on(ruleLease) {
+// expire drops the peer if its time is over, and otherwise schedules the next check.
+func (n *Node) expire(p *peer, now time.Duration) {
+	if !n.enabled(ruleLease) {
 		return
 	}
 	end := n.leaseEnd(p)
 	if p.state != Live && !p.replaced {
-		// Judged a heartbeat later, when those that vanished with it are Suspect, too.
+		// One heartbeat later, all peers that were lost together are Suspect.
 		if now >= end+n.heartbeat && n.massLoss(now) {
 			p.state = Held
 		}
@@ -104,28 +105,28 @@ func (n *Node) judge(p *peer, now time.Duration) {
 		}
 	}
 	if p.state == Live || now < end {
-		n.due = min(n.due, end)
+		n.checkAt = min(n.checkAt, end)
 		return
 	}
 	if !p.replaced {
-		n.lost = append(n.lost, now)
+		n.recentLosses = append(n.recentLosses, now)
 	}
 	n.dropped.Add(1)
 	n.drop(p)
-	n.depart(p.id, departed{until: now + max(n.lease, syncEvery), asked: p.asked, replaced: p.replaced}, now)
+	n.rememberDropped(p.id, droppedPeer{until: now + max(n.lease, syncInterval), syncSent: p.syncSent, replaced: p.replaced}, now)
 }
 
-// massLoss reports whether more than half of three or more peers are gone within a
-// lease. Those that were replaced are not missed.
+// massLoss reports whether more than half of three or more peers were lost within a
+// lease. Replaced peers do not count as lost.
 func (n *Node) massLoss(now time.Duration) bool {
-	n.lost = slices.DeleteFunc(n.lost, func(at time.Duration) bool { return at < now-n.lease })
-	gone := len(n.lost)
-	total := gone
+	n.recentLosses = slices.DeleteFunc(n.recentLosses, func(at time.Duration) bool { return at < now-n.lease })
+	lost := len(n.recentLosses)
+	total := lost
 	for _, p := range n.peers {
 		if !p.replaced {
 			total++
-			gone += count(p.state != Live)
+			lost += toInt(p.state != Live)
 		}
 	}
-	return total >= 3 && 2*gone > total && n.on(ruleMassLoss)
+	return total >= 3 && 2*lost > total && n.enabled(ruleMassLoss)
 }

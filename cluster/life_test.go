@@ -12,7 +12,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// service is n hosts with a connection each in room "r", who know one another.
+// service starts n hosts that know each other, with one connection each in room "r".
 func service(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network, []*host) {
 	t.Helper()
 	net := clustertest.NewNetwork(1)
@@ -31,7 +31,7 @@ func service(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network,
 	return net, hosts
 }
 
-// until is how long it takes until the room has this occupancy.
+// until waits until the room has this occupancy and returns how long that took.
 func until(t *testing.T, h *host, want occupancy.Occupancy) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -43,7 +43,7 @@ func until(t *testing.T, h *host, want occupancy.Occupancy) time.Duration {
 	return time.Since(begin)
 }
 
-// always requires that the room has this occupancy all the time.
+// always requires that the room keeps this occupancy for this time.
 func always(t *testing.T, h *host, want occupancy.Occupancy, d time.Duration) {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < d; {
@@ -60,8 +60,8 @@ func states(h *host) (all []cluster.State) {
 	return all
 }
 
-func TestLife_ACrashedNodesPartIsGone(t *testing.T) {
-	bubble(t, "within lease and a heartbeat, Suspect at last", func(t *testing.T) {
+func TestLease_CrashedPeerIsDropped(t *testing.T) {
+	bubble(t, "within the lease and a heartbeat, Suspect before", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].crash()
 		always(t, hosts[1], occ(3, 0), lease-beat)
@@ -73,32 +73,32 @@ func TestLife_ACrashedNodesPartIsGone(t *testing.T) {
 		require.Len(t, states(hosts[1]), 1)
 		require.False(t, hosts[1].node.Health().Degraded)
 	})
-	bubble(t, "which takes the lease", func(t *testing.T) {
-		_, hosts := service(t, 3, cluster.Without(cluster.RuleLease))
+	bubble(t, "not without ruleLease", func(t *testing.T) {
+		_, hosts := service(t, 3, cluster.WithoutRule(cluster.RuleLease))
 		hosts[0].crash()
 		always(t, hosts[1], occ(3, 0), time.Minute)
 	})
-	bubble(t, "but not while its heartbeats come", func(t *testing.T) {
+	bubble(t, "not while some heartbeats arrive", func(t *testing.T) {
 		net, hosts := service(t, 3)
 		net.SetFaults(clustertest.Faults{Loss: 0.3, MinDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond})
 		always(t, hosts[1], occ(3, 0), 20*time.Second)
 	})
 }
 
-func TestLife_ByeIsAtOnce(t *testing.T) {
-	bubble(t, "and nobody is missed", func(t *testing.T) {
+func TestBye_RemovesCountsAtOnce(t *testing.T) {
+	bubble(t, "without mass loss", func(t *testing.T) {
 		_, hosts := service(t, 4)
 		for i, h := range hosts[:3] {
 			must(t, h.node.Close(), h.node.Close())
-			soon()
+			settle()
 			require.Equal(t, occ(3-i, 0), hosts[3].Current("r"))
-			require.Equal(t, occ(1, 0), h.Current("r")) // its own
+			require.Equal(t, occ(1, 0), h.Current("r")) // its own count
 		}
 		require.Empty(t, states(hosts[3]))
 		require.Zero(t, hosts[3].node.Health().Dropped)
 	})
-	bubble(t, "and a late message does not bring it back", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "delayed messages are ignored", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"r": occ(1, 0)})
 		p.bye()
 		require.Equal(t, occ(0, 0), h.Current("r"))
@@ -108,20 +108,20 @@ func TestLife_ByeIsAtOnce(t *testing.T) {
 		require.Empty(t, states(h))
 		require.Empty(t, p.syncs())
 	})
-	bubble(t, "which takes the rule", func(t *testing.T) {
-		_, hosts := service(t, 3, cluster.Without(cluster.RuleBye))
+	bubble(t, "not without ruleBye", func(t *testing.T) {
+		_, hosts := service(t, 3, cluster.WithoutRule(cluster.RuleBye))
 		must(t, hosts[0].node.Close())
 		require.Greater(t, until(t, hosts[1], occ(2, 0)), lease-beat)
 	})
-	bubble(t, "also where it overtakes the first word", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "Bye before the first other message", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		other := newPuppet(t, clustertest.NewNetwork(2), "other")
 		p.id = other.id
 		p.bye()
 		p.digest(0, 1, parts{"r": occ(1, 0)})
 		require.Equal(t, occ(0, 0), h.Current("r"))
 	})
-	bubble(t, "and the engine can be linked again", func(t *testing.T) {
+	bubble(t, "the engine can be linked again", func(t *testing.T) {
 		_, hosts := service(t, 2)
 		must(t, hosts[0].node.Close())
 		node, err := cluster.Start(t.Context(), hosts[0].Engine, hosts[0].bus)
@@ -129,36 +129,36 @@ func TestLife_ByeIsAtOnce(t *testing.T) {
 		after(3 * time.Second)
 		require.Equal(t, occ(2, 0), hosts[0].Current("r"))
 		require.Equal(t, occ(2, 0), hosts[1].Current("r"))
-		// The node before has taken the bus's word that it is connected.
+		// The previous node has read the Connected event of the bus.
 		require.True(t, node.Health().Connected)
 		require.False(t, node.Health().Degraded)
 		hosts[1].crash()
 		require.LessOrEqual(t, until(t, hosts[0], occ(1, 0)), lease+beat)
 		must(t, node.Close())
 	})
-	bubble(t, "unless the bus is down", func(t *testing.T) {
+	bubble(t, "while the bus is disconnected", func(t *testing.T) {
 		_, hosts := service(t, 2)
 		hosts[0].bus.Disconnect()
-		soon()
+		settle()
 		must(t, hosts[0].node.Close())
 		node, err := cluster.Start(t.Context(), hosts[0].Engine, hosts[0].bus)
 		must(t, err)
 		after(5 * time.Second)
 		require.False(t, node.Health().Connected)
 		hosts[0].bus.Reconnect()
-		soon()
+		settle()
 		require.True(t, node.Health().Connected)
 		must(t, node.Close())
 	})
-	bubble(t, "and so is the end of the engine", func(t *testing.T) {
+	bubble(t, "engine closed first", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		must(t, hosts[0].Close())
-		after(200 * time.Millisecond) // a flush
+		after(200 * time.Millisecond) // the next flush
 		require.Equal(t, occ(2, 0), hosts[1].Current("r"))
 	})
 }
 
-func TestLife_ARestartReplacesWhatWas(t *testing.T) {
+func TestRestart_ReplacesPreviousIncarnation(t *testing.T) {
 	restart := func(t *testing.T, opts ...cluster.Option) time.Duration {
 		net, hosts := service(t, 3, opts...)
 		hosts[0].crash()
@@ -174,10 +174,10 @@ func TestLife_ARestartReplacesWhatWas(t *testing.T) {
 	bubble(t, "within two seconds", func(t *testing.T) {
 		require.Less(t, restart(t), 2*time.Second)
 	})
-	bubble(t, "which takes the rule", func(t *testing.T) {
-		require.Greater(t, restart(t, cluster.Without(cluster.RuleNewIncarnation)), 4*time.Second)
+	bubble(t, "not without ruleNewIncarnation", func(t *testing.T) {
+		require.Greater(t, restart(t, cluster.WithoutRule(cluster.RuleNewIncarnation)), 4*time.Second)
 	})
-	bubble(t, "and a live duplicate counts, too", func(t *testing.T) {
+	bubble(t, "two live nodes of the same name are both counted", func(t *testing.T) {
 		net, hosts := service(t, 3)
 		h := &host{occupancy.New(), net.Bus("again"), nil}
 		var err error
@@ -191,20 +191,20 @@ func TestLife_ARestartReplacesWhatWas(t *testing.T) {
 	})
 }
 
-func TestLife_ALeaseIsWholeAgain(t *testing.T) {
-	bubble(t, "when there is no other of the name any more", func(t *testing.T) {
-		h, p := watched(t)
+func TestLease_IsFullAgain(t *testing.T) {
+	bubble(t, "after the other node of the same name has left", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		after(lease + 2*beat)
 		other := newPuppet(t, p.net, "other")
 		other.name = p.name
 		p.heartbeat(0, nil)
 		other.heartbeat(0, nil)
 		other.bye()
-		after(3 * beat) // more than a cut one
+		after(3 * beat) // longer than a shortened lease
 		require.Equal(t, []cluster.State{cluster.Live}, states(h))
 	})
-	bubble(t, "for a suspect, when the doubt is ours", func(t *testing.T) {
-		h, _ := watched(t)
+	bubble(t, "for a suspect peer after an outage of this node", func(t *testing.T) {
+		h, _ := startWithPuppet(t)
 		after(lease + beat/2)
 		require.Equal(t, []cluster.State{cluster.Suspect}, states(h))
 		h.bus.Disconnect()
@@ -215,7 +215,7 @@ func TestLife_ALeaseIsWholeAgain(t *testing.T) {
 	})
 }
 
-func TestLife_SelfDoubt(t *testing.T) {
+func TestSelfDoubt(t *testing.T) {
 	outage := func(t *testing.T, opts ...cluster.Option) *host {
 		_, hosts := service(t, 3, opts...)
 		hosts[0].bus.Disconnect()
@@ -224,16 +224,16 @@ func TestLife_SelfDoubt(t *testing.T) {
 		require.False(t, hosts[0].node.Health().Connected)
 		return hosts[0]
 	}
-	bubble(t, "no lease runs out while our own bus is down", func(t *testing.T) {
+	bubble(t, "no lease expires while the own bus is disconnected", func(t *testing.T) {
 		h := outage(t)
 		require.Equal(t, occ(3, 0), h.Current("r"))
 		h.bus.Reconnect()
-		soon()
-		require.True(t, h.node.Health().Degraded) // until all have been heard
+		settle()
+		require.True(t, h.node.Health().Degraded) // until all peers have sent a heartbeat
 		always(t, h, occ(3, 0), 2500*time.Millisecond)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "and what was not heard since is not fresh", func(t *testing.T) {
+	bubble(t, "Degraded until peers lost meanwhile are dropped", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].bus.Disconnect()
 		after(10 * time.Second)
@@ -247,10 +247,10 @@ func TestLife_SelfDoubt(t *testing.T) {
 		require.Equal(t, occ(2, 0), hosts[0].Current("r"))
 		require.False(t, hosts[0].node.Health().Degraded)
 	})
-	bubble(t, "which takes the rule", func(t *testing.T) {
-		require.Equal(t, occ(1, 0), outage(t, cluster.Without(cluster.RuleSelfDoubt)).Current("r"))
+	bubble(t, "not without ruleSelfDoubt", func(t *testing.T) {
+		require.Equal(t, occ(1, 0), outage(t, cluster.WithoutRule(cluster.RuleSelfDoubt)).Current("r"))
 	})
-	bubble(t, "the others drop it meanwhile, and have it back soon", func(t *testing.T) {
+	bubble(t, "the other nodes drop this one and add it again soon", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].bus.Disconnect()
 		until(t, hosts[1], occ(2, 0))
@@ -260,11 +260,11 @@ func TestLife_SelfDoubt(t *testing.T) {
 		after(beat / 4)
 		require.Equal(t, occ(6, 0), hosts[1].Current("r"))
 	})
-	// stall has a node stand still, and returns what it then has at once.
+	// stall pauses a node and returns its number of dropped peers just after the pause.
 	stall := func(t *testing.T, opts ...cluster.Option) (*host, uint64) {
 		_, hosts := service(t, 3, opts...)
 		resume := hosts[0].bus.Stall()
-		// What came meanwhile did not reach it, either.
+		// Messages that arrive meanwhile are lost.
 		hosts[0].bus.Overflow(1 << 30)
 		after(10 * beat)
 		require.True(t, hosts[0].node.Health().Degraded)
@@ -273,38 +273,38 @@ func TestLife_SelfDoubt(t *testing.T) {
 		synctest.Wait()
 		return hosts[0], hosts[0].node.Health().Dropped
 	}
-	bubble(t, "nor when we ourselves were late by more than a heartbeat", func(t *testing.T) {
+	bubble(t, "no lease expires after a pause", func(t *testing.T) {
 		h, dropped := stall(t)
 		require.Zero(t, dropped)
 		require.Equal(t, uint64(1), h.node.Health().Doubts)
 		always(t, h, occ(3, 0), 10*time.Second)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "which takes the rule, too", func(t *testing.T) {
-		_, dropped := stall(t, cluster.Without(cluster.RuleSelfDoubt))
+	bubble(t, "not without ruleSelfDoubt after a pause", func(t *testing.T) {
+		_, dropped := stall(t, cluster.WithoutRule(cluster.RuleSelfDoubt))
 		require.Positive(t, dropped)
 	})
 }
 
-func TestLife_MassLoss(t *testing.T) {
+func TestMassLoss(t *testing.T) {
 	// split isolates the first host from the others.
 	split := func(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network, []*host) {
 		net, hosts := service(t, n, opts...)
 		net.Partition([]string{"a"})
 		return net, hosts
 	}
-	bubble(t, "keeps the last values, says Degraded, and ends with the hold", func(t *testing.T) {
+	bubble(t, "keeps the counts for the hold time, Degraded", func(t *testing.T) {
 		_, hosts := split(t, 5)
 		always(t, hosts[0], occ(5, 0), lease+hold-2*beat)
 		require.Equal(t, []cluster.State{cluster.Held, cluster.Held, cluster.Held, cluster.Held}, states(hosts[0]))
 		require.True(t, hosts[0].node.Health().Degraded)
 		after(3 * beat)
 		require.Equal(t, occ(1, 0), hosts[0].Current("r"))
-		// The others lost one of four: no mass.
+		// The other nodes lost one of four peers: no mass loss.
 		require.Equal(t, occ(4, 0), hosts[1].Current("r"))
 		require.Len(t, states(hosts[1]), 3)
 	})
-	bubble(t, "is over when they come back", func(t *testing.T) {
+	bubble(t, "ends when the peers return", func(t *testing.T) {
 		net, hosts := split(t, 5)
 		after(12 * time.Second)
 		net.Partition()
@@ -312,15 +312,15 @@ func TestLife_MassLoss(t *testing.T) {
 		require.False(t, hosts[0].node.Health().Degraded)
 		require.Less(t, until(t, hosts[1], occ(5, 0)), 2500*time.Millisecond)
 	})
-	bubble(t, "takes the rule", func(t *testing.T) {
-		_, hosts := split(t, 5, cluster.Without(cluster.RuleMassLoss))
+	bubble(t, "not without ruleMassLoss", func(t *testing.T) {
+		_, hosts := split(t, 5, cluster.WithoutRule(cluster.RuleMassLoss))
 		require.Less(t, until(t, hosts[0], occ(1, 0)), lease+2*beat)
 	})
-	bubble(t, "takes three peers", func(t *testing.T) {
+	bubble(t, "needs three peers", func(t *testing.T) {
 		_, hosts := split(t, 3)
 		require.LessOrEqual(t, until(t, hosts[0], occ(1, 0)), lease+beat)
 	})
-	bubble(t, "is not a restart of all the others", func(t *testing.T) {
+	bubble(t, "not at a restart of all other nodes", func(t *testing.T) {
 		net, hosts := service(t, 5)
 		for i, h := range hosts[1:] {
 			h.crash()
@@ -334,17 +334,17 @@ func TestLife_MassLoss(t *testing.T) {
 	})
 }
 
-func TestLife_ASlowConsumerAsksAtOnce(t *testing.T) {
+func TestLossy_RequestsSyncAtOnce(t *testing.T) {
 	slow := func(t *testing.T, opts ...cluster.Option) time.Duration {
 		_, hosts := service(t, 3, opts...)
-		hosts[0].bus.Overflow(1) // the digest that follows
+		hosts[0].bus.Overflow(1) // the next digest
 		hosts[1].join(t, "r", 1)
 		return until(t, hosts[0], occ(4, 0))
 	}
-	bubble(t, "for what it lost", func(t *testing.T) {
+	bubble(t, "lost digest", func(t *testing.T) {
 		require.Less(t, slow(t), 10*time.Millisecond)
 	})
-	bubble(t, "which takes the rule", func(t *testing.T) {
-		require.Greater(t, slow(t, cluster.Without(cluster.RuleLossy)), 100*time.Millisecond)
+	bubble(t, "not without ruleLossy", func(t *testing.T) {
+		require.Greater(t, slow(t, cluster.WithoutRule(cluster.RuleLossy)), 100*time.Millisecond)
 	})
 }

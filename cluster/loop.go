@@ -6,50 +6,51 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// run is the node's loop: one goroutine that takes what comes, one at a time, so that
-// what a peer says is heard in the order in which the bus delivers it. Nothing but
-// heartbeats wakes it while nothing happens.
+// run is the node's main loop. It handles one event after another, so messages are
+// handled in the order in which the bus delivers them. While nothing changes, only
+// heartbeats wake it.
 //
-// What is ready together is not taken as a select would have it, at random, but first
-// what is due by the clock and then the rest by turns: so a simulation repeats exactly,
-// and nothing starves.
+// If several events are ready, run handles the timers first and then the channels in
+// turn. A select would choose at random; in turn, simulations repeat exactly and no
+// channel is starved.
 func (n *Node) run() {
 	timer := time.NewTimer(never)
-	sources := []func() bool{n.takeEvent, n.takeMessage, n.takeChanges, n.takeAsk}
+	sources := []func() bool{n.takeEvent, n.takeMessage, n.takeChanges, n.takeGet}
 	turn := 0
 	for n.ctx.Err() == nil {
 		now := n.now()
-		n.wake(now)
-		took := false
-		for i := 0; i < len(sources) && !took; i++ {
+		n.runDue(now)
+		handled := false
+		for i := 0; i < len(sources) && !handled; i++ {
 			turn = (turn + 1) % len(sources)
-			took = sources[turn]()
+			handled = sources[turn]()
 		}
-		if took {
+		if handled {
 			continue
 		}
-		timer.Reset(min(n.beatDue, n.greet, n.due, n.replyDue()) - now)
+		timer.Reset(min(n.nextBeat, n.greetAt, n.checkAt, n.replyAt()) - now)
 		select {
 		case e, open := <-n.events:
-			n.event(e, open)
+			n.handleBusEvent(e, open)
 		case m := <-n.inbox:
 			n.receive(m)
 		case rooms, open := <-n.changes:
-			n.changed(rooms, open)
-		case a := <-n.asks:
-			n.ask(a)
+			n.handleChanges(rooms, open)
+		case call := <-n.gets:
+			n.sendQuery(call)
 		case <-timer.C:
 		case <-n.ctx.Done():
 		}
 	}
 }
 
-// The following take one thing, if one is there.
+// The following functions handle one event of a channel, and report whether there was
+// one.
 
 func (n *Node) takeEvent() bool {
 	select {
 	case e, open := <-n.events:
-		n.event(e, open)
+		n.handleBusEvent(e, open)
 		return true
 	default:
 		return false
@@ -69,66 +70,65 @@ func (n *Node) takeMessage() bool {
 func (n *Node) takeChanges() bool {
 	select {
 	case rooms, open := <-n.changes:
-		n.changed(rooms, open)
+		n.handleChanges(rooms, open)
 		return true
 	default:
 		return false
 	}
 }
 
-func (n *Node) takeAsk() bool {
+func (n *Node) takeGet() bool {
 	select {
-	case a := <-n.asks:
-		n.ask(a)
+	case call := <-n.gets:
+		n.sendQuery(call)
 		return true
 	default:
 		return false
 	}
 }
 
-func (n *Node) event(e BusEvent, open bool) {
+func (n *Node) handleBusEvent(e BusEvent, open bool) {
 	if !open { // the bus is closed
 		n.events, e = nil, Disconnected
 	}
-	n.hear(e)
+	n.setBusState(e)
 }
 
-func (n *Node) changed(rooms []occupancy.RoomEvent, open bool) {
+func (n *Node) handleChanges(rooms []occupancy.RoomEvent, open bool) {
 	if !open { // the engine is closed
 		n.cancel()
 		return
 	}
-	n.tell(rooms)
+	n.publishRooms(rooms)
 }
 
-// wake does what is due.
-func (n *Node) wake(now time.Duration) {
-	if now >= n.greet {
-		n.beat(now)
+// runDue handles the timers that are due.
+func (n *Node) runDue(now time.Duration) {
+	if now >= n.greetAt {
+		n.sendHeartbeat(now)
 	}
-	if now >= n.due || now > n.beatDue+n.heartbeat {
-		// Who spoke while this was late is heard first.
-		for i := len(n.inbox); i > 0 && now > n.due; i-- {
+	if now >= n.checkAt || now > n.nextBeat+n.heartbeat {
+		// If this check is late, heartbeats that have arrived meanwhile are handled first.
+		for i := len(n.inbox); i > 0 && now > n.checkAt; i-- {
 			n.receive(<-n.inbox)
 		}
 		n.mu.Lock()
-		n.review(now)
+		n.checkPeers(now)
 		n.mu.Unlock()
-		n.send()
+		n.sendOutbox()
 	}
-	if now >= n.beatDue {
-		n.beatDue = max(n.beatDue+n.heartbeat, now+n.heartbeat/2)
-		n.retry()
-		n.beat(now)
+	if now >= n.nextBeat {
+		n.nextBeat = max(n.nextBeat+n.heartbeat, now+n.heartbeat/2)
+		n.retryRefused()
+		n.sendHeartbeat(now)
 	}
-	if now >= n.replyDue() {
-		n.reply()
+	if now >= n.replyAt() {
+		n.sendReply()
 	}
 }
 
-// retry has the engine count what it refused, with the heartbeats but for greetings: it
-// looks through all rooms of a peer of whom something is refused.
-func (n *Node) retry() {
+// retryRefused sets the refused counts of all peers again.
+func (n *Node) retryRefused() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range n.peers {
@@ -136,63 +136,63 @@ func (n *Node) retry() {
 	}
 }
 
-// beat says that this node lives.
-func (n *Node) beat(now time.Duration) {
+// sendHeartbeat publishes a heartbeat.
+func (n *Node) sendHeartbeat(now time.Duration) {
 	n.beats++
-	n.beaten, n.greet = now, never
+	n.lastBeat, n.greetAt = now, never
 	h := heartbeat{from: n.id, name: []byte(n.name), seq: n.ledger.seq, hash: n.ledger.hash, beat: n.beats}
 	n.mu.Lock()
-	n.late = n.beatDue + n.heartbeat
+	n.beatDeadline = n.nextBeat + n.heartbeat
 	if n.degraded(now) {
 		h.flags |= flagDegraded
 	}
 	n.mu.Unlock()
 	n.buf = h.append(n.buf[:0])
 	err := n.publish(n.ctx, Subject{KindHeartbeat, 0}, n.buf)
-	if err == nil && n.beats > 1 && !n.told {
-		// A node before this one has read what the bus said at its beginning. That it
-		// publishes means that it is connected.
-		n.hear(Connected)
+	if err == nil && n.beats > 1 && !n.busStateKnown {
+		// Another node used this Bus before and has read its first event. As Publish
+		// succeeds, the bus is connected.
+		n.setBusState(Connected)
 	}
 }
 
-// hear takes what the bus says of itself.
-func (n *Node) hear(e BusEvent) {
+// setBusState handles an event of the bus.
+func (n *Node) setBusState(e BusEvent) {
 	now := n.now()
-	n.told = n.told || e != Lossy
+	n.busStateKnown = n.busStateKnown || e != Lossy
 	n.mu.Lock()
 	switch e {
 	case Connected:
 		n.connected = true
-		n.doubt(now)
+		n.renewLeases(now)
 	case Disconnected:
 		n.connected = false
 	case Lossy:
 		n.lossy.Add(1)
-		n.settled = max(n.settled, now+n.heartbeat*3/2) // what it was, heartbeats will show
-		if n.on(ruleLossy) {
+		n.freshAt = max(n.freshAt, now+n.heartbeat*3/2) // until then heartbeats show which changes were lost
+		if n.enabled(ruleLossy) {
 			for _, p := range n.peers {
-				p.sync = true
-				n.catchUp(p, now)
+				p.wantSync = true
+				n.requestSync(p, now)
 			}
 		}
 	}
 	n.mu.Unlock()
-	n.send()
+	n.sendOutbox()
 }
 
-// send closes what was not to keep others waiting for mu, and publishes what was to be
-// said while it was held.
-func (n *Node) send() {
-	for _, r := range n.unlinked {
+// sendOutbox closes the Remotes of dropped peers and publishes the messages in the
+// outbox. Both may take long, so the caller must not hold mu.
+func (n *Node) sendOutbox() {
+	for _, r := range n.closing {
 		_ = r.Close()
 	}
-	clear(n.unlinked)
-	n.unlinked = n.unlinked[:0]
+	clear(n.closing)
+	n.closing = n.closing[:0]
 	for _, m := range n.outbox {
 		_ = n.publish(n.ctx, m.to, m.payload)
-		if m.asks != nil {
-			m.asks.asked = n.now() // publishing may have taken a while
+		if m.syncPeer != nil {
+			m.syncPeer.syncSent = n.now() // not the time before Publish, which may block
 		}
 	}
 	clear(n.outbox)

@@ -10,8 +10,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestMassLoss_IsWithinALease(t *testing.T) {
-	bubble(t, "and not one after another", func(t *testing.T) {
+func TestMassLoss_OnlyWithinALease(t *testing.T) {
+	bubble(t, "not one peer after another", func(t *testing.T) {
 		_, hosts := service(t, 6)
 		for i, h := range hosts[1:4] {
 			h.crash()
@@ -19,19 +19,19 @@ func TestMassLoss_IsWithinALease(t *testing.T) {
 			after(lease)
 		}
 	})
-	bubble(t, "and not while one comes back", func(t *testing.T) {
+	bubble(t, "not if a peer returns", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		h := start(t, net, "node")
-		gone, pauses, stays := newPuppet(t, net, "gone"), newPuppet(t, net, "pauses"), newPuppet(t, net, "stays")
-		gone.heartbeat(0, nil)
-		pauses.heartbeat(0, nil)
+		lost, late, live := newPuppet(t, net, "a-lost"), newPuppet(t, net, "b-late"), newPuppet(t, net, "c-live")
+		lost.heartbeat(0, nil)
+		late.heartbeat(0, nil)
 		for range 5 {
-			stays.heartbeat(0, nil)
+			live.heartbeat(0, nil)
 			after(beat + time.Millisecond)
 		}
-		stays.heartbeat(0, nil)
+		live.heartbeat(0, nil)
 		require.Equal(t, []cluster.State{cluster.Suspect, cluster.Suspect, cluster.Live}, states(h))
-		pauses.heartbeat(0, nil)
+		late.heartbeat(0, nil)
 		after(beat)
 		require.Equal(t, []cluster.State{cluster.Live, cluster.Live}, states(h))
 	})

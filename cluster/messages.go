@@ -2,8 +2,8 @@ package cluster
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// The messages but Digest. Each has decode, which reports whether the payload is one, and
-// append.
+// The messages except Digest. Each has a method decode, which decodes a payload and
+// reports whether it is valid, and a method append, which encodes the message.
 
 type heartbeat struct {
 	from  incarnation
@@ -97,7 +97,7 @@ func (r *syncRequest) append(b []byte) []byte {
 type queryMessage struct {
 	from  incarnation
 	id    uint64
-	rooms [][]byte // pieces of the payload
+	rooms [][]byte // refer to the payload
 }
 
 func (q *queryMessage) decode(payload []byte) bool {
@@ -111,7 +111,7 @@ func (q *queryMessage) decode(payload []byte) bool {
 		case 2:
 			return f.number(&q.id)
 		case 3:
-			if len(q.rooms) == maxQuery || !f.roomName() {
+			if len(q.rooms) == maxQueryRooms || !f.roomName() {
 				return false
 			}
 			q.rooms = append(q.rooms, f.bytes)
@@ -155,7 +155,7 @@ func (a *answer) decode(payload []byte) bool {
 		}
 		return true
 	})
-	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQuery {
+	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQueryRooms {
 		return false
 	}
 	for range length[0] {

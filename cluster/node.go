@@ -11,137 +11,150 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Node links an engine to those of the other nodes. Make it with [Start]. All its methods
-// may be called from any goroutine.
+// Node links an engine to the engines of the other nodes. Create it with [Start]. All
+// its methods may be called from any goroutine.
 type Node struct {
 	config
 	id    incarnation
 	eng   *occupancy.Engine
 	link  *occupancy.Link
 	bus   Bus
-	start time.Time // times are kept as durations since then
+	start time.Time // times are stored as durations since start
 
-	ctx     context.Context // ends with Close
+	ctx     context.Context // done after Close
 	cancel  context.CancelFunc
-	ended   chan struct{}          // closed when the node's goroutines have ended
-	inbox   chan Message           // what the bus delivers, in order
-	changes chan []occupancy.RoomEvent // rooms whose local part changed; closed if the engine is
-	asks    chan *ask              // of Get
-	tally                          // counted as it happens, for Health
+	closed  chan struct{}              // closed when the node's goroutines have ended
+	inbox   chan Message               // messages from the bus, in order
+	changes chan []occupancy.RoomEvent // changes of this process's counts; closed when the engine is
+	gets    chan *getCall              // calls of Get that wait for a query
+	tally                              // counters for Health
 
-	// Only the node's loop uses the following.
-	events  <-chan BusEvent // nil when the bus is closed
-	ledger  *ledger
-	flushes digestWriter  // a flush's
-	replies digestWriter  // a sync's
-	beatDue time.Duration // the next heartbeat
-	greet   time.Duration // one before that, for a peer that appeared
-	beaten  time.Duration // the last one
-	beats   uint64
-	told    bool // the bus has said how it is
-	buf     []byte
-	outbox  []outgoing    // to publish when mu is free
-	wanted  []syncRequest // of the peers there are, in the order of their turns
-	rested  time.Duration // when to serve the next of them
+	// Only the goroutine of run uses the following.
+	events        <-chan BusEvent // nil when the bus is closed
+	ledger        *ledger
+	flushWriter   digestWriter
+	replyWriter   digestWriter
+	nextBeat      time.Duration // when the next regular heartbeat is due
+	greetAt       time.Duration // when the next greeting is due
+	lastBeat      time.Duration
+	beats         uint64 // heartbeats published
+	busStateKnown bool   // the bus has reported Connected or Disconnected
+	buf           []byte
+	outbox        []outgoing    // messages to publish after mu is unlocked
+	syncRequests  []syncRequest // of known peers, in the order in which they are served
+	nextReply     time.Duration // when the first of them may be served
 
-	// mu protects the following. The loop changes it, and publishes only after.
-	mu        sync.Mutex
-	peers     []*peer // in the order of their appearance
-	byID      map[incarnation]*peer
-	gone      map[incarnation]departed
-	lost      []time.Duration // when leases ended of late
-	due       time.Duration   // when to look after the peers again
-	connected bool            // the bus is
-	settled   time.Duration   // by then every live peer has been heard
-	late      time.Duration   // if no heartbeat was sent by then, this node stands still
-	queries   map[uint64]*query
-	queried   uint64 // the last query's id
-	unlinked  []*occupancy.Remote
+	// mu protects the following, which only the goroutine of run changes. It publishes
+	// after it has unlocked mu.
+	mu              sync.Mutex
+	peers           []*peer // in the order in which they appeared
+	byID            map[incarnation]*peer
+	recentlyDropped map[incarnation]droppedPeer
+	recentLosses    []time.Duration // when peers were dropped, within the last lease
+	checkAt         time.Duration   // when checkPeers is due
+	connected       bool            // the bus is connected
+	freshAt         time.Duration   // the node is Degraded until then
+	beatDeadline    time.Duration   // the node is Degraded if it has sent no heartbeat by then
+	queries         map[uint64]*query
+	lastQueryID     uint64
+	closing         []*occupancy.Remote // of dropped peers, to close after mu is unlocked
+	batch           *batch              // shared by the peers
 }
 
-// outgoing is a message that is to be published.
+// outgoing is a message to publish.
 type outgoing struct {
-	to      Subject
-	payload []byte
-	asks    *peer // whom it asks for a sync
+	to       Subject
+	payload  []byte
+	syncPeer *peer // the receiver of a sync request
 }
 
-// queue is how many messages may wait for the node: more than a second of a hundred
-// peers. When it is full they are lost, and what they said is synced.
-const queue = 1024
+// inboxLen is the capacity of the inbox: enough for one second of a hundred peers. The
+// bus drops messages that do not fit, and the node requests a sync for them.
+const inboxLen = 1024
 
-// never is later than anything.
+// never is a time that is never reached.
 const never = time.Duration(1<<63 - 1)
 
-// Start links the engine to the nodes on the bus, of which ctx limits only the start.
-// The node publishes this process's part of each room, and the peers' parts count in
-// the engine's Current, All and events as soon as they are heard of: within a
-// heartbeat, until when [Health] says Degraded. [occupancy.Engine.Get] asks the peers.
+// Start links the engine to the other nodes on the bus. The node publishes this
+// process's counts, and adds the counts of its peers to the engine's Current, All and
+// events as they are received. It knows all peers within a heartbeat interval; until then
+// [Health] reports Degraded. [occupancy.Engine.Get] queries the peers. The context
+// limits the start only.
 //
-// Link an engine to one node only, and close the node before the engine and the bus. An
-// error means that an option cannot be, that the engine is closed, or that the bus did
-// not subscribe.
+// The caller closes the node before the engine and the bus. The error is
+// [occupancy.ErrLinked] if the engine is already linked, [occupancy.ErrClosed] if it is
+// closed, or it says which option is invalid or why the bus failed to subscribe. After
+// an error the engine can be linked as before.
 func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) (*Node, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
 		return nil, err
 	}
-	if most := bus.MaxPayload(); most < MinPayload {
-		return nil, fmt.Errorf("cluster: the bus's payloads of %d bytes are too small, %d is the least", most, MinPayload)
+	if size := bus.MaxPayload(); size < MinPayload {
+		return nil, fmt.Errorf("cluster: maximum payload of the bus is too small: %d bytes; it must be at least %d", size, MinPayload)
 	}
 	n := &Node{
-		config:  cfg,
-		eng:     eng,
-		bus:     bus,
-		ended:   make(chan struct{}),
-		inbox:   make(chan Message, queue),
-		changes: make(chan []occupancy.RoomEvent),
-		asks:    make(chan *ask, queue),
-		events:  bus.Events(),
-		ledger:  newLedger(cfg.spare),
-		byID:    map[incarnation]*peer{},
-		gone:    map[incarnation]departed{},
-		greet:   never,
-		due:     never,
-		settled: never,
-		queries: map[uint64]*query{},
+		config:          cfg,
+		eng:             eng,
+		bus:             bus,
+		start:           time.Now(),
+		closed:          make(chan struct{}),
+		inbox:           make(chan Message, inboxLen),
+		changes:         make(chan []occupancy.RoomEvent),
+		gets:            make(chan *getCall, inboxLen),
+		events:          bus.Events(),
+		ledger:          newLedger(cfg.tombstoneSlack),
+		batch:           new(batch),
+		byID:            map[incarnation]*peer{},
+		recentlyDropped: map[incarnation]droppedPeer{},
+		greetAt:         never,
+		checkAt:         never,
+		freshAt:         never,
+		queries:         map[uint64]*query{},
 	}
 	if _, err := io.ReadFull(cfg.entropy, n.id[:]); err != nil {
-		return nil, fmt.Errorf("cluster: no random bits: %w", err)
+		return nil, fmt.Errorf("cluster: cannot read random bits: %w", err)
 	}
 	if n.name == "" {
-		n.name = nameFor(n.id)
+		n.name = defaultName(n.id)
 	}
-	n.flushes = digestWriter{id: n.id, name: n.name, limit: n.flushSize}
-	n.replies = digestWriter{id: n.id, name: n.name}
-	if n.link, err = eng.Link((*peers)(n)); err != nil {
-		return nil, fmt.Errorf("cluster: engine: %w", err)
+	n.flushWriter = digestWriter{id: n.id, name: n.name, limit: n.flushSize}
+	n.replyWriter = digestWriter{id: n.id, name: n.name}
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	// From here on the engine may call Get.
+	if n.link, err = eng.Link((*linkPeers)(n)); err != nil {
+		n.cancel()
+		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)
 	}
 	watch, err := n.link.Watch()
 	if err != nil {
-		_ = n.link.Close()
-		return nil, fmt.Errorf("cluster: engine: %w", err)
+		n.unlink()
+		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)
 	}
 	sub, err := bus.Subscribe(ctx, n.subjects(), n.inbox)
 	if err != nil {
-		_ = n.link.Close()
-		return nil, fmt.Errorf("cluster: bus: %w", err)
+		n.unlink()
+		return nil, fmt.Errorf("cluster: cannot subscribe on the bus: %w", err)
 	}
-	n.start = time.Now() // now, for a bus that was slow to subscribe is no doubt
-	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.nextBeat = n.now() // the time that Subscribe took is not a pause of the node
 	var goroutines sync.WaitGroup
-	goroutines.Go(func() { n.listen(watch) })
+	goroutines.Go(func() { n.forwardChanges(watch) })
 	goroutines.Go(n.run)
 	go func() {
 		goroutines.Wait()
-		_ = sub.Close() // nothing to be done about one that does not
-		n.leave()
-		close(n.ended)
+		_ = sub.Close()
+		n.shutdown()
+		close(n.closed)
 	}()
 	return n, nil
 }
 
-// subjects is what a node hears.
+func (n *Node) unlink() {
+	n.cancel()
+	_ = n.link.Close()
+}
+
+// subjects returns the subjects that the node subscribes to.
 func (n *Node) subjects() []Subject {
 	me := n.id.shard()
 	return []Subject{
@@ -150,31 +163,31 @@ func (n *Node) subjects() []Subject {
 	}
 }
 
-// Close says Bye, so that the peers drop this node's part at once, and unlinks the engine,
-// which then counts this process alone. It waits for the bus to take what is just being
-// published, and a heartbeat at most for it to take the Bye. It may be called more than
-// once; the error is always nil.
+// Close stops the node. It publishes a Bye, after which the peers remove this node's
+// counts at once, and unlinks the engine, which then counts this process alone. Close
+// waits for a Publish in progress, and for at most one heartbeat until the bus has
+// accepted the Bye. It may be called more than once; the error is always nil.
 func (n *Node) Close() error {
 	n.cancel()
-	<-n.ended
+	<-n.closed
 	return nil
 }
 
-// leave is the end, after the loop's.
-func (n *Node) leave() {
+// shutdown publishes the Bye and unlinks the engine. It runs after run has returned.
+func (n *Node) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), n.heartbeat)
 	defer cancel()
 	_ = n.publish(ctx, Subject{KindBye, 0}, (&bye{n.id}).append(n.buf[:0]))
 	n.mu.Lock()
 	n.peers, n.byID, n.connected = nil, nil, false
 	n.mu.Unlock()
-	_ = n.link.Close()
+	n.unlink()
 }
 
-// listen passes on which rooms changed here, and then waits for the next flush: what
-// changes meanwhile gathers in the watcher, where each room is once.
-func (n *Node) listen(watch *occupancy.Watcher) {
-	defer watch.Close()
+// forwardChanges sends the changes of this process's counts to n.changes and then waits
+// for the next flush. The watcher collects the changes meanwhile, each room once.
+func (n *Node) forwardChanges(watch *occupancy.Watcher) {
+	defer func() { _ = watch.Close() }()
 	for {
 		rooms, err := watch.Next(n.ctx)
 		if err != nil {
@@ -189,7 +202,7 @@ func (n *Node) listen(watch *occupancy.Watcher) {
 			return
 		}
 		if len(rooms) >= fullBatch {
-			continue // there may be more, which waited as long
+			continue // the watcher may have more changes that are due
 		}
 		select {
 		case <-time.After(n.untilFlush()):
@@ -199,19 +212,20 @@ func (n *Node) listen(watch *occupancy.Watcher) {
 	}
 }
 
-// untilFlush is how long until the next flush, which is when the clock shows a multiple of
-// its time. So all nodes flush at once, as far as their clocks agree, and a server writes
-// to each of them once what came from many, which is most of its work where nodes are
-// many. Nothing else depends on the clock.
+// untilFlush returns the time until the next flush. Flushes are due at multiples of the
+// flush time on the wall clock, so the nodes flush at the same time, as far as their
+// clocks agree. A broker can then send the digests of many nodes in one write to each
+// connection; with many nodes, writes are most of its work. Nothing else depends on the
+// wall clock.
 func (n *Node) untilFlush() time.Duration {
-	now := time.Now().Add(n.skew)
+	now := time.Now().Add(n.clockSkew)
 	return n.flush - now.Sub(now.Truncate(n.flush))
 }
 
-// now is the node's clock.
+// now returns the time since the start of the node.
 func (n *Node) now() time.Duration { return time.Since(n.start) }
 
-// publish has the bus take a message. Where it does not, that is noticed like any loss.
+// publish publishes a message. The peers handle a message that fails like a lost one.
 func (n *Node) publish(ctx context.Context, to Subject, payload []byte) error {
 	if err := n.bus.Publish(ctx, to, payload); err != nil {
 		n.unsent.Add(1)

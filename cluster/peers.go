@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// peer finds a peer or makes it. It is nil for this node itself, for one that has left,
-// and where there are too many.
+// peer returns the peer with this incarnation and creates it if necessary. It returns nil
+// for this node itself, for a peer that has said Bye, and if there are too many peers.
+// The caller holds mu.
 func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	if p := n.byID[id]; p != nil {
 		return p
@@ -15,34 +16,34 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	if id == n.id {
 		return nil
 	}
-	before, ok := n.gone[id]
+	before, ok := n.recentlyDropped[id]
 	if ok && before.bye && now < before.until {
 		return nil
 	}
 	if len(n.peers) >= n.maxPeers {
 		n.tooMany.Add(1)
-		n.settled = max(n.settled, now+n.lease)
+		n.freshAt = max(n.freshAt, now+n.lease)
 		return nil
 	}
 	p := &peer{
-		id:     id,
-		name:   string(name),
-		table:  newTable(),
-		config: &n.config,
-		heard:  now,
-		beatAt: now,
-		asked:  -syncEvery,
-		served: -syncEvery,
+		id:         id,
+		name:       string(name),
+		batch:      n.batch,
+		config:     &n.config,
+		leaseStart: now,
+		beatAt:     now,
+		syncSent:   -syncInterval,
+		lastServed: -syncInterval,
 	}
 	if ok {
-		p.asked = before.asked
-		delete(n.gone, id)
+		p.syncSent = before.syncSent
+		delete(n.recentlyDropped, id)
 	}
 	p.remote = n.link.Remote(p.name)
 	for _, other := range n.peers {
 		switch {
-		case other.name != p.name || !n.on(ruleNewIncarnation):
-		case before.replaced: // and what brings it back may be a late message
+		case other.name != p.name || !n.enabled(ruleNewIncarnation):
+		case before.replaced: // this message may be a delayed one
 			p.replaced = true
 		default:
 			other.replaced = true
@@ -50,28 +51,29 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	}
 	n.peers = append(n.peers, p)
 	n.byID[id] = p
-	n.welcome(p, now)
-	n.review(now) // the lease of another may be over by this
+	n.scheduleGreeting(p, now)
+	n.checkPeers(now) // the lease of the peer that p replaces may have expired
 	return p
 }
 
-// welcome has a peer that appeared, or came back, hear of this node soon, and not at all
-// nodes' next heartbeats. Each node has a delay of its own, so that they do not all speak
-// at once. What the peer published is asked for then, as it answers only whom it knows.
-func (n *Node) welcome(p *peer, now time.Duration) {
-	soon := n.heartbeat / 8
-	n.greet = min(n.greet, max(now, n.beaten+soon)+soon*time.Duration(n.id[0])/256)
-	p.asked = max(p.asked, n.greet-syncEvery)
+// scheduleGreeting schedules an early heartbeat for a peer that appeared or came back, so
+// that it knows this node soon. Each node has a different delay, so that the heartbeats of
+// many nodes do not arrive at the same time. The first sync request follows the greeting,
+// as the peer serves only nodes that it knows.
+func (n *Node) scheduleGreeting(p *peer, now time.Duration) {
+	delay := n.heartbeat / 8
+	n.greetAt = min(n.greetAt, max(now, n.lastBeat+delay)+delay*time.Duration(n.id[0])/256)
+	p.syncSent = max(p.syncSent, n.greetAt-syncInterval)
 }
 
-// drop ends a peer: its part leaves every total, as soon as mu is free. That of a million
-// rooms takes a while.
+// drop removes a peer. Its counts are removed from the engine after mu is unlocked, as
+// that takes long for a million rooms.
 func (n *Node) drop(p *peer) {
 	n.peers = slices.DeleteFunc(n.peers, func(other *peer) bool { return other == p })
 	delete(n.byID, p.id)
-	n.wanted = slices.DeleteFunc(n.wanted, func(r syncRequest) bool { return r.from == p.id })
-	n.unlinked = append(n.unlinked, p.remote)
-	p.gone = true
+	n.syncRequests = slices.DeleteFunc(n.syncRequests, func(r syncRequest) bool { return r.from == p.id })
+	n.closing = append(n.closing, p.remote)
+	p.dropped = true
 	var same []*peer
 	for _, other := range n.peers {
 		if other.name == p.name {
@@ -83,37 +85,37 @@ func (n *Node) drop(p *peer) {
 	}
 	for _, q := range n.queries {
 		if i := slices.Index(q.peers, p); i >= 0 {
-			q.settle(i, nil)
+			q.resolve(i, nil)
 		}
 	}
 }
 
-// departed is what is remembered of a peer that was dropped.
-type departed struct {
-	until time.Duration // how long
-	bye   bool          // it is not to come back: what is heard of it is late
-	asked time.Duration // the last sync that we asked it for
+// droppedPeer is the state of a dropped peer that is kept for a while.
+type droppedPeer struct {
+	until    time.Duration // when it may be forgotten
+	bye      bool          // it has said Bye: its later messages are delayed ones
+	syncSent time.Duration // when the last sync request was sent to it
 
-	replaced bool // another incarnation lived under its name
+	replaced bool // another incarnation with the same name was live
 }
 
-// depart remembers a peer that was dropped, of as many as there may be peers.
-func (n *Node) depart(id incarnation, d departed, now time.Duration) {
-	if len(n.gone) >= n.maxPeers {
-		maps.DeleteFunc(n.gone, func(_ incarnation, d departed) bool { return now >= d.until })
+// rememberDropped stores the state of a dropped peer. It stores at most maxPeers.
+func (n *Node) rememberDropped(id incarnation, d droppedPeer, now time.Duration) {
+	if len(n.recentlyDropped) >= n.maxPeers {
+		maps.DeleteFunc(n.recentlyDropped, func(_ incarnation, d droppedPeer) bool { return now >= d.until })
 	}
-	if len(n.gone) < n.maxPeers {
-		n.gone[id] = d
+	if len(n.recentlyDropped) < n.maxPeers {
+		n.recentlyDropped[id] = d
 	}
 }
 
-// bye drops a peer that leaves, whether or not it is known yet.
-func (n *Node) bye(id incarnation, now time.Duration) {
-	if !n.on(ruleBye) || id == n.id {
+// handleBye drops the peer. A Bye may arrive before the first other message of a node.
+func (n *Node) handleBye(id incarnation, now time.Duration) {
+	if !n.enabled(ruleBye) || id == n.id {
 		return
 	}
 	if p := n.byID[id]; p != nil {
 		n.drop(p)
 	}
-	n.depart(id, departed{until: now + n.lease, bye: true}, now)
+	n.rememberDropped(id, droppedPeer{until: now + n.lease, bye: true}, now)
 }

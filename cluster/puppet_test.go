@@ -15,7 +15,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// puppet is a node that says what the test has it say, in the generated code's coding.
+// puppet is a peer whose messages the test chooses. It encodes them with the generated code.
 type puppet struct {
 	*testing.T
 	net   *clustertest.Network
@@ -44,10 +44,10 @@ func shard(id []byte) uint32 {
 	return uint32(id[0])<<24 | uint32(id[1])<<16 | uint32(id[2])<<8 | uint32(id[3])
 }
 
-// parts are rooms in a digest.
+// parts are the rooms of a digest.
 type parts map[string]occupancy.Occupancy
 
-// digest publishes one; more changes it before.
+// digest publishes a digest; the functions change it before.
 func (p *puppet) digest(base, seq uint64, rooms parts, more ...func(*clusterpb.Digest)) {
 	p.Helper()
 	d := &clusterpb.Digest{Incarnation: p.id, Name: p.name, Base: base, Seq: seq}
@@ -59,44 +59,44 @@ func (p *puppet) digest(base, seq uint64, rooms parts, more ...func(*clusterpb.D
 	for _, f := range more {
 		f(d)
 	}
-	p.say(cluster.Subject{Kind: cluster.KindDigest}, d)
+	p.send(cluster.Subject{Kind: cluster.KindDigest}, d)
 }
 
-// snapshot makes a digest the beginning of one.
+// snapshot makes a digest the first one of a snapshot.
 func snapshot(seq uint64) func(*clusterpb.Digest) {
 	return func(d *clusterpb.Digest) { d.Reset_, d.Snapshot = true, seq }
 }
 
-// heartbeat publishes one with the true hash of the rooms.
+// heartbeat publishes a heartbeat with the hash of the rooms.
 func (p *puppet) heartbeat(seq uint64, rooms parts) {
 	p.Helper()
 	p.beats++
-	p.say(cluster.Subject{Kind: cluster.KindHeartbeat}, &clusterpb.Heartbeat{
+	p.send(cluster.Subject{Kind: cluster.KindHeartbeat}, &clusterpb.Heartbeat{
 		Incarnation: p.id, Name: p.name, Seq: seq, Hash: cluster.Hash(rooms), Beat: p.beats,
 	})
 }
 
 func (p *puppet) bye() {
 	p.Helper()
-	p.say(cluster.Subject{Kind: cluster.KindBye}, &clusterpb.Bye{Incarnation: p.id})
+	p.send(cluster.Subject{Kind: cluster.KindBye}, &clusterpb.Bye{Incarnation: p.id})
 }
 
-// say publishes a message, and waits until all is done.
-func (p *puppet) say(to cluster.Subject, m proto.Message) {
+// send publishes a message and waits until it is handled.
+func (p *puppet) send(to cluster.Subject, m proto.Message) {
 	p.Helper()
 	payload, err := proto.Marshal(m)
 	require.NoError(p, err)
-	p.sayBytes(to, payload)
+	p.sendBytes(to, payload)
 }
 
-func (p *puppet) sayBytes(to cluster.Subject, payload []byte) {
+func (p *puppet) sendBytes(to cluster.Subject, payload []byte) {
 	p.Helper()
 	require.NoError(p, p.bus.Publish(context.Background(), to, payload))
 	synctest.Wait()
 }
 
-// heard is what came of one kind since it was asked last; what else came is thrown away.
-func heard[M any, P interface {
+// received returns the messages of one kind since the last call, and drops all others.
+func received[M any, P interface {
 	*M
 	proto.Message
 }](p *puppet, kind cluster.Kind) (all []P) {
@@ -112,11 +112,11 @@ func heard[M any, P interface {
 	return all
 }
 
-// syncs is since when it was asked for syncs.
+// syncs returns the seqs of the received sync requests.
 func (p *puppet) syncs() (since []uint64) {
 	p.Helper()
-	for _, r := range heard[clusterpb.SyncRequest](p, cluster.KindSyncRequest) {
-		if bytes.Equal(r.To, p.id) { // shards may be the same
+	for _, r := range received[clusterpb.SyncRequest](p, cluster.KindSyncRequest) {
+		if bytes.Equal(r.To, p.id) { // two nodes may have the same shard
 			since = append(since, r.Since)
 		}
 	}

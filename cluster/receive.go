@@ -2,121 +2,127 @@ package cluster
 
 import "time"
 
-// receive takes a message. One that is malformed changes nothing.
+// receive handles a message. A malformed message changes nothing.
 func (n *Node) receive(m Message) {
 	n.messagesIn.Add(1)
 	n.bytesIn.Add(uint64(len(m.Payload)))
 	now := n.now()
 	n.mu.Lock()
-	ok := n.take(m, now)
+	ok := n.dispatch(m, now)
 	n.mu.Unlock()
 	if !ok {
 		n.malformed.Add(1)
 	}
-	n.send()
+	n.sendOutbox()
 }
 
-func (n *Node) take(m Message, now time.Duration) (ok bool) {
+// dispatch decodes and handles a message. It reports whether the message is well formed.
+func (n *Node) dispatch(m Message, now time.Duration) (ok bool) {
 	switch m.Subject.Kind {
 	case KindDigest, KindSyncReply:
 		var d digest
 		if ok = d.decode(m.Payload); ok {
-			n.digest(&d, now)
+			n.handleDigest(&d, now)
 		}
 	case KindHeartbeat:
 		var h heartbeat
 		if ok = h.decode(m.Payload); ok {
-			n.heard(&h, now)
+			n.handleHeartbeat(&h, now)
 		}
 	case KindBye:
 		var b bye
 		if ok = b.decode(m.Payload); ok {
-			n.bye(b.from, now)
+			n.handleBye(b.from, now)
 		}
 	case KindSyncRequest:
 		var r syncRequest
 		if ok = r.decode(m.Payload); ok {
-			n.want(r, now)
+			n.handleSyncRequest(r, now)
 		}
 	case KindQuery:
 		var q queryMessage
 		if ok = q.decode(m.Payload); ok {
-			n.answer(&q)
+			n.handleQuery(&q)
 		}
 	case KindAnswer:
 		var a answer
 		if ok = a.decode(m.Payload); ok {
-			n.answered(&a)
+			n.handleAnswer(&a)
 		}
 	}
 	return ok
 }
 
-// digest applies what a peer said of its rooms: entirely, in order, once.
-func (n *Node) digest(d *digest, now time.Duration) {
+// handleDigest applies a digest if it follows the last applied one. A digest is applied
+// entirely or not at all.
+func (n *Node) handleDigest(d *digest, now time.Duration) {
 	p := n.peer(d.from, d.name, now)
 	if p == nil {
 		return
 	}
-	p.head = max(p.head, d.seq)
+	p.published = max(p.published, d.seq)
 	switch {
-	case p.reset && d.reset: // what was asked for
-	case p.reset || p.has(d.span) && n.on(ruleDuplicate):
+	case p.reset && d.reset: // the requested snapshot
+	case p.reset || p.isDuplicate(d.span) && n.enabled(ruleDuplicate):
 		n.duplicates.Add(1)
 		return
-	case d.base > p.last && n.on(ruleGap):
+	case d.base > p.applied && n.enabled(ruleGap):
 		n.gaps.Add(1)
-		n.catchUp(p, now)
+		n.requestSync(p, now)
 		return
 	}
 	if d.reset {
 		p.begin(d.snapshot)
 	}
 	d.each(p.set)
-	p.last = d.seq
-	if (d.reset || p.snapshot != 0) && p.last >= p.snapshot {
+	p.flush()
+	p.applied = d.seq
+	if (d.reset || p.snapshot != 0) && p.applied >= p.snapshot {
 		p.complete()
 	}
 	if p.behind() {
-		p.asked = max(p.asked, now) // more is on its way: give it as long again
+		p.syncSent = max(p.syncSent, now) // the rest is being sent: wait before the next request
 	}
-	n.catchUp(p, now)
+	n.requestSync(p, now)
 }
 
-// heard takes a heartbeat: the peer lives, and what it published is here or is not.
-func (n *Node) heard(h *heartbeat, now time.Duration) {
+// handleHeartbeat renews the peer's lease and compares its seq and hash with the received
+// counts.
+func (n *Node) handleHeartbeat(h *heartbeat, now time.Duration) {
 	p := n.peer(h.from, h.name, now)
 	if p == nil {
 		return
 	}
-	if h.beat <= p.beat && (p.late == 0 || h.beat <= p.late) {
-		p.late = h.beat // and says nothing; but if later ones are late as well, p.beat never was
+	// Ignore a delayed heartbeat, which has a lower number. But if two of them arrive one
+	// after the other in ascending order, the higher number was forged.
+	if h.beat <= p.lastBeat && (p.lateBeat == 0 || h.beat <= p.lateBeat) {
+		p.lateBeat = h.beat
 		return
 	}
-	p.late = 0
+	p.lateBeat = 0
 	if p.state != Live {
-		n.welcome(p, now)
+		n.scheduleGreeting(p, now)
 	}
-	p.beat, p.beatAt, p.flags = h.beat, now, h.flags
-	p.heard, p.state = now, Live
+	p.lastBeat, p.beatAt, p.flags = h.beat, now, h.flags
+	p.leaseStart, p.state = now, Live
 	switch {
-	case h.seq < max(p.last, p.snapshot):
-		// What came was never published, or it overtook the heartbeat.
-		if n.on(ruleHeartbeatSeq) {
-			p.head, p.reset = h.seq, true
+	case h.seq < max(p.applied, p.snapshot):
+		// A received digest was forged, or it has overtaken the heartbeat.
+		if n.enabled(ruleHeartbeatSeq) {
+			p.published, p.reset = h.seq, true
 		}
-	case h.seq > p.last:
-		if n.on(ruleHeartbeatSeq) {
-			p.head = h.seq
+	case h.seq > p.applied:
+		if n.enabled(ruleHeartbeatSeq) {
+			p.published = h.seq
 		}
-	case p.over:
-		// It has more than may be here, so the hash cannot tell; look again now and then.
-		p.head, p.reset = h.seq, p.reset || now >= p.asked+n.hold
-	case h.hash != p.hash && !p.reset && n.on(ruleHeartbeatHash):
+	case p.overLimit:
+		// Rooms were ignored, so the hash differs. Request a snapshot once in each hold time.
+		p.published, p.reset = h.seq, p.reset || now >= p.syncSent+n.hold
+	case h.hash != p.hash && !p.reset && n.enabled(ruleHeartbeatHash):
 		n.mismatches.Add(1)
-		p.head, p.reset = h.seq, true
+		p.published, p.reset = h.seq, true
 	default:
-		p.head = h.seq
+		p.published = h.seq
 	}
-	n.catchUp(p, now)
+	n.requestSync(p, now)
 }

@@ -1,19 +1,22 @@
 package cluster_test
 
 import (
-	"encoding/hex"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// watched is a node beside a puppet that it has heard once, and greeted.
-func watched(t *testing.T, opts ...cluster.Option) (*host, *puppet) {
+// startWithPuppet starts a node and a puppet, which the node has greeted.
+func startWithPuppet(t *testing.T, opts ...cluster.Option) (*host, *puppet) {
 	net := clustertest.NewNetwork(1)
 	h, p := start(t, net, "node", opts...), newPuppet(t, net, "puppet")
 	p.heartbeat(0, nil)
@@ -21,9 +24,9 @@ func watched(t *testing.T, opts ...cluster.Option) (*host, *puppet) {
 	return h, p
 }
 
-func TestReceive_DigestsApplyOnceAndInOrder(t *testing.T) {
-	bubble(t, "a flush after another", func(t *testing.T) {
-		h, p := watched(t)
+func TestDigest_AppliedOnceAndInOrder(t *testing.T) {
+	bubble(t, "consecutive flushes", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 1), "b": occ(2, 0)})
 		p.digest(1, 2, parts{"a": occ(5, 3)})
 		require.Equal(t, occ(5, 3), h.Current("a"))
@@ -34,8 +37,8 @@ func TestReceive_DigestsApplyOnceAndInOrder(t *testing.T) {
 		p.heartbeat(3, parts{"b": occ(2, 0)})
 		require.Empty(t, p.syncs())
 	})
-	bubble(t, "a duplicate and a late one are dropped", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "duplicates and delayed digests are dropped", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.digest(1, 2, parts{"a": occ(2, 0)})
 		p.digest(0, 1, parts{"a": occ(1, 0)})
@@ -44,21 +47,21 @@ func TestReceive_DigestsApplyOnceAndInOrder(t *testing.T) {
 		require.Equal(t, uint64(2), h.node.Health().Duplicates)
 		require.Empty(t, p.syncs())
 	})
-	bubble(t, "one that leaves a gap is not applied, and what was missed is asked for", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "a digest after a gap is not applied; a sync is requested", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.digest(2, 3, parts{"b": occ(1, 0)})
 		require.Equal(t, occ(0, 0), h.Current("b"))
 		require.Equal(t, []uint64{1}, p.syncs())
 		require.True(t, h.node.Health().Peers[0].Behind)
 		require.True(t, h.node.Health().Degraded)
-		p.digest(1, 3, parts{"a": occ(0, 0), "b": occ(1, 0)}) // a repair
+		p.digest(1, 3, parts{"a": occ(0, 0), "b": occ(1, 0)}) // the reply
 		require.Equal(t, occ(0, 0), h.Current("a"))
 		require.Equal(t, occ(1, 0), h.Current("b"))
 		require.False(t, h.node.Health().Peers[0].Behind)
 	})
-	bubble(t, "a repair that begins before what is known applies, too", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "a reply with an older base is applied", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.digest(1, 2, parts{"b": occ(1, 0)})
 		p.digest(0, 3, parts{"a": occ(1, 0), "b": occ(7, 0)})
@@ -67,9 +70,9 @@ func TestReceive_DigestsApplyOnceAndInOrder(t *testing.T) {
 	})
 }
 
-func TestReceive_ASnapshotReplacesWhatWas(t *testing.T) {
-	bubble(t, "without a moment in which it is not there", func(t *testing.T) {
-		h, p := watched(t)
+func TestSnapshot_ReplacesAllRooms(t *testing.T) {
+	bubble(t, "rooms in both stay counted", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"stays": occ(1, 0), "goes": occ(2, 0)})
 		sub, err := h.Subscribe("stays")
 		must(t, err)
@@ -84,10 +87,10 @@ func TestReceive_ASnapshotReplacesWhatWas(t *testing.T) {
 		p.heartbeat(9, parts{"stays": occ(1, 0), "new": occ(3, 0)})
 		require.False(t, h.node.Health().Peers[0].Behind)
 		after(time.Second)
-		require.Empty(t, sub.Events()) // nothing became of it
+		require.Empty(t, sub.Events()) // no event
 	})
-	bubble(t, "also where a piece was lost and is repaired", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "after a lost part was requested again", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"goes": occ(2, 0)})
 		p.digest(0, 5, parts{"new": occ(3, 0)}, snapshot(9))
 		p.digest(8, 9, parts{"last": occ(1, 0)})
@@ -100,28 +103,28 @@ func TestReceive_ASnapshotReplacesWhatWas(t *testing.T) {
 	})
 }
 
-func TestReceive_HeartbeatsShowWhatWasMissed(t *testing.T) {
-	bubble(t, "a seq that was not seen has a sync since the last", func(t *testing.T) {
-		_, p := watched(t)
+func TestHeartbeat_DetectsMissedChanges(t *testing.T) {
+	bubble(t, "higher seq: sync since the last applied one", func(t *testing.T) {
+		_, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.heartbeat(3, nil)
 		require.Equal(t, []uint64{1}, p.syncs())
 	})
-	bubble(t, "the same seq with another hash has a full resync", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "same seq, other hash: snapshot", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.heartbeat(1, parts{"a": occ(2, 0)})
 		require.Equal(t, []uint64{0}, p.syncs())
 		require.Equal(t, uint64(1), h.node.Health().Mismatches)
-		p.digest(1, 2, parts{"b": occ(1, 0)}) // it is not known what this adds to
+		p.digest(1, 2, parts{"b": occ(1, 0)}) // not applied before the snapshot
 		require.Equal(t, occ(0, 0), h.Current("b"))
 		p.digest(0, 2, parts{"a": occ(2, 0), "b": occ(1, 0)}, snapshot(2))
 		require.Equal(t, occ(2, 0), h.Current("a"))
 		p.heartbeat(2, parts{"a": occ(2, 0), "b": occ(1, 0)})
 		require.False(t, h.node.Health().Peers[0].Behind)
 	})
-	bubble(t, "a seq that is less than what was seen has a full resync: somebody made it up", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "lower seq than a forged digest: snapshot", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1<<60, parts{"a": occ(1, 0)})
 		require.Equal(t, occ(1, 0), h.Current("a"))
 		p.heartbeat(1, nil)
@@ -131,8 +134,8 @@ func TestReceive_HeartbeatsShowWhatWasMissed(t *testing.T) {
 		p.heartbeat(1, nil)
 		require.False(t, h.node.Health().Peers[0].Behind)
 	})
-	bubble(t, "so does a snapshot that would never be complete", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "forged snapshot that is never complete: snapshot", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, nil, snapshot(1<<60))
 		require.Empty(t, p.syncs()) // the rest may be on its way
 		p.heartbeat(1, nil)
@@ -141,8 +144,8 @@ func TestReceive_HeartbeatsShowWhatWasMissed(t *testing.T) {
 		p.digest(0, 1, nil, snapshot(1))
 		require.False(t, h.node.Health().Peers[0].Behind)
 	})
-	bubble(t, "a number that somebody made up does not make all others late", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "a forged high number does not make later heartbeats delayed ones", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.beats = 1 << 60
 		p.heartbeat(0, nil)
 		p.beats = 1
@@ -153,8 +156,8 @@ func TestReceive_HeartbeatsShowWhatWasMissed(t *testing.T) {
 		require.Equal(t, []cluster.State{cluster.Live}, states(h))
 		require.Zero(t, h.node.Health().Dropped)
 	})
-	bubble(t, "a late one says nothing", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "delayed heartbeat: ignored", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.heartbeat(1, parts{"a": occ(1, 0)})
 		after(time.Second)
@@ -165,110 +168,87 @@ func TestReceive_HeartbeatsShowWhatWasMissed(t *testing.T) {
 	})
 }
 
-func TestReceive_AtMostOneSyncForEachPeerAndSecond(t *testing.T) {
-	// asked is how often the node asks from the beginning to the end of ten seconds of gaps.
-	asked := func(t *testing.T, opts ...cluster.Option) (n int) {
-		_, p := watched(t, opts...)
-		for i := range uint64(100) {
-			p.digest(10+i, 11+i, nil)
-			after(100 * time.Millisecond)
+func TestReceive_MalformedMessage_IsCountedAndDropped(t *testing.T) {
+	id := []byte("puppet0123456789")
+	digest := func(change func(*clusterpb.Digest)) proto.Message {
+		d := &clusterpb.Digest{
+			Incarnation: id, Name: "puppet", Base: 1, Seq: 2,
+			Rooms: []string{"r"}, Connections: []uint32{9}, Members: []uint32{9},
 		}
-		return len(p.syncs())
+		change(d)
+		return d
 	}
-	bubble(t, "however much it misses", func(t *testing.T) {
-		require.Equal(t, 11, asked(t))
-	})
-	bubble(t, "which takes the rule", func(t *testing.T) {
-		require.Greater(t, asked(t, cluster.Without(cluster.RuleSyncLimit)), 90)
-	})
-	bubble(t, "but it asks again, by itself, for what does not come", func(t *testing.T) {
-		_, p := watched(t)
-		p.digest(3, 4, nil)
-		after(3500 * time.Millisecond)
-		require.Equal(t, []uint64{0, 0, 0, 0}, p.syncs())
-	})
-	bubble(t, "and even where the peer was dropped and came again", func(t *testing.T) {
-		h, p := watched(t, cluster.WithHeartbeat(100*time.Millisecond))
-		p.digest(3, 4, nil)
-		for range 8 { // one of its own every 600ms, a lease of 500ms
-			after(800 * time.Millisecond)
-			p.heartbeat(4, nil)
-		}
-		require.Positive(t, h.node.Health().Dropped)
-		require.LessOrEqual(t, len(p.syncs()), 7)
-	})
-}
-
-func TestReceive_AnswersSyncs(t *testing.T) {
-	ask := func(p *puppet, h *host, since uint64) []*clusterpb.Digest {
-		to, err := hex.DecodeString(h.node.Health().Incarnation)
-		require.NoError(p, err)
-		heard[clusterpb.Digest](p, cluster.KindSyncReply) // of before
-		p.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to, Since: since})
-		return heard[clusterpb.Digest](p, cluster.KindSyncReply)
+	for name, m := range map[string]proto.Message{
+		"no incarnation":                     digest(func(d *clusterpb.Digest) { d.Incarnation = nil }),
+		"a short incarnation":                digest(func(d *clusterpb.Digest) { d.Incarnation = id[:15] }),
+		"a long incarnation":                 digest(func(d *clusterpb.Digest) { d.Incarnation = append(slices.Clip(id), 0) }),
+		"a long name":                        digest(func(d *clusterpb.Digest) { d.Name = fmt.Sprintf("%256d", 1) }),
+		"base equals seq":                    digest(func(d *clusterpb.Digest) { d.Base = 2 }),
+		"base after seq":                     digest(func(d *clusterpb.Digest) { d.Base = 1 << 60 }),
+		"a snapshot with a base":             digest(func(d *clusterpb.Digest) { d.Reset_, d.Snapshot = true, 2 }),
+		"snapshot complete before its start": digest(func(d *clusterpb.Digest) { d.Reset_, d.Base = true, 0 }),
+		"a room without a name":              digest(func(d *clusterpb.Digest) { d.Rooms[0] = "" }),
+		"a room with a long name":            digest(func(d *clusterpb.Digest) { d.Rooms[0] = fmt.Sprintf("%1025d", 1) }),
+		"one count too many":                 digest(func(d *clusterpb.Digest) { d.Connections = append(d.Connections, 1) }),
+		"counts missing":                     digest(func(d *clusterpb.Digest) { d.Members = nil }),
+		"one room too many":                  digest(func(d *clusterpb.Digest) { d.Rooms = append(d.Rooms, "s") }),
+		"count over the maximum":             digest(func(d *clusterpb.Digest) { d.Members[0] = 1 << 31 }),
+		"newer version":                      digest(func(d *clusterpb.Digest) { d.LeastVersion = 2 }),
+		"heartbeat without a number":         &clusterpb.Heartbeat{Incarnation: id, Name: "puppet", Seq: 1},
+		"heartbeat without an incarnation":   &clusterpb.Heartbeat{Seq: 1, Beat: 5},
+		"heartbeat of a newer version":       &clusterpb.Heartbeat{Incarnation: id, Beat: 5, LeastVersion: 2},
+		"Bye without an incarnation":         &clusterpb.Bye{},
+		"query without an incarnation":       &clusterpb.Query{Rooms: []string{"r"}},
+		"query without rooms":                &clusterpb.Query{From: id},
+		"query with too many rooms":          &clusterpb.Query{From: id, Rooms: slices.Repeat([]string{"r"}, 17)},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			h, p := startWithPuppet(t)
+			p.digest(0, 1, parts{"r": occ(1, 1)})
+			kind := cluster.KindDigest
+			switch m.(type) {
+			case *clusterpb.Heartbeat:
+				kind = cluster.KindHeartbeat
+			case *clusterpb.Bye:
+				kind = cluster.KindBye
+			case *clusterpb.Query:
+				kind = cluster.KindQuery
+			}
+			p.send(cluster.Subject{Kind: kind}, m)
+			require.Equal(t, uint64(1), h.node.Health().Malformed)
+			require.Equal(t, occ(1, 1), h.Current("r"))
+			require.Empty(t, p.syncs())
+		})
 	}
-	bubble(t, "with all since then, each room once, as it is", func(t *testing.T) {
-		h, p := watched(t)
-		for i := range 5 {
-			h.join(t, room(i), 1)
-			after(time.Second)
+	bubble(t, "every truncation", func(t *testing.T) {
+		h, p := startWithPuppet(t)
+		p.digest(0, 1, parts{"r": occ(1, 1)})
+		whole, err := proto.Marshal(digest(func(*clusterpb.Digest) {}))
+		must(t, err)
+		for n := range whole {
+			p.sendBytes(cluster.Subject{Kind: cluster.KindDigest}, whole[:n])
+			require.Equal(t, occ(1, 1), h.Current("r"), "of %d bytes", n)
 		}
-		h.join(t, room(0), 1)
-		must(t, h.Leave(room(3)))
-		after(time.Second)
-		p.heartbeat(0, nil)
-		all := ask(p, h, 3)
-		require.Len(t, all, 1)
-		require.Equal(t, uint64(3), all[0].Base)
-		require.False(t, all[0].Reset_)
-		got := parts{}
-		for i, r := range all[0].Rooms {
-			got[r] = occ(int(all[0].Connections[i]), int(all[0].Members[i]))
-		}
-		require.Equal(t, parts{room(0): occ(2, 0), room(3): occ(0, 0), room(4): occ(1, 0)}, got)
-
-		after(time.Second)
-		p.heartbeat(0, nil)
-		all = ask(p, h, 0)
-		require.Len(t, all, 1)
-		require.True(t, all[0].Reset_)
-		require.Equal(t, all[0].Seq, all[0].Snapshot)
-		require.ElementsMatch(t, []string{room(0), room(1), room(2), room(4)}, all[0].Rooms)
-
-		after(time.Second)
-		p.heartbeat(0, nil)
-		require.Empty(t, ask(p, h, all[0].Seq)) // nothing is new
-
-		after(time.Second)
-		p.heartbeat(0, nil)
-		all = ask(p, h, 1000) // which never was
-		require.Len(t, all, 1)
-		require.True(t, all[0].Reset_)
-		require.Empty(t, ask(p, h, 0)) // again so soon
-		require.Equal(t, uint64(3), h.node.Health().Served)
+		require.Positive(t, h.node.Health().Malformed)
 	})
-	bubble(t, "in digests that follow one another and that the bus can take", func(t *testing.T) {
-		h, p := watched(t)
-		h.bus.SetMaxPayload(cluster.MinPayload)
-		const rooms = 20_000
-		for i := range rooms {
-			h.join(t, room(i), 1)
+	bubble(t, "known fields of another type", func(t *testing.T) {
+		h, p := startWithPuppet(t)
+		whole, err := proto.Marshal(digest(func(d *clusterpb.Digest) { d.Base = 0 }))
+		must(t, err)
+		for num := protowire.Number(1); num <= 9; num++ {
+			p.sendBytes(cluster.Subject{Kind: cluster.KindDigest}, protowire.AppendFixed32(protowire.AppendTag(slices.Clone(whole), num, protowire.Fixed32Type), 1))
 		}
-		after(5 * time.Second)
-		p.heartbeat(0, nil)
-		all := ask(p, h, 0)
-		require.Greater(t, len(all), 5)
-		got := map[string]bool{}
-		for i, d := range all {
-			require.Equal(t, i == 0, d.Reset_)
-			if i > 0 {
-				require.Equal(t, all[i-1].Seq, d.Base)
-			}
-			for _, r := range d.Rooms {
-				got[r] = true
-			}
-		}
-		require.Equal(t, all[0].Snapshot, all[len(all)-1].Seq)
-		require.Len(t, got, rooms)
+		require.Equal(t, uint64(9), h.node.Health().Malformed)
+		require.Equal(t, occ(0, 0), h.Current("r"))
+	})
+	bubble(t, "unknown fields are skipped", func(t *testing.T) {
+		h, p := startWithPuppet(t)
+		whole, err := proto.Marshal(digest(func(d *clusterpb.Digest) { d.Base = 0 }))
+		must(t, err)
+		whole = protowire.AppendString(protowire.AppendTag(whole, 100, protowire.BytesType), "what a later version adds")
+		whole = protowire.AppendFixed32(protowire.AppendTag(whole, 101, protowire.Fixed32Type), 7)
+		p.sendBytes(cluster.Subject{Kind: cluster.KindDigest}, whole)
+		require.Zero(t, h.node.Health().Malformed)
+		require.Equal(t, occ(9, 9), h.Current("r"))
 	})
 }

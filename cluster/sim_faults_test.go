@@ -7,9 +7,9 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// weather chooses what this simulation suffers from, and returns what has some of it
-// happen.
-func (s *sim) weather() func() {
+// faults chooses the kinds of faults of this simulation and returns a function that starts
+// a random one.
+func (s *sim) faults() func() {
 	all := []func(){
 		s.badNetwork, s.badNetwork, s.partition, s.partition,
 		s.crashOrBye, s.restart, s.duplicateName, s.outage, s.stall, s.overflow,
@@ -26,9 +26,9 @@ func (s *sim) weather() func() {
 	}
 }
 
-// later ends a fault after some time.
+// later schedules the end of a fault.
 func (s *sim) later(most time.Duration, do func()) {
-	s.mend = append(s.mend, repair{s.now() + time.Duration(s.rand.Int64N(int64(most))), do})
+	s.repairs = append(s.repairs, repair{s.now() + time.Duration(s.rand.Int64N(int64(most))), do})
 }
 
 func (s *sim) badNetwork() {
@@ -40,12 +40,12 @@ func (s *sim) badNetwork() {
 		MaxDelay:  time.Duration(1+s.rand.IntN(300)) * time.Millisecond,
 	}
 	s.logf("%v: the network: %+v", s.now(), f)
-	s.rough = true
+	s.lossy = true
 	s.net.SetFaults(f)
 }
 
 func (s *sim) garble() {
-	s.garbled, s.rough = true, true
+	s.garbled, s.lossy = true, true
 	s.logf("%v: payloads are altered", s.now())
 	s.net.SetFaults(clustertest.Faults{Garble: 0.05, MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 }
@@ -60,55 +60,57 @@ func (s *sim) partition() {
 		groups[side] = append(groups[side], h.bus.Name())
 	}
 	s.logf("%v: partition: %v", s.now(), groups)
-	lonely := s.lonely(groups[:])
+	isolated := s.isolated(groups[:])
 	s.parted = true
 	s.net.Partition(groups[:]...)
 	s.later(12*time.Second, func() {
 		s.logf("%v: the partition heals", s.now())
-		for _, h := range lonely {
-			s.nobodyDropped(h, "with most others")
+		for _, h := range isolated {
+			s.checkNoneDropped(h, "at a mass loss")
 		}
 		s.net.Partition()
 		s.parted, s.undisturbed = false, false
 	})
 }
 
-// lonely is who loses most of three or more peers by a partition, if that is all that is
-// wrong and, as chance has it, stays so while it lasts. They drop nobody.
-func (s *sim) lonely(groups [][]string) (lonely []*simHost) {
-	if !s.calm() || s.chance(0.5) {
+// isolated returns the nodes that lose more than half of three or more peers by a partition.
+// They must not drop peers if there is no other fault. By chance, it either prevents other
+// faults during the partition or returns nothing.
+func (s *sim) isolated(groups [][]string) (isolated []*simHost) {
+	if !s.allBusesOK() || s.chance(0.5) {
 		return nil
 	}
 	peers := len(s.hosts) - 1
 	for _, h := range s.hosts {
 		health := h.node.Health()
-		well := !health.Degraded && len(health.Peers) == peers
+		healthy := !health.Degraded && len(health.Peers) == peers
 		for i, p := range health.Peers {
-			// Two of one name are missed less, and who was not heard of late is lost alone.
-			well = well && p.Age < 3*beat/2 && p.Name != health.Name && (i == 0 || p.Name != health.Peers[i-1].Name)
+			// A replaced peer does not count as lost. A peer whose last heartbeat is older is
+			// lost at another time.
+			healthy = healthy && p.Age < 3*beat/2 && p.Name != health.Name && (i == 0 || p.Name != health.Peers[i-1].Name)
 		}
-		if !well {
+		if !healthy {
 			return nil
 		}
 		h.dropped = health.Dropped
 		side := slices.IndexFunc(groups, func(g []string) bool { return slices.Contains(g, h.bus.Name()) })
 		if lost := len(s.hosts) - len(groups[side]); peers >= 3 && 2*lost > peers {
-			lonely = append(lonely, h)
+			isolated = append(isolated, h)
 		}
 	}
 	s.undisturbed = true
-	return lonely
+	return isolated
 }
 
 func (s *sim) crashOrBye() {
 	if len(s.hosts) > 3 {
-		s.end(s.some(), s.chance(0.5))
+		s.end(s.randomHost(), s.chance(0.5))
 		s.crashed = true
 	}
 }
 
 func (s *sim) restart() {
-	h := s.some()
+	h := s.randomHost()
 	s.end(h, s.chance(0.3))
 	if s.chance(0.5) {
 		s.step(0, 3*time.Second)
@@ -118,61 +120,61 @@ func (s *sim) restart() {
 
 func (s *sim) duplicateName() {
 	if len(s.hosts) < 8 {
-		s.start(s.some().name)
+		s.start(s.randomHost().name)
 	}
 }
 
 func (s *sim) overflow() {
-	h := s.some()
+	h := s.randomHost()
 	n := 1 + s.rand.IntN(30)
-	s.logf("%v: %s is too slow for %d", s.now(), h.bus.Name(), n)
+	s.logf("%v: %s loses %d messages, as its channel is full", s.now(), h.bus.Name(), n)
 	h.bus.Overflow(n)
-	s.rough = true
+	s.lossy = true
 }
 
-// outage has a bus lose its connection. Nobody is dropped for that meanwhile.
+// outage disconnects a bus for a while. Its node must not drop peers meanwhile.
 func (s *sim) outage() {
-	h := s.some()
+	h := s.randomHost()
 	if h.outage || h.stalled {
 		return
 	}
-	s.logf("%v: %s has no connection", s.now(), h.bus.Name())
+	s.logf("%v: %s disconnects", s.now(), h.bus.Name())
 	h.outage, h.dropped = true, h.node.Health().Dropped
 	h.bus.Disconnect()
 	s.later(12*time.Second, func() {
-		s.logf("%v: %s has a connection", s.now(), h.bus.Name())
+		s.logf("%v: %s reconnects", s.now(), h.bus.Name())
 		h.outage = false
-		s.nobodyDropped(h, "without a connection")
+		s.checkNoneDropped(h, "while disconnected")
 		h.bus.Reconnect()
 	})
 }
 
-// stall has a process stand still for a while. Nobody is dropped when it goes on.
+// stall pauses a process for a while. It must not drop peers when it resumes.
 func (s *sim) stall() {
-	h := s.some()
+	h := s.randomHost()
 	if h.outage || h.stalled {
 		return
 	}
-	s.logf("%v: %s stands still", s.now(), h.bus.Name())
+	s.logf("%v: %s is paused", s.now(), h.bus.Name())
 	h.stalled = true
 	resume := h.bus.Stall()
-	s.step(beat, beat+1) // by then it has had to publish a heartbeat
+	s.step(beat, beat+1) // by then it must have published a heartbeat
 	h.dropped = h.node.Health().Dropped
 	begun := s.now()
 	s.later(12*time.Second, func() {
-		s.logf("%v: %s goes on", s.now(), h.bus.Name())
+		s.logf("%v: %s resumes", s.now(), h.bus.Name())
 		h.stalled = false
 		resume()
 		s.step(0, time.Millisecond)
-		if s.now()-begun > 2*beat { // its heartbeat was late by more than one
-			s.nobodyDropped(h, "because it stood still")
+		if s.now()-begun > 2*beat { // its heartbeat was late by more than a heartbeat
+			s.checkNoneDropped(h, "after a pause")
 		}
 	})
 }
 
-func (s *sim) nobodyDropped(h *simHost, when string) {
+func (s *sim) checkNoneDropped(h *simHost, when string) {
 	if !slices.Contains(s.hosts, h) {
-		return // it has ended meanwhile
+		return // it was stopped meanwhile
 	}
 	if now := h.node.Health().Dropped; now != h.dropped {
 		s.fail("%s dropped %d peers %s", h.bus.Name(), now-h.dropped, when)

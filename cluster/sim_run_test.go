@@ -20,20 +20,20 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// The times that nodes have by default.
+// The default times.
 const (
 	beat  = time.Second
 	lease = 5 * beat
 	hold  = 15 * time.Second
 )
 
-// sim is a simulation: nodes, what befalls them, and what their rooms really are.
+// sim is a simulation: nodes, faults, and the true counts of their rooms.
 //
-// That it repeats exactly is by the times: the network delivers on whole milliseconds,
-// the driver acts a quarter of one later, one thing at a time and each time a nanosecond
-// more, and each node's clock and heartbeats have a microsecond of their own. So no two
-// things of one node become ready at once, and its loop has no choice. Engines have no
-// interval, which would end somewhen else depending on how their goroutine was scheduled.
+// It repeats exactly, as no two events of one node are ready at the same time: the network
+// delivers on whole milliseconds, the driver acts a quarter of a millisecond later, each
+// time one nanosecond more, and the timers of each node have an offset of some microseconds
+// of their own. The engines have no interval, as the end of an interval depends on the
+// scheduling of goroutines.
 type sim struct {
 	seed    uint64
 	rand    *rand.Rand
@@ -42,34 +42,34 @@ type sim struct {
 	net     *clustertest.Network
 	begin   time.Time
 	rooms   int
-	hosts   []*simHost // those that run
+	hosts   []*simHost // running
 	started int
 	steps   time.Duration
 
 	interval time.Duration // of the engines
 
-	rough       bool // messages were lost, by the network or by who was too slow for them
+	lossy       bool // messages were lost
 	garbled     bool // payloads were altered
-	crashed     bool // somebody left, and whether all heard a Bye is open
+	crashed     bool // a node stopped, and not all others may have received a Bye
 	parted      bool
-	undisturbed bool     // and nothing else befalls anybody meanwhile
-	mend        []repair // what is broken now
+	undisturbed bool     // no other fault may start
+	repairs     []repair // the repairs of the current faults
 
-	// mu protects the following, which nodes change as they publish.
+	// mu protects the following, which change when nodes publish.
 	mu     sync.Mutex
-	err    error // the first that was found
+	err    error // the first error
 	traces map[string]uint64
 	syncs  map[[2]string]time.Time
 }
 
-// simHost is a process: its rooms as they are, beside the engine.
+// simHost is a process with the true counts of its rooms.
 type simHost struct {
 	*host
 	name    string
-	part    map[string]occupancy.Occupancy
+	counts  map[string]occupancy.Occupancy
 	outage  bool
 	stalled bool
-	dropped uint64 // as the node had dropped when its outage or stall began
+	dropped uint64 // the node's dropped peers when its outage or stall began
 }
 
 // repair ends a fault.
@@ -93,15 +93,15 @@ func newSim(seed uint64, logf func(string, ...any), opts []cluster.Option) *sim 
 		syncs:  map[[2]string]time.Time{},
 	}
 	s.rooms = 3 + s.rand.IntN(30)
-	s.net.SetFaults(calm)
+	s.net.SetFaults(noFaults)
 	s.net.Tap(s.tap)
 	return s
 }
 
-var calm = clustertest.Faults{MinDelay: time.Millisecond, MaxDelay: time.Millisecond}
+var noFaults = clustertest.Faults{MinDelay: time.Millisecond, MaxDelay: time.Millisecond}
 
-// tap sees what is published: it is hashed, for each bus apart, since the order of two
-// that publish at once is open; and the syncs are timed.
+// tap hashes each published message, and checks the time between sync requests. Each bus has
+// a hash of its own, as the order of two buses that publish at the same time may differ.
 func (s *sim) tap(from string, m cluster.Message) {
 	s.mu.Lock()
 	h := fnv.New64a()
@@ -114,7 +114,7 @@ func (s *sim) tap(from string, m cluster.Message) {
 	if m.Subject.Kind == cluster.KindSyncRequest {
 		var r clusterpb.SyncRequest
 		if err := proto.Unmarshal(m.Payload, &r); err != nil {
-			s.fail("%s publishes what is no request: %v", from, err)
+			s.fail("%s publishes an invalid sync request: %v", from, err)
 		}
 		pair := [2]string{from, string(r.To)}
 		s.mu.Lock()
@@ -122,7 +122,7 @@ func (s *sim) tap(from string, m cluster.Message) {
 		s.syncs[pair] = time.Now()
 		s.mu.Unlock()
 		if ok && time.Since(last) < beat {
-			s.fail("%s asks a peer for a sync again after %v", from, time.Since(last))
+			s.fail("%s sends a sync request to the same peer again after %v", from, time.Since(last))
 		}
 	}
 }
@@ -153,13 +153,13 @@ func (s *sim) failed() error {
 	return s.err
 }
 
-// wait waits until a time, and until all is done then.
+// wait waits until a time, and until everything that is due then is done.
 func (s *sim) wait(until time.Duration) {
 	time.Sleep(until - s.now())
 	synctest.Wait()
 }
 
-// step waits a little, until the driver may act.
+// step waits until the driver may act again, for a random time in this range.
 func (s *sim) step(least, most time.Duration) {
 	until := s.now() + least + time.Duration(s.rand.Int64N(int64(most-least)))
 	s.steps++
@@ -168,19 +168,19 @@ func (s *sim) step(least, most time.Duration) {
 
 func (s *sim) chance(p float64) bool { return s.rand.Float64() < p }
 
-func (s *sim) some() *simHost { return s.hosts[s.rand.IntN(len(s.hosts))] }
+func (s *sim) randomHost() *simHost { return s.hosts[s.rand.IntN(len(s.hosts))] }
 
-// start starts a process, whose heartbeats and flushes are at a microsecond of their own.
+// start starts a process. Its heartbeats and flushes have an offset of their own.
 func (s *sim) start(name string) {
 	s.started++
-	own := time.Duration(300+s.started) * time.Microsecond
-	s.wait(s.now().Truncate(time.Millisecond) + time.Millisecond + own)
+	offset := time.Duration(300+s.started) * time.Microsecond
+	s.wait(s.now().Truncate(time.Millisecond) + time.Millisecond + offset)
 	id := fmt.Sprintf("%s.%d", name, s.started)
 	bus := s.net.Bus(id)
 	h := &simHost{
-		host: &host{occupancy.New(occupancy.WithInterval(s.interval)), bus, nil},
-		name: name,
-		part: map[string]occupancy.Occupancy{},
+		host:   &host{occupancy.New(occupancy.WithInterval(s.interval)), bus, nil},
+		name:   name,
+		counts: map[string]occupancy.Occupancy{},
 	}
 	var seed [32]byte
 	binary.BigEndian.PutUint64(seed[:], s.seed)
@@ -189,8 +189,8 @@ func (s *sim) start(name string) {
 	h.node, err = cluster.Start(context.Background(), h.Engine, bus, append([]cluster.Option{
 		cluster.WithName(name),
 		cluster.WithEntropy(rand.NewChaCha8(seed)),
-		cluster.WithSizes(700, 800, s.rand.IntN(4)), // some 25 rooms
-		cluster.WithSkew(time.Duration(s.rand.IntN(1000))*time.Millisecond - own),
+		cluster.WithSizes(700, 800, s.rand.IntN(4)), // about 25 rooms
+		cluster.WithClockSkew(time.Duration(s.rand.IntN(1000))*time.Millisecond - offset),
 	}, s.opts...)...)
 	if err != nil {
 		panic(err)
@@ -200,17 +200,17 @@ func (s *sim) start(name string) {
 	s.step(0, time.Millisecond)
 }
 
-// end ends a process without a word, or with a Bye.
+// end stops a process, with a Bye or like a crash.
 func (s *sim) end(h *simHost, bye bool) {
 	s.logf("%v: %s ends, bye: %v", s.now(), h.bus.Name(), bye)
-	heard := bye && s.calm()
+	received := bye && s.allBusesOK()
 	s.hosts = slices.DeleteFunc(s.hosts, func(other *simHost) bool { return other == h })
 	if bye {
 		_ = h.node.Close()
-		s.step(2*time.Millisecond, 3*time.Millisecond) // the Bye is on its way
+		s.step(2*time.Millisecond, 3*time.Millisecond) // the delivery of the Bye
 	}
 	h.crash()
-	if !heard {
+	if !received {
 		return
 	}
 	for _, other := range s.hosts {
@@ -222,38 +222,38 @@ func (s *sim) end(h *simHost, bye bool) {
 	}
 }
 
-// calm reports whether nothing is wrong with any bus.
-func (s *sim) calm() bool {
-	return !s.rough && !s.parted && !slices.ContainsFunc(s.hosts, func(h *simHost) bool { return h.outage || h.stalled })
+// allBusesOK reports whether no bus has a fault.
+func (s *sim) allBusesOK() bool {
+	return !s.lossy && !s.parted && !slices.ContainsFunc(s.hosts, func(h *simHost) bool { return h.outage || h.stalled })
 }
 
-// hook counts somebody in or out.
-func (s *sim) hook(h *simHost) {
+// callHook calls a random hook.
+func (s *sim) callHook(h *simHost) {
 	room := room(s.rand.IntN(s.rooms))
-	o := h.part[room]
+	o := h.counts[room]
 	var err error
 	switch k := s.rand.IntN(6); {
 	case k < 2:
 		err = h.Join(room)
 		o.Connections++
 	case k < 3:
-		err = h.Enter(room)
+		err = h.Enter(room, "alice")
 		o.PresenceMembers++
 	case k < 5 && o.Connections > 0:
 		err = h.Leave(room)
 		o.Connections--
 	case k == 5 && o.PresenceMembers > 0:
-		err = h.Exit(room)
+		err = h.Exit(room, "alice")
 		o.PresenceMembers--
 	}
 	if err != nil {
 		s.fail("%s: hook: %v", h.name, err)
 	}
-	h.part[room] = o
+	h.counts[room] = o
 	synctest.Wait()
 }
 
-// run is the simulation.
+// run runs the simulation and returns the first error.
 func (s *sim) run() error {
 	defer func() {
 		for _, h := range s.hosts {
@@ -264,7 +264,7 @@ func (s *sim) run() error {
 		s.start(fmt.Sprint("n", i))
 	}
 	end := s.now() + 4*time.Second + time.Duration(s.rand.IntN(14))*time.Second
-	weather := s.weather()
+	weather := s.faults()
 	for s.failed() == nil && s.now() < end {
 		s.step(0, 60*time.Millisecond)
 		s.repair(s.now())
@@ -272,19 +272,19 @@ func (s *sim) run() error {
 			weather()
 		}
 		for range s.rand.IntN(3) {
-			s.hook(s.some())
+			s.callHook(s.randomHost())
 		}
 		if s.chance(0.004) {
-			h := s.some()
+			h := s.randomHost()
 			for range 60 {
-				s.hook(h)
+				s.callHook(h)
 			}
 		}
 	}
 	s.step(0, time.Millisecond)
 	s.repair(never)
 	s.net.Partition()
-	s.net.SetFaults(calm)
+	s.net.SetFaults(noFaults)
 	for _, h := range s.hosts {
 		h.bus.Overflow(0)
 	}
@@ -292,16 +292,16 @@ func (s *sim) run() error {
 	synctest.Wait()
 
 	for stop := s.now(); s.failed() == nil; s.step(0, 200*time.Millisecond) {
-		h, wrong := s.wrong()
+		h, wrong := s.mismatch()
 		if wrong == nil {
 			s.logf("%v: exact after %v", s.now(), s.now()-stop)
-			s.stays()
+			s.checkStable()
 			break
 		}
-		patience := s.patience()
-		switch known := patience == exact && s.now()-stop > 2*beat; {
-		case s.now()-stop > patience:
-			s.fail("not exact after %v: %v", patience, wrong)
+		timeout := s.timeout()
+		switch known := timeout == exact && s.now()-stop > 2*beat; {
+		case s.now()-stop > timeout:
+			s.fail("not exact after %v: %v", timeout, wrong)
 		case known && !h.node.Health().Degraded:
 			s.fail("not exact, and not Degraded: %v", wrong)
 		}
@@ -309,62 +309,61 @@ func (s *sim) run() error {
 	return s.failed()
 }
 
-// patience is how long after the faults all must be exact: what was lost is noticed by the
-// next heartbeat and asked for a second after the last sync, and who started again has
-// replaced what was before; who is gone without a word, or never was, has a lease and a
-// heartbeat, or is held.
-// Who is not exact when that can be known, after two heartbeats, is Degraded.
-func (s *sim) patience() time.Duration {
+// timeout returns the time after the end of the faults within which all counts must be
+// exact. Lost messages are detected at the next heartbeat and requested one second after
+// the last sync request. A node that crashed, or an invented one, is dropped after a lease
+// and a heartbeat, or after the hold time. A node with wrong counts must be Degraded after
+// two heartbeats, if it can detect them.
+func (s *sim) timeout() time.Duration {
 	if !s.crashed && !s.garbled {
 		return exact
 	}
 	held := slices.ContainsFunc(s.hosts, func(h *simHost) bool { return slices.Contains(states(h.host), cluster.Held) })
-	onItsWay := time.Second // its last heartbeat was, for as long
+	delay := time.Second // the longest of the last heartbeat
 	if held {
-		return onItsWay + lease + hold
+		return delay + lease + hold
 	}
-	return onItsWay + lease + beat
+	return delay + lease + beat
 }
 
-// exact is how long it may take where nobody's lease has to end.
+// exact is the timeout if no lease has to expire.
 const exact = 2500 * time.Millisecond
 
 const never = time.Duration(1<<63 - 1)
 
-// repair ends the faults that are to be over.
+// repair ends the faults whose time is over.
 func (s *sim) repair(now time.Duration) {
-	for _, r := range slices.Clone(s.mend) {
+	for _, r := range slices.Clone(s.repairs) {
 		if now >= r.at {
 			r.do()
 			synctest.Wait()
 		}
 	}
-	s.mend = slices.DeleteFunc(s.mend, func(r repair) bool { return now >= r.at })
+	s.repairs = slices.DeleteFunc(s.repairs, func(r repair) bool { return now >= r.at })
 }
 
-// stays has all stay as it is for a while, in which nobody asks for anything and the nodes
-// become healthy.
-func (s *sim) stays() {
+// checkStable checks that the counts remain exact and that the nodes become healthy.
+func (s *sim) checkStable() {
 	s.step(lease+hold+2*beat, lease+hold+2*beat+1)
-	if _, wrong := s.wrong(); wrong != nil {
+	if _, wrong := s.mismatch(); wrong != nil {
 		s.fail("no longer exact: %v", wrong)
 	}
 	for _, h := range s.hosts {
 		health := h.node.Health()
 		if health.Degraded || len(health.Peers) != len(s.hosts)-1 {
-			s.fail("%s is not well: %+v", h.name, health)
+			s.fail("%s is not healthy: %+v", h.name, health)
 		}
 		if health.Mismatches > 0 && !s.garbled {
-			s.fail("%s was wrong: %+v", h.name, health)
+			s.fail("%s had a hash mismatch: %+v", h.name, health)
 		}
 	}
 }
 
-// wrong says which node has what other than the true sum.
-func (s *sim) wrong() (*simHost, error) {
+// mismatch returns a node with a count that is not the true sum, and an error that names it.
+func (s *sim) mismatch() (*simHost, error) {
 	sum := map[string]occupancy.Occupancy{}
 	for _, h := range s.hosts {
-		for room, o := range h.part {
+		for room, o := range h.counts {
 			was := sum[room]
 			sum[room] = occ(was.Connections+o.Connections, was.PresenceMembers+o.PresenceMembers)
 		}

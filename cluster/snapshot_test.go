@@ -11,12 +11,12 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestSnapshot_IsTakenByWhoHasSomeOfIt(t *testing.T) {
-	bubble(t, "because the peer forgot what was emptied since", func(t *testing.T) {
+func TestSnapshot_AppliedAfterTombstonesWereRemoved(t *testing.T) {
+	bubble(t, "by a peer that was partitioned", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a := start(t, net, "a", cluster.WithSizes(700, 800, 1024))
 		b := start(t, net, "b")
-		for i := range 200 { // that stay, of low seqs
+		for i := range 200 { // rooms with low seqs
 			must(t, a.Join(room(i)))
 		}
 		must(t, a.Join("ghost"))
@@ -25,7 +25,7 @@ func TestSnapshot_IsTakenByWhoHasSomeOfIt(t *testing.T) {
 		net.Partition([]string{"a"}, []string{"b"})
 		must(t, a.Leave("ghost"))
 		after(300 * time.Millisecond)
-		for i := range 3000 { // a ledger forgets that "ghost" was emptied
+		for i := range 3000 { // the ledger removes the tombstone of "ghost"
 			must(t, a.Join(fmt.Sprint("passing", i)))
 		}
 		after(300 * time.Millisecond)
@@ -35,7 +35,7 @@ func TestSnapshot_IsTakenByWhoHasSomeOfIt(t *testing.T) {
 		after(300 * time.Millisecond)
 		net.Partition()
 		for begin := time.Now(); b.Current("ghost") != occ(0, 0); after(time.Millisecond) {
-			require.Less(t, time.Since(begin), beat+10*time.Millisecond) // by the next heartbeat
+			require.Less(t, time.Since(begin), beat+10*time.Millisecond) // at the next heartbeat
 		}
 		require.Zero(t, b.node.Health().Mismatches)
 	})

@@ -5,78 +5,81 @@ import (
 	"time"
 )
 
-// syncEvery is how often a peer is asked for what was missed, at most.
-const syncEvery = time.Second
+// syncInterval is the minimum time between two sync requests to one peer.
+const syncInterval = time.Second
 
-// catchUp asks the peer for what is not here, or sees to it that it is asked in time.
-func (n *Node) catchUp(p *peer, now time.Duration) {
-	if !p.behind() && !p.sync {
+// requestSync requests missing changes from the peer, if there are any, now or as soon as
+// syncInterval allows.
+func (n *Node) requestSync(p *peer, now time.Duration) {
+	if !p.behind() && !p.wantSync {
 		return
 	}
-	if now >= p.asked+syncEvery || !n.on(ruleSyncLimit) {
-		r := syncRequest{from: n.id, to: p.id, since: p.last}
+	if now >= p.syncSent+syncInterval || !n.enabled(ruleSyncLimit) {
+		r := syncRequest{from: n.id, to: p.id, since: p.applied}
 		if p.reset {
 			r.since = 0
 		}
 		n.outbox = append(n.outbox, outgoing{Subject{KindSyncRequest, p.id.shard()}, r.append(nil), p})
 		n.syncs.Add(1)
-		p.asked, p.sync = now, false
+		p.syncSent, p.wantSync = now, false
 		if !p.behind() {
 			return
 		}
 	}
-	n.due = min(n.due, p.asked+syncEvery)
+	n.checkAt = min(n.checkAt, p.syncSent+syncInterval)
 }
 
-// want notes that a peer wants a sync, in place of one that still waits for its turn.
-// One that is not known yet will ask again.
-func (n *Node) want(r syncRequest, now time.Duration) {
+// handleSyncRequest queues the request of a peer. It replaces a queued request of the same
+// peer. A request of an unknown node is dropped; the node repeats it.
+func (n *Node) handleSyncRequest(r syncRequest, now time.Duration) {
 	p := n.byID[r.from]
-	if r.to != n.id || p == nil || now < p.served+syncEvery/2 {
+	if r.to != n.id || p == nil || now < p.lastServed+syncInterval/2 {
 		return
 	}
-	if i := slices.IndexFunc(n.wanted, func(other syncRequest) bool { return other.from == r.from }); i >= 0 {
-		n.wanted[i] = r
+	if i := slices.IndexFunc(n.syncRequests, func(other syncRequest) bool { return other.from == r.from }); i >= 0 {
+		n.syncRequests[i] = r
 		return
 	}
-	n.wanted = append(n.wanted, r)
+	n.syncRequests = append(n.syncRequests, r)
 }
 
-// maxReply is how many bytes a reply's digests have at most, where the bus takes more: a
-// receiver's queue may hold a thousand.
+// maxReply is the maximum size in bytes of a digest in a reply, if MaxPayload is larger.
+// The receiver's inbox may hold 1024 of them.
 const maxReply = 256 << 10
 
-// replyDue is when to reply to the next peer that asked for a sync.
-func (n *Node) replyDue() time.Duration {
-	if len(n.wanted) == 0 {
+// replyAt returns when the next sync request is due to be served.
+func (n *Node) replyAt() time.Duration {
+	if len(n.syncRequests) == 0 {
 		return never
 	}
-	return n.rested
+	return n.nextReply
 }
 
-// reply sends the first who asked what it missed. That may be a million rooms, and many
-// may have asked: so the loop has as long for all else before the next.
-func (n *Node) reply() {
+// sendReply serves the first queued sync request. A reply may contain a million rooms, and
+// many peers may have sent requests. So that the loop can handle other events, the next
+// reply waits for as long as this one took.
+func (n *Node) sendReply() {
 	began := n.now()
-	r := n.wanted[0]
-	n.wanted = slices.Delete(n.wanted, 0, 1)
-	n.replyTo(r)
+	r := n.syncRequests[0]
+	n.syncRequests = slices.Delete(n.syncRequests, 0, 1)
+	n.sendSync(r)
 	end := n.now()
-	n.rested = end + min(end-began, n.heartbeat)
+	n.nextReply = end + min(end-began, n.heartbeat)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if p := n.byID[r.from]; p != nil {
-		p.served = end
+		p.lastServed = end
 	}
 }
 
-func (n *Node) replyTo(r syncRequest) {
+// sendSync publishes the changes that the peer requests.
+func (n *Node) sendSync(r syncRequest) {
 	if r.since == n.ledger.seq && r.since != 0 {
 		return
 	}
 	n.served.Add(1)
-	n.replies.limit = max(n.flushSize, min(n.bus.MaxPayload(), n.replySize))
-	n.ledger.since(r.since, &n.replies, func(payload []byte) bool {
+	n.replyWriter.limit = max(n.flushSize, min(n.bus.MaxPayload(), n.replySize))
+	n.ledger.since(r.since, &n.replyWriter, func(payload []byte) bool {
 		return n.publish(n.ctx, Subject{KindSyncReply, r.from.shard()}, payload) == nil
 	})
 }

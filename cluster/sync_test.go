@@ -15,7 +15,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// slowBus takes a while for a reply, as one does whose snapshot is a million rooms.
+// slowBus delays replies, like the snapshot of a million rooms.
 type slowBus struct {
 	*clustertest.Bus
 	takes time.Duration
@@ -28,8 +28,8 @@ func (b slowBus) Publish(ctx context.Context, to cluster.Subject, payload []byte
 	return b.Bus.Publish(ctx, to, payload)
 }
 
-func TestSync_OfManyAtOnce(t *testing.T) {
-	// storm has twenty peers ask a node of large state at once, and again after that.
+func TestSync_ManyRequestsAtOnce(t *testing.T) {
+	// storm sends sync requests of twenty peers at the same time, and again after these times.
 	storm := func(t *testing.T, again ...time.Duration) (*occupancy.Engine, []*puppet) {
 		net := clustertest.NewNetwork(1)
 		eng := occupancy.New()
@@ -44,55 +44,55 @@ func TestSync_OfManyAtOnce(t *testing.T) {
 		}
 		to, err := hex.DecodeString(node.Health().Incarnation)
 		must(t, err)
-		ask := func() {
+		request := func() {
 			for _, p := range puppets {
-				p.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to})
+				p.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to})
 			}
 		}
-		ask()
+		request()
 		for _, d := range again {
 			after(d)
-			ask()
+			request()
 		}
 		return eng, puppets
 	}
-	bubble(t, "does not keep the node from hearing and from saying that it lives", func(t *testing.T) {
+	bubble(t, "digests and heartbeats go on meanwhile", func(t *testing.T) {
 		eng, puppets := storm(t)
 		p := puppets[0]
 		for i := range uint64(5) {
-			heard[clusterpb.Heartbeat](p, cluster.KindHeartbeat) // of before
+			received[clusterpb.Heartbeat](p, cluster.KindHeartbeat) // drop earlier ones
 			p.digest(i, i+1, parts{"theirs": occ(int(i)+1, 0)})
 			after(1500 * time.Millisecond)
 			require.Equal(t, occ(int(i)+1, 0), eng.Current("theirs"))
-			require.NotEmpty(t, heard[clusterpb.Heartbeat](p, cluster.KindHeartbeat))
+			require.NotEmpty(t, received[clusterpb.Heartbeat](p, cluster.KindHeartbeat))
 		}
 	})
-	bubble(t, "answers nobody who did not say that it lives", func(t *testing.T) {
-		h, p := watched(t)
+	bubble(t, "a node without a heartbeat is not served", func(t *testing.T) {
+		h, p := startWithPuppet(t)
 		h.join(t, "r", 1)
 		to, err := hex.DecodeString(h.node.Health().Incarnation)
 		must(t, err)
 		stranger := newPuppet(t, p.net, "stranger")
 		for range 100 {
-			stranger.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: stranger.id, To: to})
+			stranger.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: stranger.id, To: to})
 		}
 		require.Zero(t, h.node.Health().Served)
 		stranger.heartbeat(0, nil)
-		stranger.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: stranger.id, To: to})
+		stranger.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: stranger.id, To: to})
 		require.Equal(t, uint64(1), h.node.Health().Served)
 	})
-	bubble(t, "answers who asks again while it waits once", func(t *testing.T) {
+	bubble(t, "repeated requests of one peer are served once", func(t *testing.T) {
 		_, puppets := storm(t, time.Second, time.Second, time.Second)
 		after(20 * time.Second)
 		for i, p := range puppets {
-			replies := heard[clusterpb.Digest](p, cluster.KindSyncReply)
+			replies := received[clusterpb.Digest](p, cluster.KindSyncReply)
 			require.NotEmpty(t, replies)
-			if i >= 10 { // whose turn comes after it asked last
+			if i >= 10 { // served after the last request
 				require.Len(t, replies, 1, "%s", p.name)
 			}
 		}
 	})
-	bubble(t, "forgets who leaves while it waits", func(t *testing.T) {
+	bubble(t, "requests of peers that leave are dropped", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		eng := occupancy.New()
 		t.Cleanup(func() { _ = eng.Close() })
@@ -102,13 +102,121 @@ func TestSync_OfManyAtOnce(t *testing.T) {
 		to, err := hex.DecodeString(node.Health().Incarnation)
 		must(t, err)
 		p := newPuppet(t, net, "p")
-		for i := range 200 { // all but the first wait while that is answered, and then leave
+		for i := range 200 { // all but the first wait, and leave meanwhile
 			p.id = fmt.Appendf(nil, "%016d", i)
 			p.heartbeat(0, nil)
-			p.say(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to})
+			p.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to})
 			p.bye()
 		}
 		after(time.Minute)
 		require.Equal(t, uint64(1), node.Health().Served)
+	})
+}
+
+func TestSync_AtMostOneRequestPerPeerAndSecond(t *testing.T) {
+	// requests returns the number of sync requests during ten seconds of gaps.
+	requests := func(t *testing.T, opts ...cluster.Option) (n int) {
+		_, p := startWithPuppet(t, opts...)
+		for i := range uint64(100) {
+			p.digest(10+i, 11+i, nil)
+			after(100 * time.Millisecond)
+		}
+		return len(p.syncs())
+	}
+	bubble(t, "many gaps", func(t *testing.T) {
+		require.Equal(t, 11, requests(t))
+	})
+	bubble(t, "not without ruleSyncLimit", func(t *testing.T) {
+		require.Greater(t, requests(t, cluster.WithoutRule(cluster.RuleSyncLimit)), 90)
+	})
+	bubble(t, "repeated without a reply", func(t *testing.T) {
+		_, p := startWithPuppet(t)
+		p.digest(3, 4, nil)
+		after(3500 * time.Millisecond)
+		require.Equal(t, []uint64{0, 0, 0, 0}, p.syncs())
+	})
+	bubble(t, "also for a peer that was dropped and returned", func(t *testing.T) {
+		h, p := startWithPuppet(t, cluster.WithHeartbeat(100*time.Millisecond))
+		p.digest(3, 4, nil)
+		for range 8 { // a heartbeat every 800ms, with a lease of 500ms
+			after(800 * time.Millisecond)
+			p.heartbeat(4, nil)
+		}
+		require.Positive(t, h.node.Health().Dropped)
+		require.LessOrEqual(t, len(p.syncs()), 7)
+	})
+}
+
+func TestSync_RequestIsServed(t *testing.T) {
+	request := func(p *puppet, h *host, since uint64) []*clusterpb.Digest {
+		to, err := hex.DecodeString(h.node.Health().Incarnation)
+		require.NoError(p, err)
+		received[clusterpb.Digest](p, cluster.KindSyncReply) // drop earlier ones
+		p.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to, Since: since})
+		return received[clusterpb.Digest](p, cluster.KindSyncReply)
+	}
+	bubble(t, "with all changes, each room once", func(t *testing.T) {
+		h, p := startWithPuppet(t)
+		for i := range 5 {
+			h.join(t, room(i), 1)
+			after(time.Second)
+		}
+		h.join(t, room(0), 1)
+		must(t, h.Leave(room(3)))
+		after(time.Second)
+		p.heartbeat(0, nil)
+		all := request(p, h, 3)
+		require.Len(t, all, 1)
+		require.Equal(t, uint64(3), all[0].Base)
+		require.False(t, all[0].Reset_)
+		got := parts{}
+		for i, r := range all[0].Rooms {
+			got[r] = occ(int(all[0].Connections[i]), int(all[0].Members[i]))
+		}
+		require.Equal(t, parts{room(0): occ(2, 0), room(3): occ(0, 0), room(4): occ(1, 0)}, got)
+
+		after(time.Second)
+		p.heartbeat(0, nil)
+		all = request(p, h, 0)
+		require.Len(t, all, 1)
+		require.True(t, all[0].Reset_)
+		require.Equal(t, all[0].Seq, all[0].Snapshot)
+		require.ElementsMatch(t, []string{room(0), room(1), room(2), room(4)}, all[0].Rooms)
+
+		after(time.Second)
+		p.heartbeat(0, nil)
+		require.Empty(t, request(p, h, all[0].Seq)) // there is no later change
+
+		after(time.Second)
+		p.heartbeat(0, nil)
+		all = request(p, h, 1000) // a seq that was never published
+		require.Len(t, all, 1)
+		require.True(t, all[0].Reset_)
+		require.Empty(t, request(p, h, 0)) // too soon after the last one
+		require.Equal(t, uint64(3), h.node.Health().Served)
+	})
+	bubble(t, "in consecutive digests within MaxPayload", func(t *testing.T) {
+		h, p := startWithPuppet(t)
+		h.bus.SetMaxPayload(cluster.MinPayload)
+		const rooms = 20_000
+		for i := range rooms {
+			h.join(t, room(i), 1)
+		}
+		after(5 * time.Second)
+		p.heartbeat(0, nil)
+		all := request(p, h, 0)
+		require.Greater(t, len(all), 5)
+		got := map[string]bool{}
+		for i, d := range all {
+			require.Equal(t, i == 0, d.Reset_)
+			if i > 0 {
+				require.Equal(t, all[i-1].Seq, d.Base)
+			}
+			for _, r := range d.Rooms {
+				got[r] = true
+			}
+		}
+		require.Equal(t, all[0].Snapshot, all[len(all)-1].Seq)
+		require.Len(t, got, rooms)
 	})
 }

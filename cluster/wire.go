@@ -7,38 +7,41 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// incarnation is one start of one node: random bits.
+// incarnation identifies one start of a node: random bits.
 type incarnation [16]byte
 
-// shard is where messages to this node alone go.
+// shard returns the shard of the messages to this node.
 func (id incarnation) shard() uint32 { return binary.BigEndian.Uint32(id[:]) }
 
-// The bounds of what a message may say, beyond which it is malformed.
+// The longest names in bytes. A message with a longer name is malformed.
 const (
 	maxNodeName = 255
-	maxRoomName = 1024 // as in every engine
+	maxRoomName = 1024 // the limit of occupancy.ValidRoom
 )
 
-// fieldVersion is least_version, in every message.
+// fieldVersion is the number of the field least_version, which every message has: the
+// oldest version of the protocol that can read the message.
 const fieldVersion = 15
 
-// field is one field of a message, of a type that the protocol has.
+// field is one field of a message.
 type field struct {
 	num   protowire.Number
 	typ   protowire.Type
-	value uint64 // of a number
-	bytes []byte // a piece of the message
+	value uint64 // of a varint or fixed64
+	bytes []byte // refers to the message
 }
 
-// take cuts a field off. Not ok is what is no message.
-func take(b []byte) (f field, rest []byte, ok bool) {
-	// Most fields are rooms' names: one byte of tag, one of length. This halves the time.
+// nextField returns the first field of b and the bytes after it. It returns false if b
+// does not start with a valid field.
+func nextField(b []byte) (f field, rest []byte, ok bool) {
+	// Most fields are room names with one byte of tag and one of length. This fast path
+	// halves the time.
 	if len(b) >= 2 && b[0] < 0x80 && b[0]>>3 > 0 && b[0]&7 == byte(protowire.BytesType) && int(b[1]) <= min(len(b)-2, 0x7f) {
 		end := 2 + int(b[1])
 		return field{num: protowire.Number(b[0] >> 3), typ: protowire.BytesType, bytes: b[2:end]}, b[end:], true
 	}
 	num, typ, n := protowire.ConsumeTag(b)
-	if n < 0 || num > protowire.MaxValidNumber { // ConsumeTag lets larger ones pass
+	if n < 0 || num > protowire.MaxValidNumber { // ConsumeTag does not check it
 		return f, nil, false
 	}
 	f.num, f.typ = num, typ
@@ -59,18 +62,19 @@ func take(b []byte) (f field, rest []byte, ok bool) {
 	return f, b[n:], true
 }
 
-// scan gives each field of a message to known, which reports whether it may be as it is.
-// It looks at the version itself. It reports whether the message is well formed.
-func scan(b []byte, known func(f field) bool) bool {
+// scan calls handle for each field of a message except the version, which scan checks
+// itself. It reports whether the message is well formed: whether every call of handle has
+// returned true.
+func scan(b []byte, handle func(f field) bool) bool {
 	for len(b) > 0 {
-		f, rest, ok := take(b)
+		f, rest, ok := nextField(b)
 		if !ok {
 			return false
 		}
 		if f.num == fieldVersion {
 			ok = f.version()
 		} else {
-			ok = known(f)
+			ok = handle(f)
 		}
 		if !ok {
 			return false
@@ -80,14 +84,15 @@ func scan(b []byte, known func(f field) bool) bool {
 	return true
 }
 
-// The readers of fields report whether the field is of its type and its value may be.
+// The following methods read the value of a field. They report whether the field has the
+// right type and a valid value.
 
 func (f field) number(to *uint64) bool {
 	*to = f.value
 	return f.typ == protowire.VarintType
 }
 
-// version reports whether this version can read the message.
+// version reports whether this version of the protocol can read the message.
 func (f field) version() bool { return f.typ == protowire.VarintType && f.value <= 1 }
 
 func (f field) hash(to *uint64) bool {
@@ -108,10 +113,10 @@ func (f field) roomName() bool {
 	return f.typ == protowire.BytesType && len(f.bytes) > 0 && len(f.bytes) <= maxRoomName && utf8.Valid(f.bytes)
 }
 
-// column is the counts of all rooms of a message, one varint each.
+// column contains one count for each room of a message, each a varint.
 type column []byte
 
-// column reads a column, which a message has at most once.
+// column reads a column and its length. A message contains each column at most once.
 func (f field) column(to *column, length *int) bool {
 	if f.typ != protowire.BytesType || *to != nil {
 		return false
@@ -119,7 +124,7 @@ func (f field) column(to *column, length *int) bool {
 	*to, *length = f.bytes, 0
 	for b := f.bytes; len(b) > 0; *length++ {
 		v, n := protowire.ConsumeVarint(b)
-		if n < 0 || v > maxCount {
+		if n < 0 || v > maxRoomCount {
 			return false
 		}
 		b = b[n:]
@@ -127,14 +132,14 @@ func (f field) column(to *column, length *int) bool {
 	return true
 }
 
-// next cuts a count off; there must be one.
+// next removes the first count and returns it. The column must not be empty.
 func (c *column) next() packed {
 	v, n := protowire.ConsumeVarint(*c)
 	*c = (*c)[n:]
 	return packed(v)
 }
 
-// Writers of fields. As everywhere in proto3, what is zero is left out.
+// The following functions append a field. As in all of proto3, zero values are omitted.
 
 func appendNumber(b []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {

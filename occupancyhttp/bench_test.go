@@ -14,19 +14,20 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-const crowdSize = 10_000
+const streamCount = 10_000
 
-// BenchmarkFanOut is the time from a hook until the last of 10,000 streams of a room has
-// the event, over loopback, with the clients in another process on the same cores. The
-// floor writes the same bytes to as many bare connections, from a goroutine for each core.
+// BenchmarkFanOut measures the time from a hook until the last of 10,000 streams of a room
+// has received the event. The clients run in another process on the same cores, connected
+// over loopback. The floor writes the same bytes to as many TCP connections, from one
+// goroutine for each core.
 func BenchmarkFanOut(b *testing.B) {
-	measure := func(b *testing.B, c *crowd, tell func()) {
-		c.all(b) // the snapshots
+	measure := func(b *testing.B, c *clientProcess, change func()) {
+		c.awaitEvent(b) // the snapshot
 		var worst time.Duration
 		for b.Loop() {
 			start := time.Now()
-			tell()
-			c.all(b)
+			change()
+			c.awaitEvent(b)
 			worst = max(worst, time.Since(start))
 		}
 		b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/event")
@@ -40,8 +41,8 @@ func BenchmarkFanOut(b *testing.B) {
 		defer l.Close()
 		frame := []byte("67\r\nevent: occupancy.updated\nid: 7\ndata: " +
 			`{"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}` + "\n\n\r\n")
-		c := newCrowd(b, l.Addr().String(), crowdSize, "/")
-		conns := make([]net.Conn, crowdSize)
+		c := startClients(b, l.Addr().String(), streamCount, "/")
+		conns := make([]net.Conn, streamCount)
 		for i := range conns {
 			if conns[i], err = l.Accept(); err != nil {
 				b.Fatal(err)
@@ -68,8 +69,8 @@ func BenchmarkFanOut(b *testing.B) {
 		defer e.Close()
 		s := httptest.NewServer(occupancyhttp.NewHandler(e))
 		defer s.Close()
-		c := newCrowd(b, s.Listener.Addr().String(), crowdSize, "/rooms/lobby/occupancy/events")
-		defer c.leave()
+		c := startClients(b, s.Listener.Addr().String(), streamCount, "/rooms/lobby/occupancy/events")
+		defer c.stop()
 		measure(b, c, func() {
 			if err := e.Join("lobby"); err != nil {
 				b.Fatal(err)
@@ -78,10 +79,10 @@ func BenchmarkFanOut(b *testing.B) {
 	})
 }
 
-// BenchmarkIdleStream is what an open stream on which nothing happens costs, heap and
-// stack, beyond what net/http needs for a handler that waits.
+// BenchmarkIdleStream measures the memory, heap and stack, of an idle stream. It also
+// reports the memory that net/http needs for a handler that only waits.
 func BenchmarkIdleStream(b *testing.B) {
-	const size = crowdSize / 2
+	const size = streamCount / 2
 	memory := func() float64 {
 		runtime.GC()
 		runtime.GC()
@@ -93,9 +94,9 @@ func BenchmarkIdleStream(b *testing.B) {
 		s := httptest.NewServer(h)
 		defer s.Close()
 		before := memory()
-		c := newCrowd(b, s.Listener.Addr().String(), size, path)
-		defer c.leave()
-		c.all(b)
+		c := startClients(b, s.Listener.Addr().String(), size, path)
+		defer c.stop()
+		c.awaitEvent(b)
 		return (memory() - before) / size
 	}
 	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,20 +106,20 @@ func BenchmarkIdleStream(b *testing.B) {
 	})
 	for _, bench := range []struct{ name, path string }{
 		{"one room", "/rooms/lobby/occupancy/events"},
-		{"a room each", "/rooms/room-%d/occupancy/events"},
-		{"one room of many", "/occupancy/events?room=lobby"},
+		{"one room per stream", "/rooms/room-%d/occupancy/events"},
+		{"stream of several rooms", "/occupancy/events?room=lobby"},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			var ours, theirs float64
+			var total, netHTTP float64
 			for b.Loop() {
-				theirs = measure(b, bare, bench.path)
+				netHTTP = measure(b, bare, bench.path)
 				e := occupancy.New()
 				h := occupancyhttp.NewHandler(e)
-				ours = measure(b, h, bench.path)
+				total = measure(b, h, bench.path)
 				_ = e.Close()
 			}
-			b.ReportMetric(theirs, "net/http-B/stream")
-			b.ReportMetric(ours-theirs, "ours-B/stream")
+			b.ReportMetric(netHTTP, "net/http-B/stream")
+			b.ReportMetric(total-netHTTP, "occupancyhttp-B/stream")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

@@ -15,32 +15,34 @@ var clientScript []byte
 //go:embed client/occupancy.d.ts
 var clientTypes []byte
 
-// assets are the files that the handler serves, by path.
+// assets contains the files that the handler serves, by path.
 var assets = map[string]*asset{
 	"occupancy.js":   newAsset("text/javascript; charset=utf-8", clientScript),
 	"occupancy.d.ts": newAsset("application/typescript; charset=utf-8", clientTypes),
 }
 
-// asset is a file known by a hash of its content.
+// asset is a static file.
 type asset struct {
-	mime string
-	body []byte
-	hash string
+	contentType string
+	body        []byte
+	hash        string // of body
 }
 
-func newAsset(mime string, body []byte) *asset {
+func newAsset(contentType string, body []byte) *asset {
 	sum := sha256.Sum256(body)
-	return &asset{mime: mime, body: body, hash: hex.EncodeToString(sum[:8])}
+	return &asset{contentType: contentType, body: body, hash: hex.EncodeToString(sum[:8])}
 }
 
-// ClientPath is the browser client's path below the handler's prefix, with a hash of its
-// content: "/occupancy.js?v=0123456789abcdef". What is fetched by it may be kept for ever,
-// and is; by the bare path, "/occupancy.js", for a day, and is then asked for by its ETag.
+// ClientPath returns the path of the browser client below the prefix of the handler, with
+// a hash of its content: "/occupancy.js?v=0123456789abcdef". Browsers may cache the
+// response to this path permanently. Without the hash, as "/occupancy.js", they may cache
+// it for a day and then revalidate it by its ETag.
 func ClientPath() string { return "/occupancy.js?v=" + assets["occupancy.js"].hash }
 
+// serve writes the file, or status 304 if the client has it already.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request, _ string) error {
 	h := w.Header()
-	h.Set("Content-Type", a.mime)
+	h.Set("Content-Type", a.contentType)
 	h.Set("ETag", `"`+a.hash+`"`)
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.URL.Query().Get("v") == a.hash {

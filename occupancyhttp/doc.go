@@ -1,61 +1,66 @@
-// Package occupancyhttp shows what an [occupancy.Engine] counts to browsers and to
-// whatever else speaks HTTP: as JSON, as Server-Sent Events, and by a small browser
-// client that it serves too.
+// Package occupancyhttp serves the room counts of an [occupancy.Engine] over HTTP: as
+// JSON, as Server-Sent Events, and to a small browser client, which it also serves.
 //
 // Mount the handler under any prefix:
 //
 //	h := occupancyhttp.NewHandler(engine)
-//	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", h))
+//	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", h))
 //
-// It answers GET and HEAD for
+// It answers GET and HEAD requests for these paths:
 //
 //	/rooms/{room}/occupancy          {"connections":103,"presenceMembers":95}
 //	/rooms/{room}/occupancy/events   a stream of the room's events
-//	/occupancy/events?room=a&room=b  a stream of up to 256 rooms' events
+//	/occupancy/events?room=a&room=b  a stream of the events of up to 256 rooms
 //	/occupancy.js, /occupancy.d.ts   the browser client and its types
 //
-// where {room} is one segment, escaped as [url.PathEscape] and JavaScript's
-// encodeURIComponent do: a slash in a room's name is %2F.
+// {room} is one path segment, escaped as by [url.PathEscape] or JavaScript's
+// encodeURIComponent: a slash in the name of a room is %2F.
 //
-// A browser's URLs cannot name the rooms "." and ".." in a path, however escaped. The
-// stream of many rooms can: it takes them from the query.
+// Browsers cannot request a path that contains the rooms "." and "..", not even escaped.
+// The stream of several rooms accepts them, because it reads the names from the query.
 //
 // # Streams
 //
-// A stream's events look like this, the first of each room at once:
+// An event of a stream looks like this:
 //
 //	event: occupancy.updated
 //	id: 17
 //	data: {"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}
 //
-// In a stream of many rooms data begins with the room, {"room":"lobby","type":…}. The id
-// is the event's version in its room; a Last-Event-ID is ignored, because an event
-// carries the new value and never a difference.
+// In a stream of several rooms, data begins with the name of the room:
+// {"room":"lobby","type":…}. The id is the version of the event in its room. The handler
+// ignores Last-Event-ID, because each event contains the new value and not a difference.
 //
-//  1. The first event of a room is what the streams of that room were told last, or its
-//     occupancy now if there is none: never older than the engine's interval.
-//  2. A stream that cannot keep up misses values, never the last one, and delays no
-//     other. One whose client takes nothing for ten seconds is cut; the server's own
-//     ReadTimeout and WriteTimeout end none.
-//  3. However many streams a room has, the engine sees one subscription and each event
-//     is encoded once.
-//  4. A stream ends when its client goes, when its request's context is done, when the
-//     engine closes (after the last event), and when the [http.Server] that it came by
-//     shuts down.
+//  1. A stream starts with one event for each room. It is the last event of the room, or
+//     its current occupancy if no stream of the room is open. It is at most one interval
+//     of the engine old.
+//  2. A slow stream skips values, but never the last one, and does not delay other
+//     streams. The handler closes a stream if a write to its client takes longer than
+//     ten seconds. The ReadTimeout and WriteTimeout of the server do not apply to streams.
+//  3. All streams of a room share one subscription of the engine, and each event is
+//     encoded once.
+//  4. A stream ends when the client disconnects, when the context of the request is done,
+//     when the engine closes (after the last event), and when the [http.Server] that
+//     serves the request shuts down.
 //
-// # Protecting it
+// # Access and limits
 //
-// Without [WithAuthorize] whoever reaches the handler sees every room whose name they
-// know. A stream is authorised when it opens; to end it later, cancel the context of its
-// request in the middleware that made it. A stream makes its rooms exist, so
-// [WithMaxStreams], and perhaps [occupancy.WithMaxRooms], bound what strangers can ask
-// for. Cross-origin headers are the host's to add.
+// Without [WithAuthorize], every client that can reach the handler can read the counts of
+// every room whose name it knows. A stream is authorized once, when it opens. To end it
+// later, cancel the context of the request in your middleware.
 //
-// A middleware that compresses, or wraps the [http.ResponseWriter] without an Unwrap method,
-// keeps streams from being flushed: leave text/event-stream out of it.
+// A stream makes its rooms exist in the engine. [WithMaxStreams] limits the number of open
+// streams, and [occupancy.WithMaxRooms] the number of rooms that are only subscribed to.
+// The handler sets no CORS headers; add them in your middleware if you need them.
 //
-// Over HTTP/1.1 a browser opens six connections to a host, for all its tabs, and each tab's
-// stream holds one: serve HTTP/2, which needs TLS. Over HTTP/2 a connection that stopped
-// reading altogether is cut, and its streams' places come free, only if the server's
-// [http.HTTP2Config] has a WriteByteTimeout.
+// Middleware that compresses responses, or that wraps the [http.ResponseWriter] without an
+// Unwrap method, prevents the handler from flushing events. Exclude text/event-stream
+// from it.
+//
+// # HTTP/2
+//
+// Over HTTP/1.1 a browser opens at most six connections to a host, shared by all tabs, and
+// the stream of each tab occupies one. Therefore serve HTTP/2, which in browsers requires
+// TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]: without it, an HTTP/2
+// connection whose client has stopped reading is never closed, and its streams remain open.
 package occupancyhttp

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyhttp"
@@ -20,45 +21,48 @@ func Example() {
 
 	mux := http.NewServeMux()
 	// begin: mount
-	mux.Handle("/occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
 	// end: mount
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
-	conn, err := engine.Connect("lobby")
+	lease, err := engine.Connect("lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close()
+	defer lease.Close()
 
 	resp, err := http.Get(server.URL + "/occupancy/rooms/lobby/occupancy")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
 	fmt.Println(string(body))
 	// Output: {"connections":1,"presenceMembers":0}
 }
 
-// Only who is signed in may ask, and only for the rooms they may read.
+// Only authenticated users can read counts, and only of the rooms that they may read.
 func ExampleWithAuthorize() {
 	engine := occupancy.New()
 	defer engine.Close()
 	mayRead := map[string]string{"alice": "lobby"}
-	signedIn := func(r *http.Request) (user string, ok bool) {
+	authenticate := func(r *http.Request) (user string, ok bool) {
 		user, password, _ := r.BasicAuth()
 		return user, password == "secret of "+user
 	}
 
 	// begin: protect
 	handler := occupancyhttp.NewHandler(engine, occupancyhttp.WithAuthorize(func(r *http.Request, room string) error {
-		user, ok := signedIn(r) // yours
+		user, ok := authenticate(r) // your function
 		switch {
 		case !ok:
 			return occupancyhttp.ErrUnauthorized // 401
 		case mayRead[user] != room:
-			return errors.New("not a reader of this room") // 403, and nothing else gets out
+			return errors.New("user may not read this room") // 403; the client does not receive this text
 		}
 		return nil
 	}))
@@ -74,12 +78,40 @@ func ExampleWithAuthorize() {
 		fmt.Println(w.Code, w.Body)
 	}
 	// Output:
-	// 401 {"error":{"code":"unauthorized","message":"say who you are"}}
-	// 403 {"error":{"code":"forbidden","message":"this room is not for you"}}
+	// 401 {"error":{"code":"unauthorized","message":"authentication required"}}
+	// 403 {"error":{"code":"forbidden","message":"access to this room is denied"}}
 	// 200 {"connections":0,"presenceMembers":0}
 }
 
-// A server that shuts down ends the streams that came by it; nothing else is to be done.
+// Browsers use HTTP/2 over TLS. WriteByteTimeout closes connections that do not read.
+func ExampleNewHandler_http2() {
+	engine := occupancy.New()
+	defer engine.Close()
+	mux := http.NewServeMux()
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+
+	// begin: http2
+	server := &http.Server{
+		Addr:    ":443",
+		Handler: mux,
+		HTTP2:   &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
+	}
+	// end: http2
+
+	local := httptest.NewUnstartedServer(nil)
+	local.Config, local.EnableHTTP2 = server, true
+	local.StartTLS()
+	defer local.Close()
+	resp, err := local.Client().Get(local.URL + "/occupancy/rooms/lobby/occupancy")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Proto, resp.Status)
+	// Output: HTTP/2.0 200 OK
+}
+
+// [http.Server.Shutdown] ends the streams of the server. No other call is necessary.
 func ExampleNewHandler_shutdown() {
 	engine := occupancy.New()
 	defer engine.Close()

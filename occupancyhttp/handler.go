@@ -4,89 +4,88 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 	"weak"
 
 	"github.com/occupancy/occupancy"
 )
 
-// handler serves an engine's occupancy.
+// handler serves the occupancy of an engine.
 type handler struct {
 	config
-	engine  *occupancy.Engine
-	hub     hub
-	exits   exits
-	streams atomic.Int64 // open now
+	engine      *occupancy.Engine
+	hub         hub
+	shutdowns   shutdowns
+	openStreams atomic.Int64
 }
 
-// NewHandler makes a handler of the engine's rooms; the package comment says what it
-// answers. It may serve any number of servers, under any prefix, and needs no closing. It
-// panics on an option no program can mean (a negative number), as [occupancy.New] does.
+// NewHandler returns a handler that serves the occupancy of the engine's rooms at the
+// paths that the package comment lists. Several servers may use it, under any prefix. It
+// needs no Close. NewHandler panics if the engine is nil or an option is invalid (a
+// negative number).
 func NewHandler(engine *occupancy.Engine, opts ...Option) http.Handler {
 	if engine == nil {
-		panic("occupancyhttp: no engine")
+		panic("occupancyhttp: NewHandler: nil engine")
 	}
 	return &handler{
-		config: newConfig(opts),
-		engine: engine,
-		hub:    hub{engine: engine, feeds: map[string]*feed{}},
-		exits:  exits{exits: map[weak.Pointer[http.Server]]chan struct{}{}},
+		config:    newConfig(opts),
+		engine:    engine,
+		hub:       hub{engine: engine, feeds: map[string]*feed{}},
+		shutdowns: shutdowns{started: map[weak.Pointer[http.Server]]chan struct{}{}},
 	}
 }
 
 // ServeHTTP answers a request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	serve, name := h.route(r.URL.EscapedPath())
+	serve, escapedRoom := h.route(r.URL.EscapedPath())
 	var err error
 	switch {
 	case serve == nil:
 		err = errNotFound
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		err = errMethod
+		err = errMethodNotAllowed
 	default:
-		err = serve(w, r, name)
+		err = serve(w, r, escapedRoom)
 	}
 	if err != nil {
-		f := failureOf(err)
-		h.logger.DebugContext(r.Context(), "occupancy: refused", "path", r.URL.Path, "status", f.status, "code", f.Code, "error", err)
-		f.write(w)
+		e := toHTTPError(err)
+		h.logger.DebugContext(r.Context(), "occupancyhttp: request refused", "path", r.URL.Path, "status", e.status, "code", e.Code, "error", err)
+		e.write(w)
 	}
 }
 
-// route finds what serves a path, and the escaped part of it that it is to serve. An
-// [http.ServeMux] would do but for its redirects, which forget a stripped prefix, and its
-// errors, which are not JSON.
-func (h *handler) route(path string) (serve func(http.ResponseWriter, *http.Request, string) error, name string) {
+// route returns the function that serves a path, and the escaped name of the room that
+// the path contains, if any. It does not use an [http.ServeMux]: the redirects of a
+// ServeMux lack a stripped prefix, and its errors are not JSON.
+func (h *handler) route(path string) (serve func(http.ResponseWriter, *http.Request, string) error, escapedRoom string) {
 	path = strings.TrimPrefix(path, "/")
 	if asset, ok := assets[path]; ok {
 		return asset.serve, ""
 	}
 	if path == "occupancy/events" {
-		return h.serveMany, ""
+		return h.serveStreamOfRooms, ""
 	}
-	if rest, ok := strings.CutPrefix(path, "rooms/"); ok {
-		name, what, _ := strings.Cut(rest, "/")
-		switch what {
+	if path, ok := strings.CutPrefix(path, "rooms/"); ok {
+		room, resource, _ := strings.Cut(path, "/")
+		switch resource {
 		case "occupancy":
-			return h.serveOccupancy, name
+			return h.serveOccupancy, room
 		case "occupancy/events":
-			return h.serveOne, name
+			return h.serveStreamOfRoom, room
 		}
 	}
 	return nil, ""
 }
 
-// getTimeout bounds how long the nodes of a cluster are asked; what came until then is
-// the answer.
+// getTimeout limits how long a request waits for the other nodes of a cluster. After that
+// it is answered with the counts received so far.
 const getTimeout = 5 * time.Second
 
-// serveOccupancy answers with the occupancy of one room.
-func (h *handler) serveOccupancy(w http.ResponseWriter, r *http.Request, escaped string) error {
-	room, err := h.room(r, escaped)
+// serveOccupancy writes the occupancy of one room.
+func (h *handler) serveOccupancy(w http.ResponseWriter, r *http.Request, escapedRoom string) error {
+	room, err := h.authorizedRoom(r, escapedRoom)
 	if err != nil {
 		return err
 	}
@@ -97,42 +96,12 @@ func (h *handler) serveOccupancy(w http.ResponseWriter, r *http.Request, escaped
 	}
 	o, err := h.engine.Get(ctx, room)
 	switch {
-	case errors.Is(err, occupancy.ErrClosed), errors.Is(err, occupancy.ErrInvalidRoom):
+	case errors.Is(err, occupancy.ErrClosed):
 		return err
 	case err != nil:
-		h.logger.WarnContext(r.Context(), "occupancy: a part is missing", "room", room, "error", err)
+		h.logger.WarnContext(r.Context(), "occupancyhttp: partial answer: some nodes did not respond", "room", room, "error", err)
 		w.Header().Set("Occupancy-Partial", "true")
 	}
 	writeJSON(w, http.StatusOK, o)
 	return nil
-}
-
-// room is the room that a path names, if the request may see it.
-func (h *handler) room(r *http.Request, escaped string) (string, error) {
-	room, err := url.PathUnescape(escaped)
-	if err != nil || !validName(room) {
-		return "", errRoomName
-	}
-	return room, h.allow(r, room)
-}
-
-// allow asks whether the request may see the room.
-func (h *handler) allow(r *http.Request, room string) error {
-	if h.authorize == nil {
-		return nil
-	}
-	err := h.authorize(r, room)
-	if err == nil {
-		return nil
-	}
-	h.logger.DebugContext(r.Context(), "occupancy: not authorised", "room", room, "error", err)
-	if errors.Is(err, ErrUnauthorized) {
-		return errUnauthorized
-	}
-	return errForbidden
-}
-
-// validName is the engine's own rule, for the rooms that it is not to be asked for yet.
-func validName(room string) bool {
-	return 0 < len(room) && len(room) <= 1024 && utf8.ValidString(room)
 }

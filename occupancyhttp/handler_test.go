@@ -16,15 +16,15 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-func TestOccupancyIsTheContractsJSON(t *testing.T) {
+func TestOccupancy_JSON(t *testing.T) {
 	e := newEngine(t)
 	for range 103 {
 		must(t, e.Join("lobby"))
 	}
-	for range 95 {
-		must(t, e.Enter("lobby"))
+	for i := range 95 {
+		must(t, e.Enter("lobby", fmt.Sprintf("client-%d", i)))
 	}
-	s := newSite(t, http.StripPrefix("/any/prefix", occupancyhttp.NewHandler(e)))
+	s := newTestServer(t, http.StripPrefix("/any/prefix", occupancyhttp.NewHandler(e)))
 	resp, body := s.get(http.MethodGet, "/any/prefix/rooms/lobby/occupancy")
 	if want := `{"connections":103,"presenceMembers":95}`; resp.StatusCode != http.StatusOK || body != want {
 		t.Errorf("%s %s, want %s", resp.Status, body, want)
@@ -40,21 +40,21 @@ func TestOccupancyIsTheContractsJSON(t *testing.T) {
 	}
 }
 
-// peers are other nodes.
-type peers func(ctx context.Context, room string) (occupancy.Occupancy, error)
+// peersFunc implements occupancy.Peers.
+type peersFunc func(ctx context.Context, room string) (occupancy.Occupancy, error)
 
-func (p peers) Get(ctx context.Context, room string) (occupancy.Occupancy, error) {
+func (p peersFunc) Get(ctx context.Context, room string) (occupancy.Occupancy, error) {
 	return p(ctx, room)
 }
 
-func TestAnAnswerWithoutSomeNodesSaysSo(t *testing.T) {
+func TestOccupancy_PartialIfNodesAreMissing(t *testing.T) {
 	e := newEngine(t)
 	must(t, e.Join("lobby"))
-	s := newSite(t, occupancyhttp.NewHandler(e))
+	s := newTestServer(t, occupancyhttp.NewHandler(e))
 	missing := errors.New("node b: no answer")
 	for _, test := range []struct {
 		name    string
-		peers   peers
+		peers   peersFunc
 		partial string
 	}{
 		{"all", func(context.Context, string) (occupancy.Occupancy, error) {
@@ -67,7 +67,8 @@ func TestAnAnswerWithoutSomeNodesSaysSo(t *testing.T) {
 			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, context.DeadlineExceeded
 		}, "true"},
 	} {
-		e.SetPeers(test.peers)
+		link, err := e.Link(test.peers)
+		must(t, err)
 		resp, body := s.get(http.MethodGet, "/rooms/lobby/occupancy")
 		if want := `{"connections":3,"presenceMembers":1}`; resp.StatusCode != http.StatusOK || body != want {
 			t.Errorf("%s: %s %s, want %s", test.name, resp.Status, body, want)
@@ -75,18 +76,20 @@ func TestAnAnswerWithoutSomeNodesSaysSo(t *testing.T) {
 		if got := resp.Header.Get("Occupancy-Partial"); got != test.partial {
 			t.Errorf("%s: Occupancy-Partial: %q, want %q", test.name, got, test.partial)
 		}
+		must(t, link.Close())
 	}
 }
 
-func TestANodeThatHangsDelaysAnAnswerByFiveSeconds(t *testing.T) {
+func TestOccupancy_WaitsFiveSecondsForOtherNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		e.SetPeers(peers(func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
+		_, err := e.Link(peersFunc(func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
 			<-ctx.Done()
 			return occupancy.Occupancy{Connections: 1}, ctx.Err()
 		}))
+		must(t, err)
 		start := time.Now()
-		resp := ask(occupancyhttp.NewHandler(e), http.MethodGet, "/rooms/lobby/occupancy")
+		resp := serve(occupancyhttp.NewHandler(e), http.MethodGet, "/rooms/lobby/occupancy")
 		body, _ := io.ReadAll(resp.Body)
 		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("took %v", took)
@@ -97,9 +100,9 @@ func TestANodeThatHangsDelaysAnAnswerByFiveSeconds(t *testing.T) {
 	})
 }
 
-func TestEveryRoomNameHasItsPath(t *testing.T) {
+func TestPaths_AnyRoomName(t *testing.T) {
 	e := newEngine(t)
-	s := newSite(t, http.StripPrefix("/occupancy", occupancyhttp.NewHandler(e)))
+	s := newTestServer(t, http.StripPrefix("/occupancy", occupancyhttp.NewHandler(e)))
 	for i, room := range []string{
 		"a/b", "/", "//", "a//b/", "rooms/x/occupancy", "occupancy/events", ".", "..", "../..", "%", "%2F", "a b+c", "?room=x", "#",
 		"é", "日本語", "👋", "\x00", "a\nb\r\n", `"quoted"`, "<b>", "a&room=b;c", "\u2028", strings.Repeat("長", 341),
@@ -110,31 +113,34 @@ func TestEveryRoomNameHasItsPath(t *testing.T) {
 		if _, body := s.get(http.MethodGet, "/occupancy/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
 			t.Errorf("occupancy of %q: %s", room, body)
 		}
-		one := s.listen("/occupancy/rooms/" + url.PathEscape(room) + "/occupancy/events")
-		if n := one.next(); n.Occupancy.Connections != i+1 {
+		one := s.openStream("/occupancy/rooms/" + url.PathEscape(room) + "/occupancy/events")
+		if n := one.nextEvent(); n.Occupancy.Connections != i+1 {
 			t.Errorf("stream of %q: %+v", room, n)
 		}
-		one.leave()
-		many := s.listen("/occupancy/occupancy/events?room=" + url.QueryEscape(room))
-		if n := many.next(); n.Occupancy.Connections != i+1 || n.Room != room {
-			t.Errorf("stream of many with %q: %+v", room, n)
+		one.close()
+		several := s.openStream("/occupancy/occupancy/events?room=" + url.QueryEscape(room))
+		if n := several.nextEvent(); n.Occupancy.Connections != i+1 || n.Room != room {
+			t.Errorf("stream of several rooms with %q: %+v", room, n)
 		}
-		many.leave()
+		several.close()
 	}
 }
 
-func TestRefusalsAreJSONWithTheRightStatus(t *testing.T) {
+func TestErrors_StatusAndJSON(t *testing.T) {
 	e := newEngine(t, occupancy.WithMaxRooms(1))
 	must(t, e.Join("lobby"))
+	sub, err := e.Subscribe("subscribed") // reaches the limit of rooms that are only subscribed to
+	must(t, err)
+	defer sub.Unsubscribe()
 	closed := occupancy.New()
 	must(t, closed.Close())
-	open := occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
+	h := occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
 		if room != "lobby" && room != "other" {
-			t.Errorf("asked who may see %q", room)
+			t.Errorf("authorize called for %q", room)
 		}
 		return nil
 	}))
-	over := occupancyhttp.NewHandler(closed)
+	onClosedEngine := occupancyhttp.NewHandler(closed)
 	long := strings.Repeat("x", 1025)
 	for _, test := range []struct {
 		h            http.Handler
@@ -142,46 +148,46 @@ func TestRefusalsAreJSONWithTheRightStatus(t *testing.T) {
 		status       int
 		code         string
 	}{
-		{open, "GET", "/", 404, "not_found"},
-		{open, "GET", "/rooms", 404, "not_found"},
-		{open, "GET", "/rooms/lobby", 404, "not_found"},
-		{open, "GET", "/rooms/lobby/occupancy/", 404, "not_found"},
-		{open, "GET", "/rooms/a/b/occupancy", 404, "not_found"},
-		{open, "GET", "//rooms/lobby/occupancy", 404, "not_found"},
-		{open, "GET", "/rooms/lobby/../lobby/occupancy", 404, "not_found"},
-		{open, "GET", "/occupancy.jsx", 404, "not_found"},
-		{open, "POST", "/nowhere", 404, "not_found"},
+		{h, "GET", "/", 404, "not_found"},
+		{h, "GET", "/rooms", 404, "not_found"},
+		{h, "GET", "/rooms/lobby", 404, "not_found"},
+		{h, "GET", "/rooms/lobby/occupancy/", 404, "not_found"},
+		{h, "GET", "/rooms/a/b/occupancy", 404, "not_found"},
+		{h, "GET", "//rooms/lobby/occupancy", 404, "not_found"},
+		{h, "GET", "/rooms/lobby/../lobby/occupancy", 404, "not_found"},
+		{h, "GET", "/occupancy.jsx", 404, "not_found"},
+		{h, "POST", "/nowhere", 404, "not_found"},
 
-		{open, "POST", "/rooms/lobby/occupancy", 405, "method_not_allowed"},
-		{open, "OPTIONS", "/rooms/lobby/occupancy/events", 405, "method_not_allowed"},
-		{open, "PUT", "/occupancy/events?room=lobby", 405, "method_not_allowed"},
-		{open, "DELETE", "/occupancy.js", 405, "method_not_allowed"},
+		{h, "POST", "/rooms/lobby/occupancy", 405, "method_not_allowed"},
+		{h, "OPTIONS", "/rooms/lobby/occupancy/events", 405, "method_not_allowed"},
+		{h, "PUT", "/occupancy/events?room=lobby", 405, "method_not_allowed"},
+		{h, "DELETE", "/occupancy.js", 405, "method_not_allowed"},
 
-		{open, "GET", "/rooms//occupancy", 400, "bad_room_name"},
-		{open, "GET", "/rooms/%ff/occupancy", 400, "bad_room_name"},
-		{open, "GET", "/rooms/" + long + "/occupancy", 400, "bad_room_name"},
-		{open, "GET", "/rooms//occupancy/events", 400, "bad_room_name"},
-		{open, "GET", "/rooms/%ff/occupancy/events", 400, "bad_room_name"},
-		{open, "GET", "/rooms/" + long + "/occupancy/events", 400, "bad_room_name"},
-		{open, "GET", "/occupancy/events?room=lobby&room=", 400, "bad_room_name"},
-		{open, "GET", "/occupancy/events?room=%ff", 400, "bad_room_name"},
-		{open, "GET", "/occupancy/events?room=" + long, 400, "bad_room_name"},
-		{open, "GET", "/occupancy/events", 400, "no_room"},
-		{open, "GET", "/occupancy/events?rooms=lobby", 400, "no_room"},
-		{open, "GET", "/occupancy/events?room=lobby&room=%zz", 400, "bad_query"},
+		{h, "GET", "/rooms//occupancy", 400, "bad_room_name"},
+		{h, "GET", "/rooms/%ff/occupancy", 400, "bad_room_name"},
+		{h, "GET", "/rooms/" + long + "/occupancy", 400, "bad_room_name"},
+		{h, "GET", "/rooms//occupancy/events", 400, "bad_room_name"},
+		{h, "GET", "/rooms/%ff/occupancy/events", 400, "bad_room_name"},
+		{h, "GET", "/rooms/" + long + "/occupancy/events", 400, "bad_room_name"},
+		{h, "GET", "/occupancy/events?room=lobby&room=", 400, "bad_room_name"},
+		{h, "GET", "/occupancy/events?room=%ff", 400, "bad_room_name"},
+		{h, "GET", "/occupancy/events?room=" + long, 400, "bad_room_name"},
+		{h, "GET", "/occupancy/events", 400, "no_room"},
+		{h, "GET", "/occupancy/events?rooms=lobby", 400, "no_room"},
+		{h, "GET", "/occupancy/events?room=lobby&room=%zz", 400, "bad_query"},
 
-		{open, "GET", "/rooms/other/occupancy/events", 503, "room_limit"},
-		{open, "GET", "/occupancy/events?room=lobby&room=other", 503, "room_limit"},
-		{over, "GET", "/rooms/lobby/occupancy", 503, "closed"},
-		{over, "GET", "/rooms/lobby/occupancy/events", 503, "closed"},
-		{over, "GET", "/occupancy/events?room=lobby", 503, "closed"},
+		{h, "GET", "/rooms/other/occupancy/events", 503, "room_limit"},
+		{h, "GET", "/occupancy/events?room=lobby&room=other", 503, "room_limit"},
+		{onClosedEngine, "GET", "/rooms/lobby/occupancy", 503, "closed"},
+		{onClosedEngine, "GET", "/rooms/lobby/occupancy/events", 503, "closed"},
+		{onClosedEngine, "GET", "/occupancy/events?room=lobby", 503, "closed"},
 	} {
-		resp := ask(test.h, test.method, test.path)
+		resp := serve(test.h, test.method, test.path)
 		name := test.method + " " + test.path[:min(len(test.path), 50)]
 		if resp.StatusCode != test.status {
 			t.Errorf("%s: %s, want %d", name, resp.Status, test.status)
 		}
-		if got := failureOf(t, resp); got.Error.Code != test.code {
+		if got := decodeError(t, resp); got.Error.Code != test.code {
 			t.Errorf("%s: code %q, want %q", name, got.Error.Code, test.code)
 		}
 		if got := resp.Header.Get("Content-Type"); got != "application/json; charset=utf-8" {
@@ -194,14 +200,14 @@ func TestRefusalsAreJSONWithTheRightStatus(t *testing.T) {
 			t.Errorf("%s: Retry-After %q", name, got)
 		}
 	}
-	if got := e.Stats().Subscriptions; got != 0 {
-		t.Errorf("%d subscriptions are left of what was refused", got)
+	if got := e.Stats().Subscriptions; got != 1 {
+		t.Errorf("%d subscriptions, want only the test's own", got)
 	}
 }
 
-func TestHeadAnswersWithoutABodyAndOpensNoStream(t *testing.T) {
+func TestHead_NoBodyAndNoStream(t *testing.T) {
 	e := newEngine(t)
-	s := newSite(t, occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1)))
+	s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1)))
 	for path, want := range map[string]string{
 		"/rooms/lobby/occupancy":        "application/json; charset=utf-8",
 		"/rooms/lobby/occupancy/events": "text/event-stream",
@@ -219,7 +225,7 @@ func TestHeadAnswersWithoutABodyAndOpensNoStream(t *testing.T) {
 	}
 }
 
-func TestARequestWhoseTimeIsOverIsNotAnsweredWithZero(t *testing.T) {
+func TestOccupancy_CanceledRequest(t *testing.T) {
 	e := newEngine(t)
 	must(t, e.Join("lobby"))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -227,42 +233,23 @@ func TestARequestWhoseTimeIsOverIsNotAnsweredWithZero(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		occupancyhttp.NewHandler(e).ServeHTTP(w, r.WithContext(ctx))
 	})
-	resp := ask(h, http.MethodGet, "/rooms/lobby/occupancy")
-	if f := failureOf(t, resp); resp.StatusCode != http.StatusServiceUnavailable || f.Error.Code != "timeout" {
+	resp := serve(h, http.MethodGet, "/rooms/lobby/occupancy")
+	if f := decodeError(t, resp); resp.StatusCode != http.StatusServiceUnavailable || f.Error.Code != "timeout" {
 		t.Errorf("%s %+v", resp.Status, f)
 	}
 }
 
-func TestOptionsNoProgramCanMeanPanic(t *testing.T) {
-	e := newEngine(t)
-	for name, make := range map[string]func(){
-		"streams":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(-1)) },
-		"heartbeat": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(-1)) },
-		"engine":    func() { occupancyhttp.NewHandler(nil) },
-		"authorize": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(nil)) }, // and not: everybody may
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
-				}
-			}()
-			make()
-		}()
-	}
-}
-
-// What is asked for by name in a path goes through every kind of mounting as it is.
-func TestItMayBeMountedAnywhere(t *testing.T) {
+// Room names in paths are preserved by every way to mount the handler.
+func TestMount_AnyPrefix(t *testing.T) {
 	e := newEngine(t)
 	h := occupancyhttp.NewHandler(e)
 	inner := http.NewServeMux()
-	inner.Handle("/occupancy/", http.StripPrefix("/occupancy", h))
+	inner.Handle("GET /occupancy/", http.StripPrefix("/occupancy", h))
 	outer := http.NewServeMux()
-	outer.Handle("/", h)
-	outer.Handle("/live/", http.StripPrefix("/live", h))
-	outer.Handle("/api/v1/", http.StripPrefix("/api/v1", inner))
-	s := newSite(t, outer)
+	outer.Handle("GET /", h)
+	outer.Handle("GET /live/", http.StripPrefix("/live", h))
+	outer.Handle("GET /api/v1/", http.StripPrefix("/api/v1", inner))
+	s := newTestServer(t, outer)
 	s.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error { return fmt.Errorf("redirected to %s", r.URL) }
 	for i, room := range []string{"lobby", "a/b", "a//b", "/", "100%", "%2F", "日本語"} {
 		for range i + 1 {
@@ -272,54 +259,38 @@ func TestItMayBeMountedAnywhere(t *testing.T) {
 			if _, body := s.get(http.MethodGet, prefix+"/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
 				t.Errorf("%s %q: %s", prefix, room, body)
 			}
-			many := s.listen(prefix + "/occupancy/events?room=" + url.QueryEscape(room))
-			if n := many.next(); n.Occupancy.Connections != i+1 {
+			several := s.openStream(prefix + "/occupancy/events?room=" + url.QueryEscape(room))
+			if n := several.nextEvent(); n.Occupancy.Connections != i+1 {
 				t.Errorf("%s stream of %q: %+v", prefix, room, n)
 			}
-			many.leave()
+			several.close()
 		}
 	}
 }
 
-// A function of WithAuthorize that panics is the host's; it leaves nothing of ours behind.
-func TestAPanicWhileAuthorisingLeavesNothing(t *testing.T) {
-	e := newEngine(t)
-	calm := false
-	h := occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1), occupancyhttp.WithAuthorize(func(*http.Request, string) error {
-		if !calm {
-			panic(http.ErrAbortHandler)
+// The host serves other paths with "GET /" and "/". Neither conflicts with the documented
+// pattern, and each request reaches the right handler.
+func TestMount_NextToHostPatterns(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t))
+	for _, hostPatterns := range [][]string{{"GET /"}, {"/"}, {"GET /", "/"}, {"GET /{file}", "GET /{$}"}} {
+		mux := http.NewServeMux()
+		for _, pattern := range hostPatterns {
+			mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "host") })
 		}
-		return nil
-	}))
-	for range 3 {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic was swallowed")
-				}
-			}()
-			ask(h, http.MethodGet, "/occupancy/events?room=a&room=b")
-		}()
-	}
-	if got := e.Stats(); got.Rooms != 0 || got.Subscriptions != 0 {
-		t.Errorf("%+v", got)
-	}
-	calm = true
-	l := newSite(t, h).listen("/occupancy/events?room=a&room=b") // there is a place still
-	l.next()
-	l.leave()
-}
-
-// A name that is no room's is refused before anybody is asked, so that the answer does not
-// tell which of the others are refused.
-func TestABadNameAmongRefusedRoomsTellsNothingOfThem(t *testing.T) {
-	h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
-		t.Errorf("asked for %q", room)
-		return errors.New("no")
-	}))
-	for _, query := range []string{"room=secret&room=", "room=&room=secret", "room=secret&room=%ff", "room=secret&room=%zz", roomsQuery(257)[len("/occupancy/events?"):]} {
-		if resp := ask(h, http.MethodGet, "/occupancy/events?"+query); resp.StatusCode != http.StatusBadRequest {
-			t.Errorf("%.40s: %s", query, resp.Status)
+		mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", h))
+		s := newTestServer(t, mux)
+		for _, test := range []struct{ method, path, body string }{
+			{http.MethodGet, "/page", "host"},
+			{http.MethodGet, "/occupancy/rooms/lobby/occupancy", `{"connections":0,"presenceMembers":0}`},
+			{http.MethodHead, "/occupancy/rooms/lobby/occupancy", ""},
+		} {
+			resp, body := s.get(test.method, test.path)
+			if resp.StatusCode != http.StatusOK || body != test.body {
+				t.Errorf("next to %q: %s %s: %s %s, want %s", hostPatterns, test.method, test.path, resp.Status, body, test.body)
+			}
 		}
+		stream := s.openStream("/occupancy/occupancy/events?room=lobby")
+		stream.readUntil(0)
+		stream.close()
 	}
 }

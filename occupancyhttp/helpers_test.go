@@ -17,16 +17,16 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// pipes is a listener whose connections are pipes in memory: they hold nothing, so a
-// client that stops reading is felt at once, and testing/synctest sees through them.
-type pipes struct {
-	conns   chan net.Conn
-	done    chan struct{}
-	once    sync.Once
-	dialled atomic.Int32
+// pipeListener is a listener whose connections are in-memory pipes. They have no buffer,
+// so a write to a client that does not read blocks, and they work with testing/synctest.
+type pipeListener struct {
+	conns  chan net.Conn
+	done   chan struct{}
+	once   sync.Once
+	dialed atomic.Int32
 }
 
-func (p *pipes) Accept() (net.Conn, error) {
+func (p *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
 		return c, nil
@@ -35,12 +35,12 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
+func (p *pipeListener) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
 
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+func (p *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	server, client := net.Pipe()
-	p.dialled.Add(1)
+	p.dialed.Add(1)
 	select {
 	case p.conns <- server:
 		return client, nil
@@ -49,20 +49,21 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	}
 }
 
-// site is a server over pipes and a client of it.
-type site struct {
+// testServer is a server on a pipeListener, together with a client.
+type testServer struct {
 	*testing.T
 	server *http.Server
-	pipes  *pipes
+	pipes  *pipeListener
 	client *http.Client
 }
 
-// newSite serves h until the test ends; tune may change the server before.
-func newSite(t *testing.T, h http.Handler, tune ...func(*http.Server)) *site {
-	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	s := &site{T: t, server: &http.Server{Handler: h}, pipes: p}
+// newTestServer serves h until the test ends. The configure functions may change the
+// server before it starts.
+func newTestServer(t *testing.T, h http.Handler, configure ...func(*http.Server)) *testServer {
+	p := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+	s := &testServer{T: t, server: &http.Server{Handler: h}, pipes: p}
 	transport := &http.Transport{DialContext: p.dial, DisableCompression: true}
-	for _, f := range tune {
+	for _, f := range configure {
 		f(s.server)
 	}
 	if s.server.Protocols != nil {
@@ -83,22 +84,22 @@ func newSite(t *testing.T, h http.Handler, tune ...func(*http.Server)) *site {
 	return s
 }
 
-// http2 has a site speak HTTP/2, without TLS.
+// http2 configures a testServer for HTTP/2 without TLS.
 func http2(s *http.Server) {
 	s.Protocols = new(http.Protocols)
 	s.Protocols.SetUnencryptedHTTP2(true)
 }
 
-func (s *site) request(method, path string) *http.Request {
-	r, err := http.NewRequestWithContext(s.Context(), method, "http://site"+path, nil)
+func (s *testServer) request(method, path string) *http.Request {
+	r, err := http.NewRequestWithContext(s.Context(), method, "http://server"+path, nil)
 	if err != nil {
 		s.Fatal(err)
 	}
 	return r
 }
 
-// get answers with a response whose body is read.
-func (s *site) get(method, path string) (*http.Response, string) {
+// get sends a request and returns the response and its body.
+func (s *testServer) get(method, path string) (*http.Response, string) {
 	s.Helper()
 	resp, err := s.client.Do(s.request(method, path))
 	if err != nil {
@@ -112,16 +113,16 @@ func (s *site) get(method, path string) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// listener is a client's end of a stream.
-type listener struct {
+// streamReader is the client side of a stream.
+type streamReader struct {
 	t      *testing.T
 	resp   *http.Response
 	lines  *bufio.Reader
 	cancel func()
 }
 
-// listen opens a stream, which ends with the test at the latest.
-func (s *site) listen(path string, header ...string) *listener {
+// openStream opens a stream. It is closed when the test ends, at the latest.
+func (s *testServer) openStream(path string, header ...string) *streamReader {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
 	r := s.request(http.MethodGet, path).WithContext(ctx)
@@ -132,19 +133,19 @@ func (s *site) listen(path string, header ...string) *listener {
 	if err != nil {
 		s.Fatal(err)
 	}
-	l := &listener{s.T, resp, bufio.NewReader(resp.Body), sync.OnceFunc(func() { cancel(); resp.Body.Close() })}
-	s.Cleanup(l.leave)
+	stream := &streamReader{s.T, resp, bufio.NewReader(resp.Body), sync.OnceFunc(func() { cancel(); resp.Body.Close() })}
+	s.Cleanup(stream.close)
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(resp.Body)
 		s.Fatalf("stream %s: %s: %s", path, resp.Status, body)
 	}
-	return l
+	return stream
 }
 
-func (l *listener) leave() { l.cancel() }
+func (l *streamReader) close() { l.cancel() }
 
-// frame is the next frame of the stream, or the error that ended it.
-func (l *listener) frame() (string, error) {
+// nextFrame returns the next frame of the stream, or the error that ended it.
+func (l *streamReader) nextFrame() (string, error) {
 	var frame strings.Builder
 	for {
 		line, err := l.lines.ReadString('\n')
@@ -158,54 +159,55 @@ func (l *listener) frame() (string, error) {
 	}
 }
 
-// news is an event as a stream tells it.
-type news struct {
+// streamEvent is an event of a stream.
+type streamEvent struct {
 	Room      string
 	Type      occupancy.EventType
 	Occupancy occupancy.Occupancy
 	id        string
 }
 
-// next is the next event; comments are passed over.
-func (l *listener) next() news {
+// nextEvent returns the next event. It skips comments.
+func (l *streamReader) nextEvent() streamEvent {
 	l.t.Helper()
 	for {
-		frame, err := l.frame()
+		frame, err := l.nextFrame()
 		if err != nil {
 			l.t.Fatalf("stream ended: %v", err)
 		}
 		if strings.HasPrefix(frame, ":") {
 			continue
 		}
-		var n news
+		var e streamEvent
 		for line := range strings.Lines(frame) {
 			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 			switch name {
 			case "id":
-				n.id = value
+				e.id = value
 			case "data":
-				if err := json.Unmarshal([]byte(value), &n); err != nil {
+				if err := json.Unmarshal([]byte(value), &e); err != nil {
 					l.t.Fatal(err)
 				}
 			}
 		}
-		return n
+		return e
 	}
 }
 
-// until reads on until the room has so many connections.
-func (l *listener) until(connections int) {
+// readUntil reads events until one has this number of connections.
+func (l *streamReader) readUntil(connections int) {
 	l.t.Helper()
-	for l.next().Occupancy.Connections != connections {
+	for l.nextEvent().Occupancy.Connections != connections {
 	}
 }
 
-// over reports the rest of a stream, and that it ended as a stream should.
-func (l *listener) over() string {
+// readToEnd returns the rest of the stream. The test fails if the stream ended with an
+// error.
+func (l *streamReader) readToEnd() string {
 	l.t.Helper()
 	rest, err := io.ReadAll(l.lines)
 	if err != nil {
-		l.t.Errorf("stream did not end well: %v", err)
+		l.t.Errorf("stream ended with an error: %v", err)
 	}
 	return string(rest)
 }
@@ -223,28 +225,28 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// ask serves one request without a server.
-func ask(h http.Handler, method, target string) *http.Response {
+// serve serves one request without a server and returns the response.
+func serve(h http.Handler, method, target string) *http.Response {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
 	return w.Result()
 }
 
-// failure is an answer that refuses.
-type failure struct {
+// errorBody is the body of a response that refuses a request.
+type errorBody struct {
 	Error struct{ Code, Message, Room string }
 }
 
-func failureOf(t *testing.T, resp *http.Response) failure {
+func decodeError(t *testing.T, resp *http.Response) errorBody {
 	t.Helper()
-	var f failure
+	var body errorBody
 	dec := json.NewDecoder(resp.Body)
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&f); err != nil {
-		t.Fatalf("%s: no JSON: %v", resp.Status, err)
+	if err := dec.Decode(&body); err != nil {
+		t.Fatalf("%s: body is not JSON: %v", resp.Status, err)
 	}
-	if f.Error.Code == "" || f.Error.Message == "" {
-		t.Errorf("%s: %+v lacks a code or a message", resp.Status, f)
+	if body.Error.Code == "" || body.Error.Message == "" {
+		t.Errorf("%s: %+v has no code or no message", resp.Status, body)
 	}
-	return f
+	return body
 }

@@ -8,46 +8,46 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// hub has a feed for each room that has streams. The way of an event:
+// hub has one feed for each room that has open streams. An event takes this path:
 //
-//	engine → subscription → feed → a frame, and a mark in each stream → streams
+//	engine → subscription → feed → frame, and a pending bit in each stream → client
 //
-// A feed begins with the first stream of its room and ends with the last. Which of the
-// streams that come and go at once is the first or the last is decided by mu, together
-// with the count that it protects.
+// The first stream of a room creates the feed and the last one deletes it. Both happen
+// together with the change of feed.streams under mu, so concurrent streams agree on
+// which of them is first or last.
 type hub struct {
 	engine *occupancy.Engine
 
-	mu    sync.Mutex // protects the following, and every feed's streams
+	mu    sync.Mutex // protects the following and the streams field of every feed
 	feeds map[string]*feed
 }
 
-// feed tells the streams of one room what its one subscription says.
+// feed passes the events of one subscription on to all streams of a room.
 type feed struct {
-	room    string
-	quoted  []byte // room, in JSON
-	sub     *occupancy.Subscription
-	streams int                   // hub.mu protects it
-	newest  atomic.Pointer[frame] // nil before the first event; written under mu
+	room     string
+	roomJSON []byte // the name of the room as JSON
+	sub      *occupancy.Subscription
+	streams  int                   // number of streams; protected by hub.mu
+	newest   atomic.Pointer[frame] // nil before the first event; written under mu
 
 	mu    sync.Mutex // protects the following
-	ended bool       // the subscription is
-	seats []*seat
+	ended bool       // whether the subscription has ended
+	slots []*slot
 }
 
-// seat is a stream's place in a feed.
-type seat struct {
-	stream *stream
-	number int    // in stream.seats
-	feed   *feed  // nil: not seated
-	index  int    // in feed.seats; feed.mu protects it
-	told   *frame // what the stream wrote last; the stream's own
+// slot is one room of a stream.
+type slot struct {
+	stream    *stream
+	index     int    // in stream.slots
+	feed      *feed  // nil: not attached
+	feedIndex int    // in feed.slots; protected by feed.mu
+	lastSent  *frame // the last frame written to the client; used by the stream's goroutine only
 }
 
-// join gives the seat a place in the room's feed, and marks it as news if there is any
-// yet. The errors are those of [occupancy.Engine.Subscribe].
-func (h *hub) join(room string, s *seat) error {
-	f, err := h.hold(room)
+// attach adds the slot to the feed of the room. If the feed already has a frame, the slot
+// is marked as pending. The errors are those of [occupancy.Engine.Subscribe].
+func (h *hub) attach(room string, s *slot) error {
+	f, err := h.acquire(room)
 	if err != nil {
 		return err
 	}
@@ -59,16 +59,17 @@ func (h *hub) join(room string, s *seat) error {
 	return nil
 }
 
-// leave gives the place up, if the seat has one.
-func (h *hub) leave(s *seat) {
+// detach removes the slot from its feed, if it is attached to one.
+func (h *hub) detach(s *slot) {
 	if s.feed != nil {
 		s.feed.remove(s)
 		h.release(s.feed)
 	}
 }
 
-// hold finds the room's feed, or begins it.
-func (h *hub) hold(room string) (*feed, error) {
+// acquire returns the feed of the room, creating it if necessary, and increments its
+// number of streams.
+func (h *hub) acquire(room string) (*feed, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f, ok := h.feeds[room]
@@ -77,8 +78,8 @@ func (h *hub) hold(room string) (*feed, error) {
 		if err != nil {
 			return nil, err
 		}
-		room = strings.Clone(room) // it may be a piece of a long query
-		f = &feed{room: room, quoted: quote(room), sub: sub}
+		room = strings.Clone(room) // room may be part of a long query, which the feed would keep in memory
+		f = &feed{room: room, roomJSON: mustMarshal(room), sub: sub}
 		h.feeds[room] = f
 		go f.run()
 	}
@@ -86,66 +87,68 @@ func (h *hub) hold(room string) (*feed, error) {
 	return f, nil
 }
 
-// release undoes one hold.
+// release decrements the number of streams, and deletes the feed when it reaches 0.
 func (h *hub) release(f *feed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if f.streams--; f.streams == 0 {
 		delete(h.feeds, f.room)
-		f.sub.Unsubscribe() // which ends run
+		f.sub.Unsubscribe() // f.run returns
 	}
 }
 
+// run publishes the events of the subscription until it ends.
 func (f *feed) run() {
 	for e := range f.sub.Events() {
-		f.publish(encode(e, f.quoted))
+		f.publish(newFrame(e, f.roomJSON))
 	}
 	f.end()
 }
 
-// publish makes a frame the newest and marks it in every stream. That is all a stream
-// costs here: the writing is its own goroutine's, so that none waits for another.
+// publish stores the newest frame and marks it as pending in every stream. It does not
+// write to clients: each stream does that in its own goroutine, so that no stream waits
+// for another.
 func (f *feed) publish(newest *frame) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.newest.Store(newest)
-	for _, s := range f.seats {
-		s.stream.mark(s.number)
+	for _, s := range f.slots {
+		s.stream.markPending(s.index)
 	}
 }
 
-// end tells every stream that nothing more will come.
+// end notifies every stream that the feed publishes no more frames.
 func (f *feed) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ended = true
-	for _, s := range f.seats {
-		s.stream.end()
+	for _, s := range f.slots {
+		s.stream.feedEnded()
 	}
 }
 
-// add seats s, unless the feed has ended.
-func (f *feed) add(s *seat) bool {
+// add adds the slot to the feed. It returns false if the feed has ended.
+func (f *feed) add(s *slot) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
 		return false
 	}
-	s.index = len(f.seats)
-	f.seats = append(f.seats, s)
+	s.feedIndex = len(f.slots)
+	f.slots = append(f.slots, s)
 	if f.newest.Load() != nil {
-		s.stream.mark(s.number)
+		s.stream.markPending(s.index)
 	}
 	return true
 }
 
-// remove takes s out; the last one takes its place.
-func (f *feed) remove(s *seat) {
+// remove removes the slot from the feed. The last slot of the feed moves to its index.
+func (f *feed) remove(s *slot) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	last := len(f.seats) - 1
-	f.seats[s.index] = f.seats[last]
-	f.seats[s.index].index = s.index
-	f.seats[last] = nil
-	f.seats = f.seats[:last]
+	last := len(f.slots) - 1
+	f.slots[s.feedIndex] = f.slots[last]
+	f.slots[s.feedIndex].feedIndex = s.feedIndex
+	f.slots[last] = nil
+	f.slots = f.slots[:last]
 }

@@ -18,52 +18,53 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-// tap is a ResponseWriter that hands over each frame as it was written to it, in the
-// very memory that it was written from, until its client goes.
-type tap struct {
+// frameWriter is a ResponseWriter that passes each written frame on without copying it.
+// A write blocks until the test receives the frame or the client disconnects.
+type frameWriter struct {
 	header http.Header
 	frames chan []byte
-	gone   <-chan struct{}
+	done   <-chan struct{} // closed when the client disconnects
 }
 
-func (w *tap) Header() http.Header { return w.header }
-func (w *tap) WriteHeader(int)     {}
-func (w *tap) Flush()              {}
+func (w *frameWriter) Header() http.Header { return w.header }
+func (w *frameWriter) WriteHeader(int)     {}
+func (w *frameWriter) Flush()              {}
 
-func (w *tap) Write(b []byte) (int, error) {
+func (w *frameWriter) Write(b []byte) (int, error) {
 	select {
 	case w.frames <- b:
 		return len(b), nil
-	case <-w.gone:
+	case <-w.done:
 		return 0, io.ErrClosedPipe
 	}
 }
 
-// tapped opens n streams without a server, until the context is done.
-func tapped(ctx context.Context, h http.Handler, n int, path string) (taps []*tap, wait func()) {
+// openStreams opens n streams without a server. They end when the context is done; wait
+// waits for that.
+func openStreams(ctx context.Context, h http.Handler, n int, path string) (writers []*frameWriter, wait func()) {
 	var streams sync.WaitGroup
 	for range n {
-		w := &tap{http.Header{}, make(chan []byte), ctx.Done()}
-		taps = append(taps, w)
+		w := &frameWriter{http.Header{}, make(chan []byte), ctx.Done()}
+		writers = append(writers, w)
 		streams.Go(func() { h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)) })
 	}
-	return taps, streams.Wait
+	return writers, streams.Wait
 }
 
-func TestAnEventIsEncodedOnceForAllStreamsOfARoom(t *testing.T) {
+func TestHub_EncodesEachEventOnce(t *testing.T) {
 	for _, path := range []string{"/rooms/lobby/occupancy/events", "/occupancy/events?room=lobby"} {
 		synctest.Test(t, func(t *testing.T) {
 			e := newEngine(t)
 			ctx, cancel := context.WithCancel(t.Context())
-			taps, wait := tapped(ctx, occupancyhttp.NewHandler(e), 100, path)
+			writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 100, path)
 			for round := range 3 {
 				synctest.Wait()
-				memory := map[*byte]int{}
-				for _, w := range taps {
-					memory[unsafe.SliceData(<-w.frames)]++
+				encodings := map[*byte]int{}
+				for _, w := range writers {
+					encodings[unsafe.SliceData(<-w.frames)]++
 				}
-				if len(memory) != 1 {
-					t.Errorf("round %d: 100 streams wrote %d encodings", round, len(memory))
+				if len(encodings) != 1 {
+					t.Errorf("round %d: 100 streams wrote %d encodings", round, len(encodings))
 				}
 				must(t, e.Join("lobby"))
 				time.Sleep(time.Second)
@@ -74,14 +75,14 @@ func TestAnEventIsEncodedOnceForAllStreamsOfARoom(t *testing.T) {
 	}
 }
 
-func TestStreamsOfARoomShareOneSubscriptionAndNeedNoGoroutine(t *testing.T) {
+func TestHub_OneSubscriptionForAllStreamsOfARoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		before := runtime.NumGoroutine()
 		h := occupancyhttp.NewHandler(e)
-		one, waitOne := tapped(ctx, h, 50, "/rooms/lobby/occupancy/events")
-		many, waitMany := tapped(ctx, h, 50, "/occupancy/events?room=lobby")
+		one, waitOne := openStreams(ctx, h, 50, "/rooms/lobby/occupancy/events")
+		many, waitMany := openStreams(ctx, h, 50, "/occupancy/events?room=lobby")
 		synctest.Wait()
 		for _, w := range append(one, many...) {
 			if f := <-w.frames; !bytes.Contains(f, []byte(`"connections":0`)) {
@@ -98,14 +99,14 @@ func TestStreamsOfARoomShareOneSubscriptionAndNeedNoGoroutine(t *testing.T) {
 		waitOne()
 		waitMany()
 		if got := e.Stats().Subscriptions; got != 0 {
-			t.Errorf("%d subscriptions are left", got)
+			t.Errorf("%d subscriptions remain", got)
 		}
 	})
 }
 
-// Streams of one room come and go as fast as they can, so that all the time one of them
-// is the last while another is the first.
-func TestFirstAndLastStreamsOfARoomMayMeet(t *testing.T) {
+// Streams of one room open and close concurrently, so that often one of them is the last
+// while another becomes the first.
+func TestHub_ConcurrentFirstAndLastStream(t *testing.T) {
 	const workers, rounds = 8, 300
 	e := newEngine(t, occupancy.WithInterval(0))
 	h := occupancyhttp.NewHandler(e)
@@ -116,8 +117,8 @@ func TestFirstAndLastStreamsOfARoomMayMeet(t *testing.T) {
 		all.Go(func() {
 			for round := range rounds {
 				ctx, cancel := context.WithCancel(t.Context())
-				w, wait := tapped(ctx, h, 1, paths[(worker+round)%2])
-				for got := false; !got; { // a stream that is not told hangs the test
+				w, wait := openStreams(ctx, h, 1, paths[(worker+round)%2])
+				for got := false; !got; { // the test hangs if a stream receives no event
 					got = bytes.Contains(<-w[0].frames, []byte(`"connections":1`))
 				}
 				cancel()
@@ -130,22 +131,22 @@ func TestFirstAndLastStreamsOfARoomMayMeet(t *testing.T) {
 	}
 	all.Wait()
 	if got := e.Stats().Subscriptions; got != 0 {
-		t.Errorf("%d subscriptions are left", got)
+		t.Errorf("%d subscriptions remain", got)
 	}
 }
 
-// While streams come and go, one that stays is told every last word.
-func TestAStreamThatStaysIsToldWhileOthersComeAndGo(t *testing.T) {
+// A stream that stays open receives every last value while other streams open and close.
+func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 	e := newEngine(t, occupancy.WithInterval(0))
 	h := occupancyhttp.NewHandler(e)
 	ctx, cancel := context.WithCancel(t.Context())
-	stays, wait := tapped(ctx, h, 1, "/occupancy/events?room=lobby&room=other")
+	permanent, wait := openStreams(ctx, h, 1, "/occupancy/events?room=lobby&room=other")
 	var others sync.WaitGroup
 	for range 4 {
 		others.Go(func() {
 			for ctx.Err() == nil {
 				ctx, cancel := context.WithCancel(ctx)
-				w, wait := tapped(ctx, h, 1, "/rooms/lobby/occupancy/events")
+				w, wait := openStreams(ctx, h, 1, "/rooms/lobby/occupancy/events")
 				select {
 				case <-w[0].frames:
 				case <-ctx.Done():
@@ -157,7 +158,7 @@ func TestAStreamThatStaysIsToldWhileOthersComeAndGo(t *testing.T) {
 	}
 	for i := range 500 {
 		must(t, e.Join("lobby"))
-		for want := fmt.Appendf(nil, `"connections":%d,`, i+1); !bytes.Contains(<-stays[0].frames, want); {
+		for want := fmt.Appendf(nil, `"connections":%d,`, i+1); !bytes.Contains(<-permanent[0].frames, want); {
 		}
 	}
 	cancel()
@@ -165,13 +166,13 @@ func TestAStreamThatStaysIsToldWhileOthersComeAndGo(t *testing.T) {
 	others.Wait()
 }
 
-// A room that changes while its stream is on the way to it is told once, not twice.
-func TestAStreamTellsNoEventTwice(t *testing.T) {
+// A room that changes while its stream is about to write it is written once, not twice.
+func TestStream_NoEventTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		taps, wait := tapped(ctx, occupancyhttp.NewHandler(e), 1, "/occupancy/events?room=a&room=b")
-		frames := taps[0].frames
+		writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 1, "/occupancy/events?room=a&room=b")
+		frames := writers[0].frames
 		join := func(room string) {
 			must(t, e.Join(room))
 			time.Sleep(time.Second)
@@ -184,18 +185,18 @@ func TestAStreamTellsNoEventTwice(t *testing.T) {
 		synctest.Wait()
 		<-frames
 		<-frames
-		join("a") // is being written
+		join("a") // the stream is writing this event
 		join("a")
 		join("b")
 		expect("a", 1)
-		synctest.Wait() // both are marked, a is being written
+		synctest.Wait() // both rooms are pending, and the stream is writing a
 		join("b")
 		expect("a", 2)
 		expect("b", 2)
 		synctest.Wait()
 		select {
 		case f := <-frames:
-			t.Errorf("one more: %s", f)
+			t.Errorf("unexpected frame: %s", f)
 		default:
 		}
 		cancel()
@@ -203,18 +204,18 @@ func TestAStreamTellsNoEventTwice(t *testing.T) {
 	})
 }
 
-func TestAClosedEngineRefusesStreamsWhileOthersAreLeft(t *testing.T) {
+func TestHub_ClosedEngineRefusesNewStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		h := occupancyhttp.NewHandler(e)
 		ctx, cancel := context.WithCancel(t.Context())
-		_, wait := tapped(ctx, h, 1, "/rooms/lobby/occupancy/events") // waits for its client
+		_, wait := openStreams(ctx, h, 1, "/rooms/lobby/occupancy/events") // blocked in its first write
 		synctest.Wait()
 		must(t, e.Join("lobby"))
 		synctest.Wait()
 		must(t, e.Close())
 		synctest.Wait()
-		if resp := ask(h, http.MethodGet, "/rooms/lobby/occupancy/events"); resp.StatusCode != http.StatusServiceUnavailable {
+		if resp := serve(h, http.MethodGet, "/rooms/lobby/occupancy/events"); resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s", resp.Status)
 		}
 		cancel()

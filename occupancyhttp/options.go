@@ -17,31 +17,36 @@ type config struct {
 	logger     *slog.Logger
 }
 
-// WithAuthorize has f decide who may see what. It is asked for the room of every
-// request, and for every room of a stream before anything of any of them is looked at.
-// With nil it goes on. [ErrUnauthorized] is answered with 401, every other error with
-// 403, and in neither case does the answer tell what f said, or whether the room exists.
-// A stream with one refused room is refused; the answer names that room, as the request
-// did, unless all is refused for who asks. f is called from many goroutines. Without
-// one everybody may see everything, so WithAuthorize(nil) panics.
+// WithAuthorize sets the function that decides whether a request may read a room. For a
+// stream, the handler calls f for every room before it subscribes to any of them.
+//
+// If f returns nil, access is granted. If f returns [ErrUnauthorized], the status is 401;
+// for every other error it is 403. The response contains neither the error of f nor
+// whether the room exists. If f denies one room of a stream, the whole stream is refused,
+// and the response names the denied room. It names no room if the status is 401 and f
+// denies all rooms.
+//
+// f must be safe for concurrent use. WithAuthorize(nil) panics. By default every request
+// may read every room.
 func WithAuthorize(f func(r *http.Request, room string) error) Option {
 	if f == nil {
-		panic("occupancyhttp: WithAuthorize(nil)")
+		panic("occupancyhttp: WithAuthorize: nil function")
 	}
 	return func(c *config) { c.authorize = f }
 }
 
-// WithMaxStreams limits how many streams are open at a time. One more is answered with
-// 503 and a Retry-After. With 0, as without it, there is no limit.
+// WithMaxStreams limits the number of open streams. A request for another stream is
+// answered with status 503 and a Retry-After header. The default, 0, means no limit.
 func WithMaxStreams(n int) Option { return func(c *config) { c.maxStreams = n } }
 
-// WithHeartbeat sets after how long without an event a stream sends a comment, so that
-// neither proxies nor clients take it for dead; 15s without it. With 0 it sends none.
+// WithHeartbeat sets the interval at which an idle stream sends a comment, so that
+// proxies and clients do not close it. The default is 15s. With 0 the handler sends no
+// comments.
 func WithHeartbeat(d time.Duration) Option { return func(c *config) { c.heartbeat = d } }
 
-// WithLogger has the handler tell what an operator may want to know: full streams and
-// parts that are missing as warnings, what was refused and who was cut for debugging.
-// Without it, or with nil, it tells nothing.
+// WithLogger sets the logger. The handler logs a warning when the stream limit is reached
+// and when nodes of a cluster did not answer. At debug level it logs refused requests and
+// streams that it closed after a failed write. By default, and with nil, it logs nothing.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
 func newConfig(opts []Option) config {
@@ -51,9 +56,9 @@ func newConfig(opts []Option) config {
 	}
 	switch {
 	case c.maxStreams < 0:
-		panic(fmt.Sprintf("occupancyhttp: negative number of streams %d", c.maxStreams))
+		panic(fmt.Sprintf("occupancyhttp: WithMaxStreams: negative number of streams %d", c.maxStreams))
 	case c.heartbeat < 0:
-		panic(fmt.Sprintf("occupancyhttp: negative heartbeat %v", c.heartbeat))
+		panic(fmt.Sprintf("occupancyhttp: WithHeartbeat: negative interval %v", c.heartbeat))
 	}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)

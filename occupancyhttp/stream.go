@@ -13,101 +13,83 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// maxRooms is how many rooms one stream carries at most.
+// maxRooms is the maximum number of rooms of one stream.
 const maxRooms = 256
 
-// stream is one client's event stream. It runs in the goroutine that net/http serves the
-// request in; feeds only leave marks in it. What is told is looked up when it is written,
-// so a stream that is slow holds nothing but marks, and then writes what is newest.
+// stream is the event stream of one client. It runs in the goroutine of its HTTP request.
+// Feeds only set pending bits in it. The stream loads the newest frame of a room when it
+// writes it, so a slow stream buffers no frames and skips outdated ones.
 type stream struct {
-	seats []seat
-	many  bool // frames say which room they mean
+	slots    []slot
+	withRoom bool // whether the events contain the name of their room
 
-	wake chan struct{}                // holds one token once there is a mark or the end
-	news [maxRooms / 64]atomic.Uint64 // a bit for each seat that has a frame to be written
-	open atomic.Int32                 // seats whose feed has not ended; 0: nothing follows what is marked
+	wake      chan struct{}                // has a buffer of 1; receives a value when a bit is set or the last feed has ended
+	pending   [maxRooms / 64]atomic.Uint64 // one bit for each slot that has a frame to write
+	liveFeeds atomic.Int32                 // number of slots whose feed has not ended
 }
 
-// mark notes that a seat's feed has news.
-func (s *stream) mark(seat int) {
-	s.news[seat/64].Or(1 << (seat % 64))
-	s.rouse()
+// markPending records that the slot with this index has a new frame, and wakes the stream.
+func (s *stream) markPending(index int) {
+	s.pending[index/64].Or(1 << (index % 64))
+	s.notify()
 }
 
-// end notes that the feed of one seat has ended.
-func (s *stream) end() {
-	if s.open.Add(-1) == 0 {
-		s.rouse()
+// feedEnded records that the feed of one slot has ended, and wakes the stream after the
+// last one.
+func (s *stream) feedEnded() {
+	if s.liveFeeds.Add(-1) == 0 {
+		s.notify()
 	}
 }
 
-func (s *stream) rouse() {
+// notify wakes the stream's goroutine.
+func (s *stream) notify() {
 	select {
 	case s.wake <- struct{}{}:
-	default: // a token is there still
+	default: // a notification is already waiting
 	}
 }
 
-// serveOne streams the events of one room.
-func (h *handler) serveOne(w http.ResponseWriter, r *http.Request, escaped string) error {
-	exit := h.exits.of(r)
-	room, err := h.room(r, escaped)
+// serveStreamOfRoom serves a stream of the room in the path.
+func (h *handler) serveStreamOfRoom(w http.ResponseWriter, r *http.Request, escapedRoom string) error {
+	shutdown := h.shutdowns.channel(r)
+	room, err := h.authorizedRoom(r, escapedRoom)
 	if err != nil {
 		return err
 	}
-	return h.serveStream(w, r, []string{room}, false, exit)
+	return h.serveStream(w, r, []string{room}, false, shutdown)
 }
 
-// serveMany streams the events of the rooms that the query names.
-func (h *handler) serveMany(w http.ResponseWriter, r *http.Request, _ string) error {
-	exit := h.exits.of(r)
-	rooms, err := roomsOf(r.URL.RawQuery)
+// serveStreamOfRooms serves a stream of the rooms in the query.
+func (h *handler) serveStreamOfRooms(w http.ResponseWriter, r *http.Request, _ string) error {
+	shutdown := h.shutdowns.channel(r)
+	rooms, err := parseRooms(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	if err := h.allowAll(r, rooms); err != nil {
+	if err := h.checkAccessToAll(r, rooms); err != nil {
 		return err
 	}
-	return h.serveStream(w, r, rooms, true, exit)
+	return h.serveStream(w, r, rooms, true, shutdown)
 }
 
-// allowAll asks for every room, and names the first that is refused, so that the client
-// may do without it. Not so if it is for who asks, and no room is open to them: signing in
-// is what helps then.
-func (h *handler) allowAll(r *http.Request, rooms []string) error {
-	var refused error
-	var which string
-	allowed := 0
-	for _, room := range rooms {
-		if err := h.allow(r, room); err == nil {
-			allowed++
-		} else if refused == nil {
-			refused, which = err, room
-		}
-	}
-	if refused == nil || allowed == 0 && errors.Is(refused, errUnauthorized) {
-		return refused
-	}
-	return failureOf(refused).of(which)
-}
-
-// roomsOf are the rooms that a query names, each once.
-func roomsOf(query string) ([]string, error) {
+// parseRooms returns the names of the rooms in a query, without duplicates.
+func parseRooms(query string) ([]string, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, errQuery
+		return nil, errBadQuery
 	}
 	var rooms []string
 	seen := map[string]struct{}{}
 	for _, room := range values["room"] {
-		if _, again := seen[room]; again {
+		if _, duplicate := seen[room]; duplicate {
 			continue
 		}
 		switch {
-		case !validName(room):
-			return nil, errRoomName.of(room)
+		case occupancy.ValidRoom(room) != nil:
+			return nil, errBadRoomName.withRoom(room)
 		case len(rooms) == maxRooms:
-			return nil, errManyRooms
+			return nil, errTooManyRooms
 		}
 		seen[room] = struct{}{}
 		rooms = append(rooms, room)
@@ -118,53 +100,53 @@ func roomsOf(query string) ([]string, error) {
 	return rooms, nil
 }
 
-// serveStream streams rooms that the request may see. An error comes before the answer
-// has begun.
-func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, rooms []string, many bool, exit <-chan struct{}) error {
+// serveStream serves a stream of rooms that the request may read. It returns an error only
+// if it has written nothing yet.
+func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, rooms []string, withRoom bool, shutdown <-chan struct{}) error {
 	if r.Method == http.MethodHead {
-		h.begin(w)
+		h.setStreamHeaders(w)
 		return nil
 	}
-	if n := h.streams.Add(1); h.maxStreams > 0 && n > int64(h.maxStreams) {
-		h.streams.Add(-1) // before a log that may be slow: it takes no place
-		h.logger.WarnContext(r.Context(), "occupancy: too many streams", "limit", h.maxStreams)
-		return errManyStreams
+	if n := h.openStreams.Add(1); h.maxStreams > 0 && n > int64(h.maxStreams) {
+		h.openStreams.Add(-1) // before logging, which may block: a refused stream must not count
+		h.logger.WarnContext(r.Context(), "occupancyhttp: stream limit reached", "limit", h.maxStreams)
+		return errTooManyStreams
 	}
-	defer h.streams.Add(-1)
+	defer h.openStreams.Add(-1)
 
-	s := &stream{seats: make([]seat, len(rooms)), many: many, wake: make(chan struct{}, 1)}
-	s.open.Store(int32(len(rooms)))
+	s := &stream{slots: make([]slot, len(rooms)), withRoom: withRoom, wake: make(chan struct{}, 1)}
+	s.liveFeeds.Store(int32(len(rooms)))
 	defer func() {
-		for i := range s.seats {
-			h.hub.leave(&s.seats[i])
+		for i := range s.slots {
+			h.hub.detach(&s.slots[i])
 		}
 	}()
 	for i, room := range rooms {
-		s.seats[i].stream, s.seats[i].number = s, i
-		if err := h.hub.join(room, &s.seats[i]); errors.Is(err, occupancy.ErrTooManyRooms) && many {
-			return errRoomLimit.of(room)
+		s.slots[i].stream, s.slots[i].index = s, i
+		if err := h.hub.attach(room, &s.slots[i]); errors.Is(err, occupancy.ErrTooManyRooms) && withRoom {
+			return errRoomLimit.withRoom(room)
 		} else if err != nil {
 			return err
 		}
 	}
 
-	out := &writer{w: w, rc: http.NewResponseController(w), lingers: r.ProtoMajor > 1}
-	h.begin(w)
-	err := out.open()
+	out := &writer{w: w, rc: http.NewResponseController(w), http2: r.ProtoMajor > 1}
+	h.setStreamHeaders(w)
+	err := out.writeHeader()
 	if errors.Is(err, http.ErrNotSupported) {
-		return errNoStreaming // nothing went out yet
+		return errStreamUnsupported
 	}
 	if err == nil {
-		err = s.run(r.Context(), out, h.heartbeat, exit)
+		err = s.run(r.Context(), out, h.heartbeat, shutdown)
 	}
 	if err != nil {
-		h.logger.DebugContext(r.Context(), "occupancy: stream cut", "remote", r.RemoteAddr, "error", err)
+		h.logger.DebugContext(r.Context(), "occupancyhttp: stream closed: write failed", "remote", r.RemoteAddr, "error", err)
 	}
 	return nil
 }
 
-// begin sets the headers of a stream.
-func (h *handler) begin(w http.ResponseWriter) {
+// setStreamHeaders sets the headers of a stream.
+func (h *handler) setStreamHeaders(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
@@ -175,59 +157,60 @@ func (h *handler) begin(w http.ResponseWriter) {
 	}
 }
 
-// run writes what is marked until the stream ends. The error is that of a write.
-func (s *stream) run(ctx context.Context, out *writer, heartbeat time.Duration, exit <-chan struct{}) error {
-	defer out.leave()
-	var beat *time.Timer
-	var beats <-chan time.Time
+// run writes pending frames and heartbeats until the stream ends. It returns the error of
+// a failed write.
+func (s *stream) run(ctx context.Context, out *writer, heartbeat time.Duration, shutdown <-chan struct{}) error {
+	defer out.setDeadline() // for the bytes that net/http writes after the handler has returned
+	var timer *time.Timer
+	var heartbeats <-chan time.Time
 	if heartbeat > 0 {
-		beat = time.NewTimer(heartbeat)
-		defer beat.Stop()
-		beats = beat.C
+		timer = time.NewTimer(heartbeat)
+		defer timer.Stop()
+		heartbeats = timer.C
 	}
 	for {
 		select {
 		case <-s.wake:
-			ended := s.open.Load() == 0 // asked first, so that what was marked before is written
-			if err := s.write(out); err != nil || ended {
+			ended := s.liveFeeds.Load() == 0 // loaded before the pending bits, so that the last frames are written
+			if err := s.writePending(out); err != nil || ended {
 				return err
 			}
-		case <-beats:
+		case <-heartbeats:
 			if err := out.write(comment); err != nil {
 				return err
 			}
 			if err := out.flush(); err != nil {
 				return err
 			}
-		case <-exit:
+		case <-shutdown:
 			return nil
 		case <-ctx.Done():
 			return nil
 		}
-		if beat != nil {
-			beat.Reset(heartbeat)
+		if timer != nil {
+			timer.Reset(heartbeat)
 		}
 	}
 }
 
 var comment = []byte(":\n\n")
 
-// write writes the newest frame of every seat that is marked.
-func (s *stream) write(out *writer) error {
+// writePending writes the newest frame of every slot whose pending bit is set.
+func (s *stream) writePending(out *writer) error {
 	wrote := false
-	for i := range s.news[:(len(s.seats)+63)/64] {
-		for marked := s.news[i].Swap(0); marked != 0; marked &= marked - 1 {
-			seat := &s.seats[i*64+bits.TrailingZeros64(marked)]
-			newest := seat.feed.newest.Load()
-			if newest == seat.told {
-				continue // a mark came between the last swap and the look
+	for i := range s.pending[:(len(s.slots)+63)/64] {
+		for pending := s.pending[i].Swap(0); pending != 0; pending &= pending - 1 {
+			slot := &s.slots[i*64+bits.TrailingZeros64(pending)]
+			newest := slot.feed.newest.Load()
+			if newest == slot.lastSent {
+				continue // the bit was set again after the previous Swap, but the frame had already been loaded
 			}
-			seat.told = newest
-			frame := newest.one
-			if s.many {
-				frame = newest.many
+			slot.lastSent = newest
+			data := newest.plain
+			if s.withRoom {
+				data = newest.withRoom
 			}
-			if err := out.write(frame); err != nil {
+			if err := out.write(data); err != nil {
 				return err
 			}
 			wrote = true

@@ -5,42 +5,42 @@ import (
 	"time"
 )
 
-// writeTimeout is how long a client may take to take a write before its stream is cut.
+// writeTimeout is the maximum duration of one write. If a client takes longer, its stream
+// is closed.
 const writeTimeout = 10 * time.Second
 
-// writer writes to a client that may have stopped reading: every write has a deadline of
-// its own, whatever the server's timeouts are.
+// writer writes to the client of a stream. It sets a new deadline for each write, which
+// replaces the timeouts of the server.
 type writer struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	lingers bool // HTTP/2 resets a stream whose deadline passes, even if nothing is being written
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	http2 bool // clear the deadline after each flush: HTTP/2 resets a stream whose deadline passes, even without a write in progress
 }
 
-// open sends the header. The error is [http.ErrNotSupported] if w cannot stream.
-func (o *writer) open() error {
-	o.extend()
+// writeHeader sends the headers. The error is [http.ErrNotSupported] if w does not support
+// flushing.
+func (o *writer) writeHeader() error {
+	o.setDeadline()
 	return o.flush()
 }
 
-// write writes a frame, which goes out by the next flush at the latest.
-func (o *writer) write(frame []byte) error {
-	o.extend()
-	_, err := o.w.Write(frame)
+// write writes data. It may remain in a buffer until the next flush.
+func (o *writer) write(data []byte) error {
+	o.setDeadline()
+	_, err := o.w.Write(data)
 	return err
 }
 
+// flush sends the buffered data to the client.
 func (o *writer) flush() error {
 	err := o.rc.Flush()
-	if o.lingers {
+	if o.http2 {
 		_ = o.rc.SetWriteDeadline(time.Time{})
 	}
 	return err
 }
 
-// leave gives what net/http writes after the handler a deadline too. It does away with
-// it before another request.
-func (o *writer) leave() { o.extend() }
-
-// extend gives the next write its time. Where there are no deadlines, as in a test's
-// recorder, there is no client to wait for either.
-func (o *writer) extend() { _ = o.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) }
+// setDeadline sets the deadline of the next write. net/http clears it before the next
+// request of the connection. A ResponseWriter without deadlines, such as
+// [net/http/httptest.ResponseRecorder], has no client that could block.
+func (o *writer) setDeadline() { _ = o.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) }

@@ -12,8 +12,8 @@ import (
 	"github.com/occupancy/occupancy/occupancyprom"
 )
 
-// BenchmarkScrape is all that a scrape does but the network, and beside it the walk over
-// the rooms that a collector without Stats would make.
+// BenchmarkScrape does everything that a scrape does except for the network. For
+// comparison, scan walks all rooms, as a collector without Stats would have to.
 func BenchmarkScrape(b *testing.B) {
 	for _, n := range []int{1_000, 1_000_000} {
 		e := occupancy.New()

@@ -6,7 +6,7 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Collector is a [prometheus.Collector] of one engine. Make it with [NewCollector].
+// Collector is a [prometheus.Collector] of one engine. Create it with [NewCollector].
 type Collector struct {
 	engine *occupancy.Engine
 	top    topRooms
@@ -15,8 +15,8 @@ type Collector struct {
 // Option is a setting of [NewCollector].
 type Option func(*Collector)
 
-// NewCollector makes a collector of e, to be registered. It works after the engine
-// was closed too.
+// NewCollector creates a collector of e. Register it with a [prometheus.Registerer]. It
+// also works after the engine is closed.
 func NewCollector(e *occupancy.Engine, opts ...Option) *Collector {
 	c := &Collector{engine: e}
 	for _, o := range opts {
@@ -25,7 +25,7 @@ func NewCollector(e *occupancy.Engine, opts ...Option) *Collector {
 	return c
 }
 
-// metric is one figure out of Stats.
+// metric is a metric that shows one value of Stats.
 type metric struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
@@ -41,29 +41,37 @@ func counter(name, help string, value func(s *occupancy.Stats) float64) metric {
 }
 
 var metrics = []metric{
-	gauge("rooms", "Rooms that exist: somebody is in them, subscribes to them or is there by a peer.",
+	gauge("rooms", "Rooms that exist: occupied, subscribed to, or reported by another node.",
 		func(s *occupancy.Stats) float64 { return float64(s.Rooms) }),
-	gauge("connections", "Connections in all rooms, of this process and its peers.",
+	gauge("connections", "Connections in all rooms of the service: of this process and the linked nodes.",
 		func(s *occupancy.Stats) float64 { return float64(s.Total.Connections) }),
-	gauge("presence_members", "Presence members in all rooms, of this process and its peers.",
+	gauge("presence_members", "Presence members in all rooms of the service: of this process and the linked nodes.",
 		func(s *occupancy.Stats) float64 { return float64(s.Total.PresenceMembers) }),
-	gauge("subscriptions", "Subscriptions to single rooms.",
+	gauge("local_connections", "Connections of this process in all rooms.",
+		func(s *occupancy.Stats) float64 { return float64(s.Local.Connections) }),
+	gauge("local_presence_members", "Presence members of this process in all rooms.",
+		func(s *occupancy.Stats) float64 { return float64(s.Local.PresenceMembers) }),
+	gauge("subscriptions", "Open subscriptions, each to one room.",
 		func(s *occupancy.Stats) float64 { return float64(s.Subscriptions) }),
-	gauge("watchers", "Watchers of all rooms.",
+	gauge("watchers", "Open watchers.",
 		func(s *occupancy.Stats) float64 { return float64(s.Watchers) }),
-	counter("events_published_total", "Events decided on, of rooms that anybody listened to.",
+	counter("arrivals_total", "Connections of this process that arrived, net in each publication of a room.",
+		func(s *occupancy.Stats) float64 { return float64(s.Arrivals) }),
+	counter("departures_total", "Connections of this process that departed, net in each publication of a room.",
+		func(s *occupancy.Stats) float64 { return float64(s.Departures) }),
+	counter("events_published_total", "Events published in rooms with a subscriber or watcher.",
 		func(s *occupancy.Stats) float64 { return float64(s.Published) }),
-	counter("events_delivered_total", "Events handed to a subscriber, snapshots among them.",
+	counter("events_delivered_total", "Events sent to subscribers, including the first event of each.",
 		func(s *occupancy.Stats) float64 { return float64(s.Delivered) }),
-	counter("events_folded_total", "Events replaced by a newer one before the subscriber read them.",
+	counter("events_folded_total", "Events that a newer event replaced before the subscriber read them.",
 		func(s *occupancy.Stats) float64 { return float64(s.Folded) }),
 }
 
 var refusedDesc = prometheus.NewDesc("occupancy_hooks_refused_total",
-	"Hooks that were refused and changed nothing, by the error they returned.", []string{"error"}, nil)
+	"Hooks that returned an error and changed nothing, by error.", []string{"error"}, nil)
 
-// refusals are all errors that a hook may return, so that each series is there, at 0,
-// before the first.
+// refusals are all errors that a hook may return. Each has a series from the start, with
+// the value 0.
 var refusals = []struct {
 	label string
 	count func(r *occupancy.Refused) uint64
@@ -78,19 +86,23 @@ var refusals = []struct {
 }
 
 var publishDesc = prometheus.NewDesc("occupancy_publish_duration_seconds",
-	"How long the publisher took to tell what changed, a round at a time.", nil, nil)
+	"Duration of the rounds in which the engine publishes the rooms that changed.", nil, nil)
 
-// Describe is for the registry.
+var intervalDesc = prometheus.NewDesc("occupancy_interval_seconds",
+	"Minimum time between two events of one room, as set by WithInterval.", nil, nil)
+
+// Describe implements [prometheus.Collector].
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, m := range metrics {
 		descs <- m.desc
 	}
 	descs <- refusedDesc
 	descs <- publishDesc
+	descs <- intervalDesc
 	c.top.describe(descs)
 }
 
-// Collect is for the registry.
+// Collect implements [prometheus.Collector].
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	s := c.engine.Stats()
 	for _, m := range metrics {
@@ -100,5 +112,6 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(r.count(&s.Refused)), r.label)
 	}
 	out <- prometheus.MustNewConstSummary(publishDesc, s.Rounds, s.Publishing.Seconds(), nil)
+	out <- prometheus.MustNewConstMetric(intervalDesc, prometheus.GaugeValue, c.engine.Interval().Seconds())
 	c.top.collect(out)
 }

@@ -27,7 +27,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// scrape reads the collector as Prometheus does: over HTTP, by its own parser.
+// scrape scrapes the collector over HTTP and parses the response as Prometheus does.
 func scrape(t testing.TB, c prometheus.Collector) map[string]*dto.MetricFamily {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -43,7 +43,7 @@ func scrape(t testing.TB, c prometheus.Collector) map[string]*dto.MetricFamily {
 	return families
 }
 
-// values are the samples, by name and labels.
+// values returns the samples by name and labels.
 func values(families map[string]*dto.MetricFamily) map[string]float64 {
 	values := map[string]float64{}
 	for name, f := range families {
@@ -75,7 +75,8 @@ func refuse(t testing.TB, want error, n int, hook func(string) error, room strin
 	}
 }
 
-// busy is an engine in which the figures differ from each other.
+// busy returns an engine whose Stats differ from zero in every field. Another node is
+// linked, so that the totals of the service differ from those of this process.
 func busy(t testing.TB) *occupancy.Engine {
 	t.Helper()
 	e := occupancy.New(occupancy.WithInterval(time.Millisecond), occupancy.WithMaxRooms(50))
@@ -85,92 +86,126 @@ func busy(t testing.TB) *occupancy.Engine {
 		must(t, e.Join(strings.Repeat("x", 1+i)))
 	}
 	for range 7 {
-		must(t, e.Enter("room"))
+		must(t, e.Enter("room", "alice"))
 	}
 	for range 3 {
 		_, err := e.Subscribe("room")
 		must(t, err)
 	}
-	t.Cleanup(e.Watch().Close)
-	t.Cleanup(e.Watch().Close)
-	must(t, e.Join("told to the watchers"))
-	refuse(t, occupancy.ErrRoomName, 1, e.Join, "")
+	for range 2 {
+		w, err := e.Watch()
+		must(t, err)
+		t.Cleanup(func() { must(t, w.Close()) })
+	}
+	link, err := e.Link(nil)
+	must(t, err)
+	must(t, link.Remote("other node").Set(occupancy.Part{Room: "remote", Occupancy: occupancy.Occupancy{Connections: 100, PresenceMembers: 50}}))
+	must(t, e.Join("watched"))
+	must(t, e.Join("watched"))
+	for deadline := time.Now().Add(time.Minute); e.Stats().Arrivals < 24; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the second Join is not published after a minute")
+		}
+	}
+	must(t, e.Leave("watched"))
+	refuse(t, occupancy.ErrInvalidRoom, 1, e.Join, "")
 	refuse(t, occupancy.ErrNotJoined, 2, e.Leave, "nowhere")
-	refuse(t, occupancy.ErrNotEntered, 3, e.Exit, "nowhere")
+	refuse(t, occupancy.ErrNotEntered, 3, func(room string) error { return e.Exit(room, "alice") }, "nowhere")
 	lease, err := e.Connect("room")
 	must(t, err)
-	refuse(t, occupancy.ErrClientID, 4, lease.Enter, "")
+	refuse(t, occupancy.ErrInvalidClientID, 4, lease.Enter, "")
 	must(t, lease.Close())
 	refuse(t, occupancy.ErrClosed, 5, lease.Enter, "alice")
-	for i := 0; e.Stats().Rooms < 50; i++ {
-		must(t, e.Enter(strings.Repeat("y", 1+i)))
+	full := false
+	for i := 1; !full; i++ {
+		err := e.Enter(strings.Repeat("y", i), "alice")
+		if full = errors.Is(err, occupancy.ErrTooManyRooms); !full {
+			must(t, err)
+		}
 	}
-	refuse(t, occupancy.ErrTooManyRooms, 6, e.Join, "nowhere")
+	refuse(t, occupancy.ErrTooManyRooms, 5, e.Join, "nowhere")
 	return e
 }
 
-// settled scrapes until the engine did nothing meanwhile, and returns its Stats too.
+// settled scrapes until the engine is idle, and returns its Stats as well.
 func settled(t testing.TB, e *occupancy.Engine) (map[string]float64, occupancy.Stats) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		before := e.Stats()
 		got := values(scrape(t, occupancyprom.NewCollector(e)))
-		if e.Stats() == before && before.Connections == 23 {
+		if e.Stats() == before && before.Local.Connections == 23 {
 			return got, before
 		}
 	}
-	t.Fatal("not quiet within a minute")
+	t.Fatal("the engine is not idle after a minute")
 	return nil, occupancy.Stats{}
 }
 
-func TestAScrapeIsWhatStatsAre(t *testing.T) {
+func TestCollector_ExportsStats(t *testing.T) {
 	got, s := settled(t, busy(t))
 	want := map[string]float64{
-		"occupancy_rooms":                                     float64(s.Rooms),
-		"occupancy_connections":                               23,
-		"occupancy_presence_members":                          float64(s.PresenceMembers),
-		"occupancy_subscriptions":                             3,
-		"occupancy_watchers":                                  2,
-		"occupancy_rooms_limit":                               50,
-		"occupancy_interval_seconds":                          0.001,
-		"occupancy_events_published_total":                    float64(s.Published),
-		"occupancy_events_delivered_total":                    float64(s.Delivered),
-		"occupancy_events_folded_total":                       float64(s.Folded),
-		"occupancy_hooks_refused_total{error=closed}":         5,
-		"occupancy_hooks_refused_total{error=room_name}":      1,
-		"occupancy_hooks_refused_total{error=client_id}":      4,
-		"occupancy_hooks_refused_total{error=too_many_rooms}": 6,
-		"occupancy_hooks_refused_total{error=not_joined}":     2,
-		"occupancy_hooks_refused_total{error=not_entered}":    3,
-		"occupancy_hooks_refused_total{error=count}":          0,
-		"occupancy_publish_duration_seconds_sum":              s.Publishing.Seconds(),
-		"occupancy_publish_duration_seconds_count":            float64(s.Rounds),
+		"occupancy_rooms":                                        float64(s.Rooms),
+		"occupancy_connections":                                  123,
+		"occupancy_presence_members":                             float64(s.Local.PresenceMembers + 50),
+		"occupancy_local_connections":                            23,
+		"occupancy_local_presence_members":                       float64(s.Local.PresenceMembers),
+		"occupancy_subscriptions":                                3,
+		"occupancy_watchers":                                     2,
+		"occupancy_interval_seconds":                             0.001,
+		"occupancy_arrivals_total":                               float64(s.Arrivals),
+		"occupancy_departures_total":                             float64(s.Departures),
+		"occupancy_events_published_total":                       float64(s.Published),
+		"occupancy_events_delivered_total":                       float64(s.Delivered),
+		"occupancy_events_folded_total":                          float64(s.Folded),
+		"occupancy_hooks_refused_total{error=closed}":            5,
+		"occupancy_hooks_refused_total{error=invalid_room}":      1,
+		"occupancy_hooks_refused_total{error=invalid_client_id}": 4,
+		"occupancy_hooks_refused_total{error=too_many_rooms}":    6,
+		"occupancy_hooks_refused_total{error=not_joined}":        2,
+		"occupancy_hooks_refused_total{error=not_entered}":       3,
+		"occupancy_hooks_refused_total{error=count}":             0,
+		"occupancy_publish_duration_seconds_sum":                 s.Publishing.Seconds(),
+		"occupancy_publish_duration_seconds_count":               float64(s.Rounds),
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("\n got %v\nwant %v", got, want)
 	}
-	if s.Published == 0 || s.Delivered == 0 || s.Rounds == 0 || s.Publishing == 0 {
-		t.Fatalf("%+v: not busy", s)
+	if s.Published == 0 || s.Delivered == 0 || s.Rounds == 0 || s.Publishing == 0 || s.Arrivals == 0 || s.Departures == 0 {
+		t.Fatalf("a value that should not be zero is zero: %+v", s)
 	}
 }
 
-// A figure that is added to Stats must not be forgotten here.
-func TestEveryFigureOfStatsIsExposed(t *testing.T) {
+// A field that is added to Stats must be added to the collector as well.
+func TestCollector_ExportsEveryFieldOfStats(t *testing.T) {
 	families := scrape(t, occupancyprom.NewCollector(busy(t)))
-	figures := 0
-	for _, f := range families {
-		figures += len(f.Metric)
+	exported := 0
+	for name, f := range families {
+		if name == "occupancy_interval_seconds" {
+			continue // not part of Stats
+		}
+		exported += len(f.Metric)
 		if f.GetType() == dto.MetricType_SUMMARY {
-			figures++ // a sum and a count
+			exported++ // a sum and a count
 		}
 	}
-	fields := reflect.TypeFor[occupancy.Stats]().NumField() - 1 + reflect.TypeFor[occupancy.Refused]().NumField()
-	if figures != fields {
-		t.Fatalf("%d figures are exposed, Stats has %d", figures, fields)
+	if want := numFields(reflect.TypeFor[occupancy.Stats]()); exported != want {
+		t.Fatalf("%d values are exported, Stats has %d", exported, want)
 	}
 }
 
-func TestNamesHelpAndUnitsAreConventional(t *testing.T) {
+// numFields counts the fields of a struct, including those of nested structs.
+func numFields(t reflect.Type) int {
+	if t.Kind() != reflect.Struct {
+		return 1
+	}
+	n := 0
+	for i := range t.NumField() {
+		n += numFields(t.Field(i).Type)
+	}
+	return n
+}
+
+func TestCollector_FollowsNamingConventions(t *testing.T) {
 	e := busy(t)
 	top := func(int) []occupancyprom.Room {
 		return []occupancyprom.Room{{Name: "room", Occupancy: e.Current("room")}}
@@ -182,7 +217,7 @@ func TestNamesHelpAndUnitsAreConventional(t *testing.T) {
 	}
 }
 
-func TestAClosedEngineCanBeScraped(t *testing.T) {
+func TestCollector_ClosedEngine(t *testing.T) {
 	e := occupancy.New()
 	must(t, e.Join("room"))
 	must(t, e.Close())
@@ -191,7 +226,7 @@ func TestAClosedEngineCanBeScraped(t *testing.T) {
 	}
 }
 
-func TestTwoEnginesInOneRegistry(t *testing.T) {
+func TestCollector_TwoEnginesInOneRegistry(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	for _, name := range []string{"chat", "games"} {
 		e := occupancy.New()

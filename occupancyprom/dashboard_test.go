@@ -38,7 +38,7 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// exposed are the names that can be asked for, each with its labels.
+// exposed returns the names of all samples, each with its labels.
 func exposed(t *testing.T) map[string][]string {
 	t.Helper()
 	e := busy(t)
@@ -67,79 +67,79 @@ var (
 	variable   = regexp.MustCompile(`\$(\w+)`)
 )
 
-func TestTheDashboardAsksForWhatExistsAndForAllOfIt(t *testing.T) {
+func TestDashboard_ShowsEveryMetric(t *testing.T) {
 	d, names := readDashboard(t), exposed(t)
 	known := map[string]bool{"__rate_interval": true}
-	asked := map[string]bool{}
+	queried := map[string]bool{}
 	for _, v := range d.Templating.List {
 		for _, name := range metricName.FindAllString(v.Definition, -1) {
 			if _, ok := names[name]; !ok {
-				t.Errorf("variable %s asks for %s", v.Name, name)
+				t.Errorf("variable %s queries %s, which is not exported", v.Name, name)
 			}
 		}
 		known[v.Name] = true
 	}
 	for _, p := range d.Panels {
 		if p.Type != "row" && len(p.Targets) == 0 {
-			t.Errorf("%s asks for nothing", p.Title)
+			t.Errorf("%s has no query", p.Title)
 		}
 		for _, target := range p.Targets {
-			labels := []string{"instance", "job"} // of the target that was scraped
+			labels := []string{"instance", "job"} // every scraped series has them
 			for _, name := range metricName.FindAllString(target.Expr, -1) {
 				own, ok := names[name]
 				if !ok {
-					t.Errorf("%s asks for %s", p.Title, name)
+					t.Errorf("%s queries %s, which is not exported", p.Title, name)
 				}
 				labels = append(labels, own...)
-				asked[name] = true
+				queried[name] = true
 				counter := strings.HasSuffix(name, "_total") || strings.HasSuffix(name, "_sum") || strings.HasSuffix(name, "_count")
 				if rated := strings.Contains(target.Expr, "rate("+name); rated != counter {
-					t.Errorf("%s: rate is for counters, %s", p.Title, target.Expr)
+					t.Errorf("%s: rate must be used for counters and only for them: %s", p.Title, target.Expr)
 				}
 			}
 			for _, by := range byLabels.FindAllStringSubmatch(target.Expr, -1) {
 				if !slices.Contains(labels, by[1]) {
-					t.Errorf("%s groups by %s, which %s has not", p.Title, by[1], target.Expr)
+					t.Errorf("%s groups by %s, which is no label of %s", p.Title, by[1], target.Expr)
 				}
 			}
 			for _, legend := range inLegend.FindAllStringSubmatch(target.LegendFormat, -1) {
 				if !slices.Contains(labels, legend[1]) {
-					t.Errorf("%s shows %s, which %s has not", p.Title, legend[1], target.Expr)
+					t.Errorf("%s shows %s, which is no label of %s", p.Title, legend[1], target.Expr)
 				}
 			}
 			for _, v := range variable.FindAllStringSubmatch(target.Expr, -1) {
 				if !known[v[1]] {
-					t.Errorf("%s uses $%s", p.Title, v[1])
+					t.Errorf("%s uses the unknown variable $%s", p.Title, v[1])
 				}
 			}
 			if strings.Count(target.Expr, "(") != strings.Count(target.Expr, ")") {
-				t.Errorf("%s: %s", p.Title, target.Expr)
+				t.Errorf("%s: unbalanced parentheses in %s", p.Title, target.Expr)
 			}
 		}
 	}
 	for name := range names {
-		if !asked[name] {
+		if !queried[name] {
 			t.Errorf("no panel shows %s", name)
 		}
 	}
 }
 
-func TestTheDashboardsPanelsDoNotOverlap(t *testing.T) {
+func TestDashboard_PanelsDoNotOverlap(t *testing.T) {
 	d := readDashboard(t)
 	ids, cells := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] {
-			t.Errorf("%s has another's id", p.Title)
+			t.Errorf("%s has the ID of another panel", p.Title)
 		}
 		ids[p.ID] = true
 		if p.GridPos.W <= 0 || p.GridPos.H <= 0 || p.GridPos.X+p.GridPos.W > 24 {
-			t.Errorf("%s is out of the grid: %+v", p.Title, p.GridPos)
+			t.Errorf("%s is outside the grid: %+v", p.Title, p.GridPos)
 		}
 		for x := range p.GridPos.W {
 			for y := range p.GridPos.H {
 				cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
 				if other, ok := cells[cell]; ok {
-					t.Fatalf("%s covers %s", p.Title, other)
+					t.Fatalf("%s overlaps %s", p.Title, other)
 				}
 				cells[cell] = p.Title
 			}

@@ -1,29 +1,36 @@
-// Package occupancyprom is a Prometheus collector for an [occupancy.Engine]:
+// Package occupancyprom exports the metrics of an [occupancy.Engine] to Prometheus:
 //
 //	prometheus.MustRegister(occupancyprom.NewCollector(engine))
 //
-// It reads the engine's Stats when it is scraped and keeps nothing between. A scrape
-// takes microseconds, however many rooms there are, and the engine pays nothing for it.
+// The collector reads the engine's Stats at each scrape and stores nothing in between. A
+// scrape takes less than a millisecond, independent of the number of rooms.
 //
 //	occupancy_rooms                         rooms that exist
-//	occupancy_connections                   in all rooms
-//	occupancy_presence_members              in all rooms
-//	occupancy_subscriptions                 to rooms
-//	occupancy_watchers                      of all rooms
-//	occupancy_rooms_limit                   the setting; 0 is none
-//	occupancy_interval_seconds              the setting
-//	occupancy_events_published_total        decided on
-//	occupancy_events_delivered_total        handed to a subscriber
-//	occupancy_events_folded_total           replaced before they were read
-//	occupancy_hooks_refused_total{error}    by what was wrong
-//	occupancy_publish_duration_seconds      summary: _sum and _count, of the publisher's rounds
+//	occupancy_connections                   in all rooms, of the whole service
+//	occupancy_presence_members              in all rooms, of the whole service
+//	occupancy_local_connections             in all rooms, of this process
+//	occupancy_local_presence_members        in all rooms, of this process
+//	occupancy_subscriptions                 open subscriptions
+//	occupancy_watchers                      open watchers
+//	occupancy_arrivals_total                connections of this process that arrived
+//	occupancy_departures_total              connections of this process that departed
+//	occupancy_events_published_total        events of rooms with a subscriber or watcher
+//	occupancy_events_delivered_total        events sent to subscribers
+//	occupancy_events_folded_total           events replaced before they were read
+//	occupancy_hooks_refused_total{error}    hooks that returned an error
+//	occupancy_publish_duration_seconds      summary: duration of publishing rounds, _sum and _count
+//	occupancy_interval_seconds              the setting of WithInterval
 //
-// There are no series by room, unless [WithTopRooms] asks for a few:
+// Linked nodes all export the totals of the same service, so use max, not sum, over
+// occupancy_connections. The sum of occupancy_local_connections over the nodes is the same
+// total. All totals may lag behind the hooks, as those of Stats do.
+//
+// Single rooms have no series, except those that [WithTopRooms] selects:
 //
 //	occupancy_room_connections{room}
 //	occupancy_room_presence_members{room}
 //
-// For several engines in a process, register each collector through
-// [prometheus.WrapRegistererWith] with a label of its own. dashboard.json, beside this
-// file, is a Grafana dashboard for all of this.
+// If a process has several engines, register each collector with
+// [prometheus.WrapRegistererWith] and a label that names the engine. The file
+// dashboard.json next to this one is a Grafana dashboard of these metrics.
 package occupancyprom

@@ -23,23 +23,23 @@ func ExampleNewCollector() {
 	defer server.Close()
 
 	_ = engine.Join("lobby")
-	_ = engine.Leave("nowhere") // refused
+	_ = engine.Leave("nowhere") // returns ErrNotJoined
 	show(server.URL, "occupancy_rooms ", `error="not_joined"`)
 	// Output:
 	// occupancy_hooks_refused_total{error="not_joined"} 1
 	// occupancy_rooms 1
 }
 
-// The rooms come from whoever ranks them; with a trending.Board, out of its Popular.
+// With a trending.Board, top would call its Popular method.
 func ExampleWithTopRooms() {
 	engine := occupancy.New()
 	defer engine.Close()
 	_ = engine.Join("lobby")
-	best := func(k int) []occupancyprom.Room {
+	top := func(k int) []occupancyprom.Room {
 		return []occupancyprom.Room{{Name: "lobby", Occupancy: engine.Current("lobby")}}
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(20, best)))
+	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(20, top)))
 	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	defer server.Close()
 
@@ -49,7 +49,7 @@ func ExampleWithTopRooms() {
 	// occupancy_room_presence_members{room="lobby"} 0
 }
 
-// show prints the samples that contain one of the strings.
+// show prints the samples that contain one of the parts.
 func show(url string, parts ...string) {
 	response, err := http.Get(url)
 	if err != nil {

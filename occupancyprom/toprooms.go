@@ -9,43 +9,43 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Room is a room that gets series of its own.
+// Room is a room and its occupancy, for [WithTopRooms].
 type Room struct {
 	Name      string
 	Occupancy occupancy.Occupancy
 }
 
-// MaxTopRooms is the most that [WithTopRooms] allows.
+// MaxTopRooms is the maximum k of [WithTopRooms].
 const MaxTopRooms = 1000
 
-// WithTopRooms adds the occupancy of k rooms, labelled with their names. At each scrape
-// top says which, the best first: a function that knows without a walk over all rooms,
-// like Popular of a trending.Board. Whatever it returns, no more than k are exposed, and
-// a name only once.
+// WithTopRooms adds the occupancy of up to k rooms, labelled with their names. Each scrape
+// calls top, which returns the rooms, the most important first. top should be cheap, like
+// Popular of a trending.Board: it should not walk all rooms. Rooms after the first k are
+// ignored, and so are repeated names.
 //
-// Prometheus keeps a series for every room that ever was among them: where names come and
-// go, take few, or none. WithTopRooms panics unless 0 < k <= [MaxTopRooms] and top is
-// not nil.
+// Prometheus stores a series for every room that was ever among them. If names change
+// often, use a small k or none. WithTopRooms panics unless 0 < k <= [MaxTopRooms] and
+// top is not nil.
 func WithTopRooms(k int, top func(k int) []Room) Option {
 	if k <= 0 || k > MaxTopRooms {
-		panic(fmt.Sprintf("occupancyprom: %d top rooms, want 1 to %d", k, MaxTopRooms))
+		panic(fmt.Sprintf("occupancyprom: WithTopRooms: k is %d, must be 1 to %d", k, MaxTopRooms))
 	}
 	if top == nil {
-		panic("occupancyprom: no function that says which the top rooms are")
+		panic("occupancyprom: WithTopRooms: top is nil")
 	}
 	return func(c *Collector) { c.top = topRooms{k, top} }
 }
 
 type topRooms struct {
 	k   int
-	top func(k int) []Room // nil: none
+	top func(k int) []Room // nil if there are no series for rooms
 }
 
 var (
 	roomConnectionsDesc = prometheus.NewDesc("occupancy_room_connections",
-		"Connections in one of the top rooms.", []string{"room"}, nil)
+		"Connections in a top room.", []string{"room"}, nil)
 	roomMembersDesc = prometheus.NewDesc("occupancy_room_presence_members",
-		"Presence members in one of the top rooms.", []string{"room"}, nil)
+		"Presence members in a top room.", []string{"room"}, nil)
 )
 
 func (t topRooms) describe(descs chan<- *prometheus.Desc) {
@@ -59,8 +59,8 @@ func (t topRooms) collect(out chan<- prometheus.Metric) {
 	if t.top == nil {
 		return
 	}
-	// A label that is not UTF-8 or a series that comes twice would fail the whole
-	// scrape. Names out of an engine are neither, but these come from a function.
+	// A label that is not UTF-8, or a repeated series, makes the whole scrape fail. The
+	// engine's names are safe, but top may return any string.
 	seen := make(map[string]bool, t.k)
 	for _, r := range t.top(t.k) {
 		if len(seen) == t.k {

@@ -33,7 +33,7 @@ func rooms(names ...string) (rooms []occupancyprom.Room) {
 	return rooms
 }
 
-func TestNoRoomHasASeriesByDefault(t *testing.T) {
+func TestTopRooms_NoneByDefault(t *testing.T) {
 	for name := range scrape(t, occupancyprom.NewCollector(busy(t))) {
 		if name == "occupancy_room_connections" || name == "occupancy_room_presence_members" {
 			t.Error(name)
@@ -41,7 +41,7 @@ func TestNoRoomHasASeriesByDefault(t *testing.T) {
 	}
 }
 
-func TestTopRoomsAreAtMostK(t *testing.T) {
+func TestTopRooms_AtMostK(t *testing.T) {
 	names := make([]string, 100)
 	for i := range names {
 		names[i] = fmt.Sprint(i)
@@ -52,7 +52,7 @@ func TestTopRoomsAreAtMostK(t *testing.T) {
 			t.Errorf("%d series for the top %d", len(got), k)
 		}
 		if got["occupancy_room_connections{room=0}"] != 10 {
-			t.Errorf("the first is not among the top %d", k)
+			t.Errorf("the first room has no series among the top %d", k)
 		}
 	}
 	if got := roomSeries(t, 5, nil); len(got) != 0 {
@@ -60,7 +60,7 @@ func TestTopRoomsAreAtMostK(t *testing.T) {
 	}
 }
 
-func TestARoomHasOneSeriesWhateverItsName(t *testing.T) {
+func TestTopRooms_OneSeriesForEachName(t *testing.T) {
 	names := []string{"plain", `a"quote`, `back\slash`, "new\nline", "世界 🎲", "{x=\"y\"} 1", " ", "\x00", "\xff", "\xfe", "plain", ""}
 	got := roomSeries(t, 100, rooms(names...))
 	want := map[string]float64{}
@@ -74,13 +74,13 @@ func TestARoomHasOneSeriesWhateverItsName(t *testing.T) {
 	}
 }
 
-func TestTopRoomsThatNobodyCanMeanPanic(t *testing.T) {
+func TestTopRooms_InvalidArgumentsPanic(t *testing.T) {
 	top := func(int) []occupancyprom.Room { return nil }
 	for name, f := range map[string]func(){
-		"none":      func() { occupancyprom.WithTopRooms(0, top) },
-		"too many":  func() { occupancyprom.WithTopRooms(occupancyprom.MaxTopRooms+1, top) },
-		"nobody's":  func() { occupancyprom.WithTopRooms(5, nil) },
-		"less than": func() { occupancyprom.WithTopRooms(-1, top) },
+		"zero":     func() { occupancyprom.WithTopRooms(0, top) },
+		"too many": func() { occupancyprom.WithTopRooms(occupancyprom.MaxTopRooms+1, top) },
+		"nil top":  func() { occupancyprom.WithTopRooms(5, nil) },
+		"negative": func() { occupancyprom.WithTopRooms(-1, top) },
 	} {
 		func() {
 			defer func() {

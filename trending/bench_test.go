@@ -24,8 +24,9 @@ func roomNames(n int) []string {
 	return names
 }
 
-// crowd is how many are in a room: one in most, three in the mean, and many in few.
-func crowd(r *rand.Rand) int {
+// randomConnections returns a number of connections for a room: three on average, and
+// many in a few rooms.
+func randomConnections(r *rand.Rand) int {
 	n := 1
 	for r.IntN(3) != 0 {
 		n++
@@ -33,42 +34,43 @@ func crowd(r *rand.Rand) int {
 	return n
 }
 
-// filled is an engine with that many rooms and a board of them.
-func filled(b *testing.B, names []string) (*occupancy.Engine, *Board) {
+// filledBoard returns an engine with these rooms, and its board.
+func filledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
 	b.Helper()
 	e := occupancy.New()
 	b.Cleanup(func() { _ = e.Close() })
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, name := range names {
-		for range crowd(r) {
+		for range randomConnections(r) {
 			if err := e.Join(name); err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
 	board := New(e, WithHalfLife(time.Minute))
-	b.Cleanup(board.Close)
+	b.Cleanup(func() { _ = board.Close() })
 	now := board.now()
 	board.mu.Lock()
-	for _, s := range board.rooms { // as after some minutes of traffic
-		s.warmth = s.warmth.arrive(crowd(r), now-5*r.Float64())
-		board.rankings[Trending].move(s)
+	for _, e := range board.rooms { // the state after some minutes of traffic
+		e.score = e.score.arrive(randomConnections(r), now-5*r.Float64())
+		board.rankings[Trending].update(e)
 	}
 	board.mu.Unlock()
 	return e, board
 }
 
-// BenchmarkTop reads the first hundred, beside a full scan and sort for the same.
+// BenchmarkTop reads the first hundred rooms. For comparison, scan+sort does the same
+// without a board.
 func BenchmarkTop(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
-			e, board := filled(b, roomNames(n))
+			e, board := filledBoard(b, roomNames(n))
 			for _, by := range []Order{Popular, Trending} {
 				b.Run(by.String(), func(b *testing.B) {
 					b.ReportAllocs()
 					perCPU(b, 1, func() {
 						if len(board.Top(by, 100)) != 100 {
-							b.Fatal("not a hundred")
+							b.Fatal("the list does not have 100 rooms")
 						}
 					})
 				})
@@ -89,18 +91,18 @@ func BenchmarkTop(b *testing.B) {
 	}
 }
 
-// BenchmarkRank is a room's place in one order, for the first, some and the last.
+// BenchmarkRank counts the rooms before one room, at several places.
 func BenchmarkRank(b *testing.B) {
 	const n = 1_000_000
-	_, board := filled(b, roomNames(n))
+	_, board := filledBoard(b, roomNames(n))
 	for _, by := range []Order{Popular, Trending} {
 		ranked := &board.rankings[by]
 		for _, place := range []int{1, 100, 10_000, n} {
 			b.Run(fmt.Sprintf("%v/place=%d", by, place), func(b *testing.B) {
-				s := ranked.top(place)[place-1]
+				e := ranked.top(place)[place-1]
 				perCPU(b, 1, func() {
-					if at, _ := ranked.rank(s, func() {}); at != place-1 {
-						b.Fatal("another place")
+					if rank, _ := ranked.rank(e, func() {}); rank != place-1 {
+						b.Fatalf("rank %d, want %d", rank, place-1)
 					}
 				})
 			})
@@ -108,70 +110,71 @@ func BenchmarkRank(b *testing.B) {
 	}
 }
 
-// BenchmarkOrder is one room that changed, in one order. The balanced tree that one would
-// use instead is BenchmarkOrderBTree of internal/bench.
+// BenchmarkOrder moves one room that changed, in one order. BenchmarkOrderBTree of
+// internal/bench does the same with a balanced tree.
 func BenchmarkOrder(b *testing.B) {
 	names := roomNames(1_000_000)
 	for _, by := range []Order{Popular, Trending} {
-		rooms := func() ([]*standing, *rand.Rand) {
+		rooms := func() ([]*entry, *rand.Rand) {
 			r := rand.New(rand.NewPCG(2, 2))
-			rooms := make([]*standing, len(names))
+			rooms := make([]*entry, len(names))
 			for i, name := range names {
-				rooms[i] = &standing{name: name, connections: int32(crowd(r)), warmth: warmth(5 * r.Float64())}
+				rooms[i] = &entry{name: name, connections: int32(randomConnections(r)), score: score(5 * r.Float64())}
 			}
 			return rooms, r
 		}
-		change := func(s *standing, r *rand.Rand) {
-			s.warmth += warmth(r.Float64())
-			if s.connections++; s.connections > 2 && r.IntN(2) == 0 {
-				s.connections -= 2
+		change := func(e *entry, r *rand.Rand) {
+			e.score += score(r.Float64())
+			if e.connections++; e.connections > 2 && r.IntN(2) == 0 {
+				e.connections -= 2
 			}
 		}
 		b.Run(by.String()+"/heap", func(b *testing.B) {
 			rooms, r := rooms()
 			ranked := ranking{order: by}
-			for _, s := range rooms {
-				ranked.add(s)
+			for _, e := range rooms {
+				ranked.add(e)
 			}
 			perCPU(b, 1, func() {
-				s := rooms[r.IntN(len(rooms))]
-				change(s, r)
-				ranked.move(s)
+				e := rooms[r.IntN(len(rooms))]
+				change(e, r)
+				ranked.update(e)
 			})
 		})
 	}
 }
 
-// BenchmarkChange is one room that changed, on the board, out of a batch as the watcher
-// gives them. 5,000 cpu-ns are half a core at 100,000 changes a second.
+// BenchmarkChange applies batches of events to the board and reports the time for one
+// event. At 100,000 changes a second, 5,000 cpu-ns are half a core.
 func BenchmarkChange(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
 			names := roomNames(n)
-			_, board := filled(b, names)
+			_, board := filledBoard(b, names)
 			r := rand.New(rand.NewPCG(3, 3))
-			batch := make([]occupancy.Event, 0, min(4096, n))
+			batch := make([]occupancy.RoomEvent, 0, min(4096, n))
 			perCPU(b, cap(batch), func() {
 				batch = batch[:0]
 				for range cap(batch) {
-					s := board.rooms[names[r.IntN(n)]]
-					now := int(s.connections)
+					e := board.rooms[names[r.IntN(n)]]
+					now := int(e.connections)
 					if now++; r.IntN(2) == 0 {
 						now = max(now-2, 1)
 					}
-					batch = append(batch, occupancy.Event{Room: s.name, Occupancy: occupancy.Occupancy{Connections: now}})
+					ev := occupancy.Event{Type: occupancy.EventUpdated, Occupancy: occupancy.Occupancy{Connections: now}}
+					batch = append(batch, occupancy.RoomEvent{Room: e.name, Event: ev})
 				}
-			}, func() { board.apply(batch, func(string) bool { return false }) })
+			}, func() { board.apply(batch, false) })
 		})
 	}
 }
 
-// BenchmarkSecond is a second of 100,000 changes in a million rooms, told every
-// 100ms, with hooks and engine: what the process takes of a core, with a board, with a
-// watcher that does nothing, and with neither.
-func BenchmarkSecond(b *testing.B) {
+// BenchmarkLoad runs one second of load per iteration: 100,000 changes in a million
+// rooms. It reports how many cores the process uses, hooks and engine included: with
+// a board, with a watcher whose events are discarded, and with neither.
+func BenchmarkLoad(b *testing.B) {
 	names := roomNames(1_000_000)
-	for _, with := range []string{"nobody", "watcher", "board"} {
-		b.Run(with, func(b *testing.B) { second(b, names, with) })
+	for _, with := range []string{"neither", "watcher", "board"} {
+		b.Run(with, func(b *testing.B) { loadSecond(b, names, with) })
 	}
 }

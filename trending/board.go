@@ -10,45 +10,45 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Board ranks the rooms of an engine, live. Make it with [New] and Close it when
-// done. All its methods may be called from any goroutine. It lags behind the hooks by
-// the engine's interval, and delays none of them.
+// Board ranks the rooms of an engine. Create it with [New] and Close it when done. All
+// its methods may be called from any goroutine. It follows the engine's events, so it is
+// behind the hooks by up to one interval of the engine, and it delays no hook.
 type Board struct {
 	config
-	engine   *occupancy.Engine
-	watcher  *occupancy.Watcher
+	watcher  *occupancy.Watcher // nil if the engine was closed before New
 	interval time.Duration
 	start    time.Time
-	stopped  chan struct{} // closed when the goroutine ended
+	done     chan struct{} // closed when the board's goroutine has ended
 
-	// mu protects the following. Only the goroutine changes them, and it lets readers
-	// in after every few rooms.
-	mu       sync.RWMutex
-	rooms    map[string]*standing
-	most     int // that rooms has held: a map does not shrink
-	rankings [orders]ranking
+	// mu protects the following. Only the board's goroutine writes them; it unlocks mu
+	// after every few rooms to let readers in.
+	mu        sync.RWMutex
+	rooms     map[string]*entry
+	peakRooms int // the largest len(rooms) since the map was made; Go maps do not shrink
+	rankings  [numOrders]ranking
 
-	// telling protects the following, and every list and subscription. It is taken
-	// before mu, never after: who reads the board waits for no crowd to be told.
-	telling sync.Mutex
-	lists   map[subject]*list
+	// listsMu protects the following, every list and every subscription. It is locked
+	// before mu, never while mu is held, so that readers of the board do not wait while
+	// lists are sent to subscribers.
+	listsMu sync.Mutex
+	lists   map[listKey]*list
 	closed  bool
 }
 
-// New makes a board and fills it: when New returns, every room that is not empty is
-// on it, unless the engine is closed. That takes a few microseconds for each room and at
-// most an interval more. The board runs one goroutine until [Board.Close] or until the
-// engine is closed. New panics on a half-life or margin that no program can mean.
+// New creates a board. When New returns, the board contains every room that is not
+// empty; on a closed engine it is empty. New takes a few microseconds for each room and
+// may wait for one interval of the engine. It starts one goroutine, which ends with
+// [Board.Close] or when the engine is closed. New panics on a half-life that is not
+// positive and on a margin that is negative or not finite.
 func New(e *occupancy.Engine, opts ...Option) *Board {
 	b := &Board{
 		config:   newConfig(opts),
-		engine:   e,
 		interval: e.Interval(),
 		start:    time.Now(),
-		stopped:  make(chan struct{}),
-		rooms:    map[string]*standing{},
-		rankings: [orders]ranking{{order: Popular}, {order: Trending}},
-		lists:    map[subject]*list{},
+		done:     make(chan struct{}),
+		rooms:    map[string]*entry{},
+		rankings: [numOrders]ranking{{order: Popular}, {order: Trending}},
+		lists:    map[listKey]*list{},
 	}
 	watcher, err := e.Watch(occupancy.WithPrefix(b.prefix))
 	if err != nil { // the engine is closed
@@ -56,51 +56,54 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 		return b
 	}
 	b.watcher = watcher
-	if b.fill() {
-		go b.run()
-	} else {
+	if err := b.fill(); err != nil {
 		b.finish()
+		return b
 	}
+	go b.run()
 	return b
 }
 
-// Close ends the board and closes the channels of its subscriptions, after their last
-// list. It waits for the board's goroutine, not for subscribers, may be called more than
-// once, and leaves the lists as they are: they can still be read. Close the board before
-// the engine: what the engine had not told when it was closed is not on the board.
-func (b *Board) Close() {
+// Close stops the board and closes the channels of its subscriptions after their last
+// lists. It waits for the board's goroutine, but not for subscribers. The rankings can
+// still be read. Close may be called more than once; the error is always nil.
+//
+// Close the board before the engine: changes that the engine has not published when it
+// is closed are not on the board.
+func (b *Board) Close() error {
 	if b.watcher != nil {
 		_ = b.watcher.Close()
 	}
-	<-b.stopped
+	<-b.done
+	return nil
 }
 
-// fill adds the rooms that exist already. Their connections are not arrivals. It reports
-// false if the engine is closed.
-func (b *Board) fill() bool {
+// fill adds the rooms that exist. Their connections are not arrivals. The error is
+// occupancy.ErrClosed.
+func (b *Board) fill() error {
 	for !b.watcher.CaughtUp() {
 		events, err := b.watcher.Next(context.Background())
 		if err != nil {
-			return false
+			return err
 		}
 		b.apply(events, true)
 	}
-	return true
+	return nil
 }
 
-// run follows the engine. The lists are told when something changed, and then not
-// before the interval is over.
+// run applies the engine's events. It publishes the lists after a change, at most once
+// in each interval.
 func (b *Board) run() {
 	defer b.finish()
-	changed, until := false, b.start
+	changed, earliest := false, b.start
 	for {
 		ctx, cancel := context.Background(), func() {}
 		if changed {
-			if time.Until(until) <= 0 {
-				b.tell()
-				changed, until = false, time.Now().Add(b.interval)
+			if time.Until(earliest) <= 0 {
+				b.publish()
+				changed, earliest = false, time.Now().Add(b.interval)
 			} else {
-				ctx, cancel = context.WithDeadline(ctx, until)
+				ctx, cancel = context.WithDeadline(ctx, earliest)
 			}
 		}
 		events, err := b.watcher.Next(ctx)
@@ -115,17 +118,17 @@ func (b *Board) run() {
 	}
 }
 
-const chunk = 16 // how many rooms are ranked before readers get a chance to take mu
+const applyStep = 16 // events that apply handles before it lets readers in
 
-// apply updates the ranks of the rooms. With seated, the connections of a room that is
-// new to the board are not arrivals, because they existed before the board.
-func (b *Board) apply(events []occupancy.RoomEvent, seated bool) {
+// apply updates the rankings. While the board is filled, initial is true, and the
+// connections of a room that is new to the board do not count as arrivals.
+func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 	now := b.now()
 	for len(events) > 0 {
-		n := min(chunk, len(events))
+		n := min(applyStep, len(events))
 		b.mu.Lock()
-		for _, e := range events[:n] {
-			b.update(e, seated, now)
+		for _, ev := range events[:n] {
+			b.update(ev, initial, now)
 		}
 		b.mu.Unlock()
 		events = events[n:]
@@ -133,51 +136,51 @@ func (b *Board) apply(events []occupancy.RoomEvent, seated bool) {
 	b.shrink()
 }
 
-func (b *Board) update(e occupancy.RoomEvent, seated bool, now float64) {
-	s := b.rooms[e.Room]
+func (b *Board) update(ev occupancy.RoomEvent, initial bool, now float64) {
+	e := b.rooms[ev.Room]
 	switch {
-	case e.Occupancy == occupancy.Occupancy{}:
-		if s != nil {
-			delete(b.rooms, s.name)
+	case ev.Occupancy == occupancy.Occupancy{}:
+		if e != nil {
+			delete(b.rooms, e.name)
 			for o := range b.rankings {
-				b.rankings[o].remove(s)
+				b.rankings[o].remove(e)
 			}
 		}
 		return
-	case s == nil:
-		s = &standing{name: e.Room, warmth: cold}
-		if seated {
-			s.connections = int32(e.Occupancy.Connections)
+	case e == nil:
+		e = &entry{name: ev.Room, score: noArrivals}
+		if initial {
+			e.connections = int32(ev.Occupancy.Connections)
 		}
-		b.rooms[s.name] = s
-		b.most = max(b.most, len(b.rooms))
+		b.rooms[e.name] = e
+		b.peakRooms = max(b.peakRooms, len(b.rooms))
 		for o := range b.rankings {
-			b.rankings[o].add(s)
+			b.rankings[o].add(e)
 		}
 	}
-	arrived := e.Occupancy.Connections - int(s.connections)
-	s.connections, s.members = int32(e.Occupancy.Connections), int32(e.Occupancy.PresenceMembers)
+	arrived := ev.Occupancy.Connections - int(e.connections)
+	e.connections, e.members = int32(ev.Occupancy.Connections), int32(ev.Occupancy.PresenceMembers)
 	if arrived != 0 {
-		b.rankings[Popular].move(s)
+		b.rankings[Popular].update(e)
 	}
 	if arrived > 0 {
-		s.warmth = s.warmth.arrive(arrived, now)
-		b.rankings[Trending].move(s)
+		e.score = e.score.arrive(arrived, now)
+		b.rankings[Trending].update(e)
 	}
 }
 
-// shrink gives the map's memory back when most of its rooms are gone. It is
-// copied while readers use it.
+// shrink replaces the map of the rooms when most of them have emptied. Readers can use
+// the board during the copy.
 func (b *Board) shrink() {
-	if b.most <= spare || len(b.rooms) > b.most/4 {
+	if b.peakRooms <= minCapacity || len(b.rooms) > b.peakRooms/4 {
 		return
 	}
-	rooms := make(map[string]*standing, len(b.rooms))
-	maps.Copy(rooms, b.rooms) // maps.Clone would keep the size
+	rooms := make(map[string]*entry, len(b.rooms))
+	maps.Copy(rooms, b.rooms) // maps.Clone would keep the capacity
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rooms, b.most = rooms, len(rooms)
+	b.rooms, b.peakRooms = rooms, len(rooms)
 }
 
-// now is the time since the board was made, in half-lives.
+// now returns the time since the board was created, in half-lives.
 func (b *Board) now() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }

@@ -13,7 +13,7 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// cpu is the processor time that this process has taken.
+// cpu returns the CPU time that this process has used.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -22,9 +22,9 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// perCPU runs the last step as a benchmark, the others unmeasured, and reports the
-// processor time for each of the n things that it does. That, unlike the clock, does
-// not count what else the machine does.
+// perCPU benchmarks the last step, which does n operations, and reports its CPU time per
+// operation. Unlike elapsed time, that excludes other processes. The steps before the
+// last one prepare it and are not measured.
 func perCPU(b *testing.B, n int, steps ...func()) {
 	runtime.GC()
 	var took time.Duration
@@ -54,11 +54,11 @@ func perCPU(b *testing.B, n int, steps ...func()) {
 	b.ReportMetric(float64(took)/float64(rounds)/float64(n), "cpu-ns/op")
 }
 
-// second is one second of traffic for each iteration.
-func second(b *testing.B, names []string, with string) {
+// loadSecond runs one second of load for each iteration.
+func loadSecond(b *testing.B, names []string, with string) {
 	var e *occupancy.Engine
 	if with == "board" {
-		e, _ = filled(b, names)
+		e, _ = filledBoard(b, names)
 	} else {
 		e = occupancy.New()
 		defer e.Close()
@@ -69,7 +69,10 @@ func second(b *testing.B, names []string, with string) {
 		}
 	}
 	if with == "watcher" {
-		w := e.Watch()
+		w, err := e.Watch()
+		if err != nil {
+			b.Fatal(err)
+		}
 		go func() {
 			for {
 				if _, err := w.Next(context.Background()); err != nil {
@@ -78,7 +81,7 @@ func second(b *testing.B, names []string, with string) {
 			}
 		}()
 	}
-	for settled := e.Stats().Rounds; ; { // until the engine has told all that and let go
+	for settled := e.Stats().Rounds; ; { // until the engine has published the new rooms
 		time.Sleep(300 * time.Millisecond)
 		now := e.Stats().Rounds
 		if now == settled {

@@ -1,36 +1,41 @@
-// Package trending tells which rooms of an [occupancy.Engine] are worth entering: the
-// popular ones, by their connections now, and the trending ones, by their heat.
+// Package trending ranks the rooms of an [occupancy.Engine] while they change: popular
+// rooms by their number of connections, and trending rooms by their heat.
 //
-// Heat is the number of connections that arrived in a room, each of them worth half
-// after every half-life. It is kept by forward decay (Cormode, Shkapenyuk, Srivastava
-// and Xu, "Forward Decay: A Practical Time Decay Model for Streaming Systems", ICDE
-// 2009): an arrival is weighed once, by when it came, and all weights fade alike, so
-// that no order changes while nobody arrives and nothing ever needs recomputing.
+// The heat of a room is the number of connections that arrived in it, where each
+// arrival loses half its weight with every half-life. The package computes it by
+// forward decay (Cormode, Shkapenyuk, Srivastava and Xu, "Forward Decay: A Practical
+// Time Decay Model for Streaming Systems", ICDE 2009): an arrival gets its weight once,
+// from its time, and all weights decay at the same rate. So the order of the rooms
+// changes only with arrivals, and nothing is recomputed as time passes.
 //
-// A [Board] follows the engine with a Watcher, and so sees arrivals at the engine's
-// interval: where a room's connections are more than when it was last told, the
-// difference has arrived. A connection that came and went within an interval, or that
-// took the place of one that went, is not seen. Those who were there already when the
-// board was made have not arrived; those whom a peer node reports, when it links, have.
+// A [Board] reads the engine's changes from a Watcher. When a room's number of
+// connections is higher than in the previous event, the difference counts as arrivals.
+// The board does not see a connection that came and went within one interval of the
+// engine, or that replaced another one within it. The connections that exist when the
+// board is created are not arrivals. The connections of a node that is linked later are.
 //
-// A room that empties leaves the board, with its heat: one that begins again begins cold.
+// A room that empties leaves the board and loses its heat.
 //
 // # Lists and subscriptions
 //
-// [Board.Popular] and [Board.Trending] are exact. Rooms that are equal are in the
-// order of their names; heats that should be, but came about differently, may differ by
-// a rounding. A [Subscription] is for lists that people look at: it is told anew only
-// when it changed, at most once an interval, and guarded against flicker by a margin
-// that a room must be ahead of another to take its place.
+// [Board.Popular] and [Board.Trending] return exact lists. Equal rooms are sorted by
+// name. The heats of two rooms can differ by a rounding error where they should be equal.
+//
+// A [Subscription] is for lists on a screen. It receives a list only when the list
+// changed, and at most one in each interval. A margin prevents flicker: a room takes the
+// place of another only when it is ahead of it by more than the margin.
 //
 // # Cost
 //
-// The board keeps each order as a heap. A room that changed costs O(log n) and in the
-// mean much less, as most rooms move a step or two; those that did not change cost
-// nothing. The first k are read in O(k log k) whatever the number of rooms. A room
-// weighs about 140 bytes, beside its name, which is the engine's. What a heap
-// does not know is how many are before a room: [Board.Rank] counts them. (Balanced trees
-// do know, but at a million rooms were measured six times as slow to update by heat and
-// almost twenty by connections, where names decide: each of the twenty comparisons of a
-// search there misses the cache. BenchmarkOrder has both.)
+// The board keeps a heap for each order. A change of a room takes O(log n), and usually
+// much less, because most rooms move by a step or two. Rooms that do not change cost
+// nothing. Reading the first k rooms takes O(k log k), independent of the number of
+// rooms. A room takes about 140 bytes in addition to its name, whose bytes are shared
+// with the engine.
+//
+// A heap does not store the rank of its elements, so [Board.Rank] counts the rooms that
+// are ahead. A balanced tree stores it, but with a million rooms its updates were
+// measured to take six times as long by heat, and almost twenty times as long by
+// connections, where ties are common and each comparison reads the names from memory.
+// BenchmarkOrder measures the heap, and BenchmarkOrderBTree of internal/bench a tree.
 package trending

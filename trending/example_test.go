@@ -20,7 +20,7 @@ func Example() {
 	// begin: board
 	board := trending.New(engine, trending.WithHalfLife(5*time.Minute), trending.WithPrefix("game:"))
 	defer board.Close()
-	for i, room := range board.Popular(10) { // or Trending, by the arrivals of late
+	for i, room := range board.Popular(10) { // or Trending: by recent arrivals
 		fmt.Println(i+1, room.Name, room.Occupancy.Connections)
 	}
 	// end: board
@@ -41,12 +41,12 @@ func ExampleBoard_Subscribe() {
 
 	sub := board.Subscribe(trending.Trending, 10)
 	defer sub.Unsubscribe()
-	fmt.Println("at first", (<-sub.Rooms())[0].Name)
+	fmt.Println("first:", (<-sub.Rooms())[0].Name)
 	_ = engine.Join("party")
-	fmt.Println("and then", (<-sub.Rooms())[0].Name)
+	fmt.Println("then:", (<-sub.Rooms())[0].Name)
 	// Output:
-	// at first lobby
-	// and then party
+	// first: lobby
+	// then: party
 }
 
 func ExampleParseOrder() {
@@ -56,5 +56,5 @@ func ExampleParseOrder() {
 	fmt.Println(err)
 	// Output:
 	// popular <nil>
-	// trending: no order "best"
+	// trending: no order named "best": want popular or trending
 }

@@ -37,11 +37,28 @@ func start(t testing.TB, opts ...occupancy.Option) *occupancy.Engine {
 
 func board(t testing.TB, e *occupancy.Engine, opts ...trending.Option) *trending.Board {
 	b := trending.New(e, opts...)
-	t.Cleanup(b.Close)
+	t.Cleanup(func() { must(t, b.Close()) })
 	return b
 }
 
-// names are the rooms of a list, in its order.
+// remote links the engine and returns the part of another node.
+func remote(t testing.TB, e *occupancy.Engine) *occupancy.Remote {
+	t.Helper()
+	l, err := e.Link(nil)
+	must(t, err)
+	return l.Remote("other node")
+}
+
+// enter returns a hook that enters a client by room name alone.
+func enter(e *occupancy.Engine) func(string) error {
+	return func(room string) error { return e.Enter(room, "alice") }
+}
+
+func exit(e *occupancy.Engine) func(string) error {
+	return func(room string) error { return e.Exit(room, "alice") }
+}
+
+// names returns the names of the rooms, separated by spaces.
 func names(rooms []trending.Room) string {
 	list := make([]string, len(rooms))
 	for i, r := range rooms {
@@ -50,8 +67,8 @@ func names(rooms []trending.Room) string {
 	return strings.Join(list, " ")
 }
 
-// model is what the board should show, by the definitions alone: every arrival is kept,
-// and every list is a full sort of what the engine yields.
+// model computes what a board must return, straight from the definitions: it stores
+// every arrival and sorts all rooms of the engine.
 type model struct {
 	prefix   string
 	halfLife time.Duration
@@ -72,8 +89,8 @@ func newModel(e *occupancy.Engine, prefix string, halfLife time.Duration) *model
 	return m
 }
 
-// see is called after each change, when the board has seen it too.
-func (m *model) see(room string, o occupancy.Occupancy) {
+// update must be called after each change.
+func (m *model) update(room string, o occupancy.Occupancy) {
 	if n := o.Connections - m.last[room]; n > 0 {
 		m.arrivals[room] = append(m.arrivals[room], arrival{time.Now(), n})
 	}
@@ -91,7 +108,7 @@ func (m *model) heat(room string) (heat float64) {
 	return heat
 }
 
-// lists are all rooms in both orders.
+// lists returns all rooms in both orders.
 func (m *model) lists(e *occupancy.Engine) (popular, hot []trending.Room) {
 	popular = []trending.Room{}
 	for room, o := range e.All() {
@@ -109,8 +126,8 @@ func (m *model) lists(e *occupancy.Engine) (popular, hot []trending.Room) {
 	return popular, hot
 }
 
-// same fails if the lists are not equal, heats to nine digits.
-func same(t testing.TB, what string, got, want []trending.Room) {
+// wantEqual fails unless the lists are equal and the heats agree to nine digits.
+func wantEqual(t testing.TB, what string, got, want []trending.Room) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s: %d rooms, want %d", what, len(got), len(want))

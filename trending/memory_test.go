@@ -17,7 +17,7 @@ func heapInUse() int {
 	return int(m.HeapAlloc)
 }
 
-func TestTheMemoryOfEmptiedRoomsComesBack(t *testing.T) {
+func TestMemory_ReleasedWhenRoomsEmpty(t *testing.T) {
 	e := occupancy.New(occupancy.WithInterval(time.Millisecond))
 	defer e.Close()
 	b := New(e)
@@ -49,11 +49,11 @@ func TestTheMemoryOfEmptiedRoomsComesBack(t *testing.T) {
 	}
 	each(e.Leave)
 	until(0)
-	// The engine and the board may need a moment for their last rooms.
+	// The engine and the board release their last rooms in the background.
 	const most = 1 << 20
 	for deadline := time.Now().Add(time.Minute); heapInUse()-before > most; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes are kept for no room", heapInUse()-before)
+			t.Fatalf("%d bytes still in use", heapInUse()-before)
 		}
 	}
 }

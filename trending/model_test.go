@@ -14,15 +14,15 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// Every change is told by itself, so that the model knows which arrivals were seen
-// and when.
-func TestTheListsEqualAFullSortAfterEveryChange(t *testing.T) {
+// With interval 0 each change is an event of its own, so the model knows the time of
+// every arrival.
+func TestLists_EqualFullSortAfterEachChange(t *testing.T) {
 	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 5))
 			e := occupancy.New(occupancy.WithInterval(0))
 			defer e.Close()
-			peer := e.Remote("peer")
+			other := remote(t, e)
 			room := func() string { return fmt.Sprintf("%c:%d", 'a'+r.IntN(2), r.IntN(12)) }
 			for range 20 {
 				_ = e.Join(room())
@@ -33,26 +33,26 @@ func TestTheListsEqualAFullSortAfterEveryChange(t *testing.T) {
 			b := trending.New(e, trending.WithHalfLife(time.Minute), trending.WithPrefix(prefix))
 			defer b.Close()
 
-			hooks := []func(string) error{e.Join, e.Join, e.Leave, e.Leave, e.Enter, e.Exit}
+			hooks := []func(string) error{e.Join, e.Join, e.Leave, e.Leave, enter(e), exit(e)}
 			for range 600 {
 				name := room()
 				switch n := r.IntN(len(hooks) + 2); {
 				case n < len(hooks):
 					_ = hooks[n](name)
 				case n == len(hooks):
-					_ = peer.Set(name, occupancy.Occupancy{Connections: r.IntN(5), PresenceMembers: r.IntN(3)})
+					must(t, other.Set(occupancy.Part{Room: name, Occupancy: occupancy.Occupancy{Connections: r.IntN(5), PresenceMembers: r.IntN(3)}}))
 				default:
-					_ = peer.Set(name, occupancy.Occupancy{})
+					must(t, other.Set(occupancy.Part{Room: name}))
 				}
 				synctest.Wait()
-				m.see(name, e.Current(name))
+				m.update(name, e.Current(name))
 
 				popular, hot := m.lists(e)
-				same(t, "popular", b.Popular(1000), popular)
-				same(t, "trending", b.Trending(1000), hot)
+				wantEqual(t, "popular", b.Popular(1000), popular)
+				wantEqual(t, "trending", b.Trending(1000), hot)
 				k := r.IntN(len(popular) + 1)
-				same(t, "first popular", b.Popular(k), popular[:k])
-				same(t, "first trending", b.Trending(k), hot[:k])
+				wantEqual(t, "first popular", b.Popular(k), popular[:k])
+				wantEqual(t, "first trending", b.Trending(k), hot[:k])
 				for i, p := range popular {
 					want := trending.Places{Popular: i + 1}
 					want.Trending = 1 + slices.IndexFunc(hot, func(h trending.Room) bool { return h.Name == p.Name })
@@ -69,9 +69,9 @@ func TestTheListsEqualAFullSortAfterEveryChange(t *testing.T) {
 	}
 }
 
-// Many at a time, folded by the interval. What the heat is depends on what was told;
-// who is on the board, and how it is sorted, does not.
-func TestTheListsEqualAFullSortAfterBursts(t *testing.T) {
+// The interval folds many changes into one event. The heat depends on which changes were
+// folded, so only the rooms and their order are compared.
+func TestLists_EqualFullSortAfterBursts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := occupancy.New(occupancy.WithInterval(interval))
 		defer e.Close()
@@ -84,7 +84,7 @@ func TestTheListsEqualAFullSortAfterBursts(t *testing.T) {
 				wg.Go(func() {
 					r := rand.New(rand.NewPCG(round, g))
 					for range 300 {
-						hook := []func(string) error{e.Join, e.Leave, e.Enter, e.Exit}[r.IntN(4)]
+						hook := []func(string) error{e.Join, e.Leave, enter(e), exit(e)}[r.IntN(4)]
 						_ = hook(fmt.Sprint(r.IntN(100)))
 						if r.IntN(50) == 0 {
 							time.Sleep(interval / 3)
@@ -100,21 +100,21 @@ func TestTheListsEqualAFullSortAfterBursts(t *testing.T) {
 			for i := range got {
 				got[i].Heat = 0
 			}
-			same(t, "popular", got, popular)
+			wantEqual(t, "popular", got, popular)
 			hot := b.Trending(1000)
 			if len(hot) != len(popular) {
-				t.Fatalf("%d rooms trend, want %d", len(hot), len(popular))
+				t.Fatalf("the trending list has %d rooms, want %d", len(hot), len(popular))
 			}
 			for i := range hot[1:] {
 				if x, y := hot[i], hot[i+1]; x.Heat < y.Heat || x.Heat == y.Heat && x.Name > y.Name {
-					t.Fatalf("%+v stands before %+v", x, y)
+					t.Fatalf("%+v is listed before %+v", x, y)
 				}
 			}
 		}
 	})
 }
 
-func TestABoardMadeInTraffic(t *testing.T) {
+func TestNew_UnderLoad(t *testing.T) {
 	e := start(t, occupancy.WithInterval(time.Millisecond))
 	for i := range 5000 {
 		must(t, e.Join(fmt.Sprint("quiet ", i)))
@@ -142,22 +142,21 @@ func TestABoardMadeInTraffic(t *testing.T) {
 			t.Errorf("%d rooms when New returns, want 5000", n)
 		}
 		if _, ok := boards[i].Rank("quiet 999"); !ok {
-			t.Error("a room that was there all the time has no rank in traffic")
+			t.Error("a room that existed before New has no rank")
 		}
 	}
 	close(done)
 	wg.Wait()
 	for _, b := range boards {
 		eventually(t, func() bool {
-			at, _ := b.Rank("quiet 999") // its name is the last
+			at, _ := b.Rank("quiet 999") // the last by name
 			return at == trending.Places{Popular: 5000, Trending: 5000} && b.Len() == 5000 && b.Trending(1)[0].Heat == 0
 		})
 	}
 }
 
-// However the rooms moved while it was made, a board is a full sort of them when all is
-// quiet.
-func TestTheListsOfABoardMadeInTrafficEqualAFullSort(t *testing.T) {
+// Boards are created while rooms change. When the changes stop, their lists must be exact.
+func TestNew_UnderLoad_ListsEqualFullSort(t *testing.T) {
 	e := start(t, occupancy.WithInterval(time.Millisecond))
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -170,7 +169,7 @@ func TestTheListsOfABoardMadeInTrafficEqualAFullSort(t *testing.T) {
 					return
 				default:
 				}
-				_ = []func(string) error{e.Join, e.Leave, e.Enter, e.Exit}[r.IntN(4)](fmt.Sprint(r.IntN(300)))
+				_ = []func(string) error{e.Join, e.Leave, enter(e), exit(e)}[r.IntN(4)](fmt.Sprint(r.IntN(300)))
 			}
 		})
 	}
@@ -182,7 +181,7 @@ func TestTheListsOfABoardMadeInTrafficEqualAFullSort(t *testing.T) {
 	wg.Wait()
 	byName := func(a, b trending.Room) int { return cmp.Compare(a.Name, b.Name) }
 	byHeat := func(a, b trending.Room) int { return cmp.Or(cmp.Compare(b.Heat, a.Heat), byName(a, b)) }
-	cold := func(rooms []trending.Room) []trending.Room { // the model has not seen who arrived
+	withoutHeat := func(rooms []trending.Room) []trending.Room { // the model does not know the arrivals
 		for i := range rooms {
 			rooms[i].Heat = 0
 		}
@@ -195,16 +194,16 @@ func TestTheListsOfABoardMadeInTrafficEqualAFullSort(t *testing.T) {
 			hot := b.Trending(1000)
 			sorted := slices.IsSortedFunc(hot, byHeat)
 			slices.SortFunc(hot, byName)
-			return sorted && slices.Equal(cold(hot), all) && slices.Equal(cold(b.Popular(1000)), popular)
+			return sorted && slices.Equal(withoutHeat(hot), all) && slices.Equal(withoutHeat(b.Popular(1000)), popular)
 		})
 	}
 }
 
-func eventually(t *testing.T, is func() bool) {
+func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("not within 30s")
+			t.Fatal("condition still false after 30s")
 		}
 	}
 }

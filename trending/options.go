@@ -15,18 +15,18 @@ type config struct {
 	margin   float64
 }
 
-// WithHalfLife sets the time after which an arrival is worth half as much; five
-// minutes without it. A short one finds what is going on this moment, a long one
-// what has been busy all day.
+// WithHalfLife sets the time in which an arrival loses half its weight. The default is
+// five minutes. A short half-life ranks rooms by what happens now, a long one by what
+// happened all day.
 func WithHalfLife(d time.Duration) Option { return func(c *config) { c.halfLife = d } }
 
-// WithPrefix ranks only the rooms whose name begins with p.
+// WithPrefix ranks only the rooms whose names begin with p.
 func WithPrefix(p string) Option { return func(c *config) { c.prefix = p } }
 
-// WithMargin sets how far a room must be ahead of another, as a fraction of what the
-// other has, to take its place in a subscribed list; 0.05 without it: a room takes the
-// place of one with 100 connections when it has 106. See [Board.Subscribe]. With 0 a
-// subscribed list is at all times the one that [Board.Top] returns.
+// WithMargin sets how far a room must be ahead of another to take its place in a
+// subscribed list, as a fraction of the other room's value. The default is 0.05: a room
+// takes the place of one with 100 connections when it has 106. With 0 a subscribed list
+// equals the one that [Board.Top] returns. See [Board.Subscribe].
 func WithMargin(m float64) Option { return func(c *config) { c.margin = m } }
 
 func newConfig(opts []Option) config {
@@ -35,10 +35,10 @@ func newConfig(opts []Option) config {
 		o(&c)
 	}
 	if c.halfLife <= 0 {
-		panic(fmt.Sprintf("trending: half-life %v is not above zero", c.halfLife))
+		panic(fmt.Sprintf("trending: WithHalfLife: %v is not positive", c.halfLife))
 	}
-	if !(c.margin >= 0) || math.IsInf(c.margin, 1) { // NaN is not >= 0
-		panic(fmt.Sprintf("trending: margin %v is below zero or not a number", c.margin))
+	if !(c.margin >= 0) || math.IsInf(c.margin, 1) { // also false for NaN
+		panic(fmt.Sprintf("trending: WithMargin: %v is negative or not finite", c.margin))
 	}
 	return c
 }

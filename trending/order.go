@@ -6,28 +6,28 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Room is a room as a list shows it.
+// Room is a room in a list.
 type Room struct {
 	Name      string              `json:"name"`
 	Occupancy occupancy.Occupancy `json:"occupancy"`
-	// Heat is what the room's arrivals were worth when the list was made.
+	// Heat is the room's heat when the list was made.
 	Heat float64 `json:"heat"`
 }
 
-// Order is what a list of rooms goes by.
+// Order is the order of a list.
 type Order int
 
-// The orders. Rooms that are equal follow each other by name.
+// The orders. Equal rooms are sorted by name.
 const (
 	Popular  Order = iota // most connections first
 	Trending              // greatest heat first
 )
 
-const orders = 2
+const numOrders = 2
 
-var orderNames = [orders]string{"popular", "trending"}
+var orderNames = [numOrders]string{"popular", "trending"}
 
-// String is the order's name, "popular" or "trending".
+// String returns "popular" or "trending".
 func (o Order) String() string {
 	if !o.valid() {
 		return fmt.Sprintf("Order(%d)", int(o))
@@ -35,56 +35,57 @@ func (o Order) String() string {
 	return orderNames[o]
 }
 
-// ParseOrder finds the order of that name, for flags and query parameters.
+// ParseOrder returns the order with the given name, for flags and query parameters.
 func ParseOrder(name string) (Order, error) {
 	for o, n := range orderNames {
 		if n == name {
 			return Order(o), nil
 		}
 	}
-	return 0, fmt.Errorf("trending: no order %q", name)
+	return 0, fmt.Errorf("trending: no order named %q: want popular or trending", name)
 }
 
-func (o Order) valid() bool { return 0 <= o && o < orders }
+func (o Order) valid() bool { return 0 <= o && o < numOrders }
 
 func (o Order) mustBeValid() {
 	if !o.valid() {
-		panic("trending: " + o.String() + " does not exist")
+		panic("trending: invalid order " + o.String())
 	}
 }
 
-// standing is a room on the board. Board.mu protects it.
-type standing struct {
+// entry is a room on the board. Board.mu protects it.
+type entry struct {
 	name        string
 	connections int32
 	members     int32
-	warmth      warmth
-	at          [orders]int32 // in each ranking; gone where it left the board
+	score       score
+	index       [numOrders]int32 // in the heap of each ranking, or removed
 }
 
-const gone = -1
+// removed is the index of an entry that is not on the board any more.
+const removed = -1
 
-// line is what a list says of a room. It changes with what happens in the room, and
-// not with time.
-type line struct {
+// key returns the value by which o sorts. A greater key comes first.
+func (e *entry) key(o Order) float64 {
+	if o == Popular {
+		return float64(e.connections)
+	}
+	return float64(e.score)
+}
+
+// row is a copy of an entry's values, as a subscribed list shows them. It contains the
+// score and not the heat, so it does not change with time.
+type row struct {
 	name      string
 	occupancy occupancy.Occupancy
-	warmth    warmth
+	score     score
 }
 
-func (s *standing) line() line {
-	o := occupancy.Occupancy{Connections: int(s.connections), PresenceMembers: int(s.members)}
-	return line{s.name, o, s.warmth}
+func (e *entry) row() row {
+	o := occupancy.Occupancy{Connections: int(e.connections), PresenceMembers: int(e.members)}
+	return row{e.name, o, e.score}
 }
 
-func (l line) room(now float64) Room {
-	return Room{Name: l.name, Occupancy: l.occupancy, Heat: l.warmth.heat(now)}
-}
-
-// key is what o compares, the greater first.
-func (s *standing) key(o Order) float64 {
-	if o == Popular {
-		return float64(s.connections)
-	}
-	return float64(s.warmth)
+func (r row) room(now float64) Room {
+	return Room{Name: r.name, Occupancy: r.occupancy, Heat: r.score.heat(now)}
 }

@@ -1,56 +1,58 @@
 package trending
 
-// ranking is all rooms in one order, as a heap: each is before its children, and the
-// children of the one at i are at 4i+1 to 4i+4, which fit in a cache line. What
-// is compared stands beside the pointer, so that only a tie looks at the rooms.
+// ranking sorts all rooms in one order. It is a heap in which each item comes before its
+// children. The item at i has its children at 4i+1 to 4i+4, which share a cache line. An
+// item holds a copy of its key, so that a comparison reads the entries only for equal keys.
 type ranking struct {
 	order Order
 	items []item
 }
 
 type item struct {
-	key float64
-	s   *standing
+	key   float64
+	entry *entry
 }
 
-const children = 4
+const arity = 4 // children of an item
 
 func (a item) before(b item) bool {
 	if a.key != b.key {
 		return a.key > b.key
 	}
-	return a.s.name < b.s.name
+	return a.entry.name < b.entry.name
 }
 
-// add ranks a room.
-func (r *ranking) add(s *standing) {
+// add adds an entry.
+func (r *ranking) add(e *entry) {
 	r.items = append(r.items, item{})
-	r.up(len(r.items)-1, item{s.key(r.order), s})
+	r.up(len(r.items)-1, item{e.key(r.order), e})
 }
 
-// move ranks a room anew, after its key changed.
-func (r *ranking) move(s *standing) { r.place(int(s.at[r.order]), item{s.key(r.order), s}) }
+// update moves an entry to its place after its key changed.
+func (r *ranking) update(e *entry) { r.place(int(e.index[r.order]), item{e.key(r.order), e}) }
 
-// remove takes a room out; the last one of the heap fills the place.
-func (r *ranking) remove(s *standing) {
-	i, last := int(s.at[r.order]), len(r.items)-1
+// remove removes an entry.
+func (r *ranking) remove(e *entry) {
+	i, last := int(e.index[r.order]), len(r.items)-1
 	moved := r.items[last]
 	r.items[last] = item{}
 	r.items = r.items[:last]
 	if i != last {
 		r.place(i, moved)
 	}
-	s.at[r.order] = gone
-	if c := cap(r.items); c > spare && last < c/4 {
+	e.index[r.order] = removed
+	if c := cap(r.items); c > minCapacity && last < c/4 {
 		r.items = append(make([]item, 0, c/2), r.items...)
 	}
 }
 
-const spare = 1 << 10 // what stays allocated however few rooms there are
+// minCapacity is the capacity below which slices and maps are not shrunk.
+const minCapacity = 1 << 10
 
-// place puts x where the item at i was or, from there, where it belongs.
+// place stores x at i and moves it up or down to where it belongs. It overwrites the
+// item at i.
 func (r *ranking) place(i int, x item) {
-	if i > 0 && x.before(r.items[(i-1)/children]) {
+	if i > 0 && x.before(r.items[(i-1)/arity]) {
 		r.up(i, x)
 	} else {
 		r.down(i, x)
@@ -59,7 +61,7 @@ func (r *ranking) place(i int, x item) {
 
 func (r *ranking) up(i int, x item) {
 	for i > 0 {
-		p := (i - 1) / children
+		p := (i - 1) / arity
 		if !x.before(r.items[p]) {
 			break
 		}
@@ -71,7 +73,7 @@ func (r *ranking) up(i int, x item) {
 
 func (r *ranking) down(i int, x item) {
 	for {
-		first, end := r.below(i)
+		first, end := r.children(i)
 		if first == end {
 			break
 		}
@@ -92,66 +94,68 @@ func (r *ranking) down(i int, x item) {
 
 func (r *ranking) set(i int, x item) {
 	r.items[i] = x
-	x.s.at[r.order] = int32(i)
+	x.entry.index[r.order] = int32(i)
 }
 
-// below is where the children of the item at i are, end excluded.
-func (r *ranking) below(i int) (first, end int) {
+// children returns the range of the indexes of the item's children, without end.
+func (r *ranking) children(i int) (first, end int) {
 	n := len(r.items)
-	return min(i*children+1, n), min(i*children+children+1, n)
+	return min(i*arity+1, n), min(i*arity+arity+1, n)
 }
 
-// top returns the first n. Whoever comes next is a child of one of those before, so
-// it looks at no more than these.
-func (r *ranking) top(n int) []*standing {
+// top returns the first n entries. The next entry is always a child of one that was
+// already returned, so top looks only at those children.
+func (r *ranking) top(n int) []*entry {
 	n = min(n, len(r.items))
 	if n <= 0 {
 		return nil
 	}
-	top := make([]*standing, 0, n)
+	top := make([]*entry, 0, n)
 	next := queues.Get().(*queue)
 	defer next.release()
-	next.tie = func(a, b int32) bool { return r.items[a].s.name < r.items[b].s.name }
-	next.push(candidate{r.items[0].key, 0})
+	next.tie = func(a, b int32) bool { return r.items[a].entry.name < r.items[b].entry.name }
+	next.push(queued{r.items[0].key, 0})
 	for {
-		at := next.pop().at
-		top = append(top, r.items[at].s)
+		i := next.pop().index
+		top = append(top, r.items[i].entry)
 		if len(top) == n {
 			return top
 		}
-		for i, end := r.below(int(at)); i < end; i++ {
-			next.push(candidate{r.items[i].key, int32(i)})
+		for c, end := r.children(int(i)); c < end; c++ {
+			next.push(queued{r.items[c].key, int32(c)})
 		}
 	}
 }
 
-// rank counts the rooms before s, by looking at them and their children alone: what is
-// not before s has nobody below it who is. After every few it calls pause, during which
-// the ranking may change. It reports false if s is not in the ranking.
-func (r *ranking) rank(s *standing, pause func()) (rank int, ok bool) {
-	if s.at[r.order] == gone {
+// rank returns the number of entries before e, or false if e is not in the ranking. It
+// walks the entries before e and their children. It skips the children of every other
+// entry, because they come after e too.
+//
+// rank calls pause after every few entries. The ranking may change during the call.
+func (r *ranking) rank(e *entry, pause func()) (rank int, ok bool) {
+	if e.index[r.order] == removed {
 		return 0, false
 	}
-	x := r.items[s.at[r.order]]
-	for i, seen := 0, 1; ; seen++ {
-		if seen%step == 0 {
+	x := r.items[e.index[r.order]]
+	for i, visited := 0, 1; ; visited++ {
+		if visited%rankStep == 0 {
 			pause()
 		}
 		if i < len(r.items) && r.items[i].before(x) {
 			rank++
-			if first, end := r.below(i); first < end {
+			if first, end := r.children(i); first < end {
 				i = first
 				continue
 			}
 		}
-		for i%children == 0 || i+1 >= len(r.items) { // the last child of its parent
+		for i%arity == 0 || i+1 >= len(r.items) { // the last child of its parent
 			if i == 0 {
 				return rank, true
 			}
-			i = (i - 1) / children
+			i = (i - 1) / arity
 		}
 		i++
 	}
 }
 
-const step = 512 // how many rooms rank looks at before it pauses
+const rankStep = 512 // entries that rank visits between two pauses

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// sorted is every room of the ranking, by sorting all of them.
-func sorted(r *ranking) []*standing {
+// sorted returns all entries of the ranking, sorted by their keys.
+func sorted(r *ranking) []*entry {
 	items := slices.Clone(r.items)
 	slices.SortFunc(items, func(a, b item) int {
 		if a.before(b) {
@@ -16,43 +16,43 @@ func sorted(r *ranking) []*standing {
 		}
 		return 1
 	})
-	all := make([]*standing, len(items))
+	all := make([]*entry, len(items))
 	for i, x := range items {
-		all[i] = x.s
+		all[i] = x.entry
 	}
 	return all
 }
 
-func TestARankingIsASort(t *testing.T) {
+func TestRanking_EqualsFullSort(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 5))
 	for _, order := range []Order{Popular, Trending} {
 		ranked := &ranking{order: order}
-		var rooms []*standing
-		value := func(s *standing) {
+		var rooms []*entry
+		value := func(s *entry) {
 			s.connections = int32(r.IntN(20))
-			s.warmth = warmth(r.IntN(20))
+			s.score = score(r.IntN(20))
 			if r.IntN(5) == 0 {
-				s.warmth = cold
+				s.score = noArrivals
 			}
 		}
 		for step := range 4000 {
 			switch grow := step/500%2 == 0; {
 			case len(rooms) == 0 || grow && r.IntN(2) == 0:
-				s := &standing{name: fmt.Sprint(r.Uint64())}
+				s := &entry{name: fmt.Sprint(r.Uint64())}
 				value(s)
 				ranked.add(s)
 				rooms = append(rooms, s)
 			case !grow && r.IntN(2) == 0:
 				i := r.IntN(len(rooms))
 				ranked.remove(rooms[i])
-				if rooms[i].at[order] != gone {
-					t.Fatal("removed, but not gone")
+				if rooms[i].index[order] != removed {
+					t.Fatal("the entry is not marked as removed")
 				}
 				rooms = slices.Delete(rooms, i, i+1)
 			default:
 				s := rooms[r.IntN(len(rooms))]
 				value(s)
-				ranked.move(s)
+				ranked.update(s)
 			}
 			if step%20 != 0 || len(rooms) == 0 {
 				continue
@@ -62,114 +62,113 @@ func TestARankingIsASort(t *testing.T) {
 				t.Fatalf("%d rooms, want %d", len(want), len(rooms))
 			}
 			if n := r.IntN(len(want) + 2); !slices.Equal(ranked.top(n), want[:min(n, len(want))]) {
-				t.Fatalf("%v: the first %d of %d are not", order, n, len(want))
+				t.Fatalf("%v: wrong list of %d rooms out of %d", order, n, len(want))
 			}
 			i := r.IntN(len(want))
-			if at, ok := ranked.rank(want[i], func() {}); at != i || !ok {
-				t.Fatalf("%v: rank %d, %v, want %d", order, at, ok, i)
+			if got, ok := ranked.rank(want[i], func() {}); got != i || !ok {
+				t.Fatalf("%v: rank %d, %v, want %d", order, got, ok, i)
 			}
 		}
 	}
 }
 
-func TestARankIsCountedWhileTheRankingChanges(t *testing.T) {
+func TestRank_RankingChangesDuringPauses(t *testing.T) {
 	ranked := &ranking{order: Popular}
-	rooms := make([]*standing, 3*step)
+	rooms := make([]*entry, 3*rankStep)
 	for i := range rooms {
-		rooms[i] = &standing{name: fmt.Sprint(i), connections: int32(len(rooms) - i)}
+		rooms[i] = &entry{name: fmt.Sprint(i), connections: int32(len(rooms) - i)}
 		ranked.add(rooms[i])
 	}
 	last, pauses := rooms[len(rooms)-1], 0
-	rank := func(during func()) (int, bool) {
-		return ranked.rank(last, func() { pauses++; during() })
+	rank := func(change func()) (int, bool) {
+		return ranked.rank(last, func() { pauses++; change() })
 	}
-	if at, ok := rank(func() {}); at != 3*step-1 || !ok || pauses != 3 {
-		t.Fatalf("%d, %v after %d pauses", at, ok, pauses)
+	if got, ok := rank(func() {}); got != 3*rankStep-1 || !ok || pauses != 3 {
+		t.Fatalf("rank %d, %v after %d pauses", got, ok, pauses)
 	}
-	left := rooms[step:]
-	if at, ok := rank(func() {
-		for _, s := range left {
+	others := rooms[rankStep:]
+	if got, ok := rank(func() {
+		for _, s := range others {
 			ranked.remove(s)
 		}
-		left = nil
-	}); at < step || at > 2*step || !ok {
-		t.Fatalf("%d, %v when most leave during the first pause", at, ok)
+		others = nil
+	}); got < rankStep || got > 2*rankStep || !ok {
+		t.Fatalf("rank %d, %v; most entries were removed in the first pause", got, ok)
 	}
-	if at, ok := rank(func() {}); at != 0 || ok {
-		t.Fatalf("%d, %v for one that left", at, ok)
+	if got, ok := rank(func() {}); got != 0 || ok {
+		t.Fatalf("rank %d, %v for a removed entry", got, ok)
 	}
 }
 
-func TestASteadyListIsRightToTheMargin(t *testing.T) {
+func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 5))
 	const margin = 0.1
 	for range 3000 {
-		ranked := &ranking{order: Order(r.IntN(orders))}
+		ranked := &ranking{order: Order(r.IntN(numOrders))}
 		for i := range r.IntN(12) {
 			n := r.IntN(30)
-			s := &standing{name: fmt.Sprint(i), connections: int32(n), warmth: cold}
+			s := &entry{name: fmt.Sprint(i), connections: int32(n), score: noArrivals}
 			if n > 0 {
-				s.warmth = cold.arrive(n, 7)
+				s.score = noArrivals.arrive(n, 7)
 			}
 			ranked.add(s)
 		}
 		all, n := sorted(ranked), r.IntN(8)
-		ahead := func(a, b *standing) bool { return ranked.order.ahead(a, b, margin) }
+		ahead := func(a, b *entry) bool { return ranked.order.ahead(a, b, margin) }
 
-		// What was shown: anything, of rooms that are there and one that is not.
-		left := &standing{name: "left"}
-		left.at[ranked.order] = gone
-		was := append(slices.Clone(all), left)
-		r.Shuffle(len(was), func(i, j int) { was[i], was[j] = was[j], was[i] })
-		was = was[:min(n, len(was))]
+		// The previous list: random entries, and one that was removed from the board.
+		removedEntry := &entry{name: "removed"}
+		removedEntry.index[ranked.order] = removed
+		previous := append(slices.Clone(all), removedEntry)
+		r.Shuffle(len(previous), func(i, j int) { previous[i], previous[j] = previous[j], previous[i] })
+		previous = previous[:min(n, len(previous))]
 
-		list := ranked.order.steady(was, ranked.top(n), n, margin)
-		if len(list) != min(n, len(all)) || slices.Contains(list, left) {
+		list := ranked.order.stable(previous, ranked.top(n), n, margin)
+		if len(list) != min(n, len(all)) || slices.Contains(list, removedEntry) {
 			t.Fatalf("%d rooms of %d, want %d", len(list), len(all), n)
 		}
 		for i, a := range list {
 			if slices.Contains(list[:i], a) {
-				t.Fatal("a room stands there twice")
+				t.Fatal("a room is listed twice")
 			}
 			for _, b := range all {
 				if ahead(b, a) && !slices.Contains(list[:i], b) {
-					t.Fatalf("%+v stands before %+v, or alone", a, b)
+					t.Fatalf("%+v is listed, and %+v is not listed before it", a, b)
 				}
 			}
 		}
 		for i, b := range list {
-			before := was // who was before b, if b was there
-			if at := slices.Index(was, b); at >= 0 {
-				before = was[:at]
+			before := previous // the entries that were listed before b
+			if at := slices.Index(previous, b); at >= 0 {
+				before = previous[:at]
 			}
 			for _, a := range before {
-				if a == left || slices.Contains(list[:i], a) || ahead(b, a) {
+				if a == removedEntry || slices.Contains(list[:i], a) || ahead(b, a) {
 					continue
 				}
-				// b passed a for less than the margin: in the wake of a third.
-				if !slices.ContainsFunc(all, func(c *standing) bool { return ahead(c, a) && !ahead(c, b) }) {
+				// b may pass a only together with a third entry, which is ahead of a but not of b.
+				if !slices.ContainsFunc(all, func(c *entry) bool { return ahead(c, a) && !ahead(c, b) }) {
 					t.Fatalf("%+v passed %+v", b, a)
 				}
 			}
 		}
-		if again := ranked.order.steady(list, ranked.top(n), n, margin); !slices.Equal(again, list) {
-			t.Fatal("a list changed though nothing did")
+		if again := ranked.order.stable(list, ranked.top(n), n, margin); !slices.Equal(again, list) {
+			t.Fatal("the list changed without a change of the rooms")
 		}
-		// Where no two rooms are ahead of each other the list stays as it was.
-		if calm := !slices.ContainsFunc(all, func(s *standing) bool { return ahead(all[0], s) }); calm {
-			was = slices.DeleteFunc(was, func(s *standing) bool { return s == left })
-			if !slices.Equal(list[:len(was)], was) {
-				t.Fatal("a list changed for less than the margin")
+		// If all rooms are within the margin of each other, the list must not change.
+		if withinMargin := !slices.ContainsFunc(all, func(s *entry) bool { return ahead(all[0], s) }); withinMargin {
+			previous = slices.DeleteFunc(previous, func(s *entry) bool { return s == removedEntry })
+			if !slices.Equal(list[:len(previous)], previous) {
+				t.Fatal("the list changed for less than the margin")
 			}
 		}
 	}
 }
 
-// Who asks for the place of a room of a million must not pay with memory for each of them.
-func TestARankIsCountedWithoutMemory(t *testing.T) {
+func TestRank_DoesNotAllocate(t *testing.T) {
 	ranked := &ranking{order: Popular}
 	for i := range 5000 {
-		ranked.add(&standing{name: fmt.Sprint(i)})
+		ranked.add(&entry{name: fmt.Sprint(i)})
 	}
 	last := ranked.top(5000)[4999]
 	if n := testing.AllocsPerRun(10, func() { ranked.rank(last, func() {}) }); n != 0 {

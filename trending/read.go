@@ -1,62 +1,63 @@
 package trending
 
 // Popular returns the n rooms with the most connections, or all if there are fewer.
-// The slice is the caller's.
+// The caller owns the slice.
 func (b *Board) Popular(n int) []Room { return b.Top(Popular, n) }
 
 // Trending returns the n rooms with the greatest heat, or all if there are fewer.
-// The slice is the caller's.
+// The caller owns the slice.
 func (b *Board) Trending(n int) []Room { return b.Top(Trending, n) }
 
-// Top returns the first n rooms in that order, or all if there are fewer. The slice
-// is the caller's. The board stands still meanwhile, for microseconds where n is a
-// hundred, and seconds where it is a million. It panics on an order that does not exist.
+// Top returns the first n rooms in the given order, or all if there are fewer. The
+// caller owns the slice. Top blocks the updates of the board while it reads:
+// microseconds for a hundred rooms, seconds for a million. It panics on an invalid order.
 func (b *Board) Top(by Order, n int) []Room {
 	by.mustBeValid()
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	now, top := b.now(), b.rankings[by].top(n)
 	rooms := make([]Room, len(top))
-	for i, s := range top {
-		rooms[i] = s.line().room(now)
+	for i, e := range top {
+		rooms[i] = e.row().room(now)
 	}
 	return rooms
 }
 
-// Len is the number of rooms on the board, so of those with the prefix that are not empty.
+// Len returns the number of rooms on the board: those that are not empty and have the
+// prefix of [WithPrefix].
 func (b *Board) Len() int {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return len(b.rooms)
 }
 
-// Places are where a room stands, counted from 1.
+// Places are the places of a room in the two orders, counted from 1.
 type Places struct {
 	Popular  int `json:"popular"`
 	Trending int `json:"trending"`
 }
 
-// Rank returns the room's places in both orders, and false if it is not on the board.
+// Rank returns the room's places, or false if the room is not on the board.
 //
-// It counts the rooms before it: microseconds for the first hundreds, tens of
-// milliseconds for the last of a million, more in traffic. So it is for a room that
-// somebody looks at, not for each of a list. The board goes on meanwhile, and the
-// places may be off by as many rooms as moved; when nothing changes they are exact.
+// It counts the rooms that are ahead. That takes microseconds for the first few hundred
+// rooms and tens of milliseconds for the last of a million, or more under load. Use it for
+// the room that a user looks at, not for every room of a list. The board is updated
+// during the call, so the places may be off by the number of rooms that moved.
 func (b *Board) Rank(room string) (Places, bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	s, ok := b.rooms[room]
+	e, ok := b.rooms[room]
 	if !ok {
 		return Places{}, false
 	}
 	pause := func() { b.mu.RUnlock(); b.mu.RLock() }
-	var rank [orders]int
+	var places [numOrders]int
 	for o := range b.rankings {
-		before, ok := b.rankings[o].rank(s, pause)
+		before, ok := b.rankings[o].rank(e, pause)
 		if !ok {
-			return Places{}, false // it left during the pauses
+			return Places{}, false // the room emptied during a pause
 		}
-		rank[o] = 1 + before
+		places[o] = 1 + before
 	}
-	return Places{Popular: rank[Popular], Trending: rank[Trending]}, true
+	return Places{Popular: places[Popular], Trending: places[Trending]}, true
 }

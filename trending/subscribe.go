@@ -2,110 +2,116 @@ package trending
 
 import "slices"
 
-// Subscription is one listener to one list. Make it with [Board.Subscribe].
+// Subscription receives the changes of one list. Create it with [Board.Subscribe].
 //
-// It holds one list at most, the newest. A subscriber that reads slowly or not at all
-// delays nobody and misses only lists that were outdated before it read.
+// It holds at most one list, the newest. A subscriber that reads slowly or not at all
+// delays nobody else, and misses only lists that were outdated before it read them. All
+// its methods may be called from any goroutine.
 type Subscription struct {
-	b     *Board
-	l     *list
-	rooms chan []Room // of one; only one sends at a time, under Board.telling, so that replacing the unread list is safe
+	board *Board
+	list  *list
+	// rooms has a capacity of one. Sends hold Board.listsMu, so that replacing the
+	// unread list is safe.
+	rooms chan []Room
 
-	closed bool // Board.telling protects it
+	closed bool // protected by Board.listsMu
 }
 
-// subject is what a list is of. Subscriptions with the same one share the list,
-// so that all who look at it see the same.
-type subject struct {
+// listKey identifies a list. Subscriptions with the same key share a list, so that all
+// of them receive the same rooms.
+type listKey struct {
 	by Order
 	n  int
 }
 
-// list is the first rooms of an order as subscribers are shown them. Board.telling
+// list is the first rooms of an order, as subscribers receive them. Board.listsMu
 // protects it.
 type list struct {
-	subject
-	rooms []*standing
-	told  []line // of rooms
-	subs  map[*Subscription]struct{}
+	listKey
+	entries       []*entry
+	rows          []row // of the entries, as last published
+	subscriptions map[*Subscription]struct{}
 }
 
-// Subscribe follows the first n rooms in that order. The list as it is waits in
-// [Subscription.Rooms] when Subscribe returns; the next comes when its rooms, their
-// places or the occupancy of one changed, or somebody arrived there, at most once in the
-// engine's interval. That heat fades is no news. With n below 1 every list is empty.
+// Subscribe subscribes to the first n rooms in the given order. The current list is
+// available in [Subscription.Rooms] when Subscribe returns. Another one follows, at most
+// once in each interval of the engine, when one of these changed: the rooms of the list,
+// their places, the occupancy of one of them, or the arrivals in one of them. A heat that
+// only decays is not a change. If n is less than 1 every list is empty.
 //
-// Unlike [Board.Top] such a list is guarded against flicker. A room never stands before
-// one that is ahead of it by more than the margin (see [WithMargin]); where that leaves a
-// choice, who stood higher stays higher, and who was on the list stays on it. So a room
-// passes another only when it is ahead by more than the margin, or in the wake of one
-// that is. A room that empties leaves at once.
+// Unlike the result of [Board.Top], the list does not flicker when rooms are nearly
+// equal. A room is never listed before another that is ahead of it by more than the
+// margin of [WithMargin]. Within the margin, rooms keep the order that they had, and
+// rooms on the list stay on it. So a room passes another only if it is ahead by more than
+// the margin, or together with a third room that is. A room that empties leaves the list
+// immediately.
 //
-// A list costs the board O(n log n) an interval while rooms change, and each subscriber a
-// copy when the list did: let nobody choose any n.
+// While rooms change, a list costs O(n log n) in each interval, and a copy for each
+// subscriber if the list changed. So limit the n that a client may ask for.
 //
-// Call [Subscription.Unsubscribe] when done. On a closed board the channel is closed
-// after the list. Subscribe panics on an order that does not exist.
+// Call [Subscription.Unsubscribe] when done. On a closed board the channel contains the
+// list and is closed after it. Subscribe panics on an invalid order.
 func (b *Board) Subscribe(by Order, n int) *Subscription {
 	by.mustBeValid()
-	b.telling.Lock()
-	defer b.telling.Unlock()
-	what := subject{by, max(n, 0)}
-	l := b.lists[what]
+	b.listsMu.Lock()
+	defer b.listsMu.Unlock()
+	key := listKey{by, max(n, 0)}
+	l := b.lists[key]
 	if l == nil {
-		l = &list{subject: what, subs: map[*Subscription]struct{}{}}
-		b.renew(l)
-		b.lists[what] = l
+		l = &list{listKey: key, subscriptions: map[*Subscription]struct{}{}}
+		b.refresh(l)
+		b.lists[key] = l
 	}
-	s := &Subscription{b: b, l: l, rooms: make(chan []Room, 1)}
-	l.subs[s] = struct{}{}
-	s.rooms <- l.show(b.now())
+	s := &Subscription{board: b, list: l, rooms: make(chan []Room, 1)}
+	l.subscriptions[s] = struct{}{}
+	s.rooms <- l.published(b.now())
 	if b.closed {
-		s.end()
+		s.close()
 	}
 	return s
 }
 
-// Rooms is where the lists arrive, best room first: the same channel at every call,
-// closed by [Subscription.Unsubscribe] and, after the last list, by [Board.Close] and by
-// the engine's. The slices are the subscriber's own.
+// Rooms returns the channel of the lists, which is the same at every call. In a list the
+// first room is the highest. The receiver owns the slices. [Subscription.Unsubscribe]
+// closes the channel; so do, after the last list, [Board.Close] and the engine's Close.
 func (s *Subscription) Rooms() <-chan []Room { return s.rooms }
 
-// Unsubscribe ends the subscription. After it returns the channel is closed and
-// yields nothing more. It may be called from any goroutine and more than once.
+// Unsubscribe ends the subscription. When it returns, the channel is closed and empty.
+// It may be called more than once.
 func (s *Subscription) Unsubscribe() {
-	s.b.telling.Lock()
-	defer s.b.telling.Unlock()
+	s.board.listsMu.Lock()
+	defer s.board.listsMu.Unlock()
 	select {
 	case <-s.rooms:
 	default:
 	}
-	s.end()
+	s.close()
 }
 
-// end closes the channel, once. The caller has telling.
-func (s *Subscription) end() {
+// close closes the channel and removes the subscription from its list. The caller holds
+// listsMu.
+func (s *Subscription) close() {
 	if s.closed {
 		return
 	}
 	s.closed = true
 	close(s.rooms)
-	if delete(s.l.subs, s); len(s.l.subs) == 0 {
-		delete(s.b.lists, s.l.subject)
+	if delete(s.list.subscriptions, s); len(s.list.subscriptions) == 0 {
+		delete(s.board.lists, s.list.listKey)
 	}
 }
 
-// tell gives every subscriber its list, where that changed.
-func (b *Board) tell() {
-	b.telling.Lock()
-	defer b.telling.Unlock()
+// publish sends every list that changed to its subscribers.
+func (b *Board) publish() {
+	b.listsMu.Lock()
+	defer b.listsMu.Unlock()
 	now := b.now()
 	for _, l := range b.lists {
-		if !b.renew(l) {
+		if !b.refresh(l) {
 			continue
 		}
-		rooms := l.show(now)
-		for s := range l.subs {
+		rooms := l.published(now)
+		for s := range l.subscriptions {
 			select {
 			case <-s.rooms:
 			default:
@@ -115,43 +121,48 @@ func (b *Board) tell() {
 	}
 }
 
-// renew makes the list anew and reports whether it changed. The caller has telling.
-func (b *Board) renew(l *list) bool {
+// refresh updates a list from the board and reports whether it changed. The caller holds
+// listsMu.
+func (b *Board) refresh(l *list) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	l.rooms = l.by.steady(l.rooms, b.rankings[l.by].top(l.n), l.n, b.margin)
-	told := make([]line, len(l.rooms))
-	for i, s := range l.rooms {
-		told[i] = s.line()
+	l.entries = l.by.stable(l.entries, b.rankings[l.by].top(l.n), l.n, b.margin)
+	rows := make([]row, len(l.entries))
+	for i, e := range l.entries {
+		rows[i] = e.row()
 	}
-	if slices.Equal(told, l.told) {
+	if slices.Equal(rows, l.rows) {
 		return false
 	}
-	l.told = told
+	l.rows = rows
 	return true
 }
 
-// show is the list as it was told. One who comes later gets what the others have, or a
-// change that was undone since would be lost on it.
-func (l *list) show(now float64) []Room {
-	rooms := make([]Room, len(l.told))
-	for i, t := range l.told {
-		rooms[i] = t.room(now)
+// published returns the list as last published, also to a new subscriber. The board may
+// have changed since. If a new subscriber received the newer state and that change was
+// undone before the next publish, the list would be unchanged and the new subscriber
+// would keep an outdated one.
+func (l *list) published(now float64) []Room {
+	rooms := make([]Room, len(l.rows))
+	for i, r := range l.rows {
+		rooms[i] = r.room(now)
 	}
 	return rooms
 }
 
-// finish tells the last lists and closes every subscription.
+// finish closes the watcher, publishes the last lists and closes every subscription.
 func (b *Board) finish() {
-	b.watcher.Close()
-	b.tell()
-	b.telling.Lock()
-	defer b.telling.Unlock()
+	if b.watcher != nil {
+		_ = b.watcher.Close()
+	}
+	b.publish()
+	b.listsMu.Lock()
+	defer b.listsMu.Unlock()
 	b.closed = true
 	for _, l := range b.lists {
-		for s := range l.subs {
-			s.end()
+		for s := range l.subscriptions {
+			s.close()
 		}
 	}
-	close(b.stopped)
+	close(b.done)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// told returns the list that waits, if there is one.
-func told(s *trending.Subscription) (rooms []trending.Room, ok bool) {
+// unread returns the unread list, if there is one.
+func unread(s *trending.Subscription) (rooms []trending.Room, ok bool) {
 	synctest.Wait()
 	select {
 	case rooms, open := <-s.Rooms():
@@ -21,40 +21,40 @@ func told(s *trending.Subscription) (rooms []trending.Room, ok bool) {
 	}
 }
 
-// hears fails unless the list that waits has these names.
-func hears(t *testing.T, s *trending.Subscription, want string) []trending.Room {
+// wantList fails unless the unread list has these names.
+func wantList(t *testing.T, s *trending.Subscription, want string) []trending.Room {
 	t.Helper()
-	rooms, ok := told(s)
+	rooms, ok := unread(s)
 	if !ok {
-		t.Fatalf("told nothing, want %q", want)
+		t.Fatalf("no list, want %q", want)
 	}
 	if got := names(rooms); got != want {
-		t.Fatalf("told %q, want %q", got, want)
+		t.Fatalf("list %q, want %q", got, want)
 	}
 	return rooms
 }
 
-func hearsNothing(t *testing.T, s *trending.Subscription) {
+func wantNothing(t *testing.T, s *trending.Subscription) {
 	t.Helper()
-	if rooms, ok := told(s); ok {
-		t.Fatalf("told %q, want nothing", names(rooms))
+	if rooms, ok := unread(s); ok {
+		t.Fatalf("list %q, want none", names(rooms))
 	}
 }
 
-func isClosed(t *testing.T, s *trending.Subscription) {
+func wantClosed(t *testing.T, s *trending.Subscription) {
 	t.Helper()
 	synctest.Wait()
 	select {
 	case rooms, open := <-s.Rooms():
 		if open {
-			t.Fatalf("told %q, want a closed channel", names(rooms))
+			t.Fatalf("list %q, want a closed channel", names(rooms))
 		}
 	default:
-		t.Fatal("open")
+		t.Fatal("the channel is open")
 	}
 }
 
-func TestTheListIsToldAtOnceAndWheneverItChanged(t *testing.T) {
+func TestSubscribe_ImmediatelyAndAfterEachChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(interval))
 		times(t, 3, e.Join, "a")
@@ -63,43 +63,42 @@ func TestTheListIsToldAtOnceAndWheneverItChanged(t *testing.T) {
 		b := board(t, e)
 		s := b.Subscribe(trending.Popular, 2)
 		if n := len(s.Rooms()); n != 1 {
-			t.Fatalf("%d lists wait when Subscribe returns", n)
+			t.Fatalf("%d lists in the channel when Subscribe returns, want 1", n)
 		}
-		hears(t, s, "a b")
+		wantList(t, s, "a b")
 		time.Sleep(time.Hour)
-		hearsNothing(t, s)
+		wantNothing(t, s)
 
 		times(t, 2, e.Join, "c")
-		time.Sleep(interval)
-		hears(t, s, "a c")
-		must(t, e.Enter("a"))
-		if got := hears(t, s, "a c"); got[0].Occupancy.PresenceMembers != 1 {
-			t.Fatalf("%+v, want a member", got[0])
+		time.Sleep(interval) // the engine may publish the second Join an interval later
+		wantList(t, s, "a c")
+		time.Sleep(time.Hour)
+		must(t, e.Enter("a", "alice"))
+		if got := wantList(t, s, "a c"); got[0].Occupancy.PresenceMembers != 1 {
+			t.Fatalf("%+v, want one presence member", got[0])
 		}
 		time.Sleep(time.Hour)
 		must(t, e.Join("d")) // not on the list
 		time.Sleep(interval)
-		hearsNothing(t, s)
-		for range 3 {
-			must(t, e.Leave("c"))
-		}
+		wantNothing(t, s)
+		times(t, 3, e.Leave, "c")
 		time.Sleep(interval)
-		hears(t, s, "a b")
+		wantList(t, s, "a b")
 	})
 }
 
-func TestAListIsToldAtMostOnceAnInterval(t *testing.T) {
+func TestSubscribe_AtMostOneListPerInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(time.Second))
 		b := board(t, e)
 		s := b.Subscribe(trending.Popular, 100)
-		hears(t, s, "")
+		wantList(t, s, "")
 		began, lists := time.Now(), 0
-		for i := range 100 { // a room of its own each, so that the engine tells each at once
+		for i := range 100 { // in different rooms, so that the engine publishes each immediately
 			must(t, e.Join(string(rune('A'+i))))
-			if rooms, ok := told(s); ok {
+			if rooms, ok := unread(s); ok {
 				lists++
-				if len(rooms) < i { // the newest may have come as the interval ended
+				if len(rooms) < i { // the newest room may have been published at the end of the interval
 					t.Fatalf("%d rooms, want %d", len(rooms), i+1)
 				}
 			}
@@ -109,13 +108,13 @@ func TestAListIsToldAtMostOnceAnInterval(t *testing.T) {
 			t.Fatalf("%d lists in %v", lists, time.Since(began))
 		}
 		time.Sleep(time.Second)
-		if rooms, _ := told(s); len(rooms) != 100 {
-			t.Fatalf("%d rooms in the end", len(rooms))
+		if rooms, _ := unread(s); len(rooms) != 100 {
+			t.Fatalf("%d rooms at the end, want 100", len(rooms))
 		}
 	})
 }
 
-func TestOneWhoDoesNotReadGetsTheNewestList(t *testing.T) {
+func TestSubscribe_SlowReaderGetsNewestList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(0))
 		b := board(t, e)
@@ -124,47 +123,47 @@ func TestOneWhoDoesNotReadGetsTheNewestList(t *testing.T) {
 			must(t, e.Join("room"))
 			synctest.Wait()
 		}
-		if got := hears(t, s, "room"); got[0].Occupancy.Connections != 20 {
+		if got := wantList(t, s, "room"); got[0].Occupancy.Connections != 20 {
 			t.Fatalf("%+v", got)
 		}
-		hearsNothing(t, s)
+		wantNothing(t, s)
 	})
 }
 
-// The late one must not be left with a value that the others never saw.
-func TestAChangeThatWasUndoneLeavesNobodyBehind(t *testing.T) {
+// A new subscriber receives the list that the others have, not a newer one.
+func TestSubscribe_SameListForAllSubscribers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(time.Second))
 		b := board(t, e)
 		first := b.Subscribe(trending.Popular, 10)
-		hears(t, first, "")
+		wantList(t, first, "")
 		must(t, e.Join("a"))
-		hears(t, first, "a")
-		must(t, e.Join("b")) // on the board at once, and on the list when the interval is over
+		wantList(t, first, "a")
+		must(t, e.Join("b")) // on the board immediately, on the list after the interval
 		synctest.Wait()
 		late := b.Subscribe(trending.Popular, 10)
-		hears(t, late, "a")
+		wantList(t, late, "a")
 		time.Sleep(time.Second)
-		hears(t, first, "a b")
-		hears(t, late, "a b")
+		wantList(t, first, "a b")
+		wantList(t, late, "a b")
 	})
 }
 
-func TestSubscribersGetSlicesOfTheirOwn(t *testing.T) {
+func TestSubscribe_EachSubscriberOwnsItsSlice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(0))
 		b := board(t, e)
 		one, two := b.Subscribe(trending.Popular, 10), b.Subscribe(trending.Popular, 10)
 		must(t, e.Join("room"))
-		hears(t, one, "room")[0].Name = "spoilt"
-		hears(t, two, "room")
+		wantList(t, one, "room")[0].Name = "changed"
+		wantList(t, two, "room")
 		if got := names(b.Popular(1)); got != "room" {
 			t.Fatal(got)
 		}
 	})
 }
 
-func TestUnsubscribe(t *testing.T) {
+func TestUnsubscribe_ConcurrentAndRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, occupancy.WithInterval(0))
 		b := board(t, e)
@@ -176,69 +175,57 @@ func TestUnsubscribe(t *testing.T) {
 			wg.Go(s.Unsubscribe)
 		}
 		wg.Wait()
-		isClosed(t, s)
+		wantClosed(t, s)
 		must(t, e.Join("b"))
-		hears(t, other, "a b")
+		wantList(t, other, "a b")
 		other.Unsubscribe()
 		must(t, e.Join("c"))
-		hears(t, b.Subscribe(trending.Popular, 10), "a b c")
+		wantList(t, b.Subscribe(trending.Popular, 10), "a b c")
 	})
 }
 
-func TestCloseEndsSubscriptionsAfterTheirLastList(t *testing.T) {
+func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
 	for _, how := range []string{"board", "engine"} {
 		synctest.Test(t, func(t *testing.T) {
 			e := occupancy.New(occupancy.WithInterval(time.Hour))
 			defer e.Close()
 			b := trending.New(e)
 			s, read := b.Subscribe(trending.Popular, 10), b.Subscribe(trending.Trending, 10)
-			hears(t, read, "")
+			wantList(t, read, "")
 			must(t, e.Join("a"))
-			hears(t, read, "a")
-			must(t, e.Join("b")) // to be told in an hour
+			wantList(t, read, "a")
+			must(t, e.Join("b")) // the list would be published in an hour
 			synctest.Wait()
 			if how == "engine" {
 				must(t, e.Close())
 			}
 			var wg sync.WaitGroup
 			for range 4 {
-				wg.Go(b.Close)
+				wg.Go(func() {
+					if err := b.Close(); err != nil {
+						t.Error(err)
+					}
+				})
 			}
 			wg.Wait()
-			hears(t, s, "a b")
-			isClosed(t, s)
-			hears(t, read, "a b")
-			isClosed(t, read)
+			wantList(t, s, "a b")
+			wantClosed(t, s)
+			wantList(t, read, "a b")
+			wantClosed(t, read)
 			s.Unsubscribe()
 
 			if got := names(b.Popular(10)); got != "a b" {
-				t.Fatalf("%s after Close", got)
+				t.Fatalf("list %q after Close", got)
 			}
 			late := b.Subscribe(trending.Popular, 1)
-			hears(t, late, "a")
-			isClosed(t, late)
+			wantList(t, late, "a")
+			wantClosed(t, late)
 			late.Unsubscribe()
 		})
 	}
 }
 
-func TestABoardOfAClosedEngineIsEmpty(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := occupancy.New()
-		must(t, e.Join("room"))
-		must(t, e.Close())
-		b := trending.New(e)
-		defer b.Close()
-		if n := b.Len(); n != 0 {
-			t.Fatalf("%d rooms", n)
-		}
-		s := b.Subscribe(trending.Trending, 3)
-		hears(t, s, "")
-		isClosed(t, s)
-	})
-}
-
-func TestNobodyWaitsForASubscriber(t *testing.T) {
+func TestSubscribe_UnreadListsBlockNobody(t *testing.T) {
 	e := start(t, occupancy.WithInterval(0))
 	b := board(t, e)
 	var wg sync.WaitGroup
@@ -246,19 +233,23 @@ func TestNobodyWaitsForASubscriber(t *testing.T) {
 		wg.Go(func() {
 			for range 200 {
 				s := b.Subscribe(trending.Trending, 5)
-				must(t, e.Join("room"))
+				if err := e.Join("room"); err != nil {
+					t.Error(err)
+				}
 				if len(b.Popular(5)) > 1 {
-					t.Error("a room too many")
+					t.Error("more than one room")
 				}
 				s.Unsubscribe()
-				must(t, e.Leave("room"))
+				if err := e.Leave("room"); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func TestWhoSubscribesDuringCloseFindsTheChannelClosed(t *testing.T) {
+func TestSubscribe_DuringClose(t *testing.T) {
 	for _, how := range []string{"board", "engine"} {
 		for range 50 {
 			e := occupancy.New(occupancy.WithInterval(0))
@@ -287,7 +278,7 @@ func TestWhoSubscribesDuringCloseFindsTheChannelClosed(t *testing.T) {
 			if how == "engine" {
 				_ = e.Close()
 			}
-			b.Close()
+			must(t, b.Close())
 			close(closed)
 			wg.Wait()
 			_ = e.Close()

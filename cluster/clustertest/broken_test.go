@@ -19,13 +19,13 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// breakages are ways to break a promise, each with the test of TestBus that finds it.
-var breakages = []struct {
+// defects are ways to break a promise, each with the subtest of TestBus that detects it.
+var defects = []struct {
 	promise string
-	by      func(b *broken)
+	apply   func(b *defectiveBus)
 }{
-	{"the first event is the state", func(b *broken) { b.tells = func(cluster.BusEvent) bool { return false } }},
-	{"every subscriber gets what is published", func(b *broken) {
+	{"the first event is the initial state", func(b *defectiveBus) { b.reports = func(cluster.BusEvent) bool { return false } }},
+	{"every subscriber receives each message", func(b *defectiveBus) {
 		n := 0
 		b.publish = func(ctx context.Context, to cluster.Subject, payload []byte) error {
 			if n++; n%7 == 0 {
@@ -34,18 +34,18 @@ var breakages = []struct {
 			return b.Bus.Publish(ctx, to, payload)
 		}
 	}},
-	{"subscribing is in force when it returns", func(b *broken) {
+	{"Subscribe has taken effect when it returns", func(b *defectiveBus) {
 		b.subscribe = func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 			time.AfterFunc(20*time.Millisecond, func() { _, _ = b.Bus.Subscribe(ctx, subjects, out) })
 			return io.NopCloser(nil), nil
 		}
 	}},
-	{"and only what it subscribed to", func(b *broken) {
+	{"subscribers receive no other subjects", func(b *defectiveBus) {
 		b.publish = func(ctx context.Context, to cluster.Subject, payload []byte) error {
 			return b.Bus.Publish(ctx, cluster.Subject{Kind: cluster.KindDigest, Shard: to.Shard}, payload)
 		}
 	}},
-	{"one publisher's messages keep their order, across subjects", func(b *broken) {
+	{"messages of one publisher keep their order across subjects", func(b *defectiveBus) {
 		var held func()
 		b.publish = func(ctx context.Context, to cluster.Subject, payload []byte) error {
 			if held == nil && to.Kind == cluster.KindHeartbeat {
@@ -61,30 +61,30 @@ var breakages = []struct {
 			return err
 		}
 	}},
-	{"payloads have one owner", func(b *broken) {
+	{"payloads are not shared", func(b *defectiveBus) {
 		b.publish = func(_ context.Context, to cluster.Subject, payload []byte) error {
 			time.AfterFunc(5*time.Millisecond, func() { _ = b.Bus.Publish(context.Background(), to, payload) })
 			return nil
 		}
 	}},
-	{"payloads up to the largest pass, larger ones are refused", func(b *broken) { b.most = 1 << 21 }},
-	{"payloads up to the largest pass, larger ones are refused", func(b *broken) { b.most = cluster.MinPayload - 1 }},
-	{"an ended context publishes nothing", func(b *broken) {
+	{"MaxPayload is the largest payload", func(b *defectiveBus) { b.maxPayload = 1 << 21 }},
+	{"MaxPayload is the largest payload", func(b *defectiveBus) { b.maxPayload = cluster.MinPayload - 1 }},
+	{"Publish fails if the context is done", func(b *defectiveBus) {
 		b.publish = func(_ context.Context, to cluster.Subject, payload []byte) error {
 			return b.Bus.Publish(context.Background(), to, payload)
 		}
 	}},
-	{"a full channel delays nobody and is told", func(b *broken) {
-		b.tells = func(e cluster.BusEvent) bool { return e != cluster.Lossy }
+	{"a full channel is reported and does not delay other subscribers", func(b *defectiveBus) {
+		b.reports = func(e cluster.BusEvent) bool { return e != cluster.Lossy }
 	}},
-	{"an ended subscription is silent", func(b *broken) {
+	{"a closed subscription receives nothing", func(b *defectiveBus) {
 		b.subscribe = func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 			_, err := b.Bus.Subscribe(ctx, subjects, out)
 			return io.NopCloser(nil), err
 		}
 	}},
-	{"a closed bus is silent", func(b *broken) { b.close = func(context.Context) error { return nil } }},
-	{"what could not be sent is not sent later", func(b *broken) {
+	{"a closed Bus sends and receives nothing", func(b *defectiveBus) { b.close = func(context.Context) error { return nil } }},
+	{"messages of a failed Publish are not sent later", func(b *defectiveBus) {
 		var mu sync.Mutex
 		var kept []func()
 		b.publish = func(ctx context.Context, to cluster.Subject, payload []byte) error {
@@ -105,30 +105,29 @@ var breakages = []struct {
 	}},
 }
 
-// A suite that no Bus could fail would be worth nothing. Each broken Bus is tested in a
-// process of its own, since there it is to fail.
-func TestTestBus_FindsEveryBrokenPromise(t *testing.T) {
-	const env = "CLUSTERTEST_BREAKAGE"
+// Each defective Bus is tested in a process of its own, as TestBus fails there.
+func TestTestBus_DetectsEachBrokenPromise(t *testing.T) {
+	const env = "CLUSTERTEST_DEFECT"
 	if which := os.Getenv(env); which != "" {
 		var i int
 		_, err := fmt.Sscan(which, &i)
 		require.NoError(t, err)
-		clustertest.SetPatience(time.Second)
+		clustertest.SetTimeout(time.Second)
 		net, n := clustertest.NewNetwork(1), 0
 		clustertest.TestBus(t, func(testing.TB) cluster.Bus {
 			n++
-			return newBroken(net.Bus(fmt.Sprint("bus", n)), breakages[i].by)
+			return newDefectiveBus(net.Bus(fmt.Sprint("bus", n)), defects[i].apply)
 		}, clustertest.WithOutage(
-			func(b cluster.Bus) { b.(*broken).real.Disconnect() },
-			func(b cluster.Bus) { b.(*broken).real.Reconnect() },
+			func(b cluster.Bus) { b.(*defectiveBus).real.Disconnect() },
+			func(b cluster.Bus) { b.(*defectiveBus).real.Reconnect() },
 		))
 		return
 	}
-	for i, breakage := range breakages {
-		t.Run(breakage.promise, func(t *testing.T) {
+	for i, defect := range defects {
+		t.Run(defect.promise, func(t *testing.T) {
 			t.Parallel()
-			name := strings.ReplaceAll(breakage.promise, " ", "_")
-			only := "^TestTestBus_FindsEveryBrokenPromise$/^" + name + "$"
+			name := strings.ReplaceAll(defect.promise, " ", "_")
+			only := "^TestTestBus_DetectsEachBrokenPromise$/^" + name + "$"
 			c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", only)
 			c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", env, i))
 			out, err := c.CombinedOutput()
@@ -138,32 +137,32 @@ func TestTestBus_FindsEveryBrokenPromise(t *testing.T) {
 	}
 }
 
-// broken is a Bus that does not keep a promise.
-type broken struct {
+// defectiveBus is a Bus that breaks a promise.
+type defectiveBus struct {
 	cluster.Bus
 	real *clustertest.Bus
 
-	publish   func(ctx context.Context, to cluster.Subject, payload []byte) error
-	subscribe func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error)
-	tells     func(cluster.BusEvent) bool
-	close     func(context.Context) error
-	events    chan cluster.BusEvent
-	most      int
+	publish    func(ctx context.Context, to cluster.Subject, payload []byte) error
+	subscribe  func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error)
+	reports    func(cluster.BusEvent) bool
+	close      func(context.Context) error
+	events     chan cluster.BusEvent
+	maxPayload int
 }
 
-func newBroken(bus *clustertest.Bus, by func(*broken)) *broken {
-	b := &broken{
+func newDefectiveBus(bus *clustertest.Bus, by func(*defectiveBus)) *defectiveBus {
+	b := &defectiveBus{
 		Bus: bus, real: bus,
 		publish: bus.Publish, subscribe: bus.Subscribe, close: bus.Close,
-		tells:  func(cluster.BusEvent) bool { return true },
-		events: make(chan cluster.BusEvent, 1000),
-		most:   bus.MaxPayload(),
+		reports:    func(cluster.BusEvent) bool { return true },
+		events:     make(chan cluster.BusEvent, 1000),
+		maxPayload: bus.MaxPayload(),
 	}
 	by(b)
 	go func() {
 		defer close(b.events)
 		for e := range bus.Events() {
-			if b.tells(e) {
+			if b.reports(e) {
 				b.events <- e
 			}
 		}
@@ -171,14 +170,14 @@ func newBroken(bus *clustertest.Bus, by func(*broken)) *broken {
 	return b
 }
 
-func (b *broken) Publish(ctx context.Context, to cluster.Subject, payload []byte) error {
+func (b *defectiveBus) Publish(ctx context.Context, to cluster.Subject, payload []byte) error {
 	return b.publish(ctx, to, payload)
 }
 
-func (b *broken) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
+func (b *defectiveBus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	return b.subscribe(ctx, subjects, out)
 }
 
-func (b *broken) Events() <-chan cluster.BusEvent { return b.events }
-func (b *broken) MaxPayload() int                 { return b.most }
-func (b *broken) Close(ctx context.Context) error { return b.close(ctx) }
+func (b *defectiveBus) Events() <-chan cluster.BusEvent { return b.events }
+func (b *defectiveBus) MaxPayload() int                 { return b.maxPayload }
+func (b *defectiveBus) Close(ctx context.Context) error { return b.close(ctx) }

@@ -3,25 +3,27 @@ package clustertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
+	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// Bus is a [cluster.Bus] in memory. Make it with [Network.Bus].
+// Bus is a [cluster.Bus] in memory. Create it with [Network.Bus].
 type Bus struct {
 	net    *Network
 	name   string
 	events *cluster.BusEvents
 
 	// net.mu protects the following.
-	up       bool
-	closed   bool
-	max      int
-	overflow int           // how many messages to lose
-	stalled  chan struct{} // closed when publishing goes on; nil: it does
-	subs     []*subscription
+	connected  bool
+	closed     bool
+	maxPayload int
+	overflow   int           // the number of messages still to lose
+	stalled    chan struct{} // nil unless Publish is stalled; closed when it may continue
+	subs       []*subscription
 }
 
 type subscription struct {
@@ -30,17 +32,19 @@ type subscription struct {
 	out      chan<- cluster.Message
 }
 
-// The errors of Publish and Subscribe.
+// errClosed is the error of Publish and Subscribe after Close.
+var errClosed = fmt.Errorf("clustertest: bus is closed: %w", occupancy.ErrClosed)
+
+// The other errors of Publish and Subscribe.
 var (
-	ErrClosed       = errors.New("clustertest: bus is closed")
 	ErrDisconnected = errors.New("clustertest: bus is disconnected")
 	ErrTooLarge     = errors.New("clustertest: payload is too large")
 )
 
-// Name is the name that the bus was attached with.
+// Name returns the name that was passed to [Network.Bus].
 func (b *Bus) Name() string { return b.name }
 
-// Publish is a Bus's.
+// Publish implements [cluster.Bus].
 func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []byte) error {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
@@ -58,10 +62,10 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	}
 	switch {
 	case b.closed:
-		return ErrClosed
-	case !b.up:
+		return errClosed
+	case !b.connected:
 		return ErrDisconnected
-	case len(payload) > b.max:
+	case len(payload) > b.maxPayload:
 		return ErrTooLarge
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -70,13 +74,13 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	return nil
 }
 
-// Subscribe is a Bus's.
+// Subscribe implements [cluster.Bus].
 func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	switch {
 	case b.closed:
-		return nil, ErrClosed
+		return nil, errClosed
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
@@ -93,12 +97,13 @@ func (s *subscription) Close() error {
 	return nil
 }
 
-// wants reports whether the bus has a subscriber to the subject.
-func (b *Bus) wants(subject cluster.Subject) bool {
+// subscribes reports whether the bus has a subscriber to the subject. The caller holds
+// net.mu.
+func (b *Bus) subscribes(subject cluster.Subject) bool {
 	return slices.ContainsFunc(b.subs, func(s *subscription) bool { return slices.Contains(s.subjects, subject) })
 }
 
-// receive hands a message to the subscribers. The caller has net.mu.
+// receive sends a message to the subscribers. The caller holds net.mu.
 func (b *Bus) receive(m cluster.Message) {
 	for _, s := range b.subs {
 		if !slices.Contains(s.subjects, m.Subject) {
@@ -109,78 +114,77 @@ func (b *Bus) receive(m cluster.Message) {
 			b.events.Tell(cluster.Lossy)
 			continue
 		}
-		mine := m
-		mine.Payload = slices.Clone(m.Payload)
+		copied := m
+		copied.Payload = slices.Clone(m.Payload)
 		select {
-		case s.out <- mine:
+		case s.out <- copied:
 		default:
 			b.events.Tell(cluster.Lossy)
 		}
 	}
 }
 
-// Events is a Bus's.
+// Events implements [cluster.Bus].
 func (b *Bus) Events() <-chan cluster.BusEvent { return b.events.C() }
 
-// MaxPayload is a Bus's: 1 MiB, until it is set.
+// MaxPayload implements [cluster.Bus]. It returns 1 MiB, or the value of SetMaxPayload.
 func (b *Bus) MaxPayload() int {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
-	return b.max
+	return b.maxPayload
 }
 
-// Close is a Bus's. Nobody is told that it left, and what it published still arrives: what a
-// crash looks like to others.
+// Close implements [cluster.Bus]. Messages that the bus has published are still delivered.
+// The other buses are not notified, as after a crash of a process.
 func (b *Bus) Close(context.Context) error {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	if b.closed {
 		return nil
 	}
-	b.closed, b.up, b.subs = true, false, nil
+	b.closed, b.connected, b.subs = true, false, nil
 	b.net.buses = slices.DeleteFunc(b.net.buses, func(other *Bus) bool { return other == b })
 	for _, other := range b.net.buses {
-		delete(b.net.links, [2]*Bus{b, other})
-		delete(b.net.links, [2]*Bus{other, b})
+		delete(b.net.connections, [2]*Bus{b, other})
+		delete(b.net.connections, [2]*Bus{other, b})
 	}
-	b.net.late.forget(b)
+	b.net.delayed.removeTo(b)
 	b.events.Close()
 	return nil
 }
 
-// Disconnect cuts the bus off, and it knows: it tells Disconnected and Publish fails.
-func (b *Bus) Disconnect() { b.connect(false, cluster.Disconnected) }
+// Disconnect disconnects the bus: Events reports Disconnected, and Publish fails.
+func (b *Bus) Disconnect() { b.setConnected(false, cluster.Disconnected) }
 
-// Reconnect ends what Disconnect began.
-func (b *Bus) Reconnect() { b.connect(true, cluster.Connected) }
+// Reconnect connects the bus again after Disconnect.
+func (b *Bus) Reconnect() { b.setConnected(true, cluster.Connected) }
 
-func (b *Bus) connect(up bool, event cluster.BusEvent) {
+func (b *Bus) setConnected(connected bool, event cluster.BusEvent) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
-	if !b.closed && b.up != up {
-		b.up = up
+	if !b.closed && b.connected != connected {
+		b.connected = connected
 		b.events.Tell(event)
 	}
 }
 
-// Overflow loses the next n messages that would reach a subscriber, and tells Lossy for
-// each, as if it had been too slow for them.
+// Overflow loses the next n messages to subscribers of this bus and reports Lossy for each,
+// as if the channels were full.
 func (b *Bus) Overflow(n int) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	b.overflow = n
 }
 
-// SetMaxPayload sets what MaxPayload is from now on.
+// SetMaxPayload sets the value that MaxPayload returns.
 func (b *Bus) SetMaxPayload(n int) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
-	b.max = n
+	b.maxPayload = n
 }
 
-// Stall blocks everybody who publishes by this bus until the function that it returns
-// is called. A node that publishes stands still meanwhile, as a process that is not
-// scheduled does.
+// Stall blocks every Publish of this bus until resume is called. A node is then blocked at
+// its next Publish, like a process that is paused.
 func (b *Bus) Stall() (resume func()) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()

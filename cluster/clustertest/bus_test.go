@@ -8,8 +8,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestNetwork_ItsBusesKeepTheirPromises(t *testing.T) {
-	for name, delay := range map[string]time.Duration{"at once": 0, "after a while": 3 * time.Millisecond} {
+func TestNetwork_BusesPassTestBus(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"no delay": 0, "delay": 3 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			net := clustertest.NewNetwork(1)
 			net.SetFaults(clustertest.Faults{MinDelay: delay, MaxDelay: delay})

@@ -13,11 +13,11 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// TestBus tests that a Bus keeps what [cluster.Bus] promises. Each call of newBus
-// makes another one on the same network, connected or about to be; TestBus closes it.
-// The tests use shards of their own, and so may share the network with others.
+// TestBus tests that a Bus keeps the promises of [cluster.Bus]. Each call of newBus returns
+// another Bus on the same network, which is connected or will be soon. TestBus closes the
+// buses. It uses shards of its own, so other tests may use the network at the same time.
 //
-// Waiting is by condition, with deadlines that only a broken Bus meets.
+// TestBus waits for conditions. Its timeouts are so long that only a faulty Bus exceeds them.
 func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option) {
 	var cfg config
 	for _, o := range opts {
@@ -27,19 +27,19 @@ func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option
 		name string
 		test func(*suite)
 	}{
-		{"the first event is the state", theFirstEventIsTheState},
-		{"every subscriber gets what is published", everySubscriberGetsIt},
-		{"and only what it subscribed to", onlyWhatItSubscribedTo},
-		{"subscribing is in force when it returns", subscribingIsInForce},
-		{"one publisher's messages keep their order, across subjects", orderIsKept},
-		{"payloads have one owner", payloadsHaveOneOwner},
-		{"payloads up to the largest pass, larger ones are refused", theLargestPasses},
-		{"an ended context publishes nothing", anEndedContextPublishesNothing},
-		{"a full channel delays nobody and is told", aFullChannelIsTold},
-		{"an ended subscription is silent", anEndedSubscriptionIsSilent},
-		{"all at once", allAtOnce},
-		{"a closed bus is silent", aClosedBusIsSilent},
-		{"what could not be sent is not sent later", anOutage},
+		{"the first event is the initial state", testFirstEvent},
+		{"every subscriber receives each message", testEverySubscriberReceives},
+		{"subscribers receive no other subjects", testOnlySubscribedSubjects},
+		{"Subscribe has taken effect when it returns", testSubscribeTakesEffect},
+		{"messages of one publisher keep their order across subjects", testOrder},
+		{"payloads are not shared", testPayloadOwnership},
+		{"MaxPayload is the largest payload", testMaxPayload},
+		{"Publish fails if the context is done", testDoneContext},
+		{"a full channel is reported and does not delay other subscribers", testFullChannel},
+		{"a closed subscription receives nothing", testClosedSubscription},
+		{"concurrent use", testConcurrentUse},
+		{"a closed Bus sends and receives nothing", testClosedBus},
+		{"messages of a failed Publish are not sent later", testOutage},
 	} {
 		t.Run(promise.name, func(t *testing.T) {
 			promise.test(&suite{T: t, newBus: newBus, cfg: cfg})
@@ -51,18 +51,18 @@ func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option
 type Option func(*config)
 
 type config struct {
-	cut, mend func(cluster.Bus)
+	disconnect, reconnect func(cluster.Bus)
 }
 
-// WithOutage lets TestBus see what a Bus does while it is cut off: cut has it lose
-// its connection, and mend lets it have one again. Both may return before the Bus
-// knows. Without this option that is not tested.
-func WithOutage(cut, mend func(cluster.Bus)) Option {
-	return func(c *config) { c.cut, c.mend = cut, mend }
+// WithOutage lets TestBus test an outage: disconnect interrupts the connection of the Bus,
+// and reconnect restores it. Both may return before the Bus notices. Without this option
+// TestBus does not test outages.
+func WithOutage(disconnect, reconnect func(cluster.Bus)) Option {
+	return func(c *config) { c.disconnect, c.reconnect = disconnect, reconnect }
 }
 
-// patience is how long something that must happen may take. Only tests of the tests set it.
-var patience = 20 * time.Second
+// timeout limits how long the tests wait. Only tests of TestBus change it.
+var timeout = 20 * time.Second
 
 type suite struct {
 	*testing.T
@@ -70,58 +70,58 @@ type suite struct {
 	cfg    config
 }
 
-// bus is another bus, connected.
+// bus returns another Bus, which is connected.
 func (s *suite) bus() cluster.Bus {
 	s.Helper()
 	b := s.newBus(s.T)
 	s.Cleanup(func() { s.closeBus(b) })
-	s.event(b, cluster.Connected)
+	s.awaitEvent(b, cluster.Connected)
 	return b
 }
 
 func (s *suite) closeBus(b cluster.Bus) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := b.Close(ctx); err != nil {
 		s.Errorf("Close: %v", err)
 	}
 }
 
-// event waits until b told e.
-func (s *suite) event(b cluster.Bus, e cluster.BusEvent) {
+// awaitEvent waits until b reports e.
+func (s *suite) awaitEvent(b cluster.Bus, e cluster.BusEvent) {
 	s.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(timeout)
 	for {
 		select {
 		case got, open := <-b.Events():
 			if !open {
-				s.Fatalf("Events is closed, without %v", e)
+				s.Fatalf("Events was closed before it reported %v", e)
 			}
 			if got == e {
 				return
 			}
 		case <-deadline:
-			s.Fatalf("not told: %v", e)
+			s.Fatalf("Events did not report %v", e)
 		}
 	}
 }
 
-// subject is one that no other test uses.
+// subject returns a subject that no other test uses.
 func (s *suite) subject(k cluster.Kind) cluster.Subject {
 	return cluster.Subject{Kind: k, Shard: 1 + rand.Uint32N(1<<32-1)}
 }
 
 func (s *suite) publish(b cluster.Bus, to cluster.Subject, payload []byte) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := b.Publish(ctx, to, payload); err != nil {
 		s.Fatalf("Publish: %v", err)
 	}
 }
 
-// inbox is a subscription. What it gets is numbered by its publishers.
+// inbox is a subscription with its channel.
 type inbox struct {
 	*suite
 	bus  cluster.Bus
@@ -129,9 +129,9 @@ type inbox struct {
 	msgs chan cluster.Message
 }
 
-func (s *suite) subscribe(b cluster.Bus, room int, subjects ...cluster.Subject) *inbox {
+func (s *suite) subscribe(b cluster.Bus, capacity int, subjects ...cluster.Subject) *inbox {
 	s.Helper()
-	msgs := make(chan cluster.Message, room)
+	msgs := make(chan cluster.Message, capacity)
 	sub, err := b.Subscribe(context.Background(), subjects, msgs)
 	if err != nil {
 		s.Fatalf("Subscribe: %v", err)
@@ -144,19 +144,19 @@ func (s *suite) subscribe(b cluster.Bus, room int, subjects ...cluster.Subject) 
 	return &inbox{s, b, sub, msgs}
 }
 
-// next waits for a message.
+// next waits for a message and returns it.
 func (in *inbox) next() cluster.Message {
 	in.Helper()
 	select {
 	case m := <-in.msgs:
 		return m
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		in.Fatal("no message")
 		panic("unreachable")
 	}
 }
 
-// want waits for a message, which must be this.
+// want waits for a message and checks its subject and payload.
 func (in *inbox) want(subject cluster.Subject, payload []byte) {
 	in.Helper()
 	m := in.next()
@@ -164,18 +164,18 @@ func (in *inbox) want(subject cluster.Subject, payload []byte) {
 		in.Fatalf("subject is %v, not %v", m.Subject, subject)
 	}
 	if !bytes.Equal(m.Payload, payload) {
-		in.Fatalf("payload of %d bytes is not the one of %d that was published", len(m.Payload), len(payload))
+		in.Fatalf("received a payload of %d bytes that differs from the published one of %d bytes", len(m.Payload), len(payload))
 	}
 }
 
-// reached publishes until the inbox hears it: then the way is open. It empties the inbox.
-func (in *inbox) reached(from cluster.Bus, by cluster.Subject) {
+// awaitDelivery publishes until the inbox receives a message, and empties the inbox.
+func (in *inbox) awaitDelivery(from cluster.Bus, subject cluster.Subject) {
 	in.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for n := uint64(1); ; n++ {
-		sent := number(n)
-		// While the way is not open an error is all right, too.
-		if from.Publish(context.Background(), by, sent) == nil {
+		sent := encodeNumber(n)
+		// Publish may fail until the Bus is connected.
+		if from.Publish(context.Background(), subject, sent) == nil {
 			for wait := time.After(50 * time.Millisecond); wait != nil; {
 				select {
 				case m := <-in.msgs:
@@ -190,15 +190,15 @@ func (in *inbox) reached(from cluster.Bus, by cluster.Subject) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if time.Now().After(deadline) {
-			in.Fatal("a subscriber does not get what another bus publishes")
+			in.Fatal("a subscriber does not receive the messages of another Bus")
 		}
 	}
 }
 
-func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+func encodeNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// together runs f for each, at once, and waits.
-func together(n int, f func(i int)) {
+// concurrently calls f n times in parallel and waits.
+func concurrently(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { f(i) })

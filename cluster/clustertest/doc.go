@@ -1,4 +1,4 @@
-// Package clustertest is for tests of what runs on package cluster: an in-memory
-// [Network] whose buses lose, repeat, reorder, delay and partition on command, and
-// [TestBus], which every other Bus must pass.
+// Package clustertest helps to test implementations and users of a [cluster.Bus]. Its
+// [Network] connects buses in memory and injects faults: loss, duplicates, reordering,
+// delays and partitions. [TestBus] tests that a Bus keeps its promises.
 package clustertest

@@ -2,5 +2,5 @@ package clustertest
 
 import "time"
 
-// SetPatience sets how long something that must happen may take.
-func SetPatience(d time.Duration) { patience = d }
+// SetTimeout sets how long TestBus waits.
+func SetTimeout(d time.Duration) { timeout = d }

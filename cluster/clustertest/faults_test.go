@@ -17,13 +17,15 @@ import (
 
 var subject = cluster.Subject{Kind: cluster.KindDigest}
 
-// arrival is a message's number, or -1 if it is not one that was sent, and when it came.
+// arrival is the number of a received message, or -1 if its payload was changed, and the
+// time of its delivery.
 type arrival struct {
 	n  int
 	at time.Duration
 }
 
-// send has a publish 1000 numbered messages, one a millisecond, and returns what came to b.
+// send publishes 1000 numbered messages, one in each millisecond, and returns the received
+// ones.
 func send(t *testing.T, seed uint64, f clustertest.Faults) (all []arrival) {
 	synctest.Test(t, func(t *testing.T) {
 		net := clustertest.NewNetwork(seed)
@@ -63,7 +65,7 @@ func numbered(n int) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(n)), bytes.Repeat([]byte{byte(n)}, 12)...)
 }
 
-func TestNetwork_FaultsAreAsSet(t *testing.T) {
+func TestNetwork_InjectsFaults(t *testing.T) {
 	sorted := func(all []arrival) bool {
 		return slices.IsSortedFunc(all, func(a, b arrival) int { return a.n - b.n })
 	}
@@ -112,12 +114,12 @@ func TestNetwork_FaultsAreAsSet(t *testing.T) {
 		}
 		require.InDelta(t, 100, garbled, 40)
 	})
-	t.Run("the same for the same seed", func(t *testing.T) {
+	t.Run("the same seed gives the same faults", func(t *testing.T) {
 		f := clustertest.Faults{Loss: 0.2, Duplicate: 0.1, Reorder: 0.3, Garble: 0.1, MinDelay: time.Millisecond, MaxDelay: 90 * time.Millisecond}
 		require.Equal(t, send(t, 7, f), send(t, 7, f))
 		require.NotEqual(t, send(t, 7, f), send(t, 8, f))
 	})
-	t.Run("or panic", func(t *testing.T) {
+	t.Run("invalid arguments panic", func(t *testing.T) {
 		for _, f := range []clustertest.Faults{{Loss: -0.1}, {Garble: 1.1}, {MinDelay: -1}, {MinDelay: 2, MaxDelay: 1}} {
 			require.Panics(t, func() { clustertest.NewNetwork(1).SetFaults(f) })
 		}
@@ -127,7 +129,7 @@ func TestNetwork_FaultsAreAsSet(t *testing.T) {
 	})
 }
 
-func TestNetwork_PartitionsAndOutages(t *testing.T) {
+func TestNetwork_PartitionAndOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		buses, outs := map[string]*clustertest.Bus{}, map[string]chan cluster.Message{}
@@ -137,8 +139,8 @@ func TestNetwork_PartitionsAndOutages(t *testing.T) {
 			_, err := buses[name].Subscribe(t.Context(), []cluster.Subject{subject}, outs[name])
 			require.NoError(t, err)
 		}
-		// hear is who hears what a publishes.
-		hear := func() (names string) {
+		// receivers returns the buses that receive a message of a.
+		receivers := func() (names string) {
 			require.NoError(t, buses["a"].Publish(t.Context(), subject, nil))
 			time.Sleep(time.Second)
 			for _, name := range []string{"a", "b", "c", "d"} {
@@ -149,23 +151,23 @@ func TestNetwork_PartitionsAndOutages(t *testing.T) {
 			}
 			return names
 		}
-		require.Equal(t, "bcd", hear())
+		require.Equal(t, "bcd", receivers())
 		net.Partition([]string{"a", "b"}, []string{"c"})
-		require.Equal(t, "b", hear())
+		require.Equal(t, "b", receivers())
 		net.Partition([]string{"c"})
-		require.Equal(t, "bd", hear())
+		require.Equal(t, "bd", receivers())
 		net.Partition()
 		buses["b"].Disconnect()
-		require.Equal(t, "cd", hear())
+		require.Equal(t, "cd", receivers())
 		require.ErrorIs(t, buses["b"].Publish(t.Context(), subject, nil), clustertest.ErrDisconnected)
 		buses["b"].Reconnect()
 		buses["c"].Overflow(1)
-		require.Equal(t, "bd", hear())
-		require.Equal(t, "bcd", hear())
+		require.Equal(t, "bd", receivers())
+		require.Equal(t, "bcd", receivers())
 		require.Equal(t, []cluster.BusEvent{cluster.Disconnected, cluster.Connected}, unread(buses["b"]))
 		require.Equal(t, []cluster.BusEvent{cluster.Lossy, cluster.Connected}, unread(buses["c"]))
 
-		// What is on its way is cut off, too.
+		// A partition also stops delayed messages.
 		net.SetFaults(clustertest.Faults{MinDelay: time.Second, MaxDelay: time.Second})
 		require.NoError(t, buses["a"].Publish(t.Context(), subject, nil))
 		time.Sleep(500 * time.Millisecond)
@@ -183,7 +185,7 @@ func unread(b *clustertest.Bus) (all []cluster.BusEvent) {
 	return all
 }
 
-func TestBus_AStalledOnePublishesLater(t *testing.T) {
+func TestBus_Stall_BlocksPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a := net.Bus("a")

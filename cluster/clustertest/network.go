@@ -11,79 +11,78 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// Network joins any number of in-memory buses. A new one is perfect: what is published
-// is delivered before Publish returns. [Network.SetFaults] and [Network.Partition]
-// change that, and the methods of [Bus] what befalls one.
+// Network connects any number of buses in memory. A new network has no faults: a message is
+// delivered before Publish returns. [Network.SetFaults] and [Network.Partition] inject
+// faults for all buses, and the methods of [Bus] for one bus.
 //
-// In a bubble of testing/synctest what it does repeats exactly, given the seed and the
-// same calls at the same times: each pair of buses draws its faults from a source of
-// its own, and what is delayed arrives on whole milliseconds since the Network was
-// made, ordered by sender, however goroutines are scheduled. All its methods may be
-// called from any goroutine.
+// In a bubble of testing/synctest the behavior is reproducible: it depends only on the seed
+// and on the calls and their times. Each pair of buses has its own source of random
+// numbers. Delayed messages are delivered on whole milliseconds since the creation of the
+// network, ordered by sender. All methods may be called from any goroutine.
 type Network struct {
 	seed  uint64
 	start time.Time
 
-	// mu protects the following, and what buses say is under it.
-	mu     sync.Mutex
-	faults Faults
-	group  map[string]int // of the partition, by bus
-	buses  []*Bus
-	names  map[string]bool
-	links  map[[2]*Bus]*link
-	sent   uint64
-	late   schedule
-	tap    func(from string, m cluster.Message)
+	// mu protects the following, and the fields of the buses.
+	mu          sync.Mutex
+	faults      Faults
+	group       map[string]int // the group in the partition, by bus
+	buses       []*Bus
+	names       map[string]bool
+	connections map[[2]*Bus]*connection
+	sent        uint64
+	delayed     schedule
+	tap         func(from string, m cluster.Message)
 }
 
-// Faults is what a Network does to messages, each on its way to each subscriber. The
-// chances are from 0 to 1.
+// Faults are the faults that a Network injects, for each message and each receiving bus
+// separately. Probabilities are between 0 and 1.
 type Faults struct {
-	Loss      float64 // chance of being lost
-	Duplicate float64 // chance of coming twice
-	Reorder   float64 // chance of being held back for another while, so that later ones overtake it
-	Garble    float64 // chance of a byte of the payload being another
+	Loss      float64 // probability that a message is lost
+	Duplicate float64 // probability that a message is delivered twice
+	Reorder   float64 // probability that a message is delayed further, so that later ones overtake it
+	Garble    float64 // probability that one byte of the payload is changed
 
-	// How long a message is on its way, in whole milliseconds between these two.
+	// The range of the delay of a message, in whole milliseconds.
 	MinDelay, MaxDelay time.Duration
 }
 
-// link is the way from one bus to another.
-type link struct {
-	rand *rand.Rand
-	last time.Duration // when what was not held back arrives at the earliest
+// connection is the direction from one bus to another.
+type connection struct {
+	rand     *rand.Rand
+	earliest time.Duration // the time of the last delivery without Reorder: the next is not before it
 }
 
-// NewNetwork makes a network whose faults are drawn from the seed.
+// NewNetwork returns a network. The seed determines its faults.
 func NewNetwork(seed uint64) *Network {
 	return &Network{
-		seed:  seed,
-		start: time.Now(),
-		group: map[string]int{},
-		names: map[string]bool{},
-		links: map[[2]*Bus]*link{},
+		seed:        seed,
+		start:       time.Now(),
+		group:       map[string]int{},
+		names:       map[string]bool{},
+		connections: map[[2]*Bus]*connection{},
 	}
 }
 
-// SetFaults sets what is done to messages from now on. It panics on a chance or a
-// delay that cannot be.
+// SetFaults sets the faults of the messages that are published from now on. It panics if a
+// probability or a delay is invalid.
 func (n *Network) SetFaults(f Faults) {
-	for _, chance := range []float64{f.Loss, f.Duplicate, f.Reorder, f.Garble} {
-		if !(chance >= 0 && chance <= 1) {
-			panic(fmt.Sprintf("clustertest: no chance: %v", chance))
+	for _, probability := range []float64{f.Loss, f.Duplicate, f.Reorder, f.Garble} {
+		if !(probability >= 0 && probability <= 1) {
+			panic(fmt.Sprintf("clustertest: invalid probability: %v", probability))
 		}
 	}
 	if f.MinDelay < 0 || f.MaxDelay < f.MinDelay {
-		panic(fmt.Sprintf("clustertest: no delay: from %v to %v", f.MinDelay, f.MaxDelay))
+		panic(fmt.Sprintf("clustertest: invalid delay: from %v to %v", f.MinDelay, f.MaxDelay))
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.faults = f
 }
 
-// Partition lets messages pass only between buses of the same group, by their names;
-// those that no group names are one more. It replaces the partition before; without
-// groups there is none. Messages on their way are cut off too.
+// Partition delivers messages only between buses of the same group. A group is a list of
+// bus names; the buses that are in no group form another group. It replaces the previous
+// partition; without groups, it ends it. Delayed messages between groups are lost, too.
 func (n *Network) Partition(groups ...[]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -95,71 +94,72 @@ func (n *Network) Partition(groups ...[]string) {
 	}
 }
 
-// Tap has f see each message as it is published, with the name of the bus. It may not
-// keep the payload or call the network. It replaces the one before.
+// Tap sets a function that is called for each published message, with the name of the bus
+// that publishes it. The function must not keep the payload or call the network.
 func (n *Network) Tap(f func(from string, m cluster.Message)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.tap = f
 }
 
-// Bus attaches another bus. It panics if there was one of that name.
+// Bus returns a new bus with this name. It panics if the name was used before.
 func (n *Network) Bus(name string) *Bus {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.names[name] {
-		panic("clustertest: another bus named " + name)
+		panic("clustertest: bus name is already in use: " + name)
 	}
 	n.names[name] = true
-	b := &Bus{net: n, name: name, events: cluster.NewBusEvents(), up: true, max: 1 << 20}
+	b := &Bus{net: n, name: name, events: cluster.NewBusEvents(), connected: true, maxPayload: 1 << 20}
 	b.events.Tell(cluster.Connected)
 	n.buses = append(n.buses, b)
 	return b
 }
 
-// send puts a message on its way to all subscribers. The caller has mu.
+// send sends a message to all subscribers. The caller holds mu.
 func (n *Network) send(from *Bus, subject cluster.Subject, payload []byte) {
 	n.sent++
 	if n.tap != nil {
 		n.tap(from.name, cluster.Message{Subject: subject, Payload: payload})
 	}
 	for _, to := range n.buses {
-		if to != from && to.wants(subject) && n.reach(from, to) {
-			n.carry(from, to, cluster.Message{Subject: subject, Payload: payload})
+		if to != from && to.subscribes(subject) && n.reaches(from, to) {
+			n.deliver(from, to, cluster.Message{Subject: subject, Payload: payload})
 		}
 	}
 }
 
-// carry puts a message on its way to one bus. The payload is not kept.
-func (n *Network) carry(from, to *Bus, m cluster.Message) {
+// deliver delivers a message to one bus, or schedules its delivery, with the faults that are
+// set. It does not keep the payload.
+func (n *Network) deliver(from, to *Bus, m cluster.Message) {
 	f := n.faults
-	if f == (Faults{}) && n.late.empty() {
+	if f == (Faults{}) && n.delayed.empty() {
 		to.receive(m)
 		return
 	}
-	l := n.link(from, to)
-	if l.rand.Float64() < f.Loss {
+	c := n.connectionTo(from, to)
+	if c.rand.Float64() < f.Loss {
 		return
 	}
 	m.Payload = slices.Clone(m.Payload)
-	if l.rand.Float64() < f.Garble && len(m.Payload) > 0 {
-		m.Payload[l.rand.IntN(len(m.Payload))] ^= byte(1 + l.rand.IntN(255))
+	if c.rand.Float64() < f.Garble && len(m.Payload) > 0 {
+		m.Payload[c.rand.IntN(len(m.Payload))] ^= byte(1 + c.rand.IntN(255))
 	}
 	now := time.Since(n.start)
 	copies := 1
-	if l.rand.Float64() < f.Duplicate {
+	if c.rand.Float64() < f.Duplicate {
 		copies = 2
 	}
 	for i := range copies {
-		due := now + f.delay(l.rand)
+		due := now + f.delay(c.rand)
 		switch {
-		case l.rand.Float64() < f.Reorder:
-			due += f.delay(l.rand) + f.MaxDelay
+		case c.rand.Float64() < f.Reorder:
+			due += f.delay(c.rand) + f.MaxDelay
 		case i == 0:
-			due = max(due, l.last)
-			l.last = due
+			due = max(due, c.earliest)
+			c.earliest = due
 		}
-		n.late.add(n, delayed{due: due, from: from, to: to, n: n.sent, m: m})
+		n.delayed.add(n, delivery{due: due, from: from, to: to, n: n.sent, m: m})
 	}
 }
 
@@ -167,22 +167,23 @@ func (f Faults) delay(r *rand.Rand) time.Duration {
 	return f.MinDelay + time.Duration(r.Int64N(int64(f.MaxDelay-f.MinDelay)/int64(time.Millisecond)+1))*time.Millisecond
 }
 
-// reach reports whether a message can pass from one bus to another.
-func (n *Network) reach(from, to *Bus) bool {
-	return from.up && to.up && n.group[from.name] == n.group[to.name]
+// reaches reports whether messages from one bus reach the other.
+func (n *Network) reaches(from, to *Bus) bool {
+	return from.connected && to.connected && n.group[from.name] == n.group[to.name]
 }
 
-func (n *Network) link(from, to *Bus) *link {
+// connectionTo returns the connection from one bus to another.
+func (n *Network) connectionTo(from, to *Bus) *connection {
 	key := [2]*Bus{from, to}
-	l := n.links[key]
-	if l == nil {
-		l = &link{rand: rand.New(rand.NewPCG(n.seed, hash(from.name, to.name)))}
-		n.links[key] = l
+	c := n.connections[key]
+	if c == nil {
+		c = &connection{rand: rand.New(rand.NewPCG(n.seed, hash(from.name, to.name)))}
+		n.connections[key] = c
 	}
-	return l
+	return c
 }
 
-// hash is the same in every process.
+// hash returns a hash of the names that is the same in every process.
 func hash(names ...string) uint64 {
 	h := fnv.New64a()
 	for _, name := range names {

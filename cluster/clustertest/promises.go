@@ -11,7 +11,7 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-func theFirstEventIsTheState(s *suite) {
+func testFirstEvent(s *suite) {
 	b := s.newBus(s.T)
 	s.Cleanup(func() { s.closeBus(b) })
 	events := b.Events()
@@ -21,21 +21,21 @@ func theFirstEventIsTheState(s *suite) {
 	select {
 	case e := <-events:
 		if e != cluster.Connected && e != cluster.Disconnected {
-			s.Errorf("the first event is %v", e)
+			s.Errorf("the first event is %v, not the initial state", e)
 		}
-	case <-time.After(patience):
-		s.Error("there is no first event")
+	case <-time.After(timeout):
+		s.Error("Events reports no initial state")
 	}
 }
 
-func everySubscriberGetsIt(s *suite) {
+func testEverySubscriberReceives(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	here, there := s.bus(), s.bus()
 	inboxes := []*inbox{s.subscribe(here, 64, subject), s.subscribe(here, 64, subject), s.subscribe(there, 64, subject)}
 	for _, in := range inboxes {
-		in.reached(from, subject)
+		in.awaitDelivery(from, subject)
 	}
-	end := []byte("after those that reached published")
+	end := []byte("end")
 	s.publish(from, subject, end)
 	for _, in := range inboxes {
 		for !bytes.Equal(in.next().Payload, end) {
@@ -49,10 +49,10 @@ func everySubscriberGetsIt(s *suite) {
 	}
 }
 
-func onlyWhatItSubscribedTo(s *suite) {
+func testOnlySubscribedSubjects(s *suite) {
 	from, mine := s.bus(), s.subject(cluster.KindDigest)
 	in := s.subscribe(s.bus(), 64, mine)
-	in.reached(from, mine)
+	in.awaitDelivery(from, mine)
 	for kind := cluster.KindDigest; kind <= cluster.KindSyncReply; kind++ {
 		for _, shard := range []uint32{0, mine.Shard - 1, mine.Shard + 1, mine.Shard * 10} {
 			s.publish(from, cluster.Subject{Kind: kind, Shard: shard}, nil)
@@ -62,10 +62,10 @@ func onlyWhatItSubscribedTo(s *suite) {
 		}
 	}
 	s.publish(from, mine, []byte("mine"))
-	in.want(mine, []byte("mine")) // which came last, so nothing else did
+	in.want(mine, []byte("mine")) // the last message, so no other was received
 }
 
-func subscribingIsInForce(s *suite) {
+func testSubscribeTakesEffect(s *suite) {
 	b, from := s.bus(), s.bus()
 	for range 20 {
 		subject := s.subject(cluster.KindAnswer)
@@ -75,7 +75,7 @@ func subscribingIsInForce(s *suite) {
 	}
 }
 
-func orderIsKept(s *suite) {
+func testOrder(s *suite) {
 	subjects := make([]cluster.Subject, 7)
 	for i := range subjects {
 		subjects[i] = s.subject(cluster.KindDigest + cluster.Kind(i))
@@ -83,29 +83,29 @@ func orderIsKept(s *suite) {
 	const messages = 2000
 	from, in := s.bus(), s.subscribe(s.bus(), messages+64, subjects...)
 	for _, subject := range subjects {
-		in.reached(from, subject)
+		in.awaitDelivery(from, subject)
 	}
 	for n := range uint64(messages) {
-		s.publish(from, subjects[rand.IntN(len(subjects))], append(number(n), "in order"...))
+		s.publish(from, subjects[rand.IntN(len(subjects))], append(encodeNumber(n), "in order"...))
 	}
 	for n := uint64(0); n < messages; {
 		m := in.next()
 		if len(m.Payload) == 8 {
-			continue // of reached
+			continue // of awaitDelivery
 		}
 		if got := binary.BigEndian.Uint64(m.Payload); got != n {
-			s.Fatalf("message %d comes where %d should", got, n)
+			s.Fatalf("received message %d, want %d", got, n)
 		}
 		n++
 	}
 }
 
-func payloadsHaveOneOwner(s *suite) {
+func testPayloadOwnership(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	b := s.bus()
 	one, other := s.subscribe(b, 64, subject), s.subscribe(b, 64, subject)
-	one.reached(from, subject)
-	other.reached(from, subject)
+	one.awaitDelivery(from, subject)
+	other.awaitDelivery(from, subject)
 	end := []byte("end")
 	s.publish(from, subject, end)
 	for _, in := range []*inbox{one, other} {
@@ -114,19 +114,19 @@ func payloadsHaveOneOwner(s *suite) {
 	}
 	payload := []byte("as published")
 	s.publish(from, subject, payload)
-	copy(payload, "changed") // the caller's again
+	copy(payload, "changed") // the caller owns it again
 	m := one.next()
 	if string(m.Payload) != "as published" {
 		s.Fatalf("the payload is %q", m.Payload)
 	}
-	copy(m.Payload, "altered") // the receiver's
+	copy(m.Payload, "altered") // the receiver owns it
 	other.want(subject, []byte("as published"))
 }
 
-func theLargestPasses(s *suite) {
+func testMaxPayload(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	in := s.subscribe(s.bus(), 64, subject)
-	in.reached(from, subject)
+	in.awaitDelivery(from, subject)
 	largest := from.MaxPayload()
 	if largest < cluster.MinPayload {
 		s.Fatalf("MaxPayload is %d, less than %d", largest, cluster.MinPayload)
@@ -136,56 +136,56 @@ func theLargestPasses(s *suite) {
 		payload[i] = byte(i * 7)
 	}
 	if from.Publish(context.Background(), subject, payload) == nil {
-		s.Error("a payload larger than MaxPayload is not refused")
+		s.Error("Publish of a payload larger than MaxPayload returns nil")
 	}
 	s.publish(from, subject, payload[:largest])
 	in.want(subject, payload[:largest])
 }
 
-func anEndedContextPublishesNothing(s *suite) {
+func testDoneContext(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	in := s.subscribe(s.bus(), 64, subject)
-	in.reached(from, subject)
+	in.awaitDelivery(from, subject)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if from.Publish(ctx, subject, []byte("too late")) == nil {
-		s.Error("Publish with an ended context returns nil")
+		s.Error("Publish with a done context returns nil")
 	}
 	if sub, err := from.Subscribe(ctx, []cluster.Subject{subject}, make(chan cluster.Message, 1)); err == nil {
 		_ = sub.Close()
-		s.Error("Subscribe with an ended context returns nil")
+		s.Error("Subscribe with a done context returns nil")
 	}
 	s.publish(from, subject, []byte("in time"))
 	in.want(subject, []byte("in time"))
 }
 
-func aFullChannelIsTold(s *suite) {
+func testFullChannel(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	slow, reads := s.bus(), s.bus()
 	const messages = 200
 	full, in := s.subscribe(slow, 1, subject), s.subscribe(reads, messages+64, subject)
-	in.reached(from, subject)
+	in.awaitDelivery(from, subject)
 	for n := range uint64(messages) {
-		s.publish(from, subject, append(number(n), "all of it"...))
+		s.publish(from, subject, append(encodeNumber(n), "all of it"...))
 	}
 	for n := uint64(0); n < messages; {
 		if m := in.next(); len(m.Payload) > 8 {
 			if got := binary.BigEndian.Uint64(m.Payload); got != n {
-				s.Fatalf("another subscriber gets message %d where %d should come", got, n)
+				s.Fatalf("another subscriber receives message %d, want %d", got, n)
 			}
 			n++
 		}
 	}
-	s.event(slow, cluster.Lossy)
-	full.reached(from, subject) // and it goes on
+	s.awaitEvent(slow, cluster.Lossy)
+	full.awaitDelivery(from, subject) // it receives later messages
 }
 
-func anEndedSubscriptionIsSilent(s *suite) {
+func testClosedSubscription(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	b := s.bus()
 	ended, stays := s.subscribe(b, 4096, subject), s.subscribe(b, 4096, subject)
-	ended.reached(from, subject)
-	stays.reached(from, subject)
+	ended.awaitDelivery(from, subject)
+	stays.awaitDelivery(from, subject)
 	stop := make(chan struct{})
 	storm := make(chan struct{})
 	go func() {
@@ -211,23 +211,23 @@ func anEndedSubscriptionIsSilent(s *suite) {
 	for len(ended.msgs) > 0 {
 		<-ended.msgs
 	}
-	for range cap(stays.msgs) + 100 { // more than were on their way
+	for range cap(stays.msgs) + 100 { // more messages than could have been on their way
 		stays.next()
 	}
 	close(stop)
 	<-storm
 	if len(ended.msgs) > 0 {
-		s.Error("a message comes after the subscription's end")
+		s.Error("a message was received after the Close of the subscription")
 	}
 }
 
-func allAtOnce(s *suite) {
+func testConcurrentUse(s *suite) {
 	const publishers, messages = 4, 300
 	subject := s.subject(cluster.KindDigest)
 	from, to := s.bus(), s.bus()
 	in := s.subscribe(to, publishers*messages+64, subject)
-	in.reached(from, subject)
-	together(publishers, func(int) {
+	in.awaitDelivery(from, subject)
+	concurrently(publishers, func(int) {
 		for n := range messages {
 			if err := from.Publish(context.Background(), subject, []byte("one of all")); err != nil {
 				s.Errorf("Publish: %v", err)
@@ -240,7 +240,7 @@ func allAtOnce(s *suite) {
 					continue
 				}
 				if from.MaxPayload() < cluster.MinPayload {
-					s.Error("MaxPayload became less than it may be")
+					s.Error("MaxPayload is less than MinPayload")
 				}
 				if err := sub.Close(); err != nil {
 					s.Errorf("Close of the subscription: %v", err)
@@ -255,18 +255,18 @@ func allAtOnce(s *suite) {
 	}
 }
 
-func aClosedBusIsSilent(s *suite) {
+func testClosedBus(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	b, stays := s.bus(), s.subscribe(s.bus(), 64, subject)
 	in := s.subscribe(b, 4096, subject)
-	in.reached(from, subject)
-	stays.reached(from, subject)
-	together(3, func(int) { s.closeBus(b) })
+	in.awaitDelivery(from, subject)
+	stays.awaitDelivery(from, subject)
+	concurrently(3, func(int) { s.closeBus(b) })
 	s.closeBus(b)
 	for open := true; open; {
 		select {
 		case _, open = <-b.Events():
-		case <-time.After(patience):
+		case <-time.After(timeout):
 			s.Fatal("Events is not closed")
 		}
 	}
@@ -274,50 +274,50 @@ func aClosedBusIsSilent(s *suite) {
 		<-in.msgs
 	}
 	if b.Publish(context.Background(), subject, []byte("closed")) == nil {
-		s.Error("Publish returns nil")
+		s.Error("Publish after Close returns nil")
 	}
 	if _, err := b.Subscribe(context.Background(), []cluster.Subject{subject}, in.msgs); err == nil {
-		s.Error("Subscribe returns nil")
+		s.Error("Subscribe after Close returns nil")
 	}
 	s.publish(from, subject, []byte("open"))
 	for {
 		if m := stays.next(); string(m.Payload) == "open" {
 			break
 		} else if string(m.Payload) == "closed" {
-			s.Error("a closed bus published")
+			s.Error("a message was published after Close")
 		}
 	}
 	if len(in.msgs) > 0 {
-		s.Error("a message comes after Close")
+		s.Error("a message was received after Close")
 	}
 }
 
-func anOutage(s *suite) {
-	if s.cfg.cut == nil {
-		s.Log("needs WithOutage")
+func testOutage(s *suite) {
+	if s.cfg.disconnect == nil {
+		s.Log("not tested: WithOutage is missing")
 		return
 	}
 	b, other, subject := s.bus(), s.bus(), s.subject(cluster.KindDigest)
 	in, out := s.subscribe(b, 4096, subject), s.subscribe(other, 4096, subject)
-	in.reached(other, subject)
-	out.reached(b, subject)
+	in.awaitDelivery(other, subject)
+	out.awaitDelivery(b, subject)
 
-	s.cfg.cut(b)
-	s.event(b, cluster.Disconnected)
+	s.cfg.disconnect(b)
+	s.awaitEvent(b, cluster.Disconnected)
 	for range 10 {
 		if b.Publish(context.Background(), subject, []byte("kept")) == nil {
-			s.Error("Publish without a connection returns nil")
+			s.Error("Publish while disconnected returns nil")
 		}
 	}
-	s.cfg.mend(b)
-	s.event(b, cluster.Connected)
-	in.reached(other, subject) // the subscription is there still
-	out.reached(b, subject)
+	s.cfg.reconnect(b)
+	s.awaitEvent(b, cluster.Connected)
+	in.awaitDelivery(other, subject) // the subscription survives
+	out.awaitDelivery(b, subject)
 	s.publish(b, subject, []byte("end"))
 	for {
 		switch string(out.next().Payload) {
 		case "kept":
-			s.Error("what was published without a connection came later")
+			s.Error("a message of a failed Publish was sent later")
 		case "end":
 			return
 		}

@@ -9,88 +9,88 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// schedule is the messages that arrive later. While there are any, one goroutine
-// waits for the next. The network's mu protects it.
+// schedule contains the delayed messages. While there are any, one goroutine waits for the
+// next delivery. The network's mu protects it.
 type schedule struct {
-	queue  arrivals
-	runs   bool
-	sooner chan struct{} // tells the goroutine that what is next has changed
+	heap    deliveryHeap
+	running bool
+	changed chan struct{} // notifies the goroutine that the next delivery has changed
 }
 
-// delayed is a message on its way.
-type delayed struct {
+// delivery is a delayed message.
+type delivery struct {
 	due      time.Duration // since the network's start, in whole milliseconds
 	from, to *Bus
-	n        uint64 // of all messages that its sender sent, in order
+	n        uint64 // the number of the message, in the order of publishing
 	m        cluster.Message
 }
 
-func (s *schedule) empty() bool { return len(s.queue) == 0 }
+func (s *schedule) empty() bool { return len(s.heap) == 0 }
 
-func (s *schedule) add(n *Network, d delayed) {
+func (s *schedule) add(n *Network, d delivery) {
 	d.due = (d.due + time.Millisecond - 1).Truncate(time.Millisecond)
-	heap.Push(&s.queue, d)
+	heap.Push(&s.heap, d)
 	switch {
-	case !s.runs:
-		s.runs = true
-		s.sooner = make(chan struct{}, 1)
-		go n.deliver()
-	case s.queue[0].due == d.due:
-		s.wake()
+	case !s.running:
+		s.running = true
+		s.changed = make(chan struct{}, 1)
+		go n.deliverDelayed()
+	case s.heap[0].due == d.due:
+		s.notify()
 	}
 }
 
-// forget drops what is on its way to a bus.
-func (s *schedule) forget(b *Bus) {
-	s.queue = slices.DeleteFunc(s.queue, func(d delayed) bool { return d.to == b })
-	heap.Init(&s.queue)
-	if s.runs && s.empty() {
-		s.wake()
+// removeTo removes the deliveries to a bus.
+func (s *schedule) removeTo(b *Bus) {
+	s.heap = slices.DeleteFunc(s.heap, func(d delivery) bool { return d.to == b })
+	heap.Init(&s.heap)
+	if s.running && s.empty() {
+		s.notify()
 	}
 }
 
-func (s *schedule) wake() {
+func (s *schedule) notify() {
 	select {
-	case s.sooner <- struct{}{}:
+	case s.changed <- struct{}{}:
 	default:
 	}
 }
 
-// deliver delivers what is due until nothing is on its way.
-func (n *Network) deliver() {
+// deliverDelayed delivers the delayed messages until there are none.
+func (n *Network) deliverDelayed() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := &n.late
+	s := &n.delayed
 	for {
 		now := time.Since(n.start)
-		for !s.empty() && s.queue[0].due <= now {
-			d := heap.Pop(&s.queue).(delayed)
-			if n.reach(d.from, d.to) || d.from.closed && d.to.up && n.group[d.from.name] == n.group[d.to.name] {
+		for !s.empty() && s.heap[0].due <= now {
+			d := heap.Pop(&s.heap).(delivery)
+			if n.reaches(d.from, d.to) || d.from.closed && d.to.connected && n.group[d.from.name] == n.group[d.to.name] {
 				d.to.receive(d.m)
 			}
 		}
 		if s.empty() {
-			s.runs = false
+			s.running = false
 			return
 		}
-		next := time.NewTimer(s.queue[0].due - now)
+		next := time.NewTimer(s.heap[0].due - now)
 		n.mu.Unlock()
 		select {
 		case <-next.C:
-		case <-s.sooner:
+		case <-s.changed:
 			next.Stop()
 		}
 		n.mu.Lock()
 	}
 }
 
-// arrivals is a heap, ordered by time and then by what does not depend on how
-// goroutines are scheduled.
-type arrivals []delayed
+// deliveryHeap is a heap in the order of delivery: by time, and then by criteria that do not
+// depend on how goroutines are scheduled.
+type deliveryHeap []delivery
 
-func (a arrivals) Len() int      { return len(a) }
-func (a arrivals) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a arrivals) Less(i, j int) bool {
+func (a deliveryHeap) Len() int      { return len(a) }
+func (a deliveryHeap) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+func (a deliveryHeap) Less(i, j int) bool {
 	return cmp.Or(
 		cmp.Compare(a[i].due, a[j].due),
 		cmp.Compare(a[i].from.name, a[j].from.name),
@@ -98,11 +98,11 @@ func (a arrivals) Less(i, j int) bool {
 		cmp.Compare(a[i].n, a[j].n),
 	) < 0
 }
-func (a *arrivals) Push(x any) { *a = append(*a, x.(delayed)) }
-func (a *arrivals) Pop() any {
+func (a *deliveryHeap) Push(x any) { *a = append(*a, x.(delivery)) }
+func (a *deliveryHeap) Pop() any {
 	last := len(*a) - 1
 	d := (*a)[last]
-	(*a)[last] = delayed{}
+	(*a)[last] = delivery{}
 	*a = (*a)[:last]
 	return d
 }

@@ -4,92 +4,100 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
+	"github.com/occupancy/occupancy/cluster/natscluster/internal/loglimit"
 )
 
-// Bus is a [cluster.Bus] on NATS. Make it with [Connect] or [Embed].
-//
-// Publish hands the message to the NATS client, which writes it at once. It waits while
-// the server doesn't read and the system's buffers are full, for 2 s at most, or until
-// the deadline of its ctx if it has one: then the connection is given up, and another
-// made. A ctx that is cancelled without a deadline is looked at once, at the beginning.
-// While disconnected, Publish returns at once.
+// Bus is a [cluster.Bus] on NATS. [Connect] and embed.Start create one. All methods may
+// be called from any goroutine.
 type Bus struct {
-	opts    *options
+	config  *config.Config
 	events  *cluster.BusEvents
-	sockets *sockets
-	servers []string                          // for Connect
-	server  *embedded                         // for Embed, else nil
-	shared  [cluster.KindSyncReply + 1]string // the subjects of shard 0
+	dialer  *dialer
+	servers []string                          // the URLs given to Connect
+	shared  [cluster.KindSyncReply + 1]string // the NATS subject of each kind, shard 0
 
-	conn       atomic.Pointer[nats.Conn]
-	up         atomic.Bool
-	at         atomic.Pointer[string] // the URL that conn is connected to
-	maxPayload atomic.Int64
-	connects   atomic.Uint64
-	lost       atomic.Uint64
-	repeated   repeated // errors that were logged
+	conn         atomic.Pointer[nats.Conn]
+	connected    atomic.Bool
+	connectedURL atomic.Pointer[string]
+	maxPayload   atomic.Int64
+	connects     atomic.Uint64
+	lost         atomic.Uint64
+	errorLog     loglimit.Limiter
 
-	closing  atomic.Bool
-	closed   chan struct{}  // when Close has done all
-	revivals sync.WaitGroup // of the goroutine that makes another conn
+	closing      atomic.Bool
+	closed       chan struct{}  // closed when Close has finished
+	replacements sync.WaitGroup // for the goroutine that replaces conn
 
-	mu   sync.Mutex // held to change the following, and what conn is, and to subscribe on it
-	subs sync.Map   // of *subscription to nothing
+	mu   sync.Mutex // protects changes of conn and subs, and subscribing on conn
+	subs sync.Map   // keys: *subscription
 }
 
 var _ cluster.Bus = (*Bus)(nil)
 
-// The errors of Publish and Subscribe.
-var (
-	ErrClosed       = errors.New("natscluster: bus is closed")
-	ErrDisconnected = errors.New("natscluster: bus is disconnected")
-	ErrTooLarge     = errors.New("natscluster: payload is larger than the server takes")
+// The errors of Publish. After Close, Publish and Subscribe return [occupancy.ErrClosed].
+const (
+	// ErrDisconnected means that the Bus is not connected to a server.
+	ErrDisconnected occupancy.Error = "natscluster: not connected to a NATS server"
+	// ErrTooLarge means that the payload is larger than MaxPayload.
+	ErrTooLarge occupancy.Error = "natscluster: payload is larger than the server accepts"
 )
 
-func newBus(o *options) *Bus {
+var errClosed = fmt.Errorf("natscluster: bus: %w", occupancy.ErrClosed)
+
+func newBus(c *config.Config) *Bus {
 	b := &Bus{
-		opts:    o,
-		events:  cluster.NewBusEvents(),
-		sockets: newSockets(),
-		closed:  make(chan struct{}),
+		config: c,
+		events: cluster.NewBusEvents(),
+		dialer: newDialer(),
+		closed: make(chan struct{}),
 	}
-	b.sockets.passOn = b.passOn
-	b.at.Store(new(string))
+	b.dialer.drain = b.drain
+	if c.Server != nil {
+		b.dialer.dialContext = func(context.Context, string) (net.Conn, error) { return c.Server.Dial() }
+	}
+	b.connectedURL.Store(new(string))
 	for kind := range b.shared {
-		b.shared[kind] = b.render(cluster.Subject{Kind: cluster.Kind(kind)})
+		b.shared[kind] = b.natsSubject(cluster.Subject{Kind: cluster.Kind(kind)})
 	}
 	return b
 }
 
-// render is the subject as NATS has it.
-func (b *Bus) render(s cluster.Subject) string { return b.opts.prefix + ".v1." + s.String() }
+func (b *Bus) natsSubject(s cluster.Subject) string { return b.config.Prefix + ".v1." + s.String() }
 
-// Publish is a Bus's. The errors, but for those of the connection and of ctx, are those
-// of this package.
+// Publish sends the payload to all subscribers of the subject. It implements
+// [cluster.Bus]. While the Bus is disconnected it returns [ErrDisconnected] at once.
+//
+// Publish writes to the connection. If the server does not read and the system's buffers
+// are full, it blocks for 2 s, or until the deadline of ctx; then the Bus closes the
+// connection and connects again. The cancellation of a ctx without a deadline does not
+// interrupt a write.
 func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []byte) error {
 	switch {
 	case b.closing.Load():
-		return ErrClosed
+		return errClosed
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case !b.up.Load(): // the NATS client would have it wait for a dial's end
+	case !b.connected.Load(): // the NATS client would block until its dial ends
 		return ErrDisconnected
 	}
 	var to string
 	if subject.Shard == 0 && int(subject.Kind) < len(b.shared) {
 		to = b.shared[subject.Kind]
 	} else {
-		to = b.render(subject)
+		to = b.natsSubject(subject)
 	}
-	if _, limited := ctx.Deadline(); limited { // only then: it costs more than all else here
-		defer b.sockets.barAfter(ctx)()
+	if _, limited := ctx.Deadline(); limited { // costs more than the rest of Publish
+		defer b.dialer.interruptAfter(ctx)()
 	}
 	conn := b.conn.Load()
 	switch err := conn.Publish(to, payload); {
@@ -98,11 +106,11 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, nats.ErrMaxPayload):
-		n := conn.MaxPayload() // which the server may have changed
-		b.maxPayload.Store(max(n, cluster.MinPayload))
-		return fmt.Errorf("%w: %d bytes of %d", ErrTooLarge, len(payload), n)
+		limit := conn.MaxPayload() // the server may have changed it
+		b.maxPayload.Store(max(limit, cluster.MinPayload))
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), limit)
 	case b.closing.Load():
-		return ErrClosed
+		return errClosed
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
 		return ErrDisconnected
 	default:
@@ -110,29 +118,30 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	}
 }
 
-// Events is a Bus's.
+// Events returns the channel of the connection's events. It implements [cluster.Bus].
 func (b *Bus) Events() <-chan cluster.BusEvent { return b.events.C() }
 
-// MaxPayload is a Bus's: the largest payload that the server takes, as it last said. Of
-// an embedded one it is 1 MiB.
+// MaxPayload returns the size of the largest payload that the server accepts: 1 MiB
+// unless the server is configured otherwise. It implements [cluster.Bus].
 func (b *Bus) MaxPayload() int { return int(b.maxPayload.Load()) }
 
-// flushLimit is longer than a connection can be dead without being found so.
-const flushLimit = 10 * time.Second
+// flushTimeout is longer than the NATS client needs to detect a dead connection.
+const flushTimeout = 10 * time.Second
 
-// flush waits until the server has taken all that it was sent. The client demands a
-// deadline.
+// flush waits until the server has processed everything that was sent to it.
 func flush(ctx context.Context, conn *nats.Conn) error {
-	limited, cancel := context.WithTimeout(ctx, flushLimit)
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout) // FlushWithContext requires a deadline
 	defer cancel()
-	return conn.FlushWithContext(limited)
+	return conn.FlushWithContext(ctx)
 }
 
-// Close is a Bus's. It waits for the server to have taken what was published, and then
-// for the Bus's goroutines to end; an embedded server is shut down, and hands on to
-// its clients and routes what it has. If ctx ends before, what is left is cut off,
-// and Close returns an error that says so; an embedded server's end may then go on
-// without it.
+// Close disconnects. It implements [cluster.Bus]. Close first waits until the server has
+// processed everything that was published. It then shuts down an embedded server, which
+// delivers what it has received to its clients and to other seeds. Close returns when
+// all goroutines of the Bus have ended.
+//
+// If ctx ends first, Close closes the connection at once and returns an error. An
+// embedded server may then still be shutting down.
 func (b *Bus) Close(ctx context.Context) error {
 	if !b.closing.CompareAndSwap(false, true) {
 		select {
@@ -142,24 +151,24 @@ func (b *Bus) Close(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	cut := context.AfterFunc(ctx, b.sockets.cut)
-	defer cut()
+	stop := context.AfterFunc(ctx, b.dialer.close)
+	defer stop()
 
 	var unsent error
-	if b.up.Load() {
+	if b.connected.Load() {
 		unsent = flush(ctx, b.conn.Load())
 	}
-	b.up.Store(false)
-	b.sockets.gentle.Store(unsent == nil)
-	b.sockets.cut() // also a dial, whose end the NATS client would wait for; none begins any more
+	b.connected.Store(false)
+	b.dialer.sendBuffered.Store(unsent == nil)
+	b.dialer.close() // also interrupts a dial, on which conn.Close would wait
 	b.unsubscribe()
-	b.conn.Load().Close() // which nil can, too
-	b.revivals.Wait()
+	b.conn.Load().Close() // conn may be nil
+	b.replacements.Wait()
 	b.events.Close()
 	go func() {
 		defer close(b.closed)
-		if b.server != nil {
-			b.server.shutdown()
+		if b.config.Server != nil {
+			b.config.Server.Shutdown()
 		}
 	}()
 	select {
@@ -168,27 +177,23 @@ func (b *Bus) Close(ctx context.Context) error {
 		return fmt.Errorf("natscluster: close: %w", ctx.Err())
 	}
 	if unsent != nil && ctx.Err() != nil {
-		return fmt.Errorf("natscluster: close: what was published may be lost: %w", ctx.Err())
+		return fmt.Errorf("natscluster: close: messages that were published may be lost: %w", ctx.Err())
 	}
 	return nil
 }
 
-// Stats is how a Bus is doing.
+// Stats contains the connection and the counters of a Bus.
 type Stats struct {
-	Server     string // the URL of the server, "" while disconnected
-	Routes     int    // other seeds that an embedded server is linked to, or about to be
-	Reconnects uint64 // connections after the first
-	Lost       uint64 // messages that a subscriber's channel had no room for
+	Server     string // the URL of the connected server, empty while disconnected
+	Reconnects uint64 // connections after the first one
+	Lost       uint64 // messages dropped because a subscriber's channel was full
 }
 
-// Stats tells it. It waits for nothing.
+// Stats returns the connection and the counters. It does not block.
 func (b *Bus) Stats() Stats {
 	s := Stats{Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
-	if b.up.Load() && !b.closing.Load() {
-		s.Server = *b.at.Load()
-	}
-	if b.server != nil {
-		s.Routes = b.server.NumRoutes()
+	if b.connected.Load() && !b.closing.Load() {
+		s.Server = *b.connectedURL.Load()
 	}
 	return s
 }

@@ -3,11 +3,8 @@ package natscluster
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,25 +13,25 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 )
 
-// Connect makes a Bus of a NATS server that runs: the first that takes it of urls,
-// which are separated by commas, as in "nats://10.0.0.1:4222,nats://10.0.0.2:4222".
-// Servers that these tell of are used later, too, when a connection is lost; that is
-// tried for ever, several times a second.
+// Connect returns a Bus that is connected to one of the NATS servers in urls, which are
+// separated by commas: "nats://10.0.0.1:4222,nats://10.0.0.2:4222". The Bus reconnects
+// to any of them, or to another server of which they have informed it, whenever the
+// connection is lost.
 //
-// Connect returns when it is connected. While no server can be reached it tries, until
-// ctx ends. One that is reached and refuses, for its credentials or certificates, is an
-// error at once.
+// Connect retries until it is connected or ctx ends. If a server rejects the credentials
+// or the certificate, Connect returns the error at once.
 func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
-	o, err := newOptions(opts)
+	c, err := config.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("natscluster: %w", err)
 	}
-	if len(o.onlyEmbed) > 0 {
-		return nil, fmt.Errorf("natscluster: %s is for Embed", o.onlyEmbed[0])
+	if len(c.EmbedOnly) > 0 && c.Server == nil {
+		return nil, fmt.Errorf("natscluster: %s applies to embed.Start only", c.EmbedOnly[0])
 	}
-	b := newBus(o)
+	b := newBus(c)
 	if b.servers, err = parseServers(urls); err != nil {
 		return nil, err
 	}
@@ -44,10 +41,10 @@ func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
 	return b, nil
 }
 
-// schemes are those that the NATS client knows; any other would be as "nats".
+// The NATS client treats any other scheme as "nats".
 var schemes = []string{"nats", "tls", "ws", "wss"}
 
-// parseServers tells of what is wrong without showing it: there may be a password in it.
+// parseServers does not show a wrong URL in its error: it may contain a password.
 func parseServers(urls string) ([]string, error) {
 	var servers []string
 	for i, s := range strings.Split(urls, ",") {
@@ -64,20 +61,20 @@ func parseServers(urls string) ([]string, error) {
 	return servers, nil
 }
 
-// start makes the first connection, or ends the Bus.
+// start connects for the first time. If it fails, it closes the Bus.
 func (b *Bus) start(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, b.sockets.cut)
-	err := b.dial(refused)
-	if !stop() { // all is cut off, however far it came
+	stop := context.AfterFunc(ctx, b.dialer.close)
+	err := b.dial(rejected)
+	if !stop() { // ctx has ended, and the dialer is closed
 		if err == nil {
 			err = ctx.Err()
 		} else {
-			err = fmt.Errorf("%w; last: %w", ctx.Err(), err)
+			err = fmt.Errorf("%w; last error: %w", ctx.Err(), err)
 		}
 	}
 	if err != nil {
 		ended, cancel := context.WithCancel(context.Background())
-		cancel() // there is nothing to wait for
+		cancel() // nothing was published
 		_ = b.Close(ended)
 		<-b.closed
 		return fmt.Errorf("natscluster: connect: %w", err)
@@ -85,7 +82,7 @@ func (b *Bus) start(ctx context.Context) error {
 	return nil
 }
 
-// dial tries until there is a connection, the Bus ends, or an error is final.
+// dial retries until the Bus is connected or closed, or final reports true for an error.
 func (b *Bus) dial(final func(error) bool) error {
 	var last error
 	for {
@@ -93,90 +90,83 @@ func (b *Bus) dial(final func(error) bool) error {
 		if err == nil || final(err) {
 			return err
 		}
-		if b.sockets.ctx.Err() != nil {
-			return cmp.Or(last, err) // err may be no more than that it was cut off
+		if b.dialer.ctx.Err() != nil {
+			return cmp.Or(last, err) // err may only say that the dialer is closed
 		}
 		last = err
-		if !b.repeated.is(err.Error()) {
-			b.opts.log.Warn("no connection to NATS yet", "error", err)
-		}
+		b.logRetry(err)
 		select {
 		case <-time.After(reconnectWait + rand.N(reconnectWait)):
-		case <-b.sockets.ctx.Done():
+		case <-b.dialer.ctx.Done():
 			return err
 		}
 	}
 }
 
+func (b *Bus) logRetry(err error) {
+	if b.errorLog.Allow(err.Error()) {
+		b.config.Log.Warn("cannot connect to NATS, retrying", "error", err)
+	}
+}
+
 func (b *Bus) dialOnce() error {
-	adopted := make(chan struct{})
-	defer close(adopted)
-	conn, err := b.settings(adopted).Connect()
-	if err != nil {
-		if errors.Is(err, nats.ErrNoServers) {
-			err = b.sockets.why(err)
-		}
-		return err
+	inUse := make(chan struct{})
+	defer close(inUse)
+	conn, err := b.natsOptions(inUse).Connect()
+	switch {
+	case err == nil:
+	case rejected(err):
+		return explain(err)
+	default:
+		return fmt.Errorf("cannot reach any seed or server: %w", b.dialer.withCause(err))
 	}
 	if n := conn.MaxPayload(); n < cluster.MinPayload {
 		conn.Close()
-		return fmt.Errorf("the server's largest payload is %d bytes; %d are needed", n, cluster.MinPayload)
+		return fmt.Errorf("the server's maximum payload of %d bytes is too small: increase it to at least %d", n, cluster.MinPayload)
 	}
-	b.adopt(conn)
+	b.use(conn)
 	return nil
-}
-
-// refused reports whether a server was reached and would say the same again.
-func refused(err error) bool {
-	if errors.Is(err, nats.ErrNoServers) {
-		return false
-	}
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
-		return true // a TLS alert
-	}
-	if ne := net.Error(nil); errors.As(err, &ne) {
-		return false // a timeout, a name that isn't known yet, a reset
-	}
-	return !errors.Is(err, io.EOF) || errors.Is(err, nats.ErrTLS)
 }
 
 const reconnectWait = 250 * time.Millisecond
 
-// settings are the NATS client's. It calls back when the Bus has adopted the connection,
-// however soon that is lost: so its end is not told before its beginning.
-func (b *Bus) settings(adopted <-chan struct{}) *nats.Options {
+// natsOptions returns the settings of the NATS client. Callbacks wait until inUse is
+// closed, so that Connected is reported before Disconnected even if the connection is
+// lost at once.
+func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
 	o := nats.GetDefaultOptions()
 	o.Servers = b.servers
-	o.Name = b.opts.name
-	o.NoEcho = true // a node's own digests are not news to it
+	o.Name = b.config.Name
+	o.NoEcho = true // a node does not need its own messages
 
-	// A connection is dead when 2 pings of 1 s are unanswered: after 3 s.
+	// A connection is closed when two pings are unanswered: after 3 s.
 	o.PingInterval = time.Second
 	o.MaxPingsOut = 2
 	o.Timeout = dialTimeout
-	o.FlusherTimeout = 2 * time.Second // of a write, which Publish waits for
+	o.FlusherTimeout = 2 * time.Second // for a write, which may block Publish
 
 	o.MaxReconnect = -1
 	o.ReconnectWait = reconnectWait
 	o.ReconnectJitter = reconnectWait
 	o.ReconnectJitterTLS = reconnectWait
-	o.ReconnectBufSize = -1       // none: the digests in it would be stale
-	o.IgnoreAuthErrorAbort = true // a server restarted with other credentials may get ours again
+	o.ReconnectBufSize = -1       // no buffer: the digests in it would be outdated
+	o.IgnoreAuthErrorAbort = true // the server may accept the credentials after its next restart
 
-	o.CustomDialer = b.sockets
-	o.SkipHostLookup = true // the client's ignores that ctx ended; the dialer looks up
+	o.CustomDialer = b.dialer
+	o.SkipHostLookup = true // the dialer resolves names itself, because it respects ctx
 
-	o.User, o.Password, o.Token = b.opts.user, b.opts.password, b.opts.token
-	o.Nkey, o.UserJWT, o.SignatureCB = b.opts.keys.Nkey, b.opts.keys.UserJWT, b.opts.keys.SignatureCB
-	if b.server != nil {
-		o.InProcessServer, o.Token = b.sockets, b.server.token
-	} else if b.opts.tls != nil {
-		o.Secure, o.TLSConfig = true, b.opts.tls
+	o.User, o.Password, o.Token = b.config.User, b.config.Password, b.config.Token
+	o.Nkey, o.UserJWT, o.SignatureCB = b.config.KeyFile.Nkey, b.config.KeyFile.UserJWT, b.config.KeyFile.SignatureCB
+	if server := b.config.Server; server != nil {
+		o.InProcessServer, o.Token = b.dialer, server.Token
+	} else if b.config.TLS != nil {
+		o.Secure, o.TLSConfig = true, b.config.TLS
 	}
 
-	o.ReconnectedCB = func(conn *nats.Conn) { <-adopted; b.connected(conn) }
-	o.DisconnectedErrCB = func(_ *nats.Conn, err error) { <-adopted; b.disconnected(err) }
-	o.ClosedCB = func(conn *nats.Conn) { <-adopted; b.revive(conn) }
-	o.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) { b.failed(sub, err) }
+	o.ReconnectedCB = func(conn *nats.Conn) { <-inUse; b.onConnect(conn) }
+	o.DisconnectedErrCB = func(_ *nats.Conn, err error) { <-inUse; b.onDisconnect(err) }
+	o.ReconnectErrCB = func(_ *nats.Conn, err error) { b.logRetry(err) }
+	o.ClosedCB = func(conn *nats.Conn) { <-inUse; b.replace(conn) }
+	o.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) { b.onError(sub, err) }
 	return &o
 }

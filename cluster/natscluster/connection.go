@@ -8,8 +8,8 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// adopt makes conn, which is connected, the Bus's.
-func (b *Bus) adopt(conn *nats.Conn) {
+// use makes a connected conn the connection of the Bus.
+func (b *Bus) use(conn *nats.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing.Load() {
@@ -17,68 +17,70 @@ func (b *Bus) adopt(conn *nats.Conn) {
 		return
 	}
 	b.conn.Store(conn)
-	for s := range b.all() {
-		if err := s.attach(conn); err != nil {
-			return // it is closed already: revive makes another
+	for s := range b.subscriptions() {
+		if err := s.subscribeOn(conn); err != nil {
+			return // conn is closed already; replace will be called
 		}
 	}
-	b.connected(conn)
+	b.onConnect(conn)
 }
 
-// The NATS client calls the following by one goroutine for each conn, in their order.
+// The NATS client calls the following from one goroutine for each conn, in the order in
+// which the events occurred.
 
-func (b *Bus) connected(conn *nats.Conn) {
+func (b *Bus) onConnect(conn *nats.Conn) {
 	if b.closing.Load() {
 		return
 	}
 	url := conn.ConnectedUrlRedacted()
-	if b.server != nil {
-		url = b.server.url
+	if server := b.config.Server; server != nil {
+		url = server.URL
 	}
-	b.at.Store(&url)
+	b.connectedURL.Store(&url)
 	n := conn.MaxPayload()
-	if n < cluster.MinPayload { // of another server than the first
-		b.opts.log.Error("the server's largest payload is too small: larger ones will fail", "bytes", n, "needed", cluster.MinPayload)
+	if n < cluster.MinPayload { // dialOnce checks it for the first connection only
+		b.config.Log.Error("the server's maximum payload is too small: larger messages will fail", "bytes", n, "required", cluster.MinPayload)
 	}
 	b.maxPayload.Store(max(n, cluster.MinPayload))
 	b.connects.Add(1)
-	b.up.Store(true)
+	b.connected.Store(true)
 	b.events.Tell(cluster.Connected)
-	b.opts.log.Info("connected to NATS", "server", url)
+	b.config.Log.Info("connected to NATS", "server", url)
 }
 
-func (b *Bus) disconnected(err error) {
-	if !b.closing.Load() && b.up.CompareAndSwap(true, false) {
+func (b *Bus) onDisconnect(err error) {
+	if !b.closing.Load() && b.connected.CompareAndSwap(true, false) {
 		b.events.Tell(cluster.Disconnected)
-		b.opts.log.Warn("disconnected from NATS", "error", err)
+		b.config.Log.Warn("disconnected from NATS", "error", err)
 	}
 }
 
-func (b *Bus) failed(sub *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrSlowConsumer) { // which passOn prevents
-		b.lost.Add(1) // at least
+func (b *Bus) onError(sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) { // dialer.drain prevents it
+		b.lost.Add(1) // or more: the client does not report the number
 		b.events.Tell(cluster.Lossy)
 	}
-	if b.repeated.is(err.Error()) {
+	err = explain(err)
+	if !b.errorLog.Allow(err.Error()) {
 		return
 	}
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
 	}
-	b.opts.log.Warn("NATS reports an error", "error", err, "subject", subject)
+	b.config.Log.Warn("NATS error", "error", err, "subject", subject)
 }
 
-// revive makes another conn, when the NATS client gave this one up: some errors of the
-// server have it do so, though it was told to try for ever.
-func (b *Bus) revive(gone *nats.Conn) {
+// replace creates another connection after the NATS client has closed this one for good,
+// which it does after some errors although MaxReconnect is unlimited.
+func (b *Bus) replace(closed *nats.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closing.Load() || b.conn.Load() != gone {
+	if b.closing.Load() || b.conn.Load() != closed {
 		return
 	}
-	b.disconnected(gone.LastError())
-	b.revivals.Go(func() {
-		_ = b.dial(func(error) bool { return false }) // until it connects, or the Bus is closed
+	b.onDisconnect(closed.LastError())
+	b.replacements.Go(func() {
+		_ = b.dial(func(error) bool { return false }) // fails only if the Bus is closed
 	})
 }

@@ -2,10 +2,10 @@ package natscluster_test
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
 	"log"
-	"log/slog"
+	"net"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -13,66 +13,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
-// A seed and a node that connects to it; they would be processes of their own.
-func Example() {
-	ctx := context.Background()
-	seed, err := natscluster.Embed(ctx, natscluster.WithClientListen("127.0.0.1:0"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer seed.Close(ctx)
-	other, err := natscluster.Connect(ctx, seed.ClientURL())
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer other.Close(ctx)
-
-	engines := []*occupancy.Engine{occupancy.New(), occupancy.New()}
-	for i, bus := range []cluster.Bus{seed, other} {
-		defer engines[i].Close()
-		node, err := cluster.Start(ctx, engines[i], bus, cluster.WithName(fmt.Sprintf("chat-%d", i+1)))
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer node.Close()
-	}
-
-	// One connection on each: either tells of both.
-	_ = engines[0].Join("lobby")
-	_ = engines[1].Join("lobby")
-	lobby, err := engines[1].Subscribe("lobby")
-	if err != nil {
-		log.Fatal(err)
-	}
-	for event := range lobby.Events() {
-		if event.Occupancy.Connections == 2 {
-			fmt.Println("2 connections in the lobby")
-			break
-		}
-	}
-	// Output: 2 connections in the lobby
-}
-
-// One of three seeds on three machines. The others have the same options.
-func ExampleEmbed() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	var config *tls.Config // the authority of these machines, and a certificate of this one
-	bus, err := natscluster.Embed(ctx,
-		natscluster.WithClusterListen("10.0.0.1:7222"),
-		natscluster.WithSeeds("10.0.0.1:7222", "10.0.0.2:7222", "10.0.0.3:7222"),
-		natscluster.WithClientListen("10.0.0.1:4222"),
-		natscluster.WithTLS(config),
-		natscluster.WithLogger(slog.Default()),
-	)
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	defer bus.Close(context.Background())
-}
-
-// A node that is no seed knows some of them, and learns of the others.
+// A node of a service whose NATS servers already run. It is given several of them.
 func ExampleConnect() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -85,4 +26,28 @@ func ExampleConnect() {
 		return
 	}
 	defer bus.Close(context.Background())
+	engine := occupancy.New()
+	defer engine.Close()
+	node, err := cluster.Start(ctx, engine, bus, cluster.WithName("chat-4"))
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer node.Close()
+}
+
+// Connect retries until its context ends, so a node may start before its NATS server.
+func ExampleConnect_unreachable() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	unused := l.Addr().String()
+	_ = l.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_, err = natscluster.Connect(ctx, unused)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+	// Output: true
 }

@@ -15,36 +15,40 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// subscription carries messages from the NATS client's goroutine to a subscriber's
-// channel, by one queue for all subjects, so that their order is kept.
+// subscription delivers messages of any number of subjects from the NATS client to a
+// subscriber's channel. One queue for all subjects keeps their order.
 type subscription struct {
-	bus      *Bus
-	subjects map[string]cluster.Subject
-	in       chan *nats.Msg // nil in it is for passedOn
-	out      chan<- cluster.Message
-	passedOn chan struct{} // told that nil was reached
-	stop     chan struct{}
-	pump     sync.WaitGroup
-	once     sync.Once
+	bus       *Bus
+	subjects  map[string]cluster.Subject
+	queue     chan *nats.Msg // a nil message asks deliver to signal drained
+	out       chan<- cluster.Message
+	drained   chan struct{}
+	stop      chan struct{}
+	delivery  sync.WaitGroup
+	closeOnce sync.Once
 
-	parts []*nats.Subscription // one for each subject; guarded by bus.mu
+	natsSubs []*nats.Subscription // one for each subject; protected by bus.mu
 }
 
-// queue is more messages than the Bus reads before they are passed on: the shortest are
-// of 22 bytes.
-const queue = 4096
+// queueSize is more messages than [socket.Read] reads between two drains: a message has
+// at least 22 bytes.
+const queueSize = 4096
 
-// Subscribe is a Bus's. It waits until the server knows of the subscription; other
-// servers, that this one is linked to, hear of it a moment later, and what is published
-// at them before is lost. While disconnected it waits for the end of an attempt to
-// connect at most, some seconds, or of ctx, where it was disconnected from the beginning;
-// and the subscription is in force when Events tells Connected.
+// Subscribe delivers messages of the subjects to out. It implements [cluster.Bus].
+//
+// Subscribe returns when the connected server has registered the subscription. Other
+// servers that this server is linked to register it a moment later; messages that are
+// published on them before that are not received.
+//
+// If the Bus is disconnected, Subscribe does not wait for a connection: the subscription
+// becomes active when Events reports Connected. Subscribe may still block for some seconds,
+// until the current attempt to connect has ended or ctx ends.
 func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	s := b.newSubscription(subjects, out)
-	if err := s.begin(ctx); err != nil {
+	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -54,25 +58,24 @@ func (b *Bus) newSubscription(subjects []cluster.Subject, out chan<- cluster.Mes
 	s := &subscription{
 		bus:      b,
 		subjects: make(map[string]cluster.Subject, len(subjects)),
-		in:       make(chan *nats.Msg, queue),
+		queue:    make(chan *nats.Msg, queueSize),
 		out:      out,
-		passedOn: make(chan struct{}),
+		drained:  make(chan struct{}),
 		stop:     make(chan struct{}),
 	}
 	for _, subject := range subjects {
-		s.subjects[b.render(subject)] = subject
+		s.subjects[b.natsSubject(subject)] = subject
 	}
 	return s
 }
 
-// begin returns when the subscription is in force, or with an error, when nothing of it
-// is left.
-func (s *subscription) begin(ctx context.Context) error {
-	unbar := s.bus.sockets.barAfter(ctx) // the NATS client holds its lock while it dials
+// start returns when the subscription is active. If it fails, it closes the subscription.
+func (s *subscription) start(ctx context.Context) error {
+	resume := s.bus.dialer.interruptAfter(ctx) // the NATS client holds its lock while it dials
 	conn, before, err := s.bus.add(s)
-	unbar()
+	resume()
 	if err == nil {
-		err = s.inForce(ctx, conn, before)
+		err = s.awaitServer(ctx, conn, before)
 	}
 	if err != nil {
 		_ = s.Close()
@@ -80,72 +83,74 @@ func (s *subscription) begin(ctx context.Context) error {
 	return err
 }
 
-// add returns the conn that s is on, and its last error before.
+// add subscribes s on the current connection. It returns the connection and the last
+// error before that.
 func (b *Bus) add(s *subscription) (conn *nats.Conn, before, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing.Load() {
-		return nil, nil, ErrClosed
+		return nil, nil, errClosed
 	}
 	b.subs.Store(s, nil)
-	s.pump.Go(s.deliver)
+	s.delivery.Go(s.deliver)
 	conn = b.conn.Load()
 	before = conn.LastError()
-	// On a conn that is closed for good it fails, and succeeds on the one to come.
-	if err := s.attach(conn); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+	// If conn is closed for good, use subscribes s on its replacement.
+	if err := s.subscribeOn(conn); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return nil, nil, fmt.Errorf("natscluster: subscribe: %w", err)
 	}
 	return conn, before, nil
 }
 
-// attach subscribes on a new conn. The caller has bus.mu.
-func (s *subscription) attach(conn *nats.Conn) error {
-	s.parts = s.parts[:0]
+// subscribeOn subscribes on a new connection. The caller must hold bus.mu.
+func (s *subscription) subscribeOn(conn *nats.Conn) error {
+	s.natsSubs = s.natsSubs[:0]
 	for subject := range s.subjects {
-		part, err := conn.ChanSubscribe(subject, s.in)
+		sub, err := conn.ChanSubscribe(subject, s.queue)
 		if err != nil {
 			return err
 		}
-		s.parts = append(s.parts, part)
+		s.natsSubs = append(s.natsSubs, sub)
 	}
 	return nil
 }
 
-// inForce waits until the server knows of the subscription. If there is no server
-// now, it will be told when there is.
-func (s *subscription) inForce(ctx context.Context, conn *nats.Conn, before error) error {
-	if !s.bus.up.Load() {
+// awaitServer waits until the server has registered the subscription. While disconnected
+// it returns at once: the NATS client subscribes again when it reconnects.
+func (s *subscription) awaitServer(ctx context.Context, conn *nats.Conn, before error) error {
+	if !s.bus.connected.Load() {
 		return nil
 	}
 	if err := flush(ctx, conn); err != nil {
 		switch {
 		case s.bus.closing.Load():
-			return ErrClosed
+			return errClosed
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
-		return nil // the connection was lost
+		return nil // disconnected
 	}
-	// The server's refusal came before its answer to flush.
+	// A server that denies the subscription says so before it answers the flush.
 	if err := conn.LastError(); !errors.Is(err, before) && errors.Is(err, nats.ErrPermissionViolation) {
 		for subject := range s.subjects {
 			if strings.Contains(err.Error(), `Subscription to "`+subject+`"`) {
-				return fmt.Errorf("natscluster: subscribe: %w", err)
+				return fmt.Errorf("natscluster: subscribe: %w", explain(err))
 			}
 		}
 	}
 	return nil
 }
 
+// deliver sends the queued messages to out until the subscription is closed.
 func (s *subscription) deliver() {
 	for {
 		select {
 		case <-s.stop:
 			return
-		case m := <-s.in:
+		case m := <-s.queue:
 			if m == nil {
 				select {
-				case s.passedOn <- struct{}{}:
+				case s.drained <- struct{}{}:
 					continue
 				case <-s.stop:
 					return
@@ -161,57 +166,55 @@ func (s *subscription) deliver() {
 	}
 }
 
-// passOn waits until the messages that came before have been sent to out, or lost.
-func (s *subscription) passOn() {
+// drain waits until deliver has sent or dropped all messages that are queued now.
+func (s *subscription) drain() {
 	select {
-	case s.in <- nil:
+	case s.queue <- nil:
 	case <-s.stop:
 		return
 	}
 	select {
-	case <-s.passedOn:
+	case <-s.drained:
 	case <-s.stop:
 	}
 }
 
-// passOn does so for all subscriptions.
-func (b *Bus) passOn() {
-	for s := range b.all() {
-		s.passOn()
+func (b *Bus) drain() {
+	for s := range b.subscriptions() {
+		s.drain()
 	}
 }
 
-// all are the subscriptions.
-func (b *Bus) all() iter.Seq[*subscription] {
+func (b *Bus) subscriptions() iter.Seq[*subscription] {
 	return func(yield func(*subscription) bool) {
 		b.subs.Range(func(s, _ any) bool { return yield(s.(*subscription)) })
 	}
 }
 
-// Close ends the subscription. It may be called more than once; each call returns when
-// nothing more is sent.
+// Close ends the subscription. Any number of calls is allowed; each returns when no
+// further message will be sent to out.
 func (s *subscription) Close() error {
-	s.once.Do(func() {
+	s.closeOnce.Do(func() {
 		close(s.stop)
-		if !s.bus.up.Load() {
-			s.bus.sockets.bar()
-			defer s.bus.sockets.unbar()
+		if !s.bus.connected.Load() {
+			s.bus.dialer.interrupt()
+			defer s.bus.dialer.resume()
 		}
 		s.bus.mu.Lock()
 		defer s.bus.mu.Unlock()
 		s.bus.subs.Delete(s)
-		for _, part := range s.parts {
-			_ = part.Unsubscribe() // which fails when the conn is closed, and with it the part
+		for _, sub := range s.natsSubs {
+			_ = sub.Unsubscribe() // fails if the connection is closed, which ends sub as well
 		}
 	})
-	s.pump.Wait()
+	s.delivery.Wait()
 	return nil
 }
 
-// unsubscribe ends all subscriptions; no more come, since closing is set.
+// unsubscribe closes all subscriptions. The caller has set closing, so that none is added.
 func (b *Bus) unsubscribe() {
-	b.mu.Lock() // while one may still be added
-	subs := slices.Collect(b.all())
+	b.mu.Lock() // waits for an add that began before closing was set
+	subs := slices.Collect(b.subscriptions())
 	b.mu.Unlock()
 	for _, s := range subs {
 		_ = s.Close()

@@ -15,6 +15,7 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
 // clusterFlags are the flags of a chat that shares its rooms with other chats.
@@ -61,6 +62,7 @@ func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" }
 // nil clusterNode, which is that of a chat without a cluster.
 type clusterNode struct {
 	bus  *natscluster.Bus
+	seed *embed.Bus // contains bus; nil unless this chat is a seed
 	node *cluster.Node
 }
 
@@ -75,7 +77,7 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	if name == "" {
 		name = defaultName(listen)
 	}
-	bus, err := f.bus(ctx, name, log)
+	bus, seed, err := f.bus(ctx, name, log)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
@@ -83,22 +85,27 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	if err != nil {
 		return nil, errors.Join(err, closeBus(bus))
 	}
-	return &clusterNode{bus, node}, nil
+	return &clusterNode{bus, seed, node}, nil
 }
 
-func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, error) {
+func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
 	options := []natscluster.Option{natscluster.WithName(name), natscluster.WithLogger(log)}
 	if f.token != "" {
 		options = append(options, natscluster.WithToken(f.token))
 	}
 	if !f.seed {
-		return natscluster.Connect(ctx, f.servers, options...)
+		bus, err := natscluster.Connect(ctx, f.servers, options...)
+		return bus, nil, err
 	}
-	options = append(options, natscluster.WithClusterListen(f.listen), natscluster.WithClientListen(f.client))
+	options = append(options, embed.WithClusterListen(f.listen), embed.WithClientListen(f.client))
 	if f.seeds != "" {
-		options = append(options, natscluster.WithSeeds(strings.Split(f.seeds, ",")...))
+		options = append(options, embed.WithSeeds(strings.Split(f.seeds, ",")...))
 	}
-	return natscluster.Embed(ctx, options...)
+	seed, err := embed.Start(ctx, options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return seed.Bus, seed, nil
 }
 
 // hint says which flags set the options that natscluster's errors name.
@@ -141,8 +148,8 @@ func (n *clusterNode) joinHint() string {
 	switch {
 	case n == nil:
 		return "share rooms with other chats:  start with -cluster, and the others with -nats"
-	case n.bus.ClientURL() != "":
-		return "start another chat:            chat -nats " + n.bus.ClientURL()
+	case n.seed != nil && n.seed.ClientURL() != "":
+		return "start another chat:            chat -nats " + n.seed.ClientURL()
 	default:
 		return "shares rooms with the chats at " + n.bus.Stats().Server
 	}
@@ -171,14 +178,17 @@ func (n *clusterNode) health() clusterHealth {
 	if n == nil {
 		return clusterHealth{Nodes: 1}
 	}
-	health, bus := n.node.Health(), n.bus.Stats()
+	health, bus, routes := n.node.Health(), n.bus.Stats(), 0
+	if n.seed != nil {
+		routes = n.seed.Routes()
+	}
 	nodes := 1
 	for _, p := range health.Peers {
 		if p.State == cluster.Live {
 			nodes++
 		}
 	}
-	return clusterHealth{nodes, &health, &busHealth{bus.Server, bus.Routes, bus.Reconnects}}
+	return clusterHealth{nodes, &health, &busHealth{bus.Server, routes, bus.Reconnects}}
 }
 
 func (n *clusterNode) serveHealth(w http.ResponseWriter, _ *http.Request) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
 // The errors of the cluster packages are printed, and which flags they are about.
@@ -24,11 +24,11 @@ func TestClusterErrorsArePrinted(t *testing.T) {
 		args    []string
 		message string
 	}{
-		"no authentication": {[]string{"-cluster-client", ":0"}, "WithToken"},
+		"no authentication": {[]string{"-cluster-client", ":0"}, `":0" is not a loopback address: WithUser, WithToken or WithTLS is required`},
 		"hint":              {[]string{"-cluster-client", ":0"}, "The token is read from the environment variable CHAT_CLUSTER_TOKEN.\n"},
 		"port in use":       {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
-		"address of a seed": {[]string{"-cluster-seeds", "elsewhere"}, "missing port"},
-		"long name":         {[]string{"-name", strings.Repeat("x", 256)}, "255 bytes"},
+		"address of a seed": {[]string{"-cluster-seeds", "elsewhere"}, "WithSeeds: address elsewhere: missing port"},
+		"long name":         {[]string{"-name", strings.Repeat("x", 256)}, "cluster: WithName: the name must be UTF-8 of at most 255 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -54,7 +54,7 @@ func TestStopsWhileWaitingForNATS(t *testing.T) {
 // A chat that stops leaves the cluster before its clients disconnect, which may take
 // closeWait. So the other chats receive one event.
 func TestStop_LeavesClusterFirst(t *testing.T) {
-	bus, err := natscluster.Embed(t.Context(), natscluster.WithClientListen("127.0.0.1:0"))
+	bus, err := embed.Start(t.Context(), embed.WithClientListen("127.0.0.1:0"))
 	require.NoError(t, err)
 	defer bus.Close(context.Background())
 	other := occupancy.New()
@@ -95,7 +95,7 @@ func TestHealth_WithoutCluster(t *testing.T) {
 // embedding contains the code that the README shows.
 func embedding(ctx context.Context, engine *occupancy.Engine, serve func()) error {
 	// begin: cluster
-	bus, err := natscluster.Embed(ctx, natscluster.WithClientListen("127.0.0.1:4222")) // or Connect, to one that runs
+	bus, err := embed.Start(ctx, embed.WithClientListen("127.0.0.1:4222")) // or natscluster.Connect to a running server
 	if err != nil {
 		return err
 	}

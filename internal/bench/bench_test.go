@@ -5,40 +5,40 @@ import (
 	"testing"
 	"time"
 
-	"github.com/occupancy/occupancy/internal/bench/internal/peer"
-	"github.com/occupancy/occupancy/internal/bench/internal/work"
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
+	"github.com/occupancy/occupancy/internal/bench/internal/workload"
 )
 
 var (
-	full    = flag.Bool("full", false, "the works in the sizes of `make compare`, which need some minutes and some GB")
-	perCase = flag.Duration("time", 10*time.Millisecond, "how long a pass takes for each case")
+	full    = flag.Bool("full", false, "run the workloads in the sizes of `make compare`, which takes minutes and gigabytes")
+	perCase = flag.Duration("time", 10*time.Millisecond, "measured time of each case in a pass")
 )
 
-// BenchmarkWork is each peer doing each work, one pass an iteration; the figures are
-// those of the last pass, by the last part of the case's name. To compare the peers
-// run cmd/compare, where they take turns.
-func BenchmarkWork(b *testing.B) {
-	size := work.Small
+// BenchmarkWorkload runs each workload with each implementation. An iteration is one pass.
+// It reports the figures of the last pass, under the last part of the case's name. Use
+// cmd/compare to compare implementations: there they take turns.
+func BenchmarkWorkload(b *testing.B) {
+	size := workload.Small
 	if *full {
-		size = work.Full
+		size = workload.Full
 	}
-	for _, w := range work.All(size) {
-		for _, m := range peer.All {
-			if w.Takes(m) {
-				b.Run(w.Name+"/"+m.Name, func(b *testing.B) { benchmark(b, w, m) })
+	for _, w := range workload.All(size) {
+		for _, s := range impl.All {
+			if w.Supports(s) {
+				b.Run(w.Name+"/"+s.Name, func(b *testing.B) { benchmark(b, w, s) })
 			}
 		}
 	}
 }
 
-func benchmark(b *testing.B, w work.Work, m peer.Maker) {
-	task := w.Prepare(m)
-	defer task.Close()
+func benchmark(b *testing.B, w workload.Workload, s impl.Spec) {
+	runner := w.Prepare(s)
+	defer runner.Close()
 	var figures []float64
 	for b.Loop() {
-		figures = task.Pass(*perCase)
+		figures = runner.Pass(*perCase)
 	}
-	b.ReportMetric(0, "ns/op") // of a pass, which says nothing
+	b.ReportMetric(0, "ns/op") // the time of a pass means nothing
 	for i, c := range w.Cases {
 		b.ReportMetric(figures[i], c.Metric())
 	}

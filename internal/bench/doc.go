@@ -1,58 +1,70 @@
-// Package bench is the engine side by side with what people use instead, in one run
-// on one machine: `make compare`, or go run ./internal/bench/cmd/compare -h for parts of it.
+// Package bench compares the engine with what people use instead, in one run on one
+// machine: `make compare` runs everything, and go run ./internal/bench/cmd/compare -h
+// shows how to run a part of it. The results are in docs/benchmarks.md and results/.
 //
-// # The peers
+// # Implementations
 //
-// Those that servers write for themselves: a mutex and a map, of counts alone and of
-// the sets of connections that real hubs hold; the one goroutine that owns everything,
-// as in gorilla/websocket's chat example; sync.Map and xsync's Map with an atomic
-// counter for each room, which retire a counter before they drop it, for otherwise
-// they would keep each room for ever or lose a Join.
+// Some implementations are what servers commonly write themselves:
 //
-// And libraries, by their public API, in the newest versions that build with the Go
-// that this project supports: centrifuge's memory presence manager (v0.38.0; the
-// code is the same in v0.40.1), and the rooms of zishang520/socket.io's adapter
-// (v3.0.0-rc.12; what is used of it differs in v3.0.1 by an existence check in a set).
-// Both are maintained and under the MIT licence.
+//   - "hub, counts" is a mutex and a map of counts. "hub, members" is a mutex and a map of
+//     the sets of connections, as in real hubs. Both use an RWMutex, which makes reads
+//     cheaper and changes a little more expensive than a Mutex.
+//   - "channel loop" is one goroutine that owns the sets and receives commands from a
+//     channel, as in the chat example of gorilla/websocket.
+//   - "sync.Map" and "xsync v4" are concurrent maps with an atomic counter for each room.
+//     They retire a counter before they remove it from the map. Without that they would
+//     keep every room forever or could lose a Join.
 //
-// centrifuge also counts the clients that subscribe to a channel, cheaply
-// (Hub.NumSubscribers), but only those of whole connections: what stands for presence
-// is the presence manager, whose PresenceStats walks the members. The two mutexes are
-// RWMutexes, which make reads cheaper and changes a little dearer.
+// The others are libraries, used through their public API, in the newest versions that
+// build with the Go version of this project. Both are maintained and have the MIT licence.
 //
-// Each is driven as its server drives it, with the connection, its id and its client
-// info made beforehand. A test has every peer end at the right counts; what one does
-// beside counting, or does not do, stands in the table.
+//   - "centrifuge" is the memory presence manager of centrifuge v0.38.0, whose code is the
+//     same in v0.40.1. Its PresenceStats walks the members of a channel. centrifuge also
+//     has a cheap count of the clients that subscribe to a channel, Hub.NumSubscribers.
+//     That is not a count of presence members, so it is not compared.
+//   - "socket.io" is the adapter of zishang520/socket.io v3.0.0-rc.12. The code that is
+//     used here differs in v3.0.1 only by an additional check in a set.
 //
-// # Not among them
+// Each implementation is called as a server would call it. The connections with their IDs
+// and client infos are created before the measurement. A test verifies that every
+// implementation counts correctly. The tables say what each does in addition to counting,
+// or does not do.
 //
-//   - olahol/melody has no rooms and no count of one: its users keep a key in each
-//     session and walk all sessions. A session begins in a websocket's handshake and in
-//     no other way, with two goroutines and a queue of its own, so that a figure would be
-//     one of handshakes, and 1,000,000 of them fit in no machine.
-//   - googollee/go-socket.io is archived. Its rooms are a mutex and a map of maps, the
-//     peer "hub, members".
-//   - kataras/neffos needs a newer Go than this project, and its rooms a websocket for
-//     each connection.
-//   - Nakama's tracker counts by stream, and is a part of a game server that cannot be
-//     had without its database driver and its scripting languages.
+// # Not compared
 //
-// # How it is measured
+//   - olahol/melody has no rooms and no counts: its users store a key in each session and
+//     walk all sessions. Only a websocket handshake creates a session, which has two
+//     goroutines and a queue. A benchmark would measure handshakes, and no usual machine
+//     has memory for 1,000,000 sessions.
+//   - googollee/go-socket.io is archived. Its rooms are a mutex and a map of maps, like
+//     "hub, members".
+//   - kataras/neffos needs a newer Go version than this project. Its rooms need a websocket
+//     for each connection.
+//   - The tracker of Nakama counts by stream. It is part of a game server and cannot be
+//     imported without its database driver and scripting languages.
 //
-// Each peer has a process to itself for each work, so that none pays for another's
-// garbage, and the processes take turns, pass by pass. Ratios are of figures of the
-// same pass. Before the next one's turn a process must have come to rest, so that none
-// does in another's time what it had put off. A time is that of one Join and one Leave:
-// what passed by what all goroutines did, as in `go test -bench`, after as much untimed
-// as the engine needs to begin with what it puts off, so that it pays for that too. A
-// full run needs some 5 GB of memory and 8 minutes on two cores.
+// # Method
 //
-// The engine has its default interval, but where one room's event goes to many: there
-// it is 0, for the others wait for none. Memory is of maps as they are at that size,
-// which for some is soon after they grew and for others just before.
+// For each workload, each implementation runs in a process of its own, so that no
+// implementation pays for the garbage of another. The processes take turns after each
+// pass, and ratios are computed between figures of the same pass. The next process
+// starts its pass only when the previous one is idle, so that deferred work of one
+// implementation does not slow down another.
 //
-// "Full load" is as many goroutines as processors that join and leave other rooms and
-// never pause, so that an event has to wait for a processor; how much each peer does
-// meanwhile stands beside it. "Steady load" is the same work for all: 50 times
-// Join and Leave from each goroutine, every millisecond.
+// The time of a Join and a Leave is the elapsed time divided by the number of operations
+// of all goroutines, as in `go test -bench`. A warm-up precedes each measurement. It is
+// longer than the engine's interval, so that the measured time includes the publishing
+// that the engine defers. A complete run needs about 5 GB of memory and takes about 8
+// minutes on two cores.
+//
+// The engine has its default interval, except in the fan-out workload, where it has the
+// interval 0 because the others have no interval. The memory of a map depends on whether
+// it has just grown, so another number of rooms can give other ratios.
+//
+// The latency of events is measured without other work ("idle") and under two loads. Both
+// loads have a goroutine for each processor, which joins and leaves other rooms. With
+// "fixed load" each goroutine does 50 Joins and Leaves and then pauses for a
+// millisecond: the same work for every implementation. With "full load" the goroutines
+// never pause, so that an event has to wait for a processor. The implementations then do
+// different amounts of work, so the tables show the time of a Join and Leave as well.
 package bench

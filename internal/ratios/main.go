@@ -1,12 +1,14 @@
-// Command ratios reads the output of several passes of `go test -bench` on standard
-// input and prints how many times its floor each benchmark takes: benchmarks beside a
-// sub-benchmark named floor are compared with it, pass by pass, so that a machine
-// whose speed drifts does not show as a ratio.
+// Command ratios reads the output of several passes of `go test -bench` from its
+// standard input and prints a table of the benchmarks. It divides the time of each
+// sub-benchmark by the time of the sub-benchmark named floor in the same group. It does
+// so for each pass and takes the median, so a change of the machine's speed between
+// passes does not change the ratio.
 package main
 
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,13 +31,13 @@ func main() {
 	}
 }
 
-// results are the values of each benchmark, one a pass, by unit.
+// results holds what the benchmarks measured.
 type results struct {
-	names  []string // in the order of their first pass
-	values map[string]map[string][]float64
+	names  []string                        // in the order of the first pass
+	values map[string]map[string][]float64 // by name and unit, one value for each pass
 }
 
-var procs = regexp.MustCompile(`-\d+$`)
+var procsSuffix = regexp.MustCompile(`-\d+$`)
 
 func read(r io.Reader) (results, error) {
 	res := results{values: map[string]map[string][]float64{}}
@@ -45,7 +47,7 @@ func read(r io.Reader) (results, error) {
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
 			continue
 		}
-		name := procs.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), "")
+		name := procsSuffix.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), "")
 		if res.values[name] == nil {
 			res.names = append(res.names, name)
 			res.values[name] = map[string][]float64{}
@@ -62,7 +64,7 @@ func read(r io.Reader) (results, error) {
 		return res, err
 	}
 	if len(res.names) == 0 {
-		return res, fmt.Errorf("no benchmark in the input")
+		return res, errors.New("the input contains no benchmark: pipe the output of go test -bench into this command")
 	}
 	return res, nil
 }
@@ -73,8 +75,8 @@ func (r results) print(w io.Writer) error {
 	for _, name := range r.names {
 		units := r.values[name]
 		ratio, least, most := "", "", ""
-		if floor := r.floor(name); floor != nil {
-			ratios := pairwise(units["ns/op"], floor)
+		if floor := r.floorTimes(name); floor != nil {
+			ratios := quotients(units["ns/op"], floor)
 			ratio, least, most = format(median(ratios)), format(slices.Min(ratios)), format(slices.Max(ratios))
 		}
 		allocs := ""
@@ -82,30 +84,23 @@ func (r results) print(w io.Writer) error {
 			allocs = strconv.FormatFloat(median(a), 'f', -1, 64)
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name, strconv.FormatFloat(median(units["ns/op"]), 'f', 1, 64),
-			ratio, least, most, allocs, other(units))
+			ratio, least, most, allocs, otherUnits(units))
 	}
 	return out.Flush()
 }
 
-// floor is the floor's times, or nil for a benchmark that has or is none.
-func (r results) floor(name string) []float64 {
-	group, leaf, ok := cutLast(name)
-	if !ok || leaf == "floor" {
+// floorTimes returns the times of the benchmark that name is compared with. It returns
+// nil if there is none, or if name is a floor itself.
+func (r results) floorTimes(name string) []float64 {
+	i := strings.LastIndexByte(name, '/')
+	if i < 0 || name[i:] == "/floor" {
 		return nil
 	}
-	return r.values[group+"/floor"]["ns/op"]
+	return r.values[name[:i]+"/floor"]["ns/op"]
 }
 
-func cutLast(name string) (before, after string, ok bool) {
-	i := strings.LastIndexByte(name, '/')
-	if i < 0 {
-		return name, "", false
-	}
-	return name[:i], name[i+1:], true
-}
-
-// other lists the units that have no column.
-func other(units map[string][]float64) string {
+// otherUnits lists the values whose units have no column.
+func otherUnits(units map[string][]float64) string {
 	var list []string
 	for unit, values := range units {
 		if !slices.Contains([]string{"ns/op", "B/op", "allocs/op"}, unit) {
@@ -116,13 +111,13 @@ func other(units map[string][]float64) string {
 	return strings.Join(list, ", ")
 }
 
-func pairwise(ours, floor []float64) []float64 {
-	n := min(len(ours), len(floor))
-	ratios := make([]float64, n)
-	for i := range n {
-		ratios[i] = ours[i] / floor[i]
+// quotients divides the times of one benchmark by those of its floor, pass by pass.
+func quotients(times, floor []float64) []float64 {
+	list := make([]float64, min(len(times), len(floor)))
+	for i := range list {
+		list[i] = times[i] / floor[i]
 	}
-	return ratios
+	return list
 }
 
 func median(values []float64) float64 {

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRatiosArePairedPassByPass(t *testing.T) {
-	// The second pass ran at half the speed: the ratio stays 1.5.
+func TestPrint_RatioOfEachPass(t *testing.T) {
+	// The machine was half as fast in the second pass. The ratio is 1.5 in both.
 	res, err := read(strings.NewReader(`goos: linux
 BenchmarkJoin/floor-2 	 100	 10 ns/op
 BenchmarkJoin/hooks-2 	 100	 15 ns/op	 0 B/op	 0 allocs/op
@@ -29,7 +29,7 @@ PASS
 	require.Equal(t, []string{"Memory", "7.0", "106.50", "B/room"}, rows[3])
 }
 
-func TestInputWithoutBenchmarksIsAnError(t *testing.T) {
+func TestRead_InvalidInput(t *testing.T) {
 	_, err := read(strings.NewReader("PASS\n"))
 	require.Error(t, err)
 	_, err = read(strings.NewReader("BenchmarkX 1 fast ns/op\n"))

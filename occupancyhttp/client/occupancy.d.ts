@@ -1,12 +1,15 @@
 // Types of occupancy.js, the browser client of the Go package occupancyhttp.
 
-/** How many connections and how many presence members a room has. */
+/** The counts of a room. */
 export interface Occupancy {
   readonly connections: number;
   readonly presenceMembers: number;
 }
 
-/** The occupancy of a room is now this. */
+/** Another name of {@link Occupancy}. */
+export type OccupancyData = Occupancy;
+
+/** A notification of a room's new occupancy. */
 export interface OccupancyEvent {
   readonly type: "occupancy.updated";
   readonly occupancy: Occupancy;
@@ -15,29 +18,39 @@ export interface OccupancyEvent {
 export type OccupancyListener = (event: OccupancyEvent) => void;
 
 export interface Subscription {
-  /** Ends this subscription; the last one of the page closes its stream. Again, it does nothing. */
-  unsubscribe(): void;
+  /**
+   * Removes the listener. Further calls have no effect. The stream closes when the page has no
+   * listener left.
+   */
+  readonly unsubscribe: () => void;
 }
 
 export interface RoomOccupancy {
   /**
-   * Calls the listener with what the room's occupancy is, as soon as that is known, and then with
-   * whatever it becomes. After a lost connection the first call may repeat the last.
+   * Calls the listener with the room's occupancy as soon as it is known, and then after each change.
+   * After a lost connection, the first event may repeat the last value.
    *
-   * The same listener twice is two subscriptions. One that throws harms no other: the error goes to
-   * reportError. So does a refusal, an OccupancyError: a room that it names is left alone until it is
-   * subscribed to again; if all is refused (401) it is asked again, ever less often.
+   * Subscribing one function twice creates two subscriptions. If a listener throws, the error is
+   * passed to reportError, and other listeners are still called.
+   *
+   * If the server refuses a room, an {@link OccupancyError} is passed to reportError. The client
+   * does not request a refused room again until the next call of subscribe. If the server refuses
+   * the whole stream, for example with status 401, the client retries with increasing delays.
    */
-  subscribe(listener: OccupancyListener): Subscription;
-
-  /** The newest event that was heard of the room; undefined until the first. */
-  current(): OccupancyEvent | undefined;
+  readonly subscribe: (listener: OccupancyListener) => Subscription;
 
   /**
-   * Asks the server. Rejects with an OccupancyError if it refuses, and with another Error if no
-   * answer came. The answer has partial: true if some nodes of a cluster did not say theirs.
+   * Returns the occupancy in the newest event, without a request. Returns undefined before the
+   * first event, and while the page has no listener for the room.
    */
-  get(): Promise<Occupancy & { readonly partial?: true }>;
+  readonly current: () => Occupancy | undefined;
+
+  /**
+   * Requests the occupancy from the server. Rejects with an {@link OccupancyError} if the server
+   * refuses the request, and with another Error if no response arrives. The result contains
+   * `partial: true` if the counts of some nodes of a cluster are missing.
+   */
+  readonly get: () => Promise<Occupancy & { readonly partial?: true }>;
 }
 
 export interface Room {
@@ -46,8 +59,11 @@ export interface Room {
 }
 
 export interface Rooms {
-  /** The room of this name: the same object each time. Rejects with a TypeError if it is no name. */
-  get(name: string): Promise<Room>;
+  /**
+   * Returns the room with this name, always the same object. Rejects with a TypeError if the name is
+   * not a non-empty string or contains a lone surrogate.
+   */
+  readonly get: (name: string) => Promise<Room>;
 }
 
 export interface Connection {
@@ -55,22 +71,22 @@ export interface Connection {
 }
 
 export interface ConnectOptions {
-  /** Used in place of the browser's fetch, for example to add a header or credentials. */
+  /** Replaces the fetch of the browser, for example to add a header or credentials. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
 }
 
-/** What the server's refusals are. */
+/** An error response of the server. */
 export interface OccupancyError extends Error {
-  /** The HTTP status: 401 or 403 for a room that is not yours to see. */
+  /** The HTTP status: 401 if authentication is required, 403 if access to the room is denied. */
   readonly status: number;
-  /** The server's word for it, such as "forbidden". */
+  /** The error code of the server, such as "forbidden". */
   readonly code?: string;
-  /** The room that a stream was refused for, where it is one of several. */
+  /** The room that caused the refusal of a stream of several rooms. */
   readonly room?: string;
 }
 
 /**
- * Connects to the handler that is mounted at base, such as "/occupancy". Nothing is fetched before a
- * room is used. Call it once for a page: all its rooms share one stream, up to 256 of them.
+ * Connects to the handler that is mounted at base, such as "/occupancy". The client sends no request
+ * before a room is used. Call connect once per page: up to 256 rooms of one connection share a stream.
  */
 export function connect(base: string | URL, options?: ConnectOptions): Connection;

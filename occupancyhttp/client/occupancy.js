@@ -1,134 +1,143 @@
-// Live occupancy of rooms, from the Go package occupancyhttp:
+// Live occupancy of rooms: the browser client of the Go package occupancyhttp.
 //
 //   import { connect } from "/occupancy/occupancy.js";
 //   const room = await connect("/occupancy").rooms.get("lobby");
-//   const { unsubscribe } = room.occupancy.subscribe((event) => console.log(event.occupancy));
+//   const { unsubscribe } = room.occupancy.subscribe((event) => { console.log(event); });
 //
-// All rooms of a page share one stream, because a browser opens only six connections to a
-// host. It is read by fetch, not EventSource: that retries on a clock of its own, without
-// jitter, gives up for good at a 503, and tells neither a status nor that a stream fell silent.
+// All rooms of a page share one stream, because a browser opens only six HTTP/1.1 connections
+// to a host. The client reads the stream with fetch and not with EventSource. EventSource
+// retries without jitter, stops after status 503, and does not report the status. It also does
+// not notice a connection that is open but dead.
 
-const maxRooms = 256; // of a stream; the server takes no more
-const maxQuery = 7000; // of a stream's address; common proxies take 8 kB
-const settling = 10; // ms in which changes of the set of rooms become one
-const patience = 20e3; // ms that a stream may take to open
-const longest = 30e3; // ms between two attempts, but for what the server asks
+const maxRooms = 256; // in one stream: the limit of the server
+const maxQuery = 7000; // characters: common proxies accept URLs of up to 8 kB
+const updateDelay = 10; // ms: changes of the set of rooms within this time cause one reconnect
+const openTimeout = 20e3; // ms in which the response to a stream request must start
+const maxBackoff = 30e3; // ms between two attempts, in addition to Retry-After
 
 const report = (error) => {
   if (globalThis.reportError) reportError(error);
   else setTimeout(() => { throw error; });
 };
 
-const typeOf = (response) => response.headers.get("Content-Type") ?? "of no type";
+const contentType = (response) => response.headers.get("Content-Type") ?? "(none)";
 
-/** The Error that an answer which is not what was asked for stands for. */
-const failure = async (response, what) => {
+/** Returns the Error for a response that is not the expected one. */
+const responseError = async (response, context) => {
   const { error = {} } = await response.json().catch(() => ({}));
-  const message = error.message || (response.ok ? `this is ${typeOf(response)}` : response.statusText) || "no occupancy here";
-  return Object.assign(new Error(`occupancy: ${what}: ${message} (${response.status})`), {
+  const message = error.message || (response.ok ? `unexpected content type ${contentType(response)}` : response.statusText) || "request failed";
+  return Object.assign(new Error(`occupancy: ${context}: ${message} (${response.status})`), {
     status: response.status,
     code: error.code,
     room: error.room,
-    pause: 1e3 * response.headers.get("Retry-After"),
+    retryAfter: 1e3 * response.headers.get("Retry-After"),
   });
 };
 
-/** Connects to the handler that is mounted at base. Nothing is fetched until a room is used. */
+/** Connects to the handler that is mounted at base. Sends no request until a room is used. */
 export const connect = (base, options = {}) => {
   const root = String(base).replace(/\/+$/, "");
   const request = options.fetch ?? ((...args) => fetch(...args));
   const rooms = new Map(); // by name
   const streams = new Set();
 
-  // A page that is left may be kept for coming back, and its streams with it. They end, and
-  // begin anew when it is shown again.
-  let away;
+  // When the user leaves the page, the browser may keep it in its back/forward cache. The
+  // streams close then, and open again when the page is shown.
+  let shown; // a promise while the page is hidden
   globalThis.addEventListener?.("pagehide", () => {
-    away = new Promise((resolve) => addEventListener("pageshow", resolve, { once: true })).then(() => {
-      away = undefined;
+    shown = new Promise((resolve) => addEventListener("pageshow", resolve, { once: true })).then(() => {
+      shown = undefined;
     });
-    for (const stream of streams) stream.move();
+    for (const stream of streams) stream.reconnect();
   });
 
-  /** Tells a listener the room's newest event, unless it knows it or has left. */
-  const tell = (room, listener) => {
-    if (listener.told === room.event || !room.listeners.has(listener)) return;
-    listener.told = room.event;
+  /** Calls a listener with the room's newest event, unless it is unsubscribed or has received that event. */
+  const deliver = (room, listener) => {
+    if (listener.lastEvent === room.event || !room.listeners.has(listener)) return;
+    listener.lastEvent = room.event;
     try {
-      const { call } = listener;
-      call(room.event);
+      const { callback } = listener;
+      callback(room.event);
     } catch (error) {
       report(error);
     }
   };
 
-  /** Takes an event as it came over the wire. */
+  /** Handles the JSON of one event. */
   const receive = (data) => {
     const { room: name, ...event } = JSON.parse(data);
     const room = rooms.get(name);
-    if (data !== room.known) {
+    if (data !== room.deliveredData) {
       Object.freeze(event.occupancy);
       room.event = Object.freeze(event);
     }
     room.data = data;
-    room.known = undefined;
+    room.deliveredData = undefined;
     room.live = true;
-    for (const listener of room.listeners) tell(room, listener);
+    for (const listener of room.listeners) deliver(room, listener);
+  };
+
+  const forgetEvent = (room) => {
+    room.event = room.deliveredData = undefined;
   };
 
   const newStream = () => {
-    const members = new Set();
-    let query = ""; // of the rooms that it is open for; "" while it does not run
-    let failures = 0; // since the last event
-    let controller, opening, moving, timer, wake;
+    const members = new Set(); // rooms
+    let query = ""; // the rooms of the current connection; "" while the stream is stopped
+    let failures = 0; // attempts since the last event
+    let connecting; // true until the first events of an attempt, and between two attempts
+    let reconnecting; // true if reconnect ended the connection
+    let controller, updateTimer, wake;
 
-    const wanted = () => [...members].filter((room) => room.listeners.size).map((room) => room.query).join("&");
+    const wantedQuery = () => [...members].filter((room) => room.listeners.size).map((room) => room.query).join("&");
 
-    const drop = (room) => {
+    const remove = (room) => {
       members.delete(room);
-      room.stream = room.live = room.known = undefined;
+      room.stream = room.live = undefined;
+      forgetEvent(room);
     };
 
+    /** Opens a connection and handles its events until it ends. */
     const read = async () => {
-      let watch;
-      const expect = (ms) => {
-        clearTimeout(watch);
-        watch = ms && setTimeout(() => controller.abort(), ms);
+      let watchdog;
+      const abortAfter = (ms) => {
+        clearTimeout(watchdog);
+        watchdog = ms && setTimeout(() => controller.abort(), ms);
       };
       controller = new AbortController();
       try {
-        expect(patience);
+        abortAfter(openTimeout);
         const response = await request(`${root}/occupancy/events?${query}`, { signal: controller.signal, cache: "no-store" });
-        // A server that knows no such path may answer 200 with a page.
-        if (!response.ok || !typeOf(response).startsWith("text/event-stream")) throw await failure(response, "no stream");
-        const silence = 3e3 * response.headers.get("Occupancy-Heartbeat");
+        // If base is wrong, a server may return a page with status 200.
+        if (!response.ok || !contentType(response).startsWith("text/event-stream")) throw await responseError(response, "cannot open the stream");
+        const maxSilence = 3e3 * response.headers.get("Occupancy-Heartbeat");
         const reader = response.body.getReader();
         const decoder = new TextDecoder();
         for (let text = ""; ; ) {
-          expect(silence);
+          abortAfter(maxSilence);
           const { done, value } = await reader.read();
           if (done) return;
           const frames = (text + decoder.decode(value, { stream: true })).split("\n\n");
           text = frames.pop();
           for (const frame of frames) {
             const data = frame.split("\ndata: ")[1];
-            if (!data) continue;
+            if (!data) continue; // a comment
             failures = 0;
             receive(data);
           }
-          if (opening) {
-            opening = false;
-            change(); // if it was put off
+          if (connecting) {
+            connecting = false;
+            scheduleUpdate(); // the set of rooms may have changed meanwhile
           }
         }
       } finally {
-        expect(0);
+        abortAfter(0);
         controller.abort();
       }
     };
 
-    /** Waits, unless the browser comes online or nothing is wanted any more. */
-    const rest = (ms) =>
+    /** Resolves after ms, when the browser comes online, or when wake is called. */
+    const sleep = (ms) =>
       new Promise((resolve) => {
         wake = () => {
           clearTimeout(timeout);
@@ -139,60 +148,61 @@ export const connect = (base, options = {}) => {
         globalThis.addEventListener?.("online", wake);
       });
 
+    /** Keeps a connection open until no room has a listener. */
     const run = async () => {
-      while ((query = wanted())) {
-        if (away) {
-          await away;
+      while ((query = wantedQuery())) {
+        if (shown) {
+          await shown;
           continue;
         }
         for (const room of members) {
-          if (!room.listeners.size) drop(room);
-          // A stream that only moves tells nobody again what was the last word before.
-          if (room.live) room.known = room.data;
+          if (!room.listeners.size) remove(room);
+          // After a reconnect that the client itself caused, an unchanged value is not delivered again.
+          if (room.live) room.deliveredData = room.data;
           room.live = false;
         }
-        moving = false;
-        opening = true;
+        reconnecting = false;
+        connecting = true;
         const error = (await read().catch((error) => error)) ?? {};
-        opening = true; // what changes now is for the next attempt
-        if (moving) continue;
+        connecting = true; // a room that is added now waits for the next attempt
+        if (reconnecting) continue;
         const room = rooms.get(error.room);
         const refused = members.has(room);
         if (refused || error.status < 500) report(error);
         if (refused) {
-          drop(room); // the others can do without it
-          continue;
+          remove(room);
+          continue; // immediately, with the other rooms
         }
-        for (const room of members) room.live = room.known = undefined;
-        await rest((error.pause || 0) + Math.random() * Math.min(longest, 1e3 * 2 ** failures++));
+        for (const room of members) room.live = room.deliveredData = undefined;
+        await sleep((error.retryAfter || 0) + Math.random() * Math.min(maxBackoff, 1e3 * 2 ** failures++));
       }
-      members.forEach(drop);
+      members.forEach(remove);
       streams.delete(stream);
     };
 
-    /** Has the stream end, and begin anew with what is wanted then. */
-    const move = () => {
-      moving = true;
+    /** Ends the connection or the pause between two attempts. run then opens the next connection, if one is needed. */
+    const reconnect = () => {
+      reconnecting = true;
       controller?.abort();
       wake?.();
     };
 
-    /** Follows the set of rooms. One connection ends before the next, so that no event overtakes another. */
-    const change = () => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        const now = wanted();
+    /** Starts the stream, or reconnects it if its set of rooms has changed. A connection ends before the next one opens, so events stay in order. */
+    const scheduleUpdate = () => {
+      updateTimer ??= setTimeout(() => {
+        updateTimer = undefined;
+        const wanted = wantedQuery();
         if (!query) run();
-        // One that is opening may finish, or a set that never settles would starve.
-        else if (now !== query && !(now && opening)) move();
-      }, settling);
+        // An attempt that is still needed is not aborted. Otherwise a set of rooms that changes all the time would receive no events.
+        else if (wanted !== query && !(wanted && connecting)) reconnect();
+      }, updateDelay);
     };
 
     const stream = {
-      change,
-      move,
-      /** Takes a room in, if it has space for one more. */
-      take: (room) => {
+      scheduleUpdate,
+      reconnect,
+      /** Adds a room and returns true, if the stream has space for it. */
+      add: (room) => {
         const length = [...members].reduce((sum, { query }) => sum + query.length + 1, room.query.length);
         if (members.size === maxRooms || (members.size && length > maxQuery)) return;
         members.add(room);
@@ -208,35 +218,37 @@ export const connect = (base, options = {}) => {
     const room = {
       query: `room=${encodeURIComponent(name)}`,
       listeners: new Set(),
-      stream: undefined, // that it is on, or will be
-      live: undefined, // true once the stream has told of it, until that ends
+      stream: undefined, // the stream that contains the room
+      live: undefined, // true while the stream is connected and has sent an event of the room
       event: undefined, // the newest
-      data: undefined, // the newest, as it came
-      known: undefined, // data that would be no news
+      data: undefined, // the JSON of event
+      deliveredData: undefined, // the JSON of an event that must not be delivered again
     };
     const occupancy = {
-      subscribe: (call) => {
-        if (typeof call !== "function") throw new TypeError("occupancy: a listener is a function");
-        const listener = { call };
+      subscribe: (callback) => {
+        if (typeof callback !== "function") throw new TypeError("occupancy: the listener must be a function");
+        const listener = { callback };
         room.listeners.add(listener);
-        if (room.live) queueMicrotask(() => tell(room, listener));
-        if (!room.stream) [...streams].some((stream) => stream.take(room)) || newStream().take(room);
-        room.stream.change();
+        if (room.live) queueMicrotask(() => deliver(room, listener));
+        if (!room.stream) [...streams].some((stream) => stream.add(room)) || newStream().add(room);
+        room.stream.scheduleUpdate();
         const unsubscribe = () => {
-          if (room.listeners.delete(listener)) room.stream?.change();
+          if (!room.listeners.delete(listener)) return;
+          if (!room.listeners.size && !room.live) forgetEvent(room);
+          room.stream?.scheduleUpdate();
         };
         return { unsubscribe };
       },
-      current: () => room.event,
+      current: () => (room.listeners.size ? room.event?.occupancy : undefined),
       get: async () => {
-        const what = `room ${JSON.stringify(name)}`;
+        const context = `cannot get room ${JSON.stringify(name)}`;
         try {
           const response = await request(`${root}/rooms/${encodeURIComponent(name)}/occupancy`, { cache: "no-store" });
-          if (!response.ok) throw await failure(response, what);
+          if (!response.ok) throw await responseError(response, context);
           const partial = response.headers.get("Occupancy-Partial") === "true";
           return Object.assign(await response.json(), partial && { partial });
         } catch (error) {
-          throw error.status ? error : new Error(`occupancy: ${what}: ${error.message}`, { cause: error });
+          throw error.status ? error : new Error(`occupancy: ${context}: ${error.message}`, { cause: error });
         }
       },
     };
@@ -249,7 +261,7 @@ export const connect = (base, options = {}) => {
     rooms: {
       get: async (name) => {
         if (typeof name !== "string" || !name || /\p{Surrogate}/u.test(name))
-          throw new TypeError("occupancy: a room's name is a string that is not empty, nor cut within a character");
+          throw new TypeError("occupancy: the room name must be a non-empty string without lone surrogates");
         return (rooms.get(name) ?? newRoom(name)).handle;
       },
     },

@@ -1,12 +1,13 @@
-// Run by client_test.go, which serves the real handler at SITE and takes commands at CONTROL.
+// client_node_test.go runs this file. It serves the handler at BASE, and commands that control the
+// server and the engine at CONTROL.
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { connect } from "./occupancy.js";
 
-const { SITE, CONTROL } = process.env;
+const { BASE, CONTROL } = process.env;
 
-/** Has the server do something: it answers when that is done. */
+/** Sends a command to the test server, and resolves when it is done. */
 const server = async (command, query = {}) => {
   const response = await fetch(`${CONTROL}/${command}?${new URLSearchParams(query)}`, { method: "POST" });
   const text = await response.text();
@@ -19,105 +20,109 @@ globalThis.reportError = (error) => reported.push(error);
 beforeEach(() => {
   reported.length = 0;
 });
-afterEach(() => server("await", { streams: 0 })); // no test leaves a stream behind
+afterEach(() => server("await", { streams: 0 })); // every test must close its streams
 
-/** A listener, and the next event that it is or was called with. */
-const ear = () => {
-  const heard = [];
+/** Creates a listener that records its events. next resolves with the first unread occupancy. */
+const recorder = () => {
+  const events = [];
   let wake = () => {};
-  const listen = (event) => {
-    heard.push(event);
+  const listener = (event) => {
+    events.push(event);
     wake();
   };
   const next = async () => {
-    while (!heard.length) await new Promise((resolve) => (wake = resolve));
-    return heard.shift().occupancy;
+    while (!events.length) await new Promise((resolve) => (wake = resolve));
+    return events.shift().occupancy;
   };
+  /** Reads until the room has this number of connections. */
   const until = async (connections) => {
     while ((await next()).connections !== connections);
   };
-  return { heard, listen, next, until };
+  return { events, listener, next, until };
 };
 
 let names = 0;
 const newName = () => `room ${++names}/ü`;
-const is = (connections, presenceMembers = 0) => ({ connections, presenceMembers });
+const counts = (connections, presenceMembers = 0) => ({ connections, presenceMembers });
 
-test("the lines of the documentation", async () => {
+test("subscribe, current, get and unsubscribe", async () => {
   const name = newName();
   await server("join", { room: name });
-  const { heard, listen, until } = ear();
+  const { events, listener, until } = recorder();
 
-  const rooms = connect(SITE).rooms;
+  const rooms = connect(BASE).rooms;
   const room = await rooms.get(name);
   assert.equal(room.occupancy.current(), undefined);
-  const { unsubscribe } = room.occupancy.subscribe(listen);
+  const { unsubscribe } = room.occupancy.subscribe(listener);
   assert.equal(room.occupancy.current(), undefined);
   await until(1);
-  const event = { type: "occupancy.updated", occupancy: is(1) };
-  assert.deepEqual(room.occupancy.current(), event);
+  assert.deepEqual(room.occupancy.current(), counts(1));
   await server("enter", { room: name });
-  while (room.occupancy.current().occupancy.presenceMembers !== 1) await new Promise(setImmediate);
-  assert.deepEqual(await room.occupancy.get(), is(1, 1));
+  while (room.occupancy.current().presenceMembers !== 1) await new Promise(setImmediate);
+  assert.deepEqual(await room.occupancy.get(), counts(1, 1));
   unsubscribe();
   await server("await", { streams: 0 });
-  heard.length = 0;
+  events.length = 0;
   await server("join", { room: name });
-  assert.deepEqual(heard, []);
+  assert.deepEqual(events, []);
 });
 
-test("an event is what the contract says, and nobody can change it for others", async () => {
-  const room = await connect(`${SITE}/`).rooms.get(newName());
-  const first = ear();
+test("events have the specified shape and are read-only", async () => {
+  const room = await connect(`${BASE}/`).rooms.get(newName());
+  const first = recorder();
+  let received;
   const a = room.occupancy.subscribe((event) => {
     assert.throws(() => (event.occupancy.connections = 7), TypeError);
     assert.throws(() => (event.type = "other"), TypeError);
-    first.listen(event);
+    received = event;
+    first.listener(event);
   });
-  const second = ear();
-  const b = room.occupancy.subscribe(second.listen);
-  assert.deepEqual(await first.next(), is(0));
-  assert.deepEqual(await second.next(), is(0));
-  assert.equal(JSON.stringify(room.occupancy.current()), '{"type":"occupancy.updated","occupancy":{"connections":0,"presenceMembers":0}}');
+  const second = recorder();
+  const b = room.occupancy.subscribe(second.listener);
+  assert.deepEqual(await first.next(), counts(0));
+  assert.deepEqual(await second.next(), counts(0));
+  assert.equal(JSON.stringify(received), '{"type":"occupancy.updated","occupancy":{"connections":0,"presenceMembers":0}}');
+  assert.equal(JSON.stringify(room.occupancy.current()), '{"connections":0,"presenceMembers":0}');
+  assert.equal(room.occupancy.current(), received.occupancy);
   a.unsubscribe();
   b.unsubscribe();
   assert.deepEqual(reported, []);
 });
 
-test("all rooms of a page share one stream, and nobody is told twice when it moves", async () => {
+test("all rooms share one stream, and a reconnect for a new room repeats no event", async () => {
   const opened = await server("opened");
-  const { rooms } = connect(SITE);
+  const { rooms } = connect(BASE);
   const names = [newName(), newName(), newName()];
-  const ears = [ear(), ear(), ear()];
-  const subscribe = async (i) => (await rooms.get(names[i])).occupancy.subscribe(ears[i].listen);
+  const recorders = [recorder(), recorder(), recorder()];
+  const subscribe = async (i) => (await rooms.get(names[i])).occupancy.subscribe(recorders[i].listener);
 
   const subscriptions = [await subscribe(0), await subscribe(1)];
-  assert.deepEqual(await ears[0].next(), is(0));
-  assert.deepEqual(await ears[1].next(), is(0));
+  assert.deepEqual(await recorders[0].next(), counts(0));
+  assert.deepEqual(await recorders[1].next(), counts(0));
   assert.equal(await server("opened"), opened + 1);
 
   subscriptions.push(await subscribe(2));
-  assert.deepEqual(await ears[2].next(), is(0));
+  assert.deepEqual(await recorders[2].next(), counts(0));
   assert.equal(await server("await", { streams: 1 }), 1);
   await server("join", { room: names[0] });
   await server("join", { room: names[1] });
-  assert.deepEqual(await ears[0].next(), is(1)); // and not 0 again
-  assert.deepEqual(await ears[1].next(), is(1));
+  assert.deepEqual(await recorders[0].next(), counts(1)); // and not 0 again
+  assert.deepEqual(await recorders[1].next(), counts(1));
   assert.equal(await server("opened"), opened + 2);
 
   subscriptions[0].unsubscribe();
   await server("await", { room: names[0], subscriptions: 0 });
   await server("join", { room: names[1] });
-  assert.deepEqual(await ears[1].next(), is(2));
+  assert.deepEqual(await recorders[1].next(), counts(2));
   for (const { unsubscribe } of subscriptions) unsubscribe();
 });
 
-test("what changes while the stream moves is told", async () => {
-  const { rooms } = connect(SITE);
+test("changes during a reconnect are delivered", async () => {
+  const { rooms } = connect(BASE);
   const name = newName();
-  const a = ear();
-  const subscription = (await rooms.get(name)).occupancy.subscribe(a.listen);
-  assert.deepEqual(await a.next(), is(0));
+  const a = recorder();
+  const subscription = (await rooms.get(name)).occupancy.subscribe(a.listener);
+  assert.deepEqual(await a.next(), counts(0));
   const others = [];
   for (let i = 1; i <= 20; i++) {
     others.push((await rooms.get(newName())).occupancy.subscribe(() => {}));
@@ -128,193 +133,237 @@ test("what changes while the stream moves is told", async () => {
   for (const { unsubscribe } of others) unsubscribe();
 });
 
-test("the same listener twice is two subscriptions, and to unsubscribe twice is harmless", async () => {
+test("subscribing a listener twice creates two subscriptions, and unsubscribing twice has no effect", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
-  const { heard, listen, next } = ear();
-  const a = occupancy.subscribe(listen);
-  const b = occupancy.subscribe(listen);
-  assert.deepEqual([await next(), await next()], [is(0), is(0)]);
+  const { occupancy } = await connect(BASE).rooms.get(name);
+  const { events, listener, next } = recorder();
+  const a = occupancy.subscribe(listener);
+  const b = occupancy.subscribe(listener);
+  assert.deepEqual([await next(), await next()], [counts(0), counts(0)]);
   a.unsubscribe();
   a.unsubscribe();
   a.unsubscribe();
   await server("join", { room: name });
-  assert.deepEqual(await next(), is(1));
-  assert.deepEqual(await occupancy.get(), is(1)); // a round trip, in which a second call would come
-  assert.deepEqual(heard, []);
+  assert.deepEqual(await next(), counts(1));
+  assert.deepEqual(await occupancy.get(), counts(1)); // a round trip, during which a second call would occur
+  assert.deepEqual(events, []);
   b.unsubscribe();
   b.unsubscribe();
 });
 
-test("a listener that throws harms no other and is reported", async () => {
-  const { occupancy } = await connect(SITE).rooms.get(newName());
+test("the error of a listener is reported, and other listeners are called", async () => {
+  const { occupancy } = await connect(BASE).rooms.get(newName());
   const oops = new Error("oops");
   const a = occupancy.subscribe(() => {
     throw oops;
   });
-  const { listen, next } = ear();
-  const b = occupancy.subscribe(listen);
-  assert.deepEqual(await next(), is(0));
+  const { listener, next } = recorder();
+  const b = occupancy.subscribe(listener);
+  assert.deepEqual(await next(), counts(0));
   assert.deepEqual(reported, [oops]);
   a.unsubscribe();
   b.unsubscribe();
   assert.throws(() => occupancy.subscribe("no function"), TypeError);
 });
 
-test("a late listener is told what is known, once, and not if it has left", async () => {
+test("a new listener of a connected room receives the newest event once, unless it unsubscribes first", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
-  const first = ear();
-  const a = occupancy.subscribe(first.listen);
+  const { occupancy } = await connect(BASE).rooms.get(name);
+  const first = recorder();
+  const a = occupancy.subscribe(first.listener);
   await first.next();
   const opened = await server("opened");
-  const late = ear();
-  const b = occupancy.subscribe(late.listen);
-  const left = ear();
-  occupancy.subscribe(left.listen).unsubscribe();
-  assert.deepEqual(late.heard, []); // never before subscribe returns
-  assert.deepEqual(await late.next(), is(0));
+  const second = recorder();
+  const b = occupancy.subscribe(second.listener);
+  const unsubscribed = recorder();
+  occupancy.subscribe(unsubscribed.listener).unsubscribe();
+  assert.deepEqual(second.events, []); // never before subscribe returns
+  assert.deepEqual(await second.next(), counts(0));
   await server("join", { room: name });
-  assert.deepEqual(await late.next(), is(1));
-  assert.deepEqual(left.heard, []);
-  assert.deepEqual([first.heard.length, await server("opened")], [1, opened]);
+  assert.deepEqual(await second.next(), counts(1));
+  assert.deepEqual(unsubscribed.events, []);
+  assert.deepEqual([first.events.length, await server("opened")], [1, opened]);
   a.unsubscribe();
   b.unsubscribe();
 });
 
-test("listeners may come and go while listeners are called", async () => {
-  const { occupancy } = await connect(SITE).rooms.get(newName());
-  const second = ear();
-  const added = ear();
+test("a listener can subscribe and unsubscribe other listeners", async () => {
+  const { occupancy } = await connect(BASE).rooms.get(newName());
+  const second = recorder();
+  const added = recorder();
   let b, c;
   const a = occupancy.subscribe(() => {
     b.unsubscribe();
-    c ??= occupancy.subscribe(added.listen);
+    c ??= occupancy.subscribe(added.listener);
   });
-  b = occupancy.subscribe(second.listen);
-  assert.deepEqual(await added.next(), is(0));
+  b = occupancy.subscribe(second.listener);
+  assert.deepEqual(await added.next(), counts(0));
   await occupancy.get();
-  assert.deepEqual([second.heard, added.heard], [[], []]);
+  assert.deepEqual([second.events, added.events], [[], []]);
   a.unsubscribe();
   c.unsubscribe();
 });
 
-test("who comes back to a room hears what it is now, not what it was", async () => {
+test("after the last listener unsubscribed, current is undefined until the first event of a new subscription", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
-  const a = ear();
-  const before = occupancy.subscribe(a.listen);
-  await a.next();
-  before.unsubscribe();
+  const { occupancy } = await connect(BASE).rooms.get(name);
+  const first = recorder();
+  const a = occupancy.subscribe(first.listener);
+  const b = occupancy.subscribe(() => {});
+  await first.next();
+  a.unsubscribe();
+  assert.deepEqual(occupancy.current(), counts(0)); // b is still subscribed
+  b.unsubscribe();
+  assert.equal(occupancy.current(), undefined);
   await server("await", { streams: 0 });
   await server("join", { room: name });
-  const b = ear();
-  const after = occupancy.subscribe(b.listen);
-  assert.deepEqual(await b.next(), is(1));
-  after.unsubscribe();
+  const second = recorder();
+  const c = occupancy.subscribe(second.listener);
+  assert.equal(occupancy.current(), undefined);
+  assert.deepEqual(await second.next(), counts(1));
+  assert.deepEqual(occupancy.current(), counts(1));
+  c.unsubscribe();
+  assert.equal(occupancy.current(), undefined);
 });
 
-test("a server that was killed and comes back is found, with a fresh snapshot", async () => {
+test("the last listener of one of two rooms unsubscribes: current of only that room is undefined", async () => {
+  const { rooms } = connect(BASE);
+  const [a, b] = [await rooms.get(newName()), await rooms.get(newName())];
+  const [first, second] = [recorder(), recorder()];
+  const subscription = a.occupancy.subscribe(first.listener);
+  const other = b.occupancy.subscribe(second.listener);
+  await Promise.all([first.next(), second.next()]);
+  subscription.unsubscribe();
+  assert.deepEqual([a.occupancy.current(), b.occupancy.current()], [undefined, counts(0)]);
+  await server("await", { room: a.name, subscriptions: 0 });
+  await server("join", { room: a.name });
+  const again = a.occupancy.subscribe(first.listener);
+  assert.equal(a.occupancy.current(), undefined);
+  assert.deepEqual(await first.next(), counts(1));
+  again.unsubscribe();
+  other.unsubscribe();
+});
+
+test("a new listener within the update delay receives the event of the open stream", async () => {
+  const { occupancy } = await connect(BASE).rooms.get(newName());
+  const first = recorder();
+  const a = occupancy.subscribe(first.listener);
+  await first.next();
+  const opened = await server("opened");
+  a.unsubscribe();
+  const second = recorder();
+  const b = occupancy.subscribe(second.listener);
+  assert.deepEqual(occupancy.current(), counts(0));
+  assert.deepEqual(await second.next(), counts(0));
+  assert.equal(await server("opened"), opened);
+  b.unsubscribe();
+});
+
+test("the client reconnects to a restarted server and receives a new snapshot", async () => {
   const name = newName();
-  const { occupancy } = await connect(SITE).rooms.get(name);
-  const { listen, next } = ear();
-  const { unsubscribe } = occupancy.subscribe(listen);
-  assert.deepEqual(await next(), is(0));
+  const { occupancy } = await connect(BASE).rooms.get(name);
+  const { listener, next } = recorder();
+  const { unsubscribe } = occupancy.subscribe(listener);
+  assert.deepEqual(await next(), counts(0));
   await server("stop");
   await assert.rejects(occupancy.get(), (error) => error.constructor === Error && error.message.includes(JSON.stringify(name)) && error.cause instanceof TypeError);
-  assert.deepEqual(occupancy.current().occupancy, is(0));
+  assert.deepEqual(occupancy.current(), counts(0));
   await server("join", { room: name });
   await server("start");
-  assert.deepEqual(await next(), is(1));
+  assert.deepEqual(await next(), counts(1));
   await server("stop");
   await server("start");
-  assert.deepEqual(await next(), is(1)); // told again, though it is the same
+  assert.deepEqual(await next(), counts(1)); // delivered again, although the value is the same
   unsubscribe();
 });
 
-test("256 rooms are one stream and 257 are two, which close with their last listeners", async () => {
-  const { rooms } = connect(SITE);
+test("256 rooms use one stream, 257 rooms use two, and a stream closes with its last listener", async () => {
+  const { rooms } = connect(BASE);
   const subscriptions = [];
-  const waiting = [];
+  const firstEvents = [];
   const add = async () => {
-    const { listen, next } = ear();
-    subscriptions.push((await rooms.get(newName())).occupancy.subscribe(listen));
-    waiting.push(next());
+    const { listener, next } = recorder();
+    subscriptions.push((await rooms.get(newName())).occupancy.subscribe(listener));
+    firstEvents.push(next());
   };
   for (let i = 0; i < 256; i++) await add();
-  for (const occupancy of await Promise.all(waiting)) assert.deepEqual(occupancy, is(0));
+  for (const occupancy of await Promise.all(firstEvents)) assert.deepEqual(occupancy, counts(0));
   assert.equal(await server("await", { streams: 1 }), 1);
   await add();
-  assert.deepEqual(await waiting[256], is(0));
+  assert.deepEqual(await firstEvents[256], counts(0));
   assert.equal(await server("await", { streams: 2 }), 2);
   subscriptions[256].unsubscribe();
   assert.equal(await server("await", { streams: 1 }), 1);
-  await add(); // the first has still no space, the second is a new one
-  assert.deepEqual(await waiting[257], is(0));
+  await add(); // the first stream is still full, so this opens a new one
+  assert.deepEqual(await firstEvents[257], counts(0));
   for (const { unsubscribe } of subscriptions) unsubscribe();
 });
 
-test("names that no proxy takes in one address are divided", async () => {
-  const { rooms } = connect(SITE);
-  const addresses = [];
-  const long = connect(SITE, {
+test("long room names are divided among several streams", async () => {
+  const { rooms } = connect(BASE);
+  const urlLengths = [];
+  const measured = connect(BASE, {
     fetch: (url, init) => {
-      addresses.push(url.length);
+      urlLengths.push(url.length);
       return fetch(url, init);
     },
   });
   const subscriptions = [];
-  const waiting = [];
+  const firstEvents = [];
   for (let i = 0; i < 20; i++) {
-    const { listen, next } = ear();
+    const { listener, next } = recorder();
     const name = `${newName()} ${"x".repeat(900)}`;
-    subscriptions.push((await long.rooms.get(name)).occupancy.subscribe(listen));
-    waiting.push(next());
+    subscriptions.push((await measured.rooms.get(name)).occupancy.subscribe(listener));
+    firstEvents.push(next());
   }
-  await Promise.all(waiting);
-  assert.equal(addresses.length, 3);
-  assert.ok(Math.max(...addresses) < 7200, `${addresses}`);
+  await Promise.all(firstEvents);
+  assert.equal(urlLengths.length, 3);
+  assert.ok(Math.max(...urlLengths) < 7200, `${urlLengths}`);
   for (const { unsubscribe } of subscriptions) unsubscribe();
+});
+
+test("a room is always the same object", async () => {
+  const { rooms } = connect(BASE);
   assert.equal(await rooms.get("a"), await rooms.get("a"));
 });
 
-test("a refused room is reported and harms no other", async () => {
-  const { rooms } = connect(SITE);
+test("a refused room is reported, and the other rooms are connected", async () => {
+  const { rooms } = connect(BASE);
   const [open, secret] = [newName(), `secret ${newName()}`];
-  const a = ear();
-  const b = ear();
-  const first = (await rooms.get(open)).occupancy.subscribe(a.listen);
-  assert.deepEqual(await a.next(), is(0));
+  const a = recorder();
+  const b = recorder();
+  const first = (await rooms.get(open)).occupancy.subscribe(a.listener);
+  assert.deepEqual(await a.next(), counts(0));
   const refused = await rooms.get(secret);
-  const second = refused.occupancy.subscribe(b.listen);
-  const tooLong = (await rooms.get("x".repeat(1025))).occupancy.subscribe(b.listen);
+  const second = refused.occupancy.subscribe(b.listener);
+  const tooLong = (await rooms.get("x".repeat(1025))).occupancy.subscribe(b.listener);
   await server("join", { room: open });
   await a.until(1);
   while (reported.length < 2) await new Promise(setImmediate);
   assert.deepEqual(reported.map(({ status, code }) => [status, code]).sort(), [[400, "bad_room_name"], [403, "forbidden"]]);
   assert.ok(reported.every((error) => error instanceof Error && /^occupancy: /.test(error.message)));
-  assert.deepEqual([b.heard, refused.occupancy.current()], [[], undefined]);
+  assert.deepEqual([b.events, refused.occupancy.current()], [[], undefined]);
 
   await server("allow", { room: secret });
-  const again = refused.occupancy.subscribe(b.listen);
-  assert.deepEqual([await b.next(), await b.next()], [is(0), is(0)]); // both listeners of it
+  const again = refused.occupancy.subscribe(b.listener);
+  assert.deepEqual([await b.next(), await b.next()], [counts(0), counts(0)]); // both listeners of the room
   for (const { unsubscribe } of [first, second, again, tooLong]) unsubscribe();
 });
 
-test("a room that one must sign in for keeps nobody from those that are open", async () => {
-  const { rooms } = connect(SITE);
+test("a room that requires authentication does not block public rooms", async () => {
+  const { rooms } = connect(BASE);
   const [open, members] = [newName(), `members ${newName()}`];
   const first = (await rooms.get(members)).occupancy.subscribe(() => {});
-  const { listen, next } = ear();
-  const second = (await rooms.get(open)).occupancy.subscribe(listen);
-  assert.deepEqual(await next(), is(0));
+  const { listener, next } = recorder();
+  const second = (await rooms.get(open)).occupancy.subscribe(listener);
+  assert.deepEqual(await next(), counts(0));
   assert.deepEqual(reported.map(({ status, room }) => [status, room]), [[401, members]]);
   first.unsubscribe();
   second.unsubscribe();
 });
 
-test("get rejects with a clear Error", async () => {
-  const { rooms } = connect(SITE);
+test("get rejects with an Error that says what failed", async () => {
+  const { rooms } = connect(BASE);
   const secret = await rooms.get(`secret ${newName()}`);
   await assert.rejects(secret.occupancy.get(), (error) => {
     assert.ok(error instanceof Error);
@@ -324,34 +373,34 @@ test("get rejects with a clear Error", async () => {
   });
   const tooLong = await rooms.get("x".repeat(1025));
   await assert.rejects(tooLong.occupancy.get(), { status: 400, code: "bad_room_name" });
-  const nowhere = await connect(`${SITE}/nowhere`).rooms.get("a");
+  const nowhere = await connect(`${BASE}/nowhere`).rooms.get("a");
   await assert.rejects(nowhere.occupancy.get(), { status: 404 });
   const noJSON = await connect("", { fetch: async () => new Response("<p>Sign in") }).rooms.get("a");
-  await assert.rejects(noJSON.occupancy.get(), (error) => error.constructor === Error && error.message.startsWith('occupancy: room "a": '));
+  await assert.rejects(noJSON.occupancy.get(), (error) => error.constructor === Error && error.message.startsWith('occupancy: cannot get room "a": '));
   for (const name of ["", undefined, 7, "half \ud83d a pair"]) await assert.rejects(rooms.get(name), TypeError);
 });
 
-test("an answer without some nodes is partial", async () => {
+test("get returns partial: true if nodes are missing", async () => {
   const answer = new Response('{"connections":1,"presenceMembers":0}', { headers: { "Occupancy-Partial": "true" } });
   const { occupancy } = await connect("", { fetch: async () => answer }).rooms.get("a");
-  assert.deepEqual(await occupancy.get(), { ...is(1), partial: true });
+  assert.deepEqual(await occupancy.get(), { ...counts(1), partial: true });
 });
 
-/** A server that is scripted: each stream's answer is the next of answers. */
-const scripted = (...answers) => {
+/** Returns a fetch that answers each call with the next response. If there is none, the call stays pending. */
+const scripted = (...responses) => {
   const calls = [];
   const fetch = (url, { signal }) => {
     calls.push(url);
-    const answer = answers.shift(); // or none, ever
+    const response = responses.shift();
     return new Promise((resolve, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason));
-      if (answer) resolve(answer(signal));
+      if (response) resolve(response(signal));
     });
   };
   return { calls, fetch };
 };
 
-/** An answer that sends chunks and then ends, or stays open. */
+/** Returns a response that sends the chunks and then ends, or stays open. */
 const streaming = (chunks, { headers, open } = {}) => (signal) =>
   new Response(
     new ReadableStream({
@@ -365,10 +414,10 @@ const streaming = (chunks, { headers, open } = {}) => (signal) =>
   );
 
 const frame = (room, connections) =>
-  new TextEncoder().encode(`event: occupancy.updated\nid: 1\ndata: ${JSON.stringify({ room, type: "occupancy.updated", occupancy: is(connections) })}\n\n`);
+  new TextEncoder().encode(`event: occupancy.updated\nid: 1\ndata: ${JSON.stringify({ room, type: "occupancy.updated", occupancy: counts(connections) })}\n\n`);
 
-/** Runs f with a clock that stands still for the client, but for those timers that f lets go. */
-const withClock = async (f) => {
+/** Runs f with fake timers for the client: a timer fires only when f calls fire. */
+const withFakeTimers = async (f) => {
   const { setTimeout, clearTimeout } = globalThis;
   const pending = new Map();
   let id = 0;
@@ -378,11 +427,11 @@ const withClock = async (f) => {
     return id;
   };
   globalThis.clearTimeout = (id) => pending.delete(id) || clearTimeout(id);
-  /** Waits for a timer for which which(ms) is true, and lets it go. */
-  const fire = async (which) => {
+  /** Waits until the client has set a timer with a matching delay, and fires it. */
+  const fire = async (matches) => {
     for (;;) {
       for (const [id, { call, ms }] of pending) {
-        if (!which(ms)) continue;
+        if (!matches(ms)) continue;
         pending.delete(id);
         call();
         return ms;
@@ -396,67 +445,67 @@ const withClock = async (f) => {
     Object.assign(globalThis, { setTimeout, clearTimeout });
   }
 };
-const settling = (ms) => ms === 10;
-const resting = (ms) => ms < 1e3 && ms !== 10;
+const updateDelay = (ms) => ms === 10;
+const backoff = (ms) => ms < 1e3 && ms !== 10;
 
-test("a stream may be cut into chunks anywhere", async () => {
+test("events may be split into chunks at any byte", async () => {
   const room = "日本\n👋";
   const bytes = [...frame(room, 1), ...new TextEncoder().encode(":\n\n"), ...frame(room, 2)];
   const { fetch } = scripted(streaming(bytes.map((byte) => Uint8Array.of(byte)), { open: true }));
   const { occupancy } = await connect("", { fetch }).rooms.get(room);
-  const { listen, next } = ear();
-  const { unsubscribe } = occupancy.subscribe(listen);
-  assert.deepEqual([await next(), await next()], [is(1), is(2)]);
+  const { listener, next } = recorder();
+  const { unsubscribe } = occupancy.subscribe(listener);
+  assert.deepEqual([await next(), await next()], [counts(1), counts(2)]);
   unsubscribe();
 });
 
-test("attempts are spread out, ever further, and a Retry-After is kept", async () => {
+test("retries use exponential backoff with jitter, and respect Retry-After", async () => {
   const { random } = Math;
   const jitter = [0.5, 0.25, 1, 1, 1, 1, 1, 0.25, 1];
   Math.random = () => jitter.shift();
-  const busy = () => new Response('{"error":{"code":"too_many_streams","message":"full"}}', { status: 503, headers: { "Retry-After": "5" } });
+  const unavailable = () => new Response('{"error":{"code":"too_many_streams","message":"stream limit reached"}}', { status: 503, headers: { "Retry-After": "5" } });
   const down = () => Promise.reject(new TypeError("fetch failed"));
-  const { calls, fetch } = scripted(down, down, down, down, down, down, down, busy, streaming([frame("a", 1)]));
-  await withClock(async (fire) => {
+  const { calls, fetch } = scripted(down, down, down, down, down, down, down, unavailable, streaming([frame("a", 1)]));
+  await withFakeTimers(async (fire) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
-    const { listen, next } = ear();
-    const { unsubscribe } = occupancy.subscribe(listen);
-    await fire(settling);
+    const { listener, next } = recorder();
+    const { unsubscribe } = occupancy.subscribe(listener);
+    await fire(updateDelay);
     const waits = [500, 500, 4e3, 8e3, 16e3, 30e3, 30e3, 12.5e3];
     for (const wait of waits) await fire((ms) => ms === wait);
-    assert.deepEqual(await next(), is(1));
+    assert.deepEqual(await next(), counts(1));
     assert.equal(calls.length, waits.length + 1);
-    await fire((ms) => ms === 1e3); // after an event it begins anew
+    await fire((ms) => ms === 1e3); // an event resets the backoff
     unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
   Math.random = random;
   assert.deepEqual(reported, []);
 });
 
-test("a stream that falls silent, or never begins, is given up", async () => {
+test("a stream that does not start, or stops sending, is reconnected", async () => {
   const headers = { "Occupancy-Heartbeat": "15" };
   const { calls, fetch } = scripted(undefined, streaming([frame("a", 1)], { headers, open: true }), streaming([frame("a", 2)], { open: true }));
-  await withClock(async (fire, pending) => {
+  await withFakeTimers(async (fire, pending) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
-    const { listen, next } = ear();
-    const { unsubscribe } = occupancy.subscribe(listen);
-    await fire(settling);
+    const { listener, next } = recorder();
+    const { unsubscribe } = occupancy.subscribe(listener);
+    await fire(updateDelay);
     await fire((ms) => ms === 20e3);
-    await fire(resting);
-    assert.deepEqual(await next(), is(1));
+    await fire(backoff);
+    assert.deepEqual(await next(), counts(1));
     await fire((ms) => ms === 45e3);
-    await fire(resting);
-    assert.deepEqual(await next(), is(2));
+    await fire(backoff);
+    assert.deepEqual(await next(), counts(2));
     assert.equal(calls.length, 3);
     await new Promise(setImmediate);
-    assert.deepEqual([...pending.values()].filter(({ ms }) => ms > 10), []); // without heartbeats silence means nothing
+    assert.deepEqual([...pending.values()].filter(({ ms }) => ms > 10), []); // without heartbeats there is no timeout
     unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
 });
 
-test("a browser that comes online tries at once", async () => {
+test("the client reconnects immediately when the browser comes online", async () => {
   const target = new EventTarget();
   let listeners = 0;
   Object.assign(globalThis, {
@@ -464,31 +513,31 @@ test("a browser that comes online tries at once", async () => {
     removeEventListener: (type, ...args) => ((listeners -= type === "online"), target.removeEventListener(type, ...args)),
   });
   const { fetch } = scripted(() => Promise.reject(new TypeError("offline")), streaming([frame("a", 1)], { open: true }));
-  await withClock(async (fire) => {
+  await withFakeTimers(async (fire) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
-    const { listen, next } = ear();
-    const { unsubscribe } = occupancy.subscribe(listen);
-    await fire(settling);
+    const { listener, next } = recorder();
+    const { unsubscribe } = occupancy.subscribe(listener);
+    await fire(updateDelay);
     while (!listeners) await new Promise(setImmediate);
     target.dispatchEvent(new Event("online"));
-    assert.deepEqual(await next(), is(1));
+    assert.deepEqual(await next(), counts(1));
     assert.equal(listeners, 0);
     unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
   delete globalThis.addEventListener;
   delete globalThis.removeEventListener;
 });
 
-test("a page that is left and kept has no stream, and has one again when it is shown", async () => {
+test("a page in the back/forward cache has no stream, and reconnects when it is shown", async () => {
   const target = new EventTarget();
   globalThis.addEventListener = target.addEventListener.bind(target);
   const names = [newName(), newName(), newName()];
-  const ears = [ear(), ear(), ear()];
-  const { rooms } = connect(SITE);
-  const subscribe = async (i) => (await rooms.get(names[i])).occupancy.subscribe(ears[i].listen);
+  const recorders = [recorder(), recorder(), recorder()];
+  const { rooms } = connect(BASE);
+  const subscribe = async (i) => (await rooms.get(names[i])).occupancy.subscribe(recorders[i].listener);
   const subscriptions = [await subscribe(0), await subscribe(1)];
-  assert.deepEqual([await ears[0].next(), await ears[1].next()], [is(0), is(0)]);
+  assert.deepEqual([await recorders[0].next(), await recorders[1].next()], [counts(0), counts(0)]);
   const opened = await server("opened");
   target.dispatchEvent(new Event("pagehide"));
   await server("await", { streams: 0 });
@@ -497,8 +546,8 @@ test("a page that is left and kept has no stream, and has one again when it is s
   subscriptions.push(await subscribe(2));
   assert.equal(await server("opened"), opened);
   target.dispatchEvent(new Event("pageshow"));
-  assert.deepEqual([await ears[0].next(), await ears[2].next()], [is(1), is(0)]);
-  assert.deepEqual([await server("opened"), ears[1].heard], [opened + 1, []]);
+  assert.deepEqual([await recorders[0].next(), await recorders[2].next()], [counts(1), counts(0)]);
+  assert.deepEqual([await server("opened"), recorders[1].events], [opened + 1, []]);
 
   target.dispatchEvent(new Event("pagehide"));
   for (const { unsubscribe } of subscriptions) unsubscribe();
@@ -507,115 +556,190 @@ test("a page that is left and kept has no stream, and has one again when it is s
   delete globalThis.addEventListener;
 });
 
-test("who unsubscribes while the server is down leaves nothing that waits", async () => {
+test("unsubscribing while the server is down clears all timers", async () => {
   const { calls, fetch } = scripted(() => Promise.reject(new TypeError("down")));
-  await withClock(async (fire, pending) => {
+  await withFakeTimers(async (fire, pending) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const { unsubscribe } = occupancy.subscribe(() => {});
-    await fire(settling);
-    while (![...pending.values()].some(({ ms }) => resting(ms))) await new Promise(setImmediate);
+    await fire(updateDelay);
+    while (![...pending.values()].some(({ ms }) => backoff(ms))) await new Promise(setImmediate);
     unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
     await new Promise(setImmediate);
     assert.deepEqual([pending.size, calls.length], [0, 1]);
   });
 });
 
-test("a stream that is refused for who asks is reported, and tried again", async () => {
-  const refused = () => new Response('{"error":{"code":"unauthorized","message":"say who you are"}}', { status: 401 });
+test("status 401 for the whole stream is reported, and the client retries", async () => {
+  const refused = () => new Response('{"error":{"code":"unauthorized","message":"authentication required"}}', { status: 401 });
   const { fetch } = scripted(refused, streaming([frame("a", 1)], { open: true }));
-  await withClock(async (fire) => {
+  await withFakeTimers(async (fire) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
-    const { listen, next } = ear();
-    const { unsubscribe } = occupancy.subscribe(listen);
-    await fire(settling);
-    await fire(resting);
-    assert.deepEqual(await next(), is(1));
-    assert.deepEqual(reported.map(({ message }) => message), ["occupancy: no stream: say who you are (401)"]);
+    const { listener, next } = recorder();
+    const { unsubscribe } = occupancy.subscribe(listener);
+    await fire(updateDelay);
+    await fire(backoff);
+    assert.deepEqual(await next(), counts(1));
+    assert.deepEqual(reported.map(({ message }) => message), ["occupancy: cannot open the stream: authentication required (401)"]);
     unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
 });
 
-test("a page in place of a stream is reported", async () => {
-  const page = () => new Response("<!doctype html>", { headers: { "Content-Type": "text/html" } }); // as of a server that answers everything so
+test("a response with another content type is reported", async () => {
+  const page = () => new Response("<!doctype html>", { headers: { "Content-Type": "text/html" } });
   const { fetch } = scripted(page, streaming([frame("a", 1)], { open: true }));
-  await withClock(async (fire) => {
+  await withFakeTimers(async (fire) => {
     const { occupancy } = await connect("/wrong", { fetch }).rooms.get("a");
-    const { listen, next } = ear();
-    const { unsubscribe } = occupancy.subscribe(listen);
-    await fire(settling);
-    await fire(resting);
-    assert.deepEqual(await next(), is(1));
-    assert.deepEqual(reported.map(({ message }) => message), ["occupancy: no stream: this is text/html (200)"]);
+    const { listener, next } = recorder();
+    const { unsubscribe } = occupancy.subscribe(listener);
+    await fire(updateDelay);
+    await fire(backoff);
+    assert.deepEqual(await next(), counts(1));
+    assert.deepEqual(reported.map(({ message }) => message), ["occupancy: cannot open the stream: unexpected content type text/html (200)"]);
     unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
 });
 
-test("without reportError, what a listener throws is thrown later, and still harms nobody", async () => {
+test("without reportError, the error of a listener is thrown in a timer, and other listeners are called", async () => {
   const { reportError } = globalThis;
   delete globalThis.reportError;
   const { fetch } = scripted(streaming([frame("a", 1)], { open: true }));
-  await withClock(async (fire, pending) => {
+  await withFakeTimers(async (fire, pending) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const oops = new Error("oops");
     const a = occupancy.subscribe(() => {
       throw oops;
     });
-    const { listen, next } = ear();
-    const b = occupancy.subscribe(listen);
-    await fire(settling);
-    assert.deepEqual(await next(), is(1));
+    const { listener, next } = recorder();
+    const b = occupancy.subscribe(listener);
+    await fire(updateDelay);
+    assert.deepEqual(await next(), counts(1));
     const [thrown] = [...pending.values()].filter(({ ms }) => ms === undefined);
     assert.throws(thrown.call, oops);
     a.unsubscribe();
     b.unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
   globalThis.reportError = reportError;
 });
 
-test("a set of rooms that changes all the time starves nobody: what is opening may open", async () => {
-  let answer;
-  const opening = (signal) => new Promise((resolve) => (answer = () => resolve(streaming([frame("a", 1)], { open: true })(signal))));
-  const { calls, fetch } = scripted(opening, streaming([frame("a", 1), frame("b", 2)], { open: true }));
-  await withClock(async (fire) => {
+test("a connection that is being opened is not aborted when a room is added", async () => {
+  let respond;
+  const pendingResponse = (signal) => new Promise((resolve) => (respond = () => resolve(streaming([frame("a", 1)], { open: true })(signal))));
+  const { calls, fetch } = scripted(pendingResponse, streaming([frame("a", 1), frame("b", 2)], { open: true }));
+  await withFakeTimers(async (fire) => {
     const { rooms } = connect("", { fetch });
-    const [a, b] = [ear(), ear()];
-    const first = (await rooms.get("a")).occupancy.subscribe(a.listen);
-    await fire(settling);
-    const second = (await rooms.get("b")).occupancy.subscribe(b.listen);
-    await fire(settling);
+    const [a, b] = [recorder(), recorder()];
+    const first = (await rooms.get("a")).occupancy.subscribe(a.listener);
+    await fire(updateDelay);
+    const second = (await rooms.get("b")).occupancy.subscribe(b.listener);
+    await fire(updateDelay);
     await new Promise(setImmediate);
     assert.equal(calls.length, 1);
-    answer();
-    assert.deepEqual(await a.next(), is(1));
-    await fire(settling); // now the other is taken in
-    assert.deepEqual(await b.next(), is(2));
-    assert.deepEqual([calls.length, a.heard], [2, []]);
+    respond();
+    assert.deepEqual(await a.next(), counts(1));
+    await fire(updateDelay); // the client reconnects with both rooms
+    assert.deepEqual(await b.next(), counts(2));
+    assert.deepEqual([calls.length, a.events], [2, []]);
     first.unsubscribe();
     second.unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
 });
 
-test("who comes while the server is down hears nothing that is stale", async () => {
+test("a listener that subscribes while the server is down receives no stale event", async () => {
   const { fetch } = scripted(streaming([frame("a", 1)]), streaming([frame("a", 2)], { open: true }));
-  await withClock(async (fire, pending) => {
+  await withFakeTimers(async (fire, pending) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
-    const [first, late] = [ear(), ear()];
-    const a = occupancy.subscribe(first.listen);
-    await fire(settling);
-    assert.deepEqual(await first.next(), is(1));
-    while (![...pending.values()].some(({ ms }) => resting(ms))) await new Promise(setImmediate);
-    const b = occupancy.subscribe(late.listen);
+    const [first, second] = [recorder(), recorder()];
+    const a = occupancy.subscribe(first.listener);
+    await fire(updateDelay);
+    assert.deepEqual(await first.next(), counts(1));
+    while (![...pending.values()].some(({ ms }) => backoff(ms))) await new Promise(setImmediate);
+    const b = occupancy.subscribe(second.listener);
     await new Promise(setImmediate);
-    assert.deepEqual(late.heard, []);
-    await fire(resting);
-    assert.deepEqual([await first.next(), await late.next()], [is(2), is(2)]);
+    assert.deepEqual(second.events, []);
+    await fire(backoff);
+    assert.deepEqual([await first.next(), await second.next()], [counts(2), counts(2)]);
     a.unsubscribe();
     b.unsubscribe();
-    await fire(settling);
+    await fire(updateDelay);
   });
+});
+
+test("current is undefined when a room is subscribed again while the server is down", async () => {
+  const { fetch } = scripted(streaming([frame("a", 1), frame("b", 1)]), streaming([frame("a", 1), frame("b", 1)], { open: true }));
+  await withFakeTimers(async (fire, pending) => {
+    const { rooms } = connect("", { fetch });
+    const [a, b] = [(await rooms.get("a")).occupancy, (await rooms.get("b")).occupancy];
+    const [first, second] = [recorder(), recorder()];
+    const subscription = a.subscribe(first.listener);
+    const other = b.subscribe(() => {});
+    await fire(updateDelay);
+    assert.deepEqual(await first.next(), counts(1));
+    while (![...pending.values()].some(({ ms }) => backoff(ms))) await new Promise(setImmediate);
+    assert.deepEqual(a.current(), counts(1)); // the last value received
+    subscription.unsubscribe();
+    const again = a.subscribe(second.listener);
+    assert.deepEqual([a.current(), b.current()], [undefined, counts(1)]);
+    await fire(backoff);
+    assert.deepEqual(await second.next(), counts(1)); // the same value as before the outage
+    assert.deepEqual(a.current(), counts(1));
+    again.unsubscribe();
+    other.unsubscribe();
+    await fire(updateDelay);
+  });
+});
+
+test("current is undefined when a room is subscribed again during a reconnect", async () => {
+  const { calls, fetch } = scripted(streaming([frame("a", 1)], { open: true }), undefined, streaming([frame("a", 1), frame("b", 1)], { open: true }));
+  await withFakeTimers(async (fire) => {
+    const { rooms } = connect("", { fetch });
+    const [a, b] = [(await rooms.get("a")).occupancy, (await rooms.get("b")).occupancy];
+    const [first, second] = [recorder(), recorder()];
+    const subscription = a.subscribe(first.listener);
+    await fire(updateDelay);
+    assert.deepEqual(await first.next(), counts(1));
+    const other = b.subscribe(() => {});
+    await fire(updateDelay);
+    while (calls.length < 2) await new Promise(setImmediate); // this request stays pending
+    subscription.unsubscribe();
+    const again = a.subscribe(second.listener);
+    assert.equal(a.current(), undefined);
+    await fire((ms) => ms === 20e3);
+    await fire(backoff);
+    assert.deepEqual(await second.next(), counts(1));
+    again.unsubscribe();
+    other.unsubscribe();
+    await fire(updateDelay);
+  });
+});
+
+test("current is undefined after a reconnect in which the room is refused", async () => {
+  const forbidden = () => new Response('{"error":{"code":"forbidden","message":"access to this room is denied","room":"a"}}', { status: 403 });
+  const { fetch } = scripted(streaming([frame("a", 1)]), forbidden);
+  await withFakeTimers(async (fire) => {
+    const { occupancy } = await connect("", { fetch }).rooms.get("a");
+    const { listener, next } = recorder();
+    const { unsubscribe } = occupancy.subscribe(listener);
+    await fire(updateDelay);
+    assert.deepEqual(await next(), counts(1));
+    await fire(backoff);
+    while (!reported.length) await new Promise(setImmediate);
+    assert.deepEqual(reported.map(({ message }) => message), ["occupancy: cannot open the stream: access to this room is denied (403)"]);
+    assert.equal(occupancy.current(), undefined);
+    unsubscribe();
+  });
+});
+
+test("unsubscribe needs no receiver", async () => {
+  const { occupancy } = await connect(BASE).rooms.get(newName());
+  const { subscribe, current } = occupancy;
+  const { listener, next } = recorder();
+  const { unsubscribe } = subscribe(listener);
+  assert.deepEqual(await next(), counts(0));
+  assert.deepEqual(current(), counts(0));
+  unsubscribe.call(undefined);
 });

@@ -1,34 +1,51 @@
-// Compiled by node_test.go, never run. First the lines of the documentation, as they stand.
+// client_node_test.go compiles this file. The regions are snippets of docs/browser.md. A test of
+// examples/chat runs them in a browser.
 
 // begin: client
 import { connect } from "/occupancy/occupancy.js";
-const rooms = connect("/occupancy").rooms;
+
+const { rooms } = connect("/occupancy");
 const room = await rooms.get("lobby");
+
 const { unsubscribe } = room.occupancy.subscribe((event) => { console.log(event); });
-const latest = room.occupancy.current();     // undefined until the first event
-const occupancy = await room.occupancy.get(); // rejects with a clear Error
+const occupancy = await room.occupancy.get();
+const latestOccupancy = room.occupancy.current();
 unsubscribe();
 // end: client
 
-import type { Occupancy, OccupancyEvent, OccupancyError, Room } from "/occupancy/occupancy.js";
+import type { Occupancy, OccupancyData, OccupancyEvent, OccupancyError, Room } from "/occupancy/occupancy.js";
 
 const sum: number = occupancy.connections + occupancy.presenceMembers;
 const partial: boolean = occupancy.partial ?? false;
 const event: OccupancyEvent = { type: "occupancy.updated", occupancy: { connections: 1, presenceMembers: 0 } };
 const named: Room = room;
-const value: Occupancy | undefined = latest?.occupancy;
-connect(new URL("https://chat.example/occupancy"), { fetch: (url, init) => fetch(url, { ...init, credentials: "include" }) });
-named.occupancy.get().catch((error: OccupancyError) => console.log(error.status, error.code, sum, partial, value));
+const value: Occupancy | undefined = latestOccupancy;
+const data: OccupancyData | undefined = value;
+named.occupancy.get().catch((error: OccupancyError) => console.log(error.status, error.code, sum, partial, data));
 
-// @ts-expect-error: it may be undefined
-latest.occupancy;
-// @ts-expect-error: an event is not to be changed
+{
+	// begin: fetch
+	const { rooms } = connect("https://chat.example/occupancy", {
+	  fetch: (url, init) => fetch(url, { ...init, credentials: "include" }),
+	});
+	// end: fetch
+	rooms.get("lobby");
+}
+connect(new URL("https://chat.example/occupancy"));
+
+// @ts-expect-error: current may return undefined
+latestOccupancy.connections;
+// @ts-expect-error: an occupancy is read-only
 event.occupancy.connections = 2;
-// @ts-expect-error: a listener is a function
+// @ts-expect-error: unsubscribe is read-only
+room.occupancy.subscribe(() => {}).unsubscribe = () => {};
+// @ts-expect-error: the listener must be a function
 room.occupancy.subscribe("listener");
-// @ts-expect-error: a room has a name
+// @ts-expect-error: the room name is missing
 rooms.get();
 // @ts-expect-error: there is no such type of event
 event.type === "occupancy.changed";
-// @ts-expect-error: get is asked, not read
+// @ts-expect-error: get returns a promise
 room.occupancy.get().connections;
+// @ts-expect-error: current returns the occupancy and not the event
+room.occupancy.current()?.occupancy;

@@ -11,77 +11,81 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/occupancy/occupancy/internal/bench/internal/peer"
-	"github.com/occupancy/occupancy/internal/bench/internal/work"
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
+	"github.com/occupancy/occupancy/internal/bench/internal/workload"
 )
 
-// childArg makes this program the process of one peer for one work. It says that it is
-// prepared, then measures a pass for each line that it reads and answers with a line
-// of JSON, the figures; and ends when there is no more to read.
+// childArg makes this program run as a child process, which runs one workload with one
+// implementation. The child writes an empty JSON array when it is ready. Then it runs a
+// pass for each line of its standard input and writes the figures as a JSON array. It
+// exits at the end of its input.
 const childArg = "-child"
 
+// child is a running child process.
 type child struct {
-	cmd   *exec.Cmd
-	tell  io.WriteCloser
-	hear  *json.Decoder
-	ended bool
+	cmd     *exec.Cmd
+	stdin   io.WriteCloser
+	stdout  *json.Decoder
+	stopped bool
 }
 
-// start begins to prepare a child; several may prepare at once.
-func start(workName, peerName string, s settings) (*child, error) {
-	self, err := os.Executable()
+// start starts a child and does not wait until it is ready. Several children can prepare
+// their workloads at the same time.
+func start(workloadName, implementation string, o options) (*child, error) {
+	executable, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, childArg, workName, peerName, s.perCase.String(), strconv.FormatBool(s.short))
+	cmd := exec.Command(executable, childArg, workloadName, implementation, o.perCase.String(), strconv.FormatBool(o.short))
 	cmd.Stderr = os.Stderr
-	tell, err := cmd.StdinPipe()
+	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &child{cmd: cmd, tell: tell, hear: json.NewDecoder(out)}, nil
+	return &child{cmd: cmd, stdin: stdin, stdout: json.NewDecoder(stdout)}, nil
 }
 
-// prepared waits until the child is.
-func (c *child) prepared() error {
-	_, err := c.answer()
+// waitReady blocks until the child has prepared its workload.
+func (c *child) waitReady() error {
+	_, err := c.readFigures()
 	return err
 }
 
+// pass makes the child run a pass and returns the figures.
 func (c *child) pass() ([]float64, error) {
-	if _, err := io.WriteString(c.tell, "\n"); err != nil {
+	if _, err := io.WriteString(c.stdin, "\n"); err != nil {
 		return nil, err
 	}
-	return c.answer()
+	return c.readFigures()
 }
 
-func (c *child) answer() (figures []float64, err error) {
-	if err := c.hear.Decode(&figures); err != nil {
-		return nil, fmt.Errorf("it ended: %w", errors.Join(err, c.end()))
+func (c *child) readFigures() (figures []float64, err error) {
+	if err := c.stdout.Decode(&figures); err != nil {
+		return nil, fmt.Errorf("the child process stopped: %w", errors.Join(err, c.stop()))
 	}
 	return figures, nil
 }
 
-// end lets the child go and waits for it.
-func (c *child) end() error {
-	if c.ended {
+// stop closes the child's standard input and waits until the child exits.
+func (c *child) stop() error {
+	if c.stopped {
 		return nil
 	}
-	c.ended = true
-	return errors.Join(c.tell.Close(), c.cmd.Wait())
+	c.stopped = true
+	return errors.Join(c.stdin.Close(), c.cmd.Wait())
 }
 
-// serve is the child's side.
-func serve(args []string, in io.Reader, out io.Writer) error {
+// serve is the main function of a child process.
+func serve(args []string, stdin io.Reader, stdout io.Writer) error {
 	if len(args) != 4 {
-		return fmt.Errorf("%d arguments of a child", len(args))
+		return fmt.Errorf("%s needs 4 arguments, not %d", childArg, len(args))
 	}
 	perCase, err := time.ParseDuration(args[2])
 	if err != nil {
@@ -91,29 +95,29 @@ func serve(args []string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	maker, ok := peer.Named(args[1])
+	spec, ok := impl.ByName(args[1])
 	if !ok {
-		return fmt.Errorf("no peer %q", args[1])
+		return fmt.Errorf("unknown implementation %q", args[1])
 	}
-	for _, w := range work.All(sizes(short)) {
-		if w.Name != args[0] || !w.Takes(maker) {
+	for _, w := range workload.All(size(short)) {
+		if w.Name != args[0] || !w.Supports(spec) {
 			continue
 		}
-		task := w.Prepare(maker)
-		defer task.Close()
-		answer := json.NewEncoder(out)
-		work.Calm()
-		if err := answer.Encode([]float64{}); err != nil {
+		runner := w.Prepare(spec)
+		defer runner.Close()
+		encoder := json.NewEncoder(stdout)
+		workload.WaitUntilIdle()
+		if err := encoder.Encode([]float64{}); err != nil {
 			return err
 		}
-		for lines := bufio.NewScanner(in); lines.Scan(); {
-			figures := task.Pass(perCase)
-			work.Calm()
-			if err := answer.Encode(figures); err != nil {
+		for lines := bufio.NewScanner(stdin); lines.Scan(); {
+			figures := runner.Pass(perCase)
+			workload.WaitUntilIdle()
+			if err := encoder.Encode(figures); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return fmt.Errorf("no work %q for %s", args[0], maker.Name)
+	return fmt.Errorf("%s has no workload %q", spec.Name, args[0])
 }

@@ -1,17 +1,19 @@
-// Command compare makes the peers do the same works side by side and says how they
-// compare with the engine:
+// Command compare runs the same workloads with each implementation and prints the results
+// as ratios to the engine:
 //
-//	go run ./internal/bench/cmd/compare                          # all of it: some minutes
-//	go run ./internal/bench/cmd/compare -works 'join' -peers hub # some of it
-//	go run ./internal/bench/cmd/compare -short                   # small and in seconds: that it works, not how fast
+//	go run ./internal/bench/cmd/compare                                     # everything; takes several minutes
+//	go run ./internal/bench/cmd/compare -workloads join -implementations hub  # a part
+//	go run ./internal/bench/cmd/compare -short                              # a test run of a few seconds, not for figures
 //
-// What it writes it can write again from the CSV, without measuring anything:
+// It can also generate the tables and plots again from the CSV file of an earlier
+// comparison:
 //
-//	go run ./internal/bench/cmd/compare -from internal/bench/results/compare.csv -out internal/bench/results -readme README.md
+//	go run ./internal/bench/cmd/compare -from internal/bench/results/compare.csv -out internal/bench/results -page docs/benchmarks.md
 //
-// Each peer has a process to itself, so that none pays for another's garbage, and the
-// processes take turns, pass by pass, so that a machine whose speed drifts hits all
-// alike; ratios are of figures of the same pass. Only one of them ever works.
+// Each implementation runs in a process of its own, so that no implementation pays for
+// the garbage of another. The processes run one at a time and take turns after each pass,
+// and ratios are computed between figures of the same pass. So it affects all
+// implementations alike if the machine becomes faster or slower during the comparison.
 package main
 
 import (
@@ -25,9 +27,9 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/occupancy/occupancy/internal/bench/internal/peer"
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 	"github.com/occupancy/occupancy/internal/bench/internal/report"
-	"github.com/occupancy/occupancy/internal/bench/internal/work"
+	"github.com/occupancy/occupancy/internal/bench/internal/workload"
 )
 
 func main() {
@@ -50,71 +52,68 @@ func exit(err error) {
 
 func compare(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
-	passes := flags.Int("passes", 5, "how often each peer does each work")
-	perCase := flags.Duration("time", 80*time.Millisecond, "how long it does each case in a pass")
-	works := flags.String("works", "", "only works whose name matches this `pattern`")
-	peers := flags.String("peers", "", "only the engine and peers whose name matches this `pattern`")
-	short := flags.Bool("short", false, "one pass over small works: that all of it works")
-	out := flags.String("out", "", "the `folder` for the results as CSV, Markdown and SVG; none: print only")
-	readme := flags.String("readme", "", "a `file` whose tables to renew")
-	from := flags.String("from", "", "the CSV `file` of a comparison, to write -out and -readme from instead of measuring")
+	passes := flags.Int("passes", 5, "number of passes over each workload")
+	perCase := flags.Duration("time", 80*time.Millisecond, "measured time of each case in a pass")
+	workloads := flags.String("workloads", "", "run only the workloads whose names match this `pattern`")
+	implementations := flags.String("implementations", "", "compare the engine only with the implementations whose names match this `pattern`")
+	short := flags.Bool("short", false, "run one pass over small workloads, to test that they run")
+	out := flags.String("out", "", "write the results as CSV, Markdown and SVG to this `folder`")
+	page := flags.String("page", "", "replace the tables in this Markdown `file`")
+	from := flags.String("from", "", "read the results from this CSV `file` instead of measuring; use with -out and -page")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	set := settings{passes: *passes, perCase: *perCase, short: *short}
+	opts := options{passes: *passes, perCase: *perCase, short: *short}
 	if *short {
-		set.passes, set.perCase = 1, time.Millisecond
+		opts.passes, opts.perCase = 1, time.Millisecond
 	}
-	if set.passes < 1 {
-		return errors.New("-passes: at least one")
+	if opts.passes < 1 {
+		return fmt.Errorf("-passes is %d, must be at least 1", opts.passes)
 	}
 	var err error
-	if set.works, err = regexp.Compile(*works); err != nil {
-		return fmt.Errorf("-works: %w", err)
+	if opts.workloads, err = regexp.Compile(*workloads); err != nil {
+		return fmt.Errorf("-workloads: %w", err)
 	}
-	if set.peers, err = regexp.Compile(*peers); err != nil {
-		return fmt.Errorf("-peers: %w", err)
+	if opts.implementations, err = regexp.Compile(*implementations); err != nil {
+		return fmt.Errorf("-implementations: %w", err)
 	}
-	if *out != "" || *readme != "" {
-		if *short || *works != "" || *peers != "" {
-			return errors.New("-out and -readme are for the entire comparison")
-		}
+	save := *out != "" || *page != ""
+	if save && (*short || *workloads != "" || *implementations != "") {
+		return errors.New("-out and -page need a complete comparison: remove -short, -workloads and -implementations")
 	}
 	if *from != "" {
 		file, err := os.ReadFile(*from)
 		if err != nil {
 			return err
 		}
-		found, err := report.ReadCSV(bytes.NewReader(file))
+		results, err := report.ReadCSV(bytes.NewReader(file))
 		if err != nil {
 			return fmt.Errorf("%s: %w", *from, err)
 		}
-		return save(found, *out, *readme)
+		return write(results, *out, *page)
 	}
-	found, err := set.run(stdout, os.Stderr)
-	if err != nil {
+	results, err := opts.run(stdout, os.Stderr)
+	if err != nil || !save {
 		return err
 	}
-	if *out == "" && *readme == "" {
-		return nil
-	}
-	return save(found, *out, *readme)
+	return write(results, *out, *page)
 }
 
-// save writes the files. All but the CSV are made from the CSV, so that whoever has it
-// can make them again.
-func save(found report.Report, out, readme string) error {
-	var csv bytes.Buffer
-	if err := found.WriteCSV(&csv); err != nil {
+// write writes the files of a report to the folder out and its tables to the page, unless
+// these are empty. Everything except for the CSV file is generated from the CSV file, so
+// that -from generates the same.
+func write(results report.Report, out, page string) error {
+	var buffer bytes.Buffer
+	if err := results.WriteCSV(&buffer); err != nil {
 		return err
 	}
-	written := csv.Bytes()
-	r, err := report.ReadCSV(bytes.NewReader(written))
+	csv := buffer.Bytes()
+	r, err := report.ReadCSV(bytes.NewReader(csv))
 	if err != nil {
 		return err
 	}
 	if out != "" {
-		files := map[string][]byte{"compare.csv": written, "compare.md": []byte(r.Markdown())}
+		files := map[string][]byte{"compare.csv": csv, "compare.md": []byte(r.Markdown())}
 		for _, p := range report.Plots {
 			var svg bytes.Buffer
 			if err := p.WriteSVG(&svg, r); err != nil {
@@ -128,35 +127,35 @@ func save(found report.Report, out, readme string) error {
 			}
 		}
 	}
-	if readme == "" {
+	if page == "" {
 		return nil
 	}
-	old, err := os.ReadFile(readme)
+	old, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	renewed, err := report.Replace(string(old), r.ReadmeTables())
+	updated, err := report.ReplaceTables(string(old), r.PageTables())
 	if err != nil {
-		return fmt.Errorf("%s: %w", readme, err)
+		return fmt.Errorf("%s: %w", page, err)
 	}
-	return os.WriteFile(readme, []byte(renewed), 0o644)
+	return os.WriteFile(page, []byte(updated), 0o644)
 }
 
-// sizes are the works' sizes.
-func sizes(short bool) work.Size {
+func size(short bool) workload.Size {
 	if short {
-		return work.Small
+		return workload.Small
 	}
-	return work.Full
+	return workload.Full
 }
 
-// chosen are the peers that a work takes, of those asked for.
-func (s settings) chosen(w work.Work) []peer.Maker {
-	var makers []peer.Maker
-	for _, m := range peer.All {
-		if w.Takes(m) && (m.Name == peer.Engine || s.peers.MatchString(m.Name)) {
-			makers = append(makers, m)
+// selected returns the implementations to run the workload with: the engine, and those
+// that match -implementations.
+func (o options) selected(w workload.Workload) []impl.Spec {
+	var specs []impl.Spec
+	for _, s := range impl.All {
+		if w.Supports(s) && (s.Name == impl.Engine || o.implementations.MatchString(s.Name)) {
+			specs = append(specs, s)
 		}
 	}
-	return makers
+	return specs
 }

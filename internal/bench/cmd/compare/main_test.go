@@ -10,14 +10,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/occupancy/occupancy/internal/bench/internal/peer"
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 	"github.com/occupancy/occupancy/internal/bench/internal/report"
-	"github.com/occupancy/occupancy/internal/bench/internal/work"
+	"github.com/occupancy/occupancy/internal/bench/internal/workload"
 )
 
-var anything = regexp.MustCompile("")
-
-// The comparison's children are this test binary.
+// The child processes of the tests run this test binary.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == childArg {
 		main()
@@ -25,83 +23,84 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestPeersTakeTurnsAndThePrintHasThem(t *testing.T) {
+func TestCompare_PrintsSelectedImplementations(t *testing.T) {
 	var out strings.Builder
-	require.NoError(t, compare([]string{"-short", "-works", "^(join|event).*s=1$", "-peers", "counts|bare"}, &out))
+	require.NoError(t, compare([]string{"-short", "-workloads", "^(join|fan).*s=1$", "-implementations", "counts|bare"}, &out))
 	require.Contains(t, out.String(), "join+leave, 1 room, 1 goroutine\n")
 	require.Contains(t, out.String(), "hub, counts")
 	require.Contains(t, out.String(), "bare sends")
 	require.NotContains(t, out.String(), "xsync")
-	require.Equal(t, strings.Count(out.String(), "join+leave, ")+strings.Count(out.String(), "event to all, "),
-		strings.Count(out.String(), peer.Engine+"  "), "the engine is in every table")
+	require.Equal(t, strings.Count(out.String(), "join+leave, ")+strings.Count(out.String(), "fan-out, "),
+		strings.Count(out.String(), impl.Engine+"  "), "the engine is in every table")
 }
 
-func TestEveryPassOfEveryPeerIsInTheReport(t *testing.T) {
-	s := settings{passes: 3, perCase: 1, short: true, works: anything, peers: regexp.MustCompile("hub|xsync")}
-	w := work.All(work.Small)[0]
-	rows, err := s.measure(w)
+func TestMeasure_ReturnsEveryPassOfEveryImplementation(t *testing.T) {
+	all := regexp.MustCompile("")
+	o := options{passes: 3, perCase: 1, short: true, workloads: all, implementations: regexp.MustCompile("hub|xsync")}
+	w := workload.All(workload.Small)[0]
+	rows, err := o.measure(w)
 	require.NoError(t, err)
-	require.Len(t, s.chosen(w), 4, "the engine, two hubs, xsync")
+	require.Len(t, o.selected(w), 4, "the engine, two hubs, xsync")
 	require.Len(t, rows, 4*len(w.Cases))
 	for _, row := range rows {
-		require.Len(t, row.Passes, 3, "%s, %s", row.Case, row.Peer)
+		require.Len(t, row.Passes, 3, "%s, %s", row.Case, row.Implementation)
 	}
 }
 
-func TestWhatCannotBeIsRefused(t *testing.T) {
+func TestCompare_InvalidArguments(t *testing.T) {
 	for _, args := range [][]string{
-		{"-works", "("}, {"-peers", "("}, {"-passes", "0"}, {"-works", "no such work"}, {"-nonsense"},
-		{"-short", "-out", t.TempDir()}, {"-works", "join", "-readme", "README.md"}, {"-peers", "hub", "-out", t.TempDir()},
+		{"-workloads", "("}, {"-implementations", "("}, {"-passes", "0"}, {"-workloads", "unknown"}, {"-unknown"},
+		{"-short", "-out", t.TempDir()}, {"-workloads", "join", "-page", "page.md"}, {"-implementations", "hub", "-out", t.TempDir()},
 	} {
 		require.Error(t, compare(args, new(bytes.Buffer)), "%v", args)
 	}
 }
 
-func TestAChildThatCannotBeginIsAnError(t *testing.T) {
-	c, err := start("join+leave/rooms=1", "nobody", settings{short: true})
+func TestChild_InvalidArguments(t *testing.T) {
+	c, err := start("join+leave/rooms=1", "unknown", options{short: true})
 	require.NoError(t, err)
-	require.Error(t, c.prepared())
+	require.Error(t, c.waitReady())
 	for _, args := range [][]string{
-		{}, {"join+leave/rooms=1", peer.Engine, "soon", "true"}, {"join+leave/rooms=1", peer.Engine, "1ms", "perhaps"},
-		{"join+leave/rooms=1", "nobody", "1ms", "true"}, {"nothing", peer.Engine, "1ms", "true"},
+		{}, {"join+leave/rooms=1", impl.Engine, "soon", "true"}, {"join+leave/rooms=1", impl.Engine, "1ms", "perhaps"},
+		{"join+leave/rooms=1", "unknown", "1ms", "true"}, {"unknown", impl.Engine, "1ms", "true"},
 	} {
 		require.Error(t, serve(args, new(bytes.Buffer), new(bytes.Buffer)), "%v", args)
 	}
 }
 
-func TestResultsAreSavedInEveryForm(t *testing.T) {
+func TestWrite_EveryFileAndThePage(t *testing.T) {
 	published, err := os.ReadFile("../../results/compare.csv")
 	require.NoError(t, err)
 	r, err := report.ReadCSV(bytes.NewReader(published))
 	require.NoError(t, err)
 	dir := t.TempDir()
-	readme := filepath.Join(dir, "README.md")
-	require.Error(t, save(r, dir, readme), "there is no README")
-	require.NoError(t, os.WriteFile(readme, []byte("about\n"), 0o644))
-	require.Error(t, save(r, dir, readme), "without marks")
-	require.NoError(t, os.WriteFile(readme, []byte("about\n<!-- compare:begin -->\n<!-- compare:end -->\n"), 0o644))
-	require.NoError(t, save(r, dir, readme))
+	page := filepath.Join(dir, "page.md")
+	require.Error(t, write(r, dir, page), "without a page")
+	require.NoError(t, os.WriteFile(page, []byte("text\n"), 0o644))
+	require.Error(t, write(r, dir, page), "without marks in the page")
+	require.NoError(t, os.WriteFile(page, []byte("text\n<!-- compare:begin -->\n<!-- compare:end -->\n"), 0o644))
+	require.NoError(t, write(r, dir, page))
 
-	again, err := os.ReadFile(filepath.Join(dir, "compare.csv"))
+	written, err := os.ReadFile(filepath.Join(dir, "compare.csv"))
 	require.NoError(t, err)
-	require.Equal(t, string(published), string(again))
+	require.Equal(t, string(published), string(written))
 	for _, name := range []string{"compare.md", "join-leave.svg", "memory.svg"} {
 		require.FileExists(t, filepath.Join(dir, name))
 	}
-	shown, err := os.ReadFile(readme)
+	updated, err := os.ReadFile(page)
 	require.NoError(t, err)
-	require.Contains(t, string(shown), r.ReadmeTables())
-	require.Error(t, save(r, filepath.Join(dir, "nowhere"), ""))
+	require.Contains(t, string(updated), r.PageTables())
+	require.Error(t, write(r, filepath.Join(dir, "missing"), ""))
 
-	another := t.TempDir()
-	require.NoError(t, compare([]string{"-from", filepath.Join(dir, "compare.csv"), "-out", another}, new(bytes.Buffer)))
+	other := t.TempDir()
+	require.NoError(t, compare([]string{"-from", filepath.Join(dir, "compare.csv"), "-out", other}, new(bytes.Buffer)))
 	for _, name := range []string{"compare.csv", "compare.md", "join-leave.svg", "memory.svg"} {
 		want, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
-		got, err := os.ReadFile(filepath.Join(another, name))
+		got, err := os.ReadFile(filepath.Join(other, name))
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got), name)
 	}
-	require.Error(t, compare([]string{"-from", filepath.Join(dir, "nothing.csv"), "-out", another}, new(bytes.Buffer)))
-	require.Error(t, compare([]string{"-from", filepath.Join(dir, "compare.md"), "-out", another}, new(bytes.Buffer)))
+	require.Error(t, compare([]string{"-from", filepath.Join(dir, "missing.csv"), "-out", other}, new(bytes.Buffer)))
+	require.Error(t, compare([]string{"-from", filepath.Join(dir, "compare.md"), "-out", other}, new(bytes.Buffer)))
 }

@@ -8,86 +8,87 @@ import (
 	"time"
 
 	"github.com/occupancy/occupancy/internal/bench/internal/report"
-	"github.com/occupancy/occupancy/internal/bench/internal/work"
+	"github.com/occupancy/occupancy/internal/bench/internal/workload"
 )
 
-// settings are what a comparison is to be.
-type settings struct {
-	passes       int
-	perCase      time.Duration
-	works, peers *regexp.Regexp
-	short        bool
+// options are the options of a comparison.
+type options struct {
+	passes                     int
+	perCase                    time.Duration
+	workloads, implementations *regexp.Regexp
+	short                      bool
 }
 
-// run does all works and prints each one's table as soon as it is there, and to
-// progress how long it took.
-func (s settings) run(stdout, progress io.Writer) (report.Report, error) {
-	found := report.Report{Machine: report.ThisMachine()}
-	for _, w := range work.All(sizes(s.short)) {
-		if !s.works.MatchString(w.Name) {
+// run runs the workloads. After each it prints the tables of its cases to stdout, and the
+// time that it took to stderr.
+func (o options) run(stdout, stderr io.Writer) (report.Report, error) {
+	results := report.Report{Machine: report.ThisMachine()}
+	for _, w := range workload.All(size(o.short)) {
+		if !o.workloads.MatchString(w.Name) {
 			continue
 		}
-		begun := time.Now()
-		rows, err := s.measure(w)
+		start := time.Now()
+		rows, err := o.measure(w)
 		if err != nil {
-			return found, fmt.Errorf("%s: %w", w.Name, err)
+			return results, fmt.Errorf("%s: %w", w.Name, err)
 		}
-		fmt.Fprintf(progress, "%s: %v\n", w.Name, time.Since(begun).Round(time.Second/10))
-		found.Rows = append(found.Rows, rows...)
+		fmt.Fprintf(stderr, "%s: %v\n", w.Name, time.Since(start).Round(time.Second/10))
+		results.Rows = append(results.Rows, rows...)
 		for _, c := range w.Cases {
-			if err := found.Print(stdout, c.Name); err != nil {
-				return found, err
+			if err := results.Print(stdout, c.Name); err != nil {
+				return results, err
 			}
 		}
 	}
-	if len(found.Rows) == 0 {
-		return found, errors.New("no work of that name")
+	if len(results.Rows) == 0 {
+		return results, fmt.Errorf("no workload matches %q", o.workloads)
 	}
-	return found, nil
+	return results, nil
 }
 
-// measure has the peers do one work by turns.
-func (s settings) measure(w work.Work) ([]report.Row, error) {
-	makers := s.chosen(w)
-	rows := make([]report.Row, len(w.Cases)*len(makers)) // by case, then peer
-	children := make([]*child, len(makers))
-	for i, m := range makers {
-		c, err := start(w.Name, m.Name, s)
+// measure runs one workload with the selected implementations, which take turns.
+func (o options) measure(w workload.Workload) ([]report.Row, error) {
+	specs := o.selected(w)
+	rows := make([]report.Row, len(w.Cases)*len(specs)) // by case, then by implementation
+	children := make([]*child, len(specs))
+	for i, s := range specs {
+		c, err := start(w.Name, s.Name, o)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = c.end() }() // after an error; otherwise it has ended
+		defer func() { _ = c.stop() }() // has an effect only after an error
 		children[i] = c
 		for k, one := range w.Cases {
-			rows[k*len(makers)+i] = report.Row{Case: one.Name, Peer: m.Name, Unit: one.Unit, Alone: one.Alone}
+			rows[k*len(specs)+i] = report.Row{Case: one.Name, Implementation: s.Name, Unit: one.Unit, NoRatio: one.NoRatio}
 		}
 	}
 	for i, c := range children {
-		if err := c.prepared(); err != nil {
-			return nil, fmt.Errorf("%s: %w", makers[i].Name, err)
+		if err := c.waitReady(); err != nil {
+			return nil, fmt.Errorf("%s: %w", specs[i].Name, err)
 		}
 	}
-	passes := s.passes
-	if w.Most > 0 {
-		passes = min(passes, w.Most)
+	passes := o.passes
+	if w.MaxPasses > 0 {
+		passes = min(passes, w.MaxPasses)
 	}
 	for pass := range passes {
-		for i := range makers {
-			i = (i + pass) % len(makers) // so that nobody always goes first
+		for i := range specs {
+			i = (i + pass) % len(specs) // another implementation is the first in each pass
 			figures, err := children[i].pass()
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", makers[i].Name, err)
+				return nil, fmt.Errorf("%s: %w", specs[i].Name, err)
 			}
 			for k, f := range figures {
-				row := &rows[k*len(makers)+i]
+				row := &rows[k*len(specs)+i]
 				row.Passes = append(row.Passes, f)
 			}
 		}
 	}
+	var errs []error
 	for i, c := range children {
-		if err := c.end(); err != nil {
-			return nil, fmt.Errorf("%s: %w", makers[i].Name, err)
+		if err := c.stop(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", specs[i].Name, err))
 		}
 	}
-	return rows, nil
+	return rows, errors.Join(errs...)
 }

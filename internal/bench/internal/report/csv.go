@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// The passes are what was measured, to the last digit, so that all else follows from
-// them; median to ratio most are for who reads the file and are not read back.
-var header = []string{"case", "peer", "unit", "median", "least", "most", "ratio", "ratio least", "ratio most", "passes",
+// header names the columns. The column "passes" contains the exact figures, and ReadCSV
+// computes everything else from them. The columns "median" to "ratio max" are for people
+// who read the file.
+var header = []string{"case", "implementation", "unit", "median", "min", "max", "ratio", "ratio min", "ratio max", "passes",
 	"cpu", "cores", "go", "os", "date"}
 
-// WriteCSV writes a row for each case and peer. The machine is in each, so that rows
-// of several runs can be put together.
+// WriteCSV writes a record for each row. Each record contains the machine, so that files
+// of several machines can be concatenated for analysis.
 func (r Report) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(header); err != nil {
@@ -24,17 +25,17 @@ func (r Report) WriteCSV(w io.Writer) error {
 	}
 	m := r.Machine
 	for _, row := range r.Rows {
-		f := row.Figure()
+		summary := row.Summary()
 		ratios := []string{"", "", ""}
 		if s, ok := r.Ratio(row); ok {
-			ratios = []string{number(s.Median), number(s.Least), number(s.Most)}
+			ratios = []string{formatCSV(s.Median), formatCSV(s.Min), formatCSV(s.Max)}
 		}
 		var passes []string
 		for _, v := range row.Passes {
 			passes = append(passes, strconv.FormatFloat(v, 'g', -1, 64))
 		}
 		record := slices.Concat(
-			[]string{row.Case, row.Peer, row.Unit, number(f.Median), number(f.Least), number(f.Most)},
+			[]string{row.Case, row.Implementation, row.Unit, formatCSV(summary.Median), formatCSV(summary.Min), formatCSV(summary.Max)},
 			ratios,
 			[]string{strings.Join(passes, " "), m.CPU, strconv.Itoa(m.Cores), m.Go, m.OS, m.Date})
 		if err := out.Write(record); err != nil {
@@ -45,14 +46,14 @@ func (r Report) WriteCSV(w io.Writer) error {
 	return out.Error()
 }
 
-// ReadCSV reads what WriteCSV wrote.
+// ReadCSV reads the output of WriteCSV.
 func ReadCSV(in io.Reader) (Report, error) {
 	records, err := csv.NewReader(in).ReadAll()
 	if err != nil {
 		return Report{}, err
 	}
 	if len(records) < 2 || !slices.Equal(records[0], header) {
-		return Report{}, errors.New("no results of a comparison")
+		return Report{}, errors.New("not the CSV file of a comparison")
 	}
 	var r Report
 	for _, rec := range records[1:] {
@@ -61,20 +62,20 @@ func ReadCSV(in io.Reader) (Report, error) {
 			return Report{}, fmt.Errorf("cores: %w", err)
 		}
 		r.Machine = Machine{CPU: rec[10], Cores: cores, Go: rec[12], OS: rec[13], Date: rec[14]}
-		row := Row{Case: rec[0], Peer: rec[1], Unit: rec[2], Alone: rec[6] == ""}
+		row := Row{Case: rec[0], Implementation: rec[1], Unit: rec[2], NoRatio: rec[6] == ""}
 		for s := range strings.FieldsSeq(rec[9]) {
 			v, err := strconv.ParseFloat(s, 64)
 			if err != nil {
-				return Report{}, fmt.Errorf("%s, %s: %w", row.Case, row.Peer, err)
+				return Report{}, fmt.Errorf("%s, %s: %w", row.Case, row.Implementation, err)
 			}
 			row.Passes = append(row.Passes, v)
 		}
 		if len(row.Passes) == 0 {
-			return Report{}, fmt.Errorf("%s, %s: no passes", row.Case, row.Peer)
+			return Report{}, fmt.Errorf("%s, %s: no passes", row.Case, row.Implementation)
 		}
 		r.Rows = append(r.Rows, row)
 	}
 	return r, nil
 }
 
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 5, 64) }
+func formatCSV(v float64) string { return strconv.FormatFloat(v, 'g', 5, 64) }

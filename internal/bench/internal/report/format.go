@@ -5,31 +5,33 @@ import (
 	"strconv"
 )
 
-// quantity is a figure with its unit, of three digits: "57.1 ns", "1.20 ms", "106 bytes".
-func quantity(v float64, unit string) string {
+// formatQuantity formats a figure with its unit, to three digits: "57.1 ns", "1.20 ms",
+// "106 bytes".
+func formatQuantity(v float64, unit string) string {
 	if unit == "ns" {
 		for _, u := range []struct {
 			name string
 			ns   float64
 		}{{"s", 1e9}, {"ms", 1e6}, {"µs", 1e3}} {
 			if v >= u.ns {
-				return digits(v/u.ns) + " " + u.name
+				return formatNumber(v/u.ns) + " " + u.name
 			}
 		}
 	}
-	return digits(v) + " " + unit
+	return formatNumber(v) + " " + unit
 }
 
-// times is a ratio with its spread: "7.2 (6.9–8.1)".
-func times(s Spread) string {
-	return fmt.Sprintf("%s (%s–%s)", digits(s.Median), digits(s.Least), digits(s.Most))
+// formatRatio formats a ratio with its range: "7.20 (6.90–8.10)".
+func formatRatio(s Summary) string {
+	return fmt.Sprintf("%s (%s–%s)", formatNumber(s.Median), formatNumber(s.Min), formatNumber(s.Max))
 }
 
-// digits is a number to three digits, or to the unit if it has more, with commas.
-func digits(v float64) string {
+// formatNumber formats a number to three digits. A number of 100 or more is rounded to an
+// integer, with commas between the thousands.
+func formatNumber(v float64) string {
 	switch {
 	case v >= 99.95:
-		return grouped(strconv.FormatFloat(v, 'f', 0, 64))
+		return groupDigits(strconv.FormatFloat(v, 'f', 0, 64))
 	case v >= 9.995:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	case v > -0.005 && v < 0.005:

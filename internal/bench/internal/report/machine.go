@@ -9,9 +9,9 @@ import (
 
 var model = regexp.MustCompile(`(?m)^model name\s*: (.*)$`)
 
-// ThisMachine is the one that this runs on, today.
+// ThisMachine returns the machine of this process, with today's date.
 func ThisMachine() Machine {
-	cpu := runtime.GOARCH // where there is no better name
+	cpu := runtime.GOARCH // used if the model is unknown
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if m := model.FindSubmatch(info); m != nil {
 			cpu = string(m[1])

@@ -6,28 +6,28 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/occupancy/occupancy/internal/bench/internal/peer"
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// Markdown is every case as a table.
+// Markdown returns a page with a table of every case.
 func (r Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Side by side\n\n%s Made by `make compare`; from [compare.csv](compare.csv).\n", r.conditions())
-	fmt.Fprintf(&b, "\n| peer | |\n|---|---|\n")
-	for _, m := range peer.All {
-		fmt.Fprintf(&b, "| %s | %s |\n", m.Name, m.Note)
+	fmt.Fprintf(&b, "# Comparison\n\n%s\n`make compare` generates this page from [compare.csv](compare.csv).\n", r.conditions())
+	fmt.Fprintf(&b, "\n| implementation | description |\n|---|---|\n")
+	for _, s := range impl.All {
+		fmt.Fprintf(&b, "| %s | %s |\n", s.Name, s.Note)
 	}
 	b.WriteByte('\n')
 	for _, p := range Plots {
 		fmt.Fprintf(&b, "![%s](%s)\n", p.Title, p.File)
 	}
 	for _, name := range r.Cases() {
-		rows := r.Of(name)
-		fmt.Fprintf(&b, "\n## %s\n\n| peer | median of %d | least to most | × %s |\n|---|--:|--:|--:|\n",
-			label(name), len(rows[0].Passes), peer.Engine)
+		rows := r.CaseRows(name)
+		fmt.Fprintf(&b, "\n## %s\n\n| implementation | median of %d passes | range | ratio to %s |\n|---|--:|--:|--:|\n",
+			heading(name), len(rows[0].Passes), impl.Engine)
 		for _, row := range rows {
 			c := r.cells(row)
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Peer, c.median, c.spread, c.ratio)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Implementation, c.median, c.minMax, c.ratio)
 		}
 	}
 	return b.String()
@@ -36,36 +36,36 @@ func (r Report) Markdown() string {
 // Print writes one case as a table for a terminal.
 func (r Report) Print(w io.Writer, name string) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "\n%s\n", label(name))
-	for _, row := range r.Of(name) {
+	fmt.Fprintf(w, "\n%s\n", heading(name))
+	for _, row := range r.CaseRows(name) {
 		c := r.cells(row)
-		fmt.Fprintf(out, "%s\t%s\t%s\t× %s\t\n", row.Peer, c.median, c.spread, c.ratio)
+		fmt.Fprintf(out, "%s\t%s\t%s\t× %s\t\n", row.Implementation, c.median, c.minMax, c.ratio)
 	}
 	return out.Flush()
 }
 
-type cells struct{ median, spread, ratio string }
+type cells struct{ median, minMax, ratio string }
 
 func (r Report) cells(row Row) cells {
-	f := row.Figure()
+	s := row.Summary()
 	c := cells{
-		median: quantity(f.Median, row.Unit),
-		spread: quantity(f.Least, row.Unit) + "–" + quantity(f.Most, row.Unit),
+		median: formatQuantity(s.Median, row.Unit),
+		minMax: formatQuantity(s.Min, row.Unit) + "–" + formatQuantity(s.Max, row.Unit),
 		ratio:  "–",
 	}
-	if s, ok := r.Ratio(row); ok {
-		c.ratio = times(s)
+	if ratio, ok := r.Ratio(row); ok {
+		c.ratio = formatRatio(ratio)
 	}
 	return c
 }
 
-// conditions is where the figures come from.
+// conditions returns the machine and the number of passes.
 func (r Report) conditions() string {
-	least, most := len(r.Rows[0].Passes), 0
+	fewest, most := len(r.Rows[0].Passes), 0
 	for _, row := range r.Rows {
-		least, most = min(least, len(row.Passes)), max(most, len(row.Passes))
+		fewest, most = min(fewest, len(row.Passes)), max(most, len(row.Passes))
 	}
 	m := r.Machine
-	return fmt.Sprintf("%s, %d cores, %s, %s, %s; medians of %d to %d passes, with the least and the most.",
-		m.CPU, m.Cores, m.Go, m.OS, m.Date, least, most)
+	return fmt.Sprintf("Measured on %s, %d cores, %s, %s, %s. Each figure is the median of %d to %d passes.",
+		m.CPU, m.Cores, m.Go, m.OS, m.Date, fewest, most)
 }

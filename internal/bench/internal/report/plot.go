@@ -12,30 +12,30 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 
-	"github.com/occupancy/occupancy/internal/bench/internal/peer"
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// Plot is a picture of some cases, as a file of that name.
+// Plot is a plot of some cases, in a file of its own.
 type Plot struct {
 	File, Title string
 	draw        func(r Report, title string) (*plot.Plot, *plot.Legend, error)
 }
 
-// Plots are all the pictures of a report.
+// Plots are all the plots of a report.
 var Plots = []Plot{
 	{"join-leave.svg", "One Join and one Leave, all cores",
-		lines("join+leave/rooms=", "rooms, one connection staying in each")},
+		lines("join+leave/rooms=", "rooms, each with one permanent connection")},
 	{"read.svg", "Reading a room's count, all cores",
 		lines("read/members=", "members of the room")},
-	{"fan-out.svg", "One event, until all subscribers have it",
-		lines("event to all/subscribers=", "subscribers of the room")},
+	{"fan-out.svg", "One event until all subscribers have it",
+		lines("fan-out/subscribers=", "subscribers of the room")},
 	{"latency.svg", "From a change until its subscriber has read the event: p50, p99, p99.9",
-		dots("change to event/")},
+		dots("event latency/")},
 	{"memory.svg", "Memory of a room with one connection",
-		bars("memory of a room/", "bytes, the name included: less is better")},
+		bars("memory per room/", "bytes, including the name; less is better")},
 }
 
-// WriteSVG draws the plot.
+// WriteSVG writes the plot of a report.
 func (p Plot) WriteSVG(w io.Writer, r Report) error {
 	drawing, legend, err := p.draw(r, p.Title)
 	if err != nil {
@@ -44,31 +44,31 @@ func (p Plot) WriteSVG(w io.Writer, r Report) error {
 	return render(w, drawing, legend)
 }
 
-// lines is a line for each peer over the size at the end of a case's name, if its
-// cases begin with prefix. Where there are several numbers of goroutines it is of the
-// most.
+// lines draws a line for each implementation. It uses the cases whose names begin with
+// prefix. The number after the prefix is the horizontal axis. Of the cases with a number of
+// goroutines it uses those with one for each core.
 func lines(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
-		p := plain(title)
-		ofTime(&p.Y)
-		// Not beside the axis: gonum keeps room for a label in the middle of the values,
-		// which on a logarithmic axis is nearly at its top.
-		p.Title.Text += ": " + lessTime
+		p := newPlot(title)
+		useTimeAxis(&p.Y)
+		// The label of the vertical axis is part of the title, because gonum places a label
+		// near the top of a logarithmic axis.
+		p.Title.Text += ": " + timeAxisLabel
 		p.X.Label.Text = xlabel
 		p.X.Scale = plot.LogScale{}
 		var sizes []float64
 		type series struct {
-			of     style
+			style  style
 			name   string
 			points plotter.XYs
 		}
 		var all []series
-		for i, m := range peer.All {
-			s := series{of: styleOf(i), name: m.Name}
+		for i, m := range impl.All {
+			s := series{style: styleOf(i), name: m.Name}
 			for _, row := range r.Rows {
 				size, ok := sizeOf(row.Case, prefix, r.Machine.Cores)
-				if ok && row.Peer == m.Name {
-					s.points = append(s.points, plotter.XY{X: size, Y: row.Figure().Median})
+				if ok && row.Implementation == m.Name {
+					s.points = append(s.points, plotter.XY{X: size, Y: row.Summary().Median})
 					sizes = append(sizes, size)
 				}
 			}
@@ -77,9 +77,9 @@ func lines(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend
 			}
 		}
 		if len(all) == 0 {
-			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
+			return nil, nil, fmt.Errorf("the report has no case that begins with %q", prefix)
 		}
-		// The legend has the order in which the lines end.
+		// The legend lists the lines in the order of their last values, the greatest first.
 		slices.SortStableFunc(all, func(a, b series) int {
 			return cmp.Compare(b.points[len(b.points)-1].Y, a.points[len(a.points)-1].Y)
 		})
@@ -89,19 +89,20 @@ func lines(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend
 			if err != nil {
 				return nil, nil, err
 			}
-			line.LineStyle, points.GlyphStyle = s.of.line, s.of.glyph
+			line.LineStyle, points.GlyphStyle = s.style.line, s.style.glyph
 			p.Add(line, points)
 			legend.Add(s.name, line, points)
 		}
 		p.X.Tick.Marker = sizeTicks(sizes)
-		if p.X.Min == p.X.Max { // one size, which a logarithmic axis cannot begin and end with
+		if p.X.Min == p.X.Max { // a single size; a logarithmic axis needs a range
 			p.X.Min, p.X.Max = p.X.Min/2, p.X.Max*2
 		}
 		return p, &legend, nil
 	}
 }
 
-// sizeOf is the number after the prefix of a case's name.
+// sizeOf returns the number after the prefix of a case's name. It returns false if the
+// name has another prefix, or fewer goroutines than cores.
 func sizeOf(name, prefix string, cores int) (float64, bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	if !ok {
@@ -115,46 +116,46 @@ func sizeOf(name, prefix string, cores int) (float64, bool) {
 	return v, err == nil
 }
 
-// dots is a line of dots, the quantiles, for each peer and each load.
+// dots draws a row of dots, one for each percentile, for each implementation and load.
 func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
-		p := plain(title)
-		ofTime(&p.X)
-		p.X.Label.Text = lessTime
+		p := newPlot(title)
+		useTimeAxis(&p.X)
+		p.X.Label.Text = timeAxisLabel
 		var names []string
-		points := map[string]plotter.XYs{} // by the last part
-		var parts []string
-		for _, who := range slices.Backward(peer.All) {
-			for _, group := range []string{"full load", "steady load", "idle"} {
+		points := map[string]plotter.XYs{} // by percentile
+		var percentiles []string
+		for _, spec := range slices.Backward(impl.All) {
+			for _, group := range []string{"full load", "fixed load", "idle"} {
 				before := len(names)
 				for _, row := range r.Rows {
-					last, ok := strings.CutPrefix(row.Case, prefix+group+"/")
-					if !ok || row.Peer != who.Name || !strings.HasPrefix(last, "p") {
+					percentile, ok := strings.CutPrefix(row.Case, prefix+group+"/")
+					if !ok || row.Implementation != spec.Name || !strings.HasPrefix(percentile, "p") {
 						continue
 					}
-					if !slices.Contains(parts, last) {
-						parts = append(parts, last)
+					if !slices.Contains(percentiles, percentile) {
+						percentiles = append(percentiles, percentile)
 					}
 					if len(names) == before {
-						names = append(names, who.Name+", "+group)
+						names = append(names, spec.Name+", "+group)
 					}
-					points[last] = append(points[last], plotter.XY{X: row.Figure().Median, Y: float64(before)})
+					points[percentile] = append(points[percentile], plotter.XY{X: row.Summary().Median, Y: float64(before)})
 				}
 			}
 		}
 		if len(names) == 0 {
-			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
+			return nil, nil, fmt.Errorf("the report has no case that begins with %q", prefix)
 		}
 		legend := newLegend()
-		for i, part := range parts {
-			s, err := plotter.NewScatter(points[part])
+		for i, percentile := range percentiles {
+			s, err := plotter.NewScatter(points[percentile])
 			if err != nil {
 				return nil, nil, err
 			}
-			s.GlyphStyle = styleOf(3 * i).glyph // far from one another
+			s.GlyphStyle = styleOf(3 * i).glyph // steps of 3 give colors that are easy to tell apart
 			s.Radius = vg.Points(4.5)
 			p.Add(s)
-			legend.Add(part, s)
+			legend.Add(percentile, s)
 		}
 		p.NominalY(names...)
 		p.X.Min /= 1.5
@@ -163,20 +164,20 @@ func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) 
 	}
 }
 
-// bars is a bar for each peer in the one case that begins with prefix.
+// bars draws a bar for each implementation, in the one case whose name begins with prefix.
 func bars(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
-		p := plain(title)
+		p := newPlot(title)
 		p.X.Label.Text = xlabel
 		p.X.Min = 0
 		labels := plotter.XYLabels{}
 		var names []string
-		for i, m := range slices.Backward(peer.All) {
+		for i, m := range slices.Backward(impl.All) {
 			for _, row := range r.Rows {
-				if !strings.HasPrefix(row.Case, prefix) || row.Peer != m.Name {
+				if !strings.HasPrefix(row.Case, prefix) || row.Implementation != m.Name {
 					continue
 				}
-				v := row.Figure().Median
+				v := row.Summary().Median
 				bar, err := plotter.NewBarChart(plotter.Values{v}, vg.Points(16))
 				if err != nil {
 					return nil, nil, err
@@ -188,11 +189,11 @@ func bars(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend,
 				p.Add(bar)
 				names = append(names, m.Name)
 				labels.XYs = append(labels.XYs, plotter.XY{X: v, Y: at})
-				labels.Labels = append(labels.Labels, digits(v))
+				labels.Labels = append(labels.Labels, formatNumber(v))
 			}
 		}
 		if len(names) == 0 {
-			return nil, nil, fmt.Errorf("no case begins with %s", prefix)
+			return nil, nil, fmt.Errorf("the report has no case that begins with %q", prefix)
 		}
 		numbers, err := plotter.NewLabels(labels)
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package report is what a comparison found: as CSV, from which the tables and the
-// plots are made.
+// Package report stores the results of a comparison as CSV and turns them into tables
+// and plots.
 package report
 
 import (
@@ -7,68 +7,70 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/occupancy/occupancy/internal/bench/internal/peer"
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// Report is the figures of one run on one machine.
+// Report contains the results of one comparison on one machine.
 type Report struct {
 	Machine Machine
 	Rows    []Row
 }
 
-// Machine is where and when a report was made.
+// Machine describes the machine, the Go version and the date of a comparison.
 type Machine struct {
 	CPU   string
-	Cores int // that Go used: GOMAXPROCS
+	Cores int // GOMAXPROCS
 	Go    string
 	OS    string
 	Date  string
 }
 
-// Row is what one peer took for one case, pass by pass.
+// Row is the result of one implementation in one case.
 type Row struct {
-	Case, Peer, Unit string
-	Alone            bool // has no ratio
-	Passes           []float64
+	Case, Implementation, Unit string
+
+	NoRatio bool      // see workload.Case
+	Passes  []float64 // one figure for each pass
 }
 
-// Spread is the median of some passes, and the least and the most of them.
-type Spread struct{ Median, Least, Most float64 }
+// Summary summarizes the figures of several passes.
+type Summary struct{ Median, Min, Max float64 }
 
-func spread(values []float64) Spread {
+func summarize(values []float64) Summary {
 	sorted := slices.SortedFunc(slices.Values(values), cmp.Compare[float64])
 	n := len(sorted)
-	return Spread{(sorted[(n-1)/2] + sorted[n/2]) / 2, sorted[0], sorted[n-1]}
+	return Summary{(sorted[(n-1)/2] + sorted[n/2]) / 2, sorted[0], sorted[n-1]}
 }
 
-// Figure is the row's own spread.
-func (r Row) Figure() Spread { return spread(r.Passes) }
+// Summary summarizes the row's figures.
+func (r Row) Summary() Summary { return summarize(r.Passes) }
 
-// Row is that peer's in that case.
-func (r Report) Row(name, peer string) (Row, bool) {
-	i := slices.IndexFunc(r.Rows, func(row Row) bool { return row.Case == name && row.Peer == peer })
+// Row returns the row of an implementation in a case.
+func (r Report) Row(caseName, implementation string) (Row, bool) {
+	i := slices.IndexFunc(r.Rows, func(row Row) bool { return row.Case == caseName && row.Implementation == implementation })
 	if i < 0 {
 		return Row{}, false
 	}
 	return r.Rows[i], true
 }
 
-// Ratio is how many times the engine's figure the row's is, each pass by the engine's
-// of the same pass, so that a machine whose speed drifts does not show. There is none
-// where the engine has no such row.
-func (r Report) Ratio(row Row) (Spread, bool) {
-	engine, ok := r.Row(row.Case, peer.Engine)
-	if !ok || row.Alone || len(engine.Passes) != len(row.Passes) {
-		return Spread{}, false
+// Ratio returns the row's figures divided by those of the engine. Each figure is divided
+// by the engine's in the same pass, so that a machine that becomes faster or slower
+// during the comparison does not change the ratios. Ratio returns false if there is no
+// figure of the engine to divide by.
+func (r Report) Ratio(row Row) (Summary, bool) {
+	engine, ok := r.Row(row.Case, impl.Engine)
+	if !ok || row.NoRatio || len(engine.Passes) != len(row.Passes) {
+		return Summary{}, false
 	}
 	ratios := make([]float64, len(row.Passes))
 	for i, v := range row.Passes {
 		ratios[i] = v / engine.Passes[i]
 	}
-	return spread(ratios), true
+	return summarize(ratios), true
 }
 
-// Cases are the names of all cases, in their order.
+// Cases returns the names of all cases in the order of the rows.
 func (r Report) Cases() []string {
 	var names []string
 	for _, row := range r.Rows {
@@ -79,23 +81,23 @@ func (r Report) Cases() []string {
 	return names
 }
 
-// Of are the rows of one case.
-func (r Report) Of(name string) []Row {
+// CaseRows returns the rows of one case.
+func (r Report) CaseRows(caseName string) []Row {
 	var rows []Row
 	for _, row := range r.Rows {
-		if row.Case == name {
+		if row.Case == caseName {
 			rows = append(rows, row)
 		}
 	}
 	return rows
 }
 
-// label is a case's name as one reads it: "join+leave, rooms=1,000".
-func label(name string) string {
-	parts := strings.Split(name, "/")
+// heading returns a case's name for people: "join+leave, 1,000 rooms, 2 goroutines".
+func heading(caseName string) string {
+	parts := strings.Split(caseName, "/")
 	for i, part := range parts {
 		if what, n, ok := strings.Cut(part, "="); ok {
-			parts[i] = grouped(n) + " " + what
+			parts[i] = groupDigits(n) + " " + what
 			if n == "1" {
 				parts[i] = "1 " + strings.TrimSuffix(what, "s")
 			}
@@ -104,8 +106,8 @@ func label(name string) string {
 	return strings.Join(parts, ", ")
 }
 
-// grouped puts commas between the thousands of a number.
-func grouped(digits string) string {
+// groupDigits inserts commas between the thousands of a number.
+func groupDigits(digits string) string {
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}

@@ -22,14 +22,15 @@ const (
 
 func init() { plot.DefaultFont.Variant, plotter.DefaultFont.Variant = "Sans", "Sans" }
 
-// style is how one peer is drawn, by colour and by shape, so that either is enough.
+// style is the line and the glyph of an implementation. Both the color and the shape
+// identify it.
 type style struct {
 	line  draw.LineStyle
 	glyph draw.GlyphStyle
 }
 
-// The colours are those that readers with any colour vision tell apart.
-var colours = []color.RGBA{
+// colors are distinguishable with any color vision.
+var colors = []color.RGBA{
 	{0, 0, 0, 255}, {110, 110, 110, 255}, {230, 159, 0, 255}, {213, 94, 0, 255}, {204, 121, 167, 255},
 	{86, 180, 233, 255}, {0, 114, 178, 255}, {0, 158, 115, 255}, {200, 180, 0, 255}, {150, 80, 30, 255},
 }
@@ -39,11 +40,12 @@ var shapes = []draw.GlyphDrawer{
 	draw.PyramidGlyph{}, draw.PlusGlyph{}, draw.CrossGlyph{},
 }
 
-// styleOf is the i-th peer's. The first, the engine, has the boldest line.
+// styleOf returns the style of the i-th implementation. The engine, the first, has the
+// boldest line.
 func styleOf(i int) style {
 	s := style{
-		line:  draw.LineStyle{Color: colours[i%len(colours)], Width: vg.Points(1.4)},
-		glyph: draw.GlyphStyle{Color: colours[i%len(colours)], Radius: vg.Points(3), Shape: shapes[i%len(shapes)]},
+		line:  draw.LineStyle{Color: colors[i%len(colors)], Width: vg.Points(1.4)},
+		glyph: draw.GlyphStyle{Color: colors[i%len(colors)], Radius: vg.Points(3), Shape: shapes[i%len(shapes)]},
 	}
 	if i == 0 {
 		s.line.Width = vg.Points(3)
@@ -51,7 +53,7 @@ func styleOf(i int) style {
 	return s
 }
 
-func plain(title string) *plot.Plot {
+func newPlot(title string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text = title
 	p.Title.TextStyle.Font.Size = vg.Points(14)
@@ -66,23 +68,24 @@ func plain(title string) *plot.Plot {
 	return p
 }
 
-const lessTime = "time, logarithmic, less is better"
+const timeAxisLabel = "time, logarithmic, less is better"
 
-// ofTime makes the axis one of times.
-func ofTime(axis *plot.Axis) {
+// useTimeAxis makes the axis show times on a logarithmic scale.
+func useTimeAxis(axis *plot.Axis) {
 	axis.Scale = plot.LogScale{}
 	axis.Tick.Marker = plot.TickerFunc(timeTicks)
 }
 
-// timeTicks are the powers of ten nanoseconds, and between them the ones without a name.
-func timeTicks(least, most float64) []plot.Tick {
+// timeTicks returns ticks with labels at the powers of ten, and ticks between them. In a
+// short range some of those have labels too.
+func timeTicks(lo, hi float64) []plot.Tick {
 	var ticks []plot.Tick
-	for decade := math.Pow10(int(math.Floor(math.Log10(least)))); decade <= most; decade *= 10 {
+	for decade := math.Pow10(int(math.Floor(math.Log10(lo)))); decade <= hi; decade *= 10 {
 		for i := 1.0; i < 10; i++ {
-			if v := i * decade; v >= least && v <= most {
+			if v := i * decade; v >= lo && v <= hi {
 				tick := plot.Tick{Value: v}
-				if i == 1 || most/least < 30 && (i == 2 || i == 5) {
-					tick.Label = short(v)
+				if i == 1 || hi/lo < 30 && (i == 2 || i == 5) {
+					tick.Label = tickLabel(v)
 				}
 				ticks = append(ticks, tick)
 			}
@@ -91,8 +94,8 @@ func timeTicks(least, most float64) []plot.Tick {
 	return ticks
 }
 
-// short is a round time: "10 ns", "1 µs".
-func short(ns float64) string {
+// tickLabel formats a time: "10 ns", "1 µs".
+func tickLabel(ns float64) string {
 	for _, u := range []struct {
 		name string
 		ns   float64
@@ -104,12 +107,12 @@ func short(ns float64) string {
 	return strconv.FormatFloat(ns, 'g', 3, 64) + " ns"
 }
 
-// sizeTicks are the sizes that were measured.
+// sizeTicks returns a tick with a label for each size.
 func sizeTicks(sizes []float64) plot.ConstantTicks {
 	slices.Sort(sizes)
 	var ticks plot.ConstantTicks
 	for _, s := range slices.Compact(sizes) {
-		ticks = append(ticks, plot.Tick{Value: s, Label: grouped(strconv.FormatFloat(s, 'f', 0, 64))})
+		ticks = append(ticks, plot.Tick{Value: s, Label: groupDigits(strconv.FormatFloat(s, 'f', 0, 64))})
 	}
 	return ticks
 }
@@ -122,7 +125,8 @@ func newLegend() plot.Legend {
 	return l
 }
 
-// render draws the legend, if any, beside the plot, where it hides no line.
+// render writes the plot as SVG. The legend, if there is one, is to the right of the plot,
+// where it hides no line.
 func render(w io.Writer, p *plot.Plot, legend *plot.Legend) error {
 	svg := vgsvg.New(width, height)
 	all := draw.New(svg)

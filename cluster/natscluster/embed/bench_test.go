@@ -1,0 +1,101 @@
+package embed_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster"
+)
+
+// From Publish on one bus to the subscriber's channel of another, one message at a time,
+// through a server in a separate process. The floor is the same with the NATS client only.
+func BenchmarkPublishToReceive(b *testing.B) {
+	url, _ := startProcess(b)
+	payload := make([]byte, 256)
+	b.Run("bus", func(b *testing.B) {
+		from, in := connect(b, url), subscribe(b, connect(b, url), 4096, digests)
+		ctx := context.Background()
+		b.ReportAllocs()
+		for b.Loop() {
+			require.NoError(b, from.Publish(ctx, digests, payload))
+			<-in
+		}
+	})
+	b.Run("floor", func(b *testing.B) {
+		from, in := natsClients(b, url, 4096)
+		b.ReportAllocs()
+		for b.Loop() {
+			require.NoError(b, from.Publish("occupancy.v1.digest.0", payload))
+			<-in
+		}
+	})
+}
+
+// As many messages as possible with at most 1024 in transit.
+func BenchmarkThroughput(b *testing.B) {
+	url, _ := startProcess(b)
+	const window = 1024
+	payload := make([]byte, 256)
+	b.Run("bus", func(b *testing.B) {
+		from, to := connect(b, url), connect(b, url)
+		in := subscribe(b, to, 2*window, digests)
+		ctx := context.Background()
+		b.ReportAllocs()
+		b.SetBytes(int64(len(payload)))
+		inTransit := 0
+		for b.Loop() {
+			require.NoError(b, from.Publish(ctx, digests, payload))
+			if inTransit++; inTransit > window {
+				<-in
+				inTransit--
+			}
+		}
+		require.Zero(b, to.Stats().Lost)
+	})
+	b.Run("floor", func(b *testing.B) {
+		from, in := natsClients(b, url, 2*window)
+		b.ReportAllocs()
+		b.SetBytes(int64(len(payload)))
+		inTransit := 0
+		for b.Loop() {
+			require.NoError(b, from.Publish("occupancy.v1.digest.0", payload))
+			if inTransit++; inTransit > window {
+				<-in
+				inTransit--
+			}
+		}
+	})
+}
+
+// natsClients returns a bare publisher and the channel of a bare subscriber.
+func natsClients(b *testing.B, url string, size int) (*nats.Conn, <-chan *nats.Msg) {
+	from, err := nats.Connect(url, nats.NoEcho())
+	require.NoError(b, err)
+	b.Cleanup(from.Close)
+	to, err := nats.Connect(url, nats.NoEcho())
+	require.NoError(b, err)
+	b.Cleanup(to.Close)
+	in := make(chan *nats.Msg, size)
+	_, err = to.ChanSubscribe("occupancy.v1.digest.0", in)
+	require.NoError(b, err)
+	require.NoError(b, to.Flush())
+	return from, in
+}
+
+// One connection with the subscription of a node.
+func BenchmarkConnectSubscribeClose(b *testing.B) {
+	url, _ := startProcess(b)
+	subjects := make([]cluster.Subject, 7)
+	for i := range subjects {
+		subjects[i].Kind = cluster.KindDigest + cluster.Kind(i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		bus := connect(b, url)
+		subscribe(b, bus, 64, subjects...)
+		require.NoError(b, bus.Close(context.Background()))
+	}
+}

@@ -1,0 +1,164 @@
+package embed_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/embed"
+)
+
+// The regions of this file are shown in docs/cluster.md.
+
+func runOneSeed(ctx context.Context, engine *occupancy.Engine, clientAddr string, serve func()) error {
+	// begin: seed
+	bus, err := embed.Start(ctx, embed.WithClientListen(clientAddr)) // for example "127.0.0.1:4222"
+	if err != nil {
+		return err
+	}
+	defer bus.Close(context.Background())
+	node, err := cluster.Start(ctx, engine, bus, cluster.WithName("chat-1"))
+	if err != nil {
+		return err
+	}
+	defer node.Close() // the other nodes remove the counts of this node at once
+	serve()            // as without a cluster: Current, Subscribe and Watch now include all nodes
+	// end: seed
+	return nil
+}
+
+func runOther(ctx context.Context, engine *occupancy.Engine, urls string, serve func()) error {
+	// begin: connect
+	bus, err := natscluster.Connect(ctx, urls) // for example "nats://localhost:4222"
+	if err != nil {
+		return err
+	}
+	defer bus.Close(context.Background())
+	node, err := cluster.Start(ctx, engine, bus, cluster.WithName("chat-2"))
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	serve()
+	// end: connect
+	return nil
+}
+
+func startOneOfThree(ctx context.Context, clusterAddr, clientAddr string, seeds []string, config *tls.Config, secret string) (*embed.Bus, error) {
+	// begin: seeds
+	bus, err := embed.Start(ctx,
+		embed.WithClusterListen(clusterAddr), // "10.0.0.1:6222", for the other seeds
+		embed.WithSeeds(seeds...),            // "10.0.0.1:6222", "10.0.0.2:6222", "10.0.0.3:6222"
+		embed.WithClientListen(clientAddr),   // "10.0.0.1:4222", for the nodes that are not seeds
+		natscluster.WithTLS(config),          // RootCAs, and Certificates for this machine
+		natscluster.WithToken(secret),        // the same for all nodes
+	)
+	// end: seeds
+	return bus, err
+}
+
+func connectToThree(ctx context.Context, urls string, config *tls.Config, secret string) (*natscluster.Bus, error) {
+	// begin: secure
+	bus, err := natscluster.Connect(ctx, urls, // "nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222"
+		natscluster.WithTLS(config), // RootCAs
+		natscluster.WithToken(secret))
+	// end: secure
+	return bus, err
+}
+
+func handleReady(mux *http.ServeMux, node *cluster.Node) {
+	// begin: ready
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
+		if node.Health().Degraded {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	// end: ready
+}
+
+// running is a node that a test has started with one of the functions above.
+type running struct {
+	*occupancy.Engine
+	stop func()
+}
+
+func start(t *testing.T, run func(engine *occupancy.Engine, serve func()) error) running {
+	engine := occupancy.New()
+	served, stopped := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := run(engine, func() { close(served); <-stopped }); err != nil {
+			t.Error(err)
+			close(served)
+		}
+	})
+	<-served
+	stop := sync.OnceFunc(func() { close(stopped); wg.Wait() })
+	t.Cleanup(func() { stop(); _ = engine.Close() })
+	return running{engine, stop}
+}
+
+func TestDocs_SeedAndOtherNodeCountTogether(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	seed := start(t, func(e *occupancy.Engine, serve func()) error { return runOneSeed(timeoutContext(t), e, addr, serve) })
+	other := start(t, func(e *occupancy.Engine, serve func()) error {
+		return runOther(timeoutContext(t), e, "nats://"+addr, serve)
+	})
+	require.NoError(t, seed.Join("lobby"))
+	require.NoError(t, other.Join("lobby"))
+	for _, n := range []running{seed, other} {
+		eventually(t, "both connections are counted", func() bool { return n.Current("lobby").Connections == 2 })
+	}
+	other.stop()
+	eventually(t, "the stopped node's connection is removed", func() bool { return seed.Current("lobby").Connections == 1 })
+}
+
+func TestDocs_ThreeSeedsWithTLS(t *testing.T) {
+	checkGoroutines(t)
+	ca := newAuthority(t)
+	addrs := freeAddrs(t, 3)
+	var urls []string
+	for _, addr := range addrs {
+		s, err := startOneOfThree(timeoutContext(t), addr, "127.0.0.1:0", addrs, ca.nodeConfig(), "secret")
+		require.NoError(t, err)
+		closeAfter(t, s)
+		urls = append(urls, s.ClientURL())
+	}
+	a, err := connectToThree(timeoutContext(t), urls[0], ca.nodeConfig(), "secret")
+	require.NoError(t, err)
+	closeAfter(t, a)
+	b, err := connectToThree(timeoutContext(t), strings.Join(urls[1:], ","), ca.nodeConfig(), "secret")
+	require.NoError(t, err)
+	closeAfter(t, b)
+	receive(t, a, subscribe(t, b, 64, digests), "through two seeds")
+}
+
+func TestDocs_ReadyFollowsHealth(t *testing.T) {
+	checkGoroutines(t)
+	engine, bus := occupancy.New(), startSeed(t)
+	defer engine.Close()
+	node, err := cluster.Start(timeoutContext(t), engine, bus)
+	require.NoError(t, err)
+	defer node.Close()
+	mux := http.NewServeMux()
+	handleReady(mux, node)
+	code := func() int {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
+		return w.Code
+	}
+	require.Equal(t, http.StatusServiceUnavailable, code(), "degraded after the start")
+	eventually(t, "ready", func() bool { return code() == http.StatusOK })
+	require.NoError(t, bus.Close(timeoutContext(t)))
+	eventually(t, "not ready without a bus", func() bool { return code() == http.StatusServiceUnavailable })
+}

@@ -1,0 +1,265 @@
+package embed_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/natscluster/embed"
+)
+
+// freeAddrs returns loopback addresses on which nothing listened a moment ago.
+func freeAddrs(t testing.TB, n int) []string {
+	addrs := make([]string, n)
+	for i := range addrs {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		addrs[i] = l.Addr().String()
+	}
+	return addrs
+}
+
+// threeSeeds returns seeds that are connected to each other. All have the same list.
+func threeSeeds(t testing.TB, opts ...natscluster.Option) []*embed.Bus {
+	addrs := freeAddrs(t, 3)
+	seeds := make([]*embed.Bus, len(addrs))
+	for i, addr := range addrs {
+		seeds[i] = startSeed(t, append(opts, embed.WithClusterListen(addr), embed.WithSeeds(addrs...),
+			embed.WithClientListen("127.0.0.1:0"))...)
+		require.Equal(t, addr, seeds[i].ClusterAddr())
+	}
+	for _, s := range seeds {
+		eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
+	}
+	return seeds
+}
+
+func TestStart_ClientsReconnectToOtherSeeds(t *testing.T) {
+	checkGoroutines(t)
+	seeds := threeSeeds(t)
+	// Each client is given one seed, which informs it of the others.
+	clients := make([]*natscluster.Bus, 6)
+	inboxes := make([]<-chan cluster.Message, len(clients))
+	for i := range clients {
+		clients[i] = connect(t, seeds[i%3].ClientURL())
+		require.Equal(t, seeds[i%3].ClientURL(), clients[i].Stats().Server)
+		awaitEvent(t, clients[i], cluster.Connected)
+		inboxes[i] = subscribe(t, clients[i], 4096, digests, heartbeats)
+	}
+	for _, in := range inboxes {
+		receive(t, seeds[2], in, "before")
+	}
+
+	require.NoError(t, seeds[0].Close(timeoutContext(t)))
+	for i, c := range clients {
+		if i%3 == 0 {
+			awaitEvent(t, c, cluster.Disconnected)
+			awaitEvent(t, c, cluster.Connected)
+			require.NotEqual(t, seeds[0].ClientURL(), c.Stats().Server)
+			require.EqualValues(t, 1, c.Stats().Reconnects)
+		}
+	}
+	for i, in := range inboxes {
+		receive(t, clients[(i+1)%len(clients)], in, fmt.Sprintf("after, to %d", i))
+	}
+	for i, c := range clients {
+		if i%3 != 0 {
+			require.Zero(t, c.Stats().Reconnects, "clients of the other seeds stay connected")
+		}
+	}
+}
+
+func TestStart_SeedRestarts(t *testing.T) {
+	checkGoroutines(t)
+	seeds := threeSeeds(t)
+	addr := seeds[0].ClusterAddr()
+	require.NoError(t, seeds[0].Close(timeoutContext(t)))
+	for _, s := range seeds[1:] {
+		eventually(t, "connected to the other seed only", func() bool { return s.Routes() == 1 })
+	}
+	restarted := startSeed(t, embed.WithClusterListen(addr), embed.WithSeeds(seeds[1].ClusterAddr()))
+	for i, s := range seeds[1:] {
+		receive(t, s, subscribe(t, restarted, 64, digests), fmt.Sprint("to the restarted seed ", i))
+		receive(t, restarted, subscribe(t, s, 64, digests), fmt.Sprint("from the restarted seed ", i))
+	}
+}
+
+// Two seeds stop receiving from each other and no connection is closed, as if the cable
+// were unplugged.
+func TestStart_DetectsDeadRoute(t *testing.T) {
+	checkGoroutines(t)
+	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
+	p := newProxy(t, a.ClusterAddr())
+	b := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(p.Addr()))
+	in := subscribe(t, b, 4096, digests)
+	receive(t, a, in, "before")
+
+	p.Pause()
+	paused := time.Now()
+	eventually(t, "the route is closed", func() bool { return a.Routes() == 0 })
+	t.Logf("closed after %v", time.Since(paused))
+	p.Resume()
+	resumed := time.Now()
+	receive(t, a, in, "after")
+	t.Logf("connected again after %v", time.Since(resumed))
+}
+
+func TestStart_CloseDeliversWhatWasPublished(t *testing.T) {
+	checkGoroutines(t)
+	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithClientListen("127.0.0.1:0"))
+	for range 20 {
+		b := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(a.ClusterAddr()),
+			embed.WithClientListen("127.0.0.1:0"))
+		byRoute, byClient := subscribe(t, a, 4096, digests), subscribe(t, connect(t, b.ClientURL()), 4096, digests)
+		receive(t, b, byRoute, "connected")
+		receive(t, b, byClient, "connected")
+		for n := range 100 {
+			require.NoError(t, b.Publish(context.Background(), digests, fmt.Append(nil, n)))
+		}
+		require.NoError(t, b.Close(timeoutContext(t)))
+		for _, in := range []<-chan cluster.Message{byRoute, byClient} {
+			for n := 0; n < 100; {
+				select {
+				case m := <-in:
+					if string(m.Payload) != "connected" {
+						require.Equal(t, fmt.Sprint(n), string(m.Payload))
+						n++
+					}
+				case <-timeoutContext(t).Done():
+					t.Fatalf("message %d was lost", n)
+				}
+			}
+		}
+	}
+}
+
+func TestStart_CloseStopsServer(t *testing.T) {
+	checkGoroutines(t)
+	seed := startSeed(t, embed.WithClientListen("127.0.0.1:0"))
+	require.NoError(t, seed.Close(timeoutContext(t)))
+	_, err := net.Dial("tcp", strings.TrimPrefix(seed.ClientURL(), "nats://"))
+	require.ErrorContains(t, err, "refused")
+}
+
+func TestStart_Credentials(t *testing.T) {
+	for name, c := range map[string]struct{ right, wrong natscluster.Option }{
+		"user":  {natscluster.WithUser("chat", "s:e/c@ret"), natscluster.WithUser("chat", "other")},
+		"token": {natscluster.WithToken("s:e/c@ret"), natscluster.WithToken("other")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkGoroutines(t)
+			seeds := threeSeeds(t, c.right)
+			client := connect(t, seeds[0].ClientURL(), c.right)
+			in := subscribe(t, client, 4096, digests)
+			receive(t, seeds[2], in, "authorized")
+
+			for _, opts := range [][]natscluster.Option{{c.wrong}, nil} {
+				_, err := natscluster.Connect(timeoutContext(t), seeds[0].ClientURL(), opts...)
+				require.ErrorIs(t, err, nats.ErrAuthorization)
+				require.ErrorContains(t, err, "unauthorized")
+
+				log := new(logBuffer)
+				opts = append(opts, log.option(), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seeds[0].ClusterAddr()))
+				unauthorized := startSeed(t, opts...)
+				eventually(t, "refused", func() bool { return log.contains("Authorization Violation") })
+				require.NoError(t, unauthorized.Publish(timeoutContext(t), digests, []byte("unauthorized")))
+				require.NoError(t, unauthorized.Close(timeoutContext(t)))
+				require.NotContains(t, receive(t, seeds[1], in, "authorized again"), "unauthorized")
+			}
+			for _, s := range seeds {
+				require.Equal(t, 2, s.Routes())
+			}
+		})
+	}
+}
+
+// Two seeds with different tokens learn of each other from a third, which has none. They
+// try to connect to each other ten times a second.
+func TestStart_LogsRepeatedRefusalOnce(t *testing.T) {
+	checkGoroutines(t)
+	start := time.Now()
+	log, third := new(logBuffer), startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
+	for _, token := range []string{"one", "another"} {
+		startSeed(t, log.option(), natscluster.WithToken(token), embed.WithClusterListen("127.0.0.1:0"),
+			embed.WithSeeds(third.ClusterAddr()))
+	}
+	const refusal = "authentication error"
+	eventually(t, "refused", func() bool { return log.contains(refusal) })
+	addr := "nats://token:wrong@" + embed.ServerAddr(startSeed(t, log.option(), natscluster.WithToken("secret")))
+	for range 50 {
+		_, err := nats.Connect(addr)
+		require.ErrorIs(t, err, nats.ErrAuthorization)
+	}
+	logged := log.count(refusal)
+	require.LessOrEqual(t, logged, 6*(1+int(time.Since(start)/(10*time.Second))), "logged again after 10 s only")
+}
+
+func TestStart_WithoutOptionsAcceptsNobody(t *testing.T) {
+	checkGoroutines(t)
+	seed := startSeed(t)
+	require.Empty(t, seed.ClientURL())
+	require.Empty(t, seed.ClusterAddr())
+	addr := embed.ServerAddr(seed)
+	require.True(t, strings.HasPrefix(addr, "127.0.0.1:"))
+	_, err := natscluster.Connect(timeoutContext(t), "nats://"+addr)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+}
+
+// The address of a seed without WithClientListen is a port of its own loopback.
+func TestStart_InformsClientsOnlyOfReachableSeeds(t *testing.T) {
+	checkGoroutines(t)
+	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithClientListen("127.0.0.1:0"))
+	unreachable := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(a.ClusterAddr()))
+	reachable := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(a.ClusterAddr()),
+		embed.WithClientListen("127.0.0.1:0"))
+	for _, s := range []*embed.Bus{a, unreachable, reachable} {
+		eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
+	}
+	client, err := nats.Connect(a.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	eventually(t, "informed of the reachable seed", func() bool {
+		return slices.Contains(client.DiscoveredServers(), reachable.ClientURL())
+	})
+	require.NotContains(t, client.DiscoveredServers(), "nats://"+embed.ServerAddr(unreachable))
+}
+
+func TestStart_AddressInUse(t *testing.T) {
+	checkGoroutines(t)
+	other := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithClientListen("127.0.0.1:0"))
+	free := freeAddrs(t, 1)[0]
+	client := strings.TrimPrefix(other.ClientURL(), "nats://")
+	for _, opts := range [][]natscluster.Option{
+		{embed.WithClusterListen(other.ClusterAddr()), embed.WithClientListen(free)},
+		{embed.WithClusterListen(free), embed.WithClientListen(client)},
+		{embed.WithClusterListen(other.ClusterAddr()), embed.WithClientListen(client)},
+		{embed.WithClientListen(client)},
+	} {
+		_, err := embed.Start(timeoutContext(t), opts...)
+		require.ErrorContains(t, err, "address already in use")
+	}
+	l, err := net.Listen("tcp", free)
+	require.NoError(t, err, "a failed Start closes its listeners")
+	require.NoError(t, l.Close())
+}
+
+func TestStart_PrefixSeparatesServices(t *testing.T) {
+	checkGoroutines(t)
+	a := startSeed(t, natscluster.WithPrefix("chat"), embed.WithClientListen("127.0.0.1:0"))
+	in := subscribe(t, a, 64, digests)
+	other := connect(t, a.ClientURL(), natscluster.WithPrefix("chat.staging"))
+	same := connect(t, a.ClientURL(), natscluster.WithPrefix("chat"))
+	require.NoError(t, other.Publish(timeoutContext(t), digests, []byte("of another service")))
+	require.NoError(t, other.Close(timeoutContext(t)))
+	require.Empty(t, receive(t, same, in, "of the same service"))
+}

@@ -1,0 +1,207 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+// run measures. It returns a report together with an error if the measurement succeeded
+// but the counts are wrong at the end.
+func run(ctx context.Context, c config) (*report, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	r, err := runNodes(ctx, c)
+	if err != nil || c.changes == 0 {
+		return r, err
+	}
+	return r, r.measureFloors(ctx)
+}
+
+// runNodes stops the server and the nodes before it returns, so that the floors have the
+// machine to themselves.
+func runNodes(ctx context.Context, c config) (r *report, err error) {
+	server, err := startServer(c.profiles)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, server.stop()) }()
+	all, err := startNodes(ctx, server.address, c.nodes, c.flush)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, all.close()) }()
+	l, err := newLoad(c, all)
+	if err != nil {
+		return nil, err
+	}
+	if c.profiles != "" {
+		stop, err := startProfile(filepath.Join(c.profiles, "nodes.pprof"))
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
+	return l.measure(ctx, server)
+}
+
+// load is the nodes and everything that changes and observes their rooms.
+type load struct {
+	config
+	nodes     nodes
+	roomNames []string
+	drivers   []*driver // one for each node
+	probes    []*probe  // one for each node
+}
+
+func newLoad(c config, all nodes) (*load, error) {
+	l := &load{config: c, nodes: all}
+	for i := range c.rooms {
+		l.roomNames = append(l.roomNames, fmt.Sprintf("room-%04d", i))
+	}
+	for i, n := range all {
+		l.drivers = append(l.drivers, newDriver(n.eng, l.roomNames))
+		p, err := newProbe(fmt.Sprintf("probe-%d", i), n.eng, all[(i+len(all)/2)%len(all)].eng)
+		if err != nil {
+			return nil, err
+		}
+		l.probes = append(l.probes, p)
+	}
+	return l, nil
+}
+
+func (l *load) measure(ctx context.Context, server *process) (*report, error) {
+	loading, cancel := context.WithCancel(ctx)
+	var changing, receiving sync.WaitGroup
+	defer receiving.Wait()
+	defer l.unsubscribe()
+	defer changing.Wait()
+	defer cancel()
+	var warmUp time.Duration
+	if l.changes > 0 {
+		gap := max(1, time.Duration(len(l.nodes))*time.Second/time.Duration(l.changes))
+		for _, d := range l.drivers {
+			changing.Go(func() { d.run(loading, gap) })
+		}
+		warmUp = min(l.duration, time.Duration(len(l.roomNames))*gap) // creating a room costs more than changing it
+	}
+	if !sleep(ctx, warmUp) {
+		return nil, context.Cause(ctx)
+	}
+	for _, p := range l.probes {
+		receiving.Go(p.receive)
+		changing.Go(func() { p.run(loading, time.Second/time.Duration(l.probesPerSecond)) })
+	}
+
+	samples := l.nodes.sample()
+	before, err := server.counters()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range l.drivers {
+		d.maxDelay.Store(0)
+	}
+	start, cpu, changes := time.Now(), cpuTime(), l.countChanges()
+	sleep(ctx, l.duration)
+	after, err := server.counters()
+	if err != nil {
+		return nil, err
+	}
+	r := &report{
+		config: l.config, elapsed: time.Since(start), before: before, after: after,
+		cpu: cpuTime() - cpu, changesMade: l.countChanges() - changes, nameLen: len(l.roomNames[0]),
+	}
+	r.traffic = between(samples, l.nodes.sample())
+
+	cancel()
+	changing.Wait()
+	stopped := time.Now()
+	err = errors.Join(l.errors(), l.awaitExact())
+	r.exactAfter, r.exactNodes = time.Since(stopped), l.exactNodes()
+	for _, d := range l.drivers {
+		r.maxDelay = max(r.maxDelay, time.Duration(d.maxDelay.Load()))
+	}
+	for _, p := range l.probes {
+		p.mu.Lock()
+		r.latencies = append(r.latencies, p.latencies...)
+		p.mu.Unlock()
+	}
+	slices.Sort(r.latencies)
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	r.heap = m.HeapAlloc
+	return r, err
+}
+
+// countChanges returns the number of changes so far, without those of the probes.
+func (l *load) countChanges() (n int64) {
+	for _, d := range l.drivers {
+		n += d.changes.Load()
+	}
+	return n
+}
+
+func (l *load) errors() error {
+	var errs []error
+	for i := range l.nodes {
+		errs = append(errs, l.drivers[i].err, l.probes[i].err)
+	}
+	return errors.Join(errs...)
+}
+
+func (l *load) unsubscribe() {
+	for _, p := range l.probes {
+		p.sub.Unsubscribe()
+	}
+}
+
+// awaitExact waits until every node has the right counts. An interrupt does not end it.
+func (l *load) awaitExact() error {
+	return await(context.Background(), "every node is exact and every probe is confirmed", func() bool {
+		return l.exactNodes() == len(l.nodes) && !slices.ContainsFunc(l.probes, func(p *probe) bool { return !p.confirmed() })
+	})
+}
+
+// exactNodes returns the number of nodes whose counts are right for all rooms, and which
+// know no other room.
+func (l *load) exactNodes() (n int) {
+	want := map[string]occupancy.Occupancy{}
+	for i, name := range l.roomNames {
+		clients := 0
+		for _, d := range l.drivers {
+			if d.occupied[i] {
+				clients++
+			}
+		}
+		want[name] = occupancy.Occupancy{Connections: clients, PresenceMembers: clients}
+	}
+	for _, p := range l.probes {
+		p.mu.Lock()
+		want[p.name] = occupancy.Occupancy{Connections: len(p.changes)}
+		p.mu.Unlock()
+	}
+	for _, node := range l.nodes {
+		exact := true
+		for room, o := range want {
+			exact = exact && node.eng.Current(room) == o
+		}
+		for room, o := range node.eng.All() {
+			exact = exact && want[room] == o
+		}
+		if exact {
+			n++
+		}
+	}
+	return n
+}

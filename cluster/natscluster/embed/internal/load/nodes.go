@@ -1,0 +1,85 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster"
+)
+
+// timeout limits each step of starting and stopping.
+const timeout = 30 * time.Second
+
+// node is a node with its own engine and connection, as in a separate process.
+type node struct {
+	*cluster.Node
+	eng *occupancy.Engine
+	bus *natscluster.Bus
+}
+
+type nodes []node
+
+// startNodes returns when every node knows all others.
+func startNodes(ctx context.Context, url string, n int, flush time.Duration) (all nodes, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, all.close())
+		}
+	}()
+	for i := range n {
+		bus, err := natscluster.Connect(ctx, url)
+		if err != nil {
+			return all, err
+		}
+		eng := occupancy.New()
+		started, err := cluster.Start(ctx, eng, bus, cluster.WithName(fmt.Sprint("node-", i)), cluster.WithFlush(flush))
+		if err != nil {
+			return all, errors.Join(err, bus.Close(ctx), eng.Close())
+		}
+		all = append(all, node{started, eng, bus})
+	}
+	return all, await(ctx, "every node knows all others", all.complete)
+}
+
+func (all nodes) complete() bool {
+	for _, n := range all {
+		if h := n.Health(); h.Degraded || len(h.Peers) != len(all)-1 {
+			return false
+		}
+	}
+	return true
+}
+
+func (all nodes) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	var errs []error
+	for _, n := range all {
+		errs = append(errs, n.Close(), n.bus.Close(ctx), n.eng.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// await waits until the condition is true.
+func await(ctx context.Context, condition string, isTrue func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for !isTrue() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until %s: %w", condition, context.Cause(ctx))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+// probe measures the time from a change on one node to the event on another. One node
+// joins the probe's room again and again, and another subscribes to it. An event with n
+// connections confirms the first n changes.
+type probe struct {
+	name string
+	from *occupancy.Room
+	sub  *occupancy.Subscription
+	err  error
+
+	mu        sync.Mutex // protects the following
+	changes   []time.Time
+	latencies []time.Duration // of the confirmed changes, in order
+}
+
+func newProbe(name string, from, to *occupancy.Engine) (*probe, error) {
+	sub, err := to.Subscribe(name)
+	return &probe{name: name, from: from.Room(name), sub: sub}, err
+}
+
+// interval is the default interval of an engine.
+const interval = 100 * time.Millisecond
+
+// run joins the room after random pauses, so that the changes are spread over the whole
+// flush, and does not wait for their events. The mean of the pauses is gap. No pause is
+// shorter than the engine's interval: the engine would delay the change, and that delay is
+// not part of the measurement.
+func (p *probe) run(ctx context.Context, gap time.Duration) {
+	for p.err == nil && sleep(ctx, interval+rand.N(2*(gap-interval))) {
+		p.mu.Lock()
+		p.changes = append(p.changes, time.Now())
+		p.mu.Unlock()
+		p.err = p.from.Join()
+	}
+}
+
+// receive records the latencies until the subscription ends.
+func (p *probe) receive() {
+	for e := range p.sub.Events() {
+		now := time.Now()
+		p.mu.Lock()
+		for len(p.latencies) < min(e.Occupancy.Connections, len(p.changes)) {
+			p.latencies = append(p.latencies, now.Sub(p.changes[len(p.latencies)]))
+		}
+		p.mu.Unlock()
+	}
+}
+
+// confirmed reports whether all changes are confirmed.
+func (p *probe) confirmed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.latencies) == len(p.changes)
+}

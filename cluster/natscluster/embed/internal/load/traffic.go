@@ -1,0 +1,55 @@
+//go:build unix
+
+package main
+
+import (
+	"time"
+
+	"github.com/occupancy/occupancy/cluster"
+)
+
+// sample is the counters of one node and the time at which they were read. On a busy
+// machine it may take seconds to read those of all nodes.
+type sample struct {
+	cluster.Health
+	lost uint64
+	at   time.Time
+}
+
+func (all nodes) sample() []sample {
+	var samples []sample
+	for _, n := range all {
+		samples = append(samples, sample{n.Health(), n.bus.Stats().Lost, time.Now()})
+	}
+	return samples
+}
+
+// traffic is what the nodes received between two samples, and the errors in that time.
+type traffic struct {
+	// Per second and node.
+	bytes, maxBytes, messages float64
+
+	// Of all nodes.
+	gaps, resyncs, lossy, unsent, lost, mismatches, doubts, dropped uint64
+}
+
+func between(before, after []sample) (t traffic) {
+	count := float64(len(before))
+	for i, b := range before {
+		a := after[i]
+		seconds := a.at.Sub(b.at).Seconds()
+		bytes := float64(a.BytesIn-b.BytesIn) / seconds
+		t.bytes += bytes / count
+		t.maxBytes = max(t.maxBytes, bytes)
+		t.messages += float64(a.MessagesIn-b.MessagesIn) / seconds / count
+		t.gaps += a.Gaps - b.Gaps
+		t.resyncs += a.Resyncs - b.Resyncs
+		t.lossy += a.Lossy - b.Lossy
+		t.unsent += a.Unsent - b.Unsent
+		t.lost += a.lost - b.lost
+		t.mismatches += a.Mismatches - b.Mismatches
+		t.doubts += a.Doubts - b.Doubts
+		t.dropped += a.Dropped - b.Dropped
+	}
+	return t
+}

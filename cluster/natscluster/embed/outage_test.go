@@ -1,0 +1,305 @@
+package embed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/natscluster"
+)
+
+// listenOn makes a server listen on addr, so that it can be restarted there.
+func listenOn(addr string) func(*server.Options) {
+	return func(o *server.Options) {
+		_, port, _ := net.SplitHostPort(addr)
+		o.Port, _ = strconv.Atoi(port)
+	}
+}
+
+func TestBus_SendsNothingOld_AfterServerRestart(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	s := startServer(t, listenOn(addr))
+	from, to := connect(t, s.ClientURL()), connect(t, s.ClientURL())
+	awaitEvent(t, from, cluster.Connected)
+	awaitEvent(t, to, cluster.Connected)
+	for round := range 5 {
+		in := subscribe(t, to, 1<<16, digests)
+		receive(t, from, in, "before")
+
+		// Some are published before the bus notices the disconnection, some after.
+		stop, wg := make(chan struct{}), new(sync.WaitGroup)
+		for range 4 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						_ = from.Publish(context.Background(), digests, []byte("old"))
+					}
+				}
+			})
+		}
+		s.Shutdown()
+		s.WaitForShutdown()
+		awaitEvent(t, from, cluster.Disconnected)
+		awaitEvent(t, to, cluster.Disconnected)
+		close(stop)
+		wg.Wait()
+		require.ErrorIs(t, from.Publish(timeoutContext(t), digests, []byte("old")), natscluster.ErrDisconnected)
+		require.Empty(t, from.Stats().Server)
+		afterRestart := subscribe(t, to, 1<<16, digests) // active when the bus is connected again
+
+		s = startServer(t, listenOn(addr))
+		awaitEvent(t, from, cluster.Connected)
+		awaitEvent(t, to, cluster.Connected)
+		require.Empty(t, receive(t, from, afterRestart, fmt.Sprint("after ", round)))
+	}
+}
+
+// The NATS client holds its lock while it waits for the first line of a server.
+func TestBus_DoesNotWaitForDial(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	s := startServer(t, listenOn(addr))
+	b, closing := connect(t, s.ClientURL()), connect(t, s.ClientURL())
+	awaitEvent(t, b, cluster.Connected)
+	awaitEvent(t, closing, cluster.Connected)
+	var subs []io.Closer
+	for range 100 {
+		sub, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests, heartbeats}, make(chan cluster.Message, 1))
+		require.NoError(t, err)
+		subs = append(subs, sub)
+	}
+	s.Shutdown()
+	s.WaitForShutdown()
+	silent, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	defer silent.Close()
+	awaitEvent(t, b, cluster.Disconnected)
+	awaitEvent(t, closing, cluster.Disconnected)
+	require.NoError(t, closing.Close(timeoutContext(t)))
+	eventually(t, "all return within 1 s although the dial takes 2 s", func() bool {
+		conn, err := silent.Accept()
+		require.NoError(t, err)
+		defer conn.Close()
+		start := time.Now()
+		require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), natscluster.ErrDisconnected)
+		require.Equal(t, 1<<20, b.MaxPayload())
+		require.Empty(t, b.Stats().Server)
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_, err = b.Subscribe(ctx, []cluster.Subject{digests}, make(chan cluster.Message, 1))
+		require.NoError(t, err, "it becomes active later")
+		require.NoError(t, subs[0].Close())
+		subs = subs[1:]
+		return time.Since(start) < time.Second
+	})
+}
+
+func TestBus_DetectsStoppedServer(t *testing.T) {
+	checkGoroutines(t)
+	url, process := startProcess(t)
+	from, to := connect(t, url), connect(t, url)
+	in := subscribe(t, to, 1<<16, digests)
+	receive(t, from, in, "before")
+
+	require.NoError(t, process.Signal(syscall.SIGSTOP))
+	stopped := time.Now()
+	// Larger than the system's buffers, so that a write blocks.
+	large := make([]byte, from.MaxPayload())
+	var longest time.Duration
+	eventually(t, "disconnected", func() bool {
+		start := time.Now()
+		err := from.Publish(context.Background(), heartbeats, large)
+		longest = max(longest, time.Since(start))
+		return errors.Is(err, natscluster.ErrDisconnected)
+	})
+	awaitEvent(t, to, cluster.Disconnected)
+	t.Logf("detected after %v; the longest Publish took %v", time.Since(stopped), longest)
+
+	require.NoError(t, process.Signal(syscall.SIGCONT))
+	awaitEvent(t, from, cluster.Disconnected)
+	awaitEvent(t, from, cluster.Connected)
+	awaitEvent(t, to, cluster.Connected)
+	receive(t, from, in, "after")
+}
+
+// Publish blocks for 2 s if its context does not end earlier.
+func TestBus_PublishReturnsWhenContextEnds(t *testing.T) {
+	checkGoroutines(t)
+	p := newProxy(t, startServer(t, nil).ClientURL())
+	large := make([]byte, 1<<20)
+	eventually(t, "Publish returns before its own limit of 2 s", func() bool {
+		b := connect(t, p.URL())
+		awaitEvent(t, b, cluster.Connected)
+		p.Pause()
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		var err error
+		for err == nil {
+			err = b.Publish(ctx, heartbeats, large)
+		}
+		elapsed := time.Since(start)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		p.Resume()
+		awaitEvent(t, b, cluster.Disconnected)
+		awaitEvent(t, b, cluster.Connected)
+		return elapsed < time.Second
+	})
+}
+
+// The NATS client closes its connection for good after an error that it does not know.
+func TestBus_ReconnectsAfterUnknownError(t *testing.T) {
+	checkGoroutines(t)
+	s := startServer(t, nil)
+	p := newProxy(t, s.ClientURL())
+	b, other := connect(t, p.URL()), connect(t, s.ClientURL())
+	before := s.NumSubscriptions()
+	in, out := subscribe(t, b, 4096, digests), subscribe(t, other, 4096, digests)
+	closed, err := b.Subscribe(timeoutContext(t), []cluster.Subject{heartbeats}, make(chan cluster.Message, 1))
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	awaitEvent(t, b, cluster.Connected)
+	for n := range 3 {
+		p.Inject("-ERR 'Unknown Error'\r\n")
+		awaitEvent(t, b, cluster.Disconnected)
+		awaitEvent(t, b, cluster.Connected)
+		receive(t, other, in, fmt.Sprint("to b ", n))
+		receive(t, b, out, fmt.Sprint("from b ", n))
+	}
+	require.EqualValues(t, 3, b.Stats().Reconnects)
+	eventually(t, "only the open subscriptions exist", func() bool { return s.NumSubscriptions() == before+2 })
+}
+
+func TestBus_ReconnectsAfterUnauthorized(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	tokenOption := func(token string) func(*server.Options) {
+		return func(o *server.Options) { listenOn(addr)(o); o.Authorization = token }
+	}
+	s := startServer(t, tokenOption("ours"))
+	p, log, start := newProxy(t, s.ClientURL()), new(logBuffer), time.Now()
+	b := connect(t, p.URL(), natscluster.WithToken("ours"), log.option())
+	awaitEvent(t, b, cluster.Connected)
+	s.Shutdown()
+
+	s = startServer(t, tokenOption("another"))
+	awaitEvent(t, b, cluster.Disconnected)
+	// By default the NATS client gives up after the second refusal.
+	eventually(t, "logged", func() bool { return log.contains("unauthorized: check the credentials") })
+	before := p.Accepted()
+	eventually(t, "refused more than twice", func() bool { return p.Accepted() > before+3 })
+	logged := log.count("unauthorized")
+	require.LessOrEqual(t, logged, 1+int(time.Since(start)/(10*time.Second)), "logged again after 10 s only")
+	s.Shutdown()
+	s.WaitForShutdown()
+
+	startServer(t, tokenOption("ours"))
+	awaitEvent(t, b, cluster.Connected)
+}
+
+func TestBus_LogsFailedReconnect(t *testing.T) {
+	checkGoroutines(t)
+	s, log := startServer(t, nil), new(logBuffer)
+	connect(t, s.ClientURL(), log.option())
+	s.Shutdown()
+	eventually(t, "logged", func() bool {
+		return log.contains("disconnected from NATS") && log.contains("cannot connect to NATS, retrying") && log.contains("refused")
+	})
+}
+
+func TestConnect_RetriesUntilServerStarts(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	log := new(logBuffer)
+	connected := make(chan *natscluster.Bus)
+	go func() {
+		b, err := natscluster.Connect(timeoutContext(t), "nats://"+addr, log.option())
+		if err != nil {
+			t.Error(err)
+		}
+		connected <- b
+	}()
+	eventually(t, "logged", func() bool { return log.contains("cannot connect to NATS, retrying") })
+	startServer(t, listenOn(addr))
+	if b := <-connected; b != nil {
+		awaitEvent(t, closeAfter(t, b), cluster.Connected)
+	}
+}
+
+func TestConnect_ReturnsWhenContextEnds(t *testing.T) {
+	checkGoroutines(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	for name, addr := range map[string]string{"nothing listens": freeAddrs(t, 1)[0], "the server does not answer": silent.Addr().String()} {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, err := natscluster.Connect(ctx, "nats://user:secret@"+addr)
+		t.Logf("%s: %v, after %v", name, err, time.Since(start))
+		require.ErrorIs(t, err, context.DeadlineExceeded, name)
+		require.ErrorContains(t, err, addr, name)
+		require.ErrorContains(t, err, "cannot reach any seed", name)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = natscluster.Connect(ctx, startServer(t, nil).ClientURL())
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestConnect_RejectsServerWithSmallPayload(t *testing.T) {
+	checkGoroutines(t)
+	url := startServer(t, func(o *server.Options) { o.MaxPayload = cluster.MinPayload - 1 }).ClientURL()
+	_, err := natscluster.Connect(timeoutContext(t), url)
+	require.ErrorContains(t, err, fmt.Sprintf("maximum payload of %d bytes is too small: increase it to at least %d", cluster.MinPayload-1, cluster.MinPayload))
+}
+
+func TestBus_MaxPayloadFollowsServer(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	s := startServer(t, listenOn(addr))
+	b := connect(t, s.ClientURL())
+	require.Equal(t, 1<<20, b.MaxPayload())
+	awaitEvent(t, b, cluster.Connected)
+	s.Shutdown()
+	s.WaitForShutdown()
+	startServer(t, func(o *server.Options) { listenOn(addr)(o); o.MaxPayload = 2 * cluster.MinPayload })
+	awaitEvent(t, b, cluster.Connected)
+	require.Equal(t, 2*cluster.MinPayload, b.MaxPayload())
+	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, make([]byte, 2*cluster.MinPayload+1)), natscluster.ErrTooLarge)
+	require.Equal(t, 2*cluster.MinPayload, b.MaxPayload())
+}
+
+func TestBus_LogsSmallPayloadAfterReconnect(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	s := startServer(t, listenOn(addr))
+	log := new(logBuffer)
+	b := connect(t, s.ClientURL(), log.option())
+	awaitEvent(t, b, cluster.Connected)
+	s.Shutdown()
+	s.WaitForShutdown()
+	startServer(t, func(o *server.Options) { listenOn(addr)(o); o.MaxPayload = 100 })
+	awaitEvent(t, b, cluster.Connected)
+	require.True(t, log.contains("maximum payload is too small"))
+	require.Equal(t, cluster.MinPayload, b.MaxPayload(), "the minimum that a Bus promises")
+	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, make([]byte, 101)), natscluster.ErrTooLarge)
+	require.Equal(t, cluster.MinPayload, b.MaxPayload())
+	require.NoError(t, b.Publish(timeoutContext(t), digests, make([]byte, 100)))
+}

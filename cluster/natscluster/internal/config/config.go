@@ -1,0 +1,65 @@
+// Package config holds the settings of a Bus, which the options of natscluster and of
+// embed change. It is separate so that embed can read the options of natscluster.
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Config is the settings of a Bus.
+type Config struct {
+	Name   string
+	Prefix string
+	Log    *slog.Logger
+	TLS    *tls.Config
+
+	User, Password, Token string
+	KeyFile               nats.Options // Nkey, UserJWT and SignatureCB, from a file
+	Credentials           []string     // the names of the options that gave credentials
+
+	// Of embed only.
+	ClientListen, ClusterListen string
+	Seeds                       []string
+
+	ConnectOnly []string // the names of the given options that embed.Start does not accept
+	EmbedOnly   []string // the names of the given options that only embed.Start accepts
+	Errs        []error
+
+	Server *Server // nil unless embed runs a server for the Bus
+}
+
+// Server is a NATS server in this process.
+type Server struct {
+	URL      string // for Stats and logs
+	Token    string // accepted by the server, empty if it requires something else
+	Dial     func() (net.Conn, error)
+	Shutdown func() // returns when the server has stopped; may be called again
+}
+
+// A '$' would allow NATS's own subjects, and a wildcard those of other services.
+var validPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+// New applies the options to the defaults and checks the result.
+func New[Option ~func(*Config)](opts []Option) (*Config, error) {
+	c := &Config{Name: "occupancy", Prefix: "occupancy"}
+	for _, opt := range opts {
+		opt(c)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if !validPrefix.MatchString(c.Prefix) {
+		c.Errs = append(c.Errs, fmt.Errorf("WithPrefix: %q is invalid: use letters, digits, '-' and '_', with dots between tokens", c.Prefix))
+	}
+	if len(c.Credentials) > 1 {
+		c.Errs = append(c.Errs, fmt.Errorf("%v: give only one of these options", c.Credentials))
+	}
+	return c, errors.Join(c.Errs...)
+}

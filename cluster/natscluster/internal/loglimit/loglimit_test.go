@@ -1,0 +1,42 @@
+package loglimit
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestLimiter_AllowsEachTextOncePerInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		require.True(t, l.Allow("refused"))
+		require.False(t, l.Allow("refused"))
+		require.True(t, l.Allow("unauthorized"))
+		time.Sleep(interval)
+		require.True(t, l.Allow("refused"))
+	})
+}
+
+func TestLimiter_IgnoresEphemeralPorts(t *testing.T) {
+	var l Limiter
+	require.True(t, l.Allow("read tcp 127.0.0.1:50001->127.0.0.1:4222: reset"))
+	require.False(t, l.Allow("read tcp 127.0.0.1:50002->127.0.0.1:4222: reset"))
+	require.True(t, l.Allow("read tcp 127.0.0.1:50002->127.0.0.1:4223: reset"))
+	require.True(t, l.Allow("127.0.0.1:50003 - rid:7 - authentication error"))
+	require.False(t, l.Allow("127.0.0.1:50004 - rid:8 - authentication error"))
+}
+
+func TestLimiter_BoundsTextsPerInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		for i := range maxTexts {
+			require.True(t, l.Allow(fmt.Sprint("text ", i)))
+		}
+		require.False(t, l.Allow("one more"))
+		time.Sleep(interval)
+		require.True(t, l.Allow("one more"))
+	})
+}

@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+)
+
+// A peer agrees with a plain map of the rooms, for every order of digests, snapshots
+// and refusals.
+func TestPeer_MatchesModel(t *testing.T) {
+	const maxRooms, maxCount, names = 30, 50, 90
+	refusals, overLimit := 0, 0
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		e := occupancy.New(occupancy.WithMaxRooms(25))
+		l, err := e.Link(nil)
+		require.NoError(t, err)
+		cfg, err := newConfig([]Option{WithMaxRooms(maxRooms), WithMaxCount(maxCount)})
+		require.NoError(t, err)
+		p := &peer{remote: l.Remote("p"), batch: new(batch), config: &cfg}
+		claims := map[string]packed{}
+		var stale map[string]bool // nil while no snapshot is received
+		for range 300 {
+			switch {
+			case stale == nil && r.IntN(10) == 0:
+				p.begin(1)
+				stale = map[string]bool{}
+				for room := range claims {
+					stale[room] = true
+				}
+			case stale != nil && r.IntN(5) == 0:
+				p.complete()
+				maps.DeleteFunc(claims, func(room string, _ packed) bool { return stale[room] })
+				stale = nil
+			case r.IntN(5) == 0:
+				p.retry()
+			}
+			for range r.IntN(40) { // a digest, which may contain a room twice
+				room := fmt.Sprint(r.IntN(names))
+				now := packed(r.IntN(maxCount+5))<<32 | packed(r.IntN(maxCount+5))
+				if r.IntN(3) == 0 {
+					now = 0
+				}
+				if _, ok := claims[room]; now != 0 && (!ok || stale[room]) {
+					if len(claims)-len(stale) >= maxRooms || !ok && len(claims) >= 2*maxRooms {
+						overLimit++
+						p.set([]byte(room), now)
+						continue
+					}
+				}
+				p.set([]byte(room), now)
+				delete(stale, room)
+				claims[room] = now
+				if now == 0 {
+					delete(claims, room)
+				}
+			}
+			p.flush()
+
+			hash := uint64(0)
+			for room, now := range claims {
+				hash += hashOf(room, now)
+				accepted := e.Current(room)
+				refused, ok := p.refused[room]
+				if ok != (accepted != now.unpack()) || ok && refused != now || p.valid(now) != (p.part(room) == now) {
+					t.Fatalf("seed %d: room %s is %x, accepted %v, refused %x", seed, room, now, accepted, refused)
+				}
+			}
+			require.Equal(t, hash, p.hash, "seed %d", seed)
+			require.Equal(t, len(claims), p.rooms)
+			require.Equal(t, len(stale), len(p.stale))
+			for part := range p.remote.All() {
+				if claims[part.Room] == 0 {
+					t.Fatalf("seed %d: room %s remains", seed, part.Room)
+				}
+			}
+			refusals += len(p.refused)
+		}
+		for room := range claims {
+			p.set([]byte(room), 0)
+		}
+		p.flush()
+		require.Nil(t, p.refused) // its memory is released
+		require.Zero(t, p.rooms)
+		require.Zero(t, p.hash)
+		require.NoError(t, e.Close())
+	}
+	require.Positive(t, refusals)
+	require.Positive(t, overLimit)
+}
+
+func TestPeer_RoomTakesAtMost50Bytes(t *testing.T) {
+	for _, rooms := range []int{20_000, 30_000} {
+		second, _ := measureMemory(rooms)
+		require.Positive(t, second)
+		require.LessOrEqual(t, second, 50.0, "%d rooms", rooms)
+	}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyhttp"
+)
+
+// The four snippets of the product specification, unchanged.
+const (
+	subscribeSnippet   = `const { unsubscribe } = room.occupancy.subscribe((event) => { console.log(event); });`
+	unsubscribeSnippet = `unsubscribe();`
+	getSnippet         = `const occupancy = await room.occupancy.get();`
+	currentSnippet     = `const latestOccupancy = room.occupancy.current();`
+)
+
+// specificationPage runs the snippets as a module. console.log also records the events, so
+// that the page can wait for one. results contains what the snippets yield.
+const specificationPage = `<!doctype html>
+<link rel="icon" href="data:,">
+<script type="module">
+import { connect } from "/occupancy/occupancy.js";
+const { rooms } = connect("/occupancy");
+
+const events = [];
+const { log } = console;
+console.log = (...args) => { events.push(...args); log(...args); };
+const eventReceived = async () => { while (!events.length) await new Promise((resolve) => setTimeout(resolve)); };
+const results = {};
+const record = (name, value) => { results[name] = value === undefined ? "undefined" : JSON.stringify(value); };
+
+const room = await rooms.get("lobby");
+{
+	` + currentSnippet + `
+	record("currentBeforeSubscribe", latestOccupancy);
+}
+` + subscribeSnippet + `
+{
+	` + currentSnippet + `
+	record("currentBeforeFirstEvent", latestOccupancy);
+}
+await eventReceived();
+record("event", events[0]);
+` + currentSnippet + `
+record("current", latestOccupancy);
+` + getSnippet + `
+record("get", occupancy);
+` + unsubscribeSnippet + `
+record("currentAfterUnsubscribe", room.occupancy.current());
+globalThis.results = results;
+</script>`
+
+func TestSpecification_SnippetsInChromium(t *testing.T) {
+	const (
+		occupancyJSON = `{"connections":103,"presenceMembers":95}`
+		eventJSON     = `{"type":"occupancy.updated","occupancy":` + occupancyJSON + `}`
+	)
+	browser := chromium(t)
+	s := servePages(t, map[string]string{"/": specificationPage})
+	page := open(t, browser, s.URL+"/")
+	page.becomes("globalThis.results")
+	results, err := chromedp.Run(page.ctx, chromedp.Evaluate[map[string]string]("results"))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{
+		"currentBeforeSubscribe":  "undefined",
+		"currentBeforeFirstEvent": "undefined",
+		"event":                   eventJSON,
+		"current":                 occupancyJSON,
+		"get":                     occupancyJSON,
+		"currentAfterUnsubscribe": "undefined",
+	}, results)
+	s.awaitSubscriptions(0)
+}
+
+// The snippets of docs/browser.md are executed as they are written there.
+func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
+	browser := chromium(t)
+	s := servePages(t, map[string]string{
+		"/client": modulePage(clientRegion(t, "client") + "globalThis.results = { occupancy, latest: typeof latestOccupancy };"),
+		"/fetch": modulePage(`import { connect } from "/occupancy/occupancy.js";` +
+			strings.ReplaceAll(clientRegion(t, "fetch"), "https://chat.example", "") +
+			`globalThis.results = await (await rooms.get("lobby")).occupancy.get();`),
+	})
+	for path, want := range map[string]string{
+		"/client": `{"occupancy":{"connections":103,"presenceMembers":95},"latest":"undefined"}`,
+		"/fetch":  `{"connections":103,"presenceMembers":95}`,
+	} {
+		page := open(t, browser, s.URL+path)
+		page.becomes("globalThis.results")
+		results, err := chromedp.Run(page.ctx, chromedp.Evaluate[string]("JSON.stringify(results)"))
+		require.NoError(t, err)
+		require.Equal(t, want, results)
+		s.awaitSubscriptions(0)
+	}
+}
+
+// A page in Chromium's back/forward cache has no stream. It opens one when it is shown again.
+func TestClient_BackForwardCacheInChromium(t *testing.T) {
+	browser := chromium(t)
+	s := servePages(t, map[string]string{"/": modulePage(`import { connect } from "/occupancy/occupancy.js";
+		const room = await connect("/occupancy").rooms.get("lobby");
+		room.occupancy.subscribe(() => {});
+	`)})
+	page := open(t, browser, s.URL+"/")
+	s.awaitSubscriptions(1)
+	page.do(chromedp.Evaluate[chromedp.Void]("globalThis.cached = true"))
+	page.do(chromedp.Navigate("about:blank"))
+	s.awaitSubscriptions(0)
+	page.do(chromedp.Evaluate[chromedp.Void]("void setTimeout(() => history.back())")) // after the answer to this command
+	s.awaitSubscriptions(1)
+	page.becomes("globalThis.cached") // the page was cached, not loaded again
+}
+
+// pageServer serves pages and the occupancy of an engine, whose room lobby has 103
+// connections and 95 presence members.
+type pageServer struct {
+	*httptest.Server
+	t      *testing.T
+	engine *occupancy.Engine
+}
+
+func servePages(t *testing.T, pages map[string]string) *pageServer {
+	t.Helper()
+	engine := occupancy.New()
+	for i := range 103 {
+		require.NoError(t, engine.Join("lobby"))
+		if i < 95 {
+			require.NoError(t, engine.Enter("lobby", fmt.Sprintf("client-%d", i)))
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, pages[r.URL.Path])
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { _ = engine.Close() }) // before the server, whose Close waits for open streams
+	return &pageServer{server, t, engine}
+}
+
+func (s *pageServer) awaitSubscriptions(n int) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool { return s.engine.Stats().Subscriptions == n }, 30*time.Second, time.Millisecond)
+}
+
+func modulePage(script string) string {
+	return `<!doctype html><link rel="icon" href="data:,"><script type="module">` + script + `</script>`
+}
+
+// clientRegion returns a region of the file that contains the snippets of docs/browser.md.
+func clientRegion(t *testing.T, name string) string {
+	t.Helper()
+	file, err := os.ReadFile("../../occupancyhttp/client/types/use.ts")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(file), "// begin: "+name+"\n")
+	require.True(t, found, "no region %s", name)
+	region, _, found := strings.Cut(rest, "// end: "+name+"\n")
+	require.True(t, found, "the region %s has no end", name)
+	return region
+}

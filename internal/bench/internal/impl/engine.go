@@ -1,0 +1,44 @@
+package impl
+
+import "github.com/occupancy/occupancy"
+
+// engine is this project's engine, through its hooks by room name.
+type engine struct{ *occupancy.Engine }
+
+func newEngine() Counter { return engine{occupancy.New()} }
+
+func newImmediateEngine() Notifier { return engine{occupancy.New(occupancy.WithInterval(0))} }
+
+func (e engine) Join(room string, _ *Conn)  { must(e.Engine.Join(room)) }
+func (e engine) Leave(room string, _ *Conn) { must(e.Engine.Leave(room)) }
+func (e engine) Count(room string) int      { return e.Current(room).Connections }
+func (e engine) Close()                     { must(e.Engine.Close()) }
+func (e engine) Delivered() uint64          { return e.Stats().Delivered }
+
+// Subscribe returns a subscription to the events after the first, the snapshot.
+func (e engine) Subscribe(room string) Subscription {
+	s, err := e.Engine.Subscribe(room)
+	must(err)
+	<-s.Events()
+	return subscription[occupancy.Event]{s.Events(), func(e occupancy.Event) int { return e.Occupancy.Connections }}
+}
+
+// leaseEngine is the engine through leases.
+type leaseEngine struct{ engine }
+
+func newLeaseEngine() Counter { return leaseEngine{engine{occupancy.New()}} }
+
+func (e leaseEngine) Join(room string, c *Conn) {
+	lease, err := e.Connect(room)
+	must(err)
+	c.lease = lease
+}
+
+func (e leaseEngine) Leave(_ string, c *Conn) { must(c.lease.Close()) }
+
+// must panics on an error: with valid calls no implementation returns one.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,130 @@
+// Package impl contains the implementations that are compared: the engine, what servers
+// commonly write themselves, and libraries. All have the same interfaces.
+package impl
+
+import (
+	"fmt"
+
+	"github.com/centrifugal/centrifuge"
+
+	"github.com/occupancy/occupancy"
+)
+
+// Counter counts the connections of each room. Its methods may be called from any
+// goroutine. The caller guarantees that a connection joins only a room in which it is not,
+// and leaves only a room in which it is.
+type Counter interface {
+	Join(room string, c *Conn)
+	Leave(room string, c *Conn)
+	Count(room string) int // includes every Join and Leave that has returned
+	Close()
+}
+
+// Notifier is a Counter that sends the new count of a room to its subscribers.
+type Notifier interface {
+	Counter
+	Subscribe(room string) Subscription
+	Delivered() uint64 // events sent to subscribers so far; may lag during a send
+}
+
+// Subscription receives the events of one room. It holds at most one unread event.
+type Subscription interface {
+	Next() int // blocks until there is an event and returns its count
+	Drain()    // discards the unread event, if there is one
+}
+
+// Conn is a connection, with everything that any implementation needs. It is created
+// before the measurement. It is in at most one room.
+type Conn struct {
+	ID    string
+	info  *centrifuge.ClientInfo
+	lease *occupancy.Lease
+}
+
+// NewConn creates a connection with the number i in its ID.
+func NewConn(i int) *Conn {
+	id := fmt.Sprintf("conn-%07d", i)
+	return &Conn{ID: id, info: &centrifuge.ClientInfo{ClientID: id, UserID: id}}
+}
+
+// Spec describes an implementation and creates instances of it.
+type Spec struct {
+	Name string
+	Note string // what it does, for the tables
+
+	// NewCounter is nil for a baseline that only sends events.
+	NewCounter func() Counter
+	// NewNotifier returns an instance that publishes each change as soon as it can. It
+	// is nil if the implementation sends no events.
+	NewNotifier func() Notifier
+	// LosesJoins reports that a Join may be lost if the room empties at the same time.
+	LosesJoins bool
+}
+
+// Engine is the name of the implementation that all others are compared with.
+const Engine = "occupancy"
+
+// All lists every implementation, the engine first.
+var All = []Spec{
+	{Name: Engine, NewCounter: newEngine, NewNotifier: newImmediateEngine,
+		Note: "Join and Leave by room name"},
+	{Name: "occupancy lease", NewCounter: newLeaseEngine,
+		Note: "Connect and Close of a lease, which never counts a connection twice"},
+	{Name: "hub, counts", NewCounter: newCountHub,
+		Note: "RWMutex and a map of counts; sends no events"},
+	{Name: "hub, members", NewCounter: func() Counter { return newHub() }, NewNotifier: func() Notifier { return newHub() },
+		Note: "RWMutex and a map of member sets"},
+	{Name: "channel loop", NewCounter: func() Counter { return newLoop() }, NewNotifier: func() Notifier { return newLoop() },
+		Note: "one goroutine owns the map of member sets"},
+	{Name: "sync.Map", NewCounter: newSyncMap,
+		Note: "sync.Map with an atomic counter per room; sends no events"},
+	{Name: "xsync v4", NewCounter: newXsyncMap,
+		Note: "xsync's Map with an atomic counter per room; sends no events"},
+	{Name: "centrifuge", NewCounter: newPresenceCounter, NewNotifier: newCentrifugeNode,
+		Note: "memory presence manager: stores the info of each client, counts distinct users at each read, encodes and queues events"},
+	{Name: "socket.io", NewCounter: newSocketIO, LosesJoins: true,
+		Note: "zishang520's adapter: stores the members of each room and the rooms of each member; may lose a Join to a room that empties at the same time"},
+	{Name: "bare sends", NewNotifier: newBareSends,
+		Note: "the baseline for events: sends to each channel of a slice"},
+}
+
+// ByName returns the implementation with the given name.
+func ByName(name string) (Spec, bool) {
+	for _, s := range All {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Spec{}, false
+}
+
+// subscription is a Subscription that reads from a channel.
+type subscription[E any] struct {
+	events <-chan E
+	count  func(E) int // returns the count in an event
+}
+
+func (s subscription[E]) Next() int { return s.count(<-s.events) }
+
+func (s subscription[E]) Drain() {
+	select {
+	case <-s.events:
+	default:
+	}
+}
+
+// subscribeTo returns a subscription to a channel of counts.
+func subscribeTo(events <-chan int) Subscription {
+	return subscription[int]{events, func(n int) int { return n }}
+}
+
+// trySend sends n unless the channel is full, and reports whether it did. If the channel
+// is full n is lost, as in the servers that these implementations represent.
+func trySend(events chan<- int, n int) bool {
+	select {
+	case events <- n:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,37 @@
+package impl
+
+import "sync"
+
+// syncMap is the concurrent map of the standard library, with retirable counters.
+type syncMap struct{ rooms sync.Map }
+
+func newSyncMap() Counter { return new(syncMap) }
+
+func (m *syncMap) Join(room string, _ *Conn) {
+	for {
+		v, ok := m.rooms.Load(room)
+		if !ok {
+			v, _ = m.rooms.LoadOrStore(room, new(retirable))
+		}
+		if v.(*retirable).join() {
+			return
+		}
+		m.rooms.CompareAndDelete(room, v) // in case Leave has not removed it yet
+	}
+}
+
+func (m *syncMap) Leave(room string, _ *Conn) {
+	v, _ := m.rooms.Load(room)
+	if v.(*retirable).leave() {
+		m.rooms.CompareAndDelete(room, v)
+	}
+}
+
+func (m *syncMap) Count(room string) int {
+	if v, ok := m.rooms.Load(room); ok {
+		return v.(*retirable).count()
+	}
+	return 0
+}
+
+func (m *syncMap) Close() {}

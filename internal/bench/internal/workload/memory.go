@@ -1,0 +1,58 @@
+package workload
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
+)
+
+// memoryPerRoom measures the memory of a room with one connection. It includes the room's
+// name, but not the connection, which the server needs in any case.
+func memoryPerRoom(rooms int, settle time.Duration) Workload {
+	name := fmt.Sprintf("memory per room/rooms=%d", rooms)
+	return measureMemory(Case{Name: name, Unit: "bytes"}, rooms, rooms, settle)
+}
+
+// memoryPerMember measures the memory of each connection in rooms with a thousand.
+func memoryPerMember(members int, settle time.Duration) Workload {
+	name := fmt.Sprintf("memory per member/members=%d", members)
+	return measureMemory(Case{Name: name, Unit: "bytes", NoRatio: true}, max(1, members/1_000), members, settle)
+}
+
+func measureMemory(c Case, rooms, members int, settle time.Duration) Workload {
+	w := Workload{Name: c.Name, Supports: isCounter, Cases: []Case{c}, MaxPasses: 2}
+	w.Prepare = func(s impl.Spec) Runner {
+		pass := func(time.Duration) []float64 {
+			names := roomNames(rooms)
+			conns := make([]*impl.Conn, members)
+			for i := range conns {
+				conns[i] = impl.NewConn(i)
+			}
+			before := heapInUse()
+			c := s.NewCounter()
+			for i, conn := range conns {
+				c.Join(strings.Clone(names[i%rooms]), conn)
+			}
+			c.Count(names[0])
+			time.Sleep(settle)
+			used := heapInUse() - before
+			c.Close()
+			runtime.KeepAlive(names)
+			runtime.KeepAlive(conns)
+			return []float64{used / float64(members)}
+		}
+		return Runner{Pass: pass, Close: func() {}}
+	}
+	return w
+}
+
+func heapInUse() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}

@@ -1,0 +1,134 @@
+// Package workload defines what the implementations have to do, and measures it.
+package workload
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/occupancy/occupancy/internal/bench/internal/impl"
+)
+
+// Workload is one task of one size. It is prepared once for each implementation. A pass
+// then measures one figure for each case.
+type Workload struct {
+	Name      string // "join+leave/rooms=1000"
+	Cases     []Case
+	Supports  func(impl.Spec) bool // reports whether the implementation can run it
+	Prepare   func(impl.Spec) Runner
+	MaxPasses int // 0: no limit; set if a pass takes long and the figures hardly vary
+}
+
+// Case is a row of the table.
+type Case struct {
+	Name    string // begins with the workload's name: "join+leave/rooms=1000/goroutines=2"
+	Unit    string // of the figures; a smaller figure is better
+	NoRatio bool   // because the engine's figure may be 0
+}
+
+// Metric returns the unit under which `go test -bench` reports the case.
+func (c Case) Metric() string {
+	parts := strings.Split(c.Name, "/")
+	return strings.ReplaceAll(parts[len(parts)-1], " ", "-") + "-" + c.Unit
+}
+
+// Runner is a workload that is prepared for one implementation.
+type Runner struct {
+	// Pass measures one figure for each case. It takes about d for each.
+	Pass  func(d time.Duration) []float64
+	Close func()
+}
+
+// Size is the size of the workloads.
+type Size struct {
+	Rooms, Members, ZipfRooms, ChurnRooms, Subscribers []int
+
+	MemoryRooms, MemoryMembers int // when memory is measured
+	LatencySamples             int // in a pass
+	IdleRooms, IdleSubscribers int // when idle CPU time is measured
+
+	WarmUp time.Duration // unmeasured time before a measurement; longer than the engine's interval
+	Settle time.Duration // for background work after preparation
+	Idle   time.Duration // for which idle CPU time is measured
+}
+
+// The sizes: Full for published figures, and Small to check in seconds that every
+// workload runs.
+var (
+	Full = Size{
+		Rooms:       []int{1, 1_000, 100_000, 1_000_000},
+		Members:     []int{1, 100, 10_000, 100_000},
+		ZipfRooms:   []int{100_000},
+		ChurnRooms:  []int{1_000, 100_000},
+		Subscribers: []int{1, 100, 10_000, 100_000},
+		MemoryRooms: 1_000_000, MemoryMembers: 100_000,
+		LatencySamples: 2_000,
+		IdleRooms:      100_000, IdleSubscribers: 1_000,
+		WarmUp: 150 * time.Millisecond, Settle: 500 * time.Millisecond, Idle: time.Second,
+	}
+	Small = Size{
+		Rooms:       []int{1, 100},
+		Members:     []int{1, 100},
+		ZipfRooms:   []int{100},
+		ChurnRooms:  []int{100},
+		Subscribers: []int{1, 100},
+		MemoryRooms: 1_000, MemoryMembers: 1_000,
+		LatencySamples: 20,
+		IdleRooms:      100, IdleSubscribers: 10,
+		Settle: 10 * time.Millisecond, Idle: 10 * time.Millisecond,
+	}
+)
+
+// All returns every workload of the given size.
+func All(size Size) []Workload {
+	var all []Workload
+	for _, n := range size.Rooms {
+		all = append(all, joinLeave(n, size.WarmUp))
+	}
+	for _, n := range size.ZipfRooms {
+		all = append(all, joinLeaveZipf(n, size.WarmUp))
+	}
+	for _, n := range size.ChurnRooms {
+		all = append(all, joinLeaveChurn(n, size.WarmUp))
+	}
+	for _, n := range size.Members {
+		all = append(all, read(n))
+	}
+	for _, n := range size.Subscribers {
+		all = append(all, fanOut(n, size.Settle))
+	}
+	return append(all, memoryPerRoom(size.MemoryRooms, size.Settle), memoryPerMember(size.MemoryMembers, size.Settle),
+		latency(size.LatencySamples, noLoad, size.Settle), latency(size.LatencySamples, fixedLoad, size.Settle),
+		latency(size.LatencySamples, fullLoad, size.Settle), idleCPU(size))
+}
+
+func isCounter(s impl.Spec) bool         { return s.NewCounter != nil }
+func isNotifier(s impl.Spec) bool        { return s.NewNotifier != nil }
+func isCounterNotifier(s impl.Spec) bool { return isCounter(s) && isNotifier(s) }
+
+// roomNames makes n names. Each call creates new strings, because a server reads a
+// room's name from a message: it is never the same string as the key in the map.
+func roomNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("room-%07d", i)
+	}
+	return names
+}
+
+// shuffled returns a copy of the names in random order.
+func shuffled(names []string) []string {
+	order := make([]string, len(names))
+	for i, j := range rand.Perm(len(names)) {
+		order[i] = names[j]
+	}
+	return order
+}
+
+// fill makes one connection join each room.
+func fill(c impl.Counter, names []string) {
+	for i, name := range names {
+		c.Join(strings.Clone(name), impl.NewConn(i))
+	}
+}

@@ -1,0 +1,277 @@
+package occupancyhttp_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyhttp"
+)
+
+// The tests of the browser client need Node, and some of them the packages that `npm ci`
+// installs in the directory of the client. If these are missing, skipOrFail skips the test,
+// or fails it if CI=true.
+func skipOrFail(t *testing.T, missing string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+}
+
+// node runs Node in the directory of the client and returns its output.
+func node(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("node")
+	if err != nil {
+		skipOrFail(t, "node is not installed: the browser client is not tested")
+	}
+	if version, err := exec.Command(path, "-p", "process.versions.node").Output(); err != nil || majorVersion(version) < 20 {
+		skipOrFail(t, fmt.Sprintf("node %s is older than 20: the browser client is not tested", strings.TrimSpace(string(version))))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = "client"
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("node %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// majorVersion returns the first number of a version, or 0.
+func majorVersion(version []byte) int {
+	number, _, _ := strings.Cut(string(version), ".")
+	n, _ := strconv.Atoi(number)
+	return n
+}
+
+// npmProgram returns the path of a program that `npm ci` installs.
+func npmProgram(t *testing.T, program string) string {
+	t.Helper()
+	path := filepath.Join("node_modules", program)
+	if _, err := os.Stat(filepath.Join("client", path)); errors.Is(err, os.ErrNotExist) {
+		skipOrFail(t, program+" is not installed: run `npm ci` in occupancyhttp/client")
+	}
+	return path
+}
+
+func TestClient_AgainstHandler(t *testing.T) {
+	server := newClientServer(t)
+	control := httptest.NewServer(server)
+	defer control.Close()
+	out := node(t, []string{"BASE=http://" + server.address + "/occupancy", "CONTROL=" + control.URL}, "--test", "--test-timeout=20000", "occupancy.test.js")
+	if !strings.Contains(out, "# fail 0") || strings.Contains(out, "# pass 0") {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestClient_Under3KB(t *testing.T) {
+	terser := npmProgram(t, "terser/bin/terser")
+	minified := node(t, nil, terser, "occupancy.js", "--module", "--compress", "--mangle")
+	if !strings.Contains(minified, "connect") {
+		t.Fatalf("not the client: %s", minified)
+	}
+	size, err := strconv.Atoi(strings.TrimSpace(node(t, []string{"CODE=" + minified}, "-p", "zlib.gzipSync(process.env.CODE).length")))
+	must(t, err)
+	if size >= 3000 {
+		t.Errorf("%d bytes, minified and gzipped", size)
+	}
+	t.Logf("%d bytes, minified and gzipped", size)
+}
+
+func TestClientTypes_CompileStrictly(t *testing.T) {
+	tsc := npmProgram(t, "typescript/bin/tsc")
+	node(t, nil, tsc, "--project", "types")
+	// use.ts also contains lines that must not compile, each below a @ts-expect-error. The
+	// compiler fails if such a line compiles.
+	use, err := os.ReadFile("client/types/use.ts")
+	must(t, err)
+	if n := strings.Count(string(use), "// @ts-expect-error"); n < 5 {
+		t.Errorf("use.ts has only %d lines that must not compile", n)
+	}
+}
+
+// Code such as `const { unsubscribe } = …` detaches a function from its object. Linters reject
+// that for a method (the rule unbound-method), so the types declare properties only.
+func TestClientTypes_NoMethods(t *testing.T) {
+	npmProgram(t, "typescript/bin/tsc")
+	const listMethods = `
+		const ts = require("typescript");
+		const text = fs.readFileSync("occupancy.d.ts", "utf8");
+		const count = { properties: 0, methods: [] };
+		const visit = (node) => {
+			if (ts.isPropertySignature(node)) count.properties++;
+			if (ts.isMethodSignature(node)) count.methods.push(node.name.text);
+			ts.forEachChild(node, visit);
+		};
+		visit(ts.createSourceFile("occupancy.d.ts", text, ts.ScriptTarget.Latest, true));
+		JSON.stringify(count)`
+	var count struct {
+		Properties int
+		Methods    []string
+	}
+	must(t, json.Unmarshal([]byte(node(t, nil, "-p", listMethods)), &count))
+	if count.Properties < 10 || len(count.Methods) > 0 {
+		t.Errorf("%d properties, methods %q, want no methods", count.Properties, count.Methods)
+	}
+}
+
+// clientServer serves the handler that the client's tests use. It is itself the handler of
+// the commands by which the tests control the server and the engine.
+type clientServer struct {
+	*http.ServeMux
+	engine  *occupancy.Engine
+	handler http.Handler
+	address string
+
+	mu      sync.Mutex // protects the following
+	server  *http.Server
+	streams []*http.Request // open streams
+	opened  int
+	allowed map[string]bool
+	changed chan struct{} // closed and replaced when one of the above changes
+}
+
+func newClientServer(t *testing.T) *clientServer {
+	s := &clientServer{
+		ServeMux: http.NewServeMux(),
+		engine:   newEngine(t, occupancy.WithInterval(5*time.Millisecond)),
+		allowed:  map[string]bool{},
+		changed:  make(chan struct{}),
+	}
+	h := occupancyhttp.NewHandler(s.engine, occupancyhttp.WithAuthorize(s.authorize))
+	s.handler = http.StripPrefix("/occupancy", s.trackStreams(h))
+	hook := func(f func(room string) error) func(*http.Request) (int, error) {
+		return func(r *http.Request) (int, error) { return 0, f(r.FormValue("room")) }
+	}
+	for command, execute := range map[string]func(*http.Request) (int, error){
+		"join":   hook(s.engine.Join),
+		"enter":  hook(func(room string) error { return s.engine.Enter(room, "alice") }),
+		"allow":  hook(s.allow),
+		"start":  func(*http.Request) (int, error) { return 0, s.start() },
+		"stop":   func(*http.Request) (int, error) { return 0, s.stop() },
+		"opened": func(*http.Request) (int, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.opened, nil },
+		"await":  s.await,
+	} {
+		s.HandleFunc("POST /"+command, func(w http.ResponseWriter, r *http.Request) {
+			n, err := execute(r)
+			if err != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+				_, _ = fmt.Fprint(w, err)
+				return
+			}
+			_, _ = fmt.Fprint(w, n)
+		})
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	s.address = l.Addr().String()
+	s.serve(l)
+	t.Cleanup(func() { _ = s.stop() })
+	return s
+}
+
+func (s *clientServer) authorize(_ *http.Request, room string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case strings.HasPrefix(room, "secret") && !s.allowed[room]:
+		return errors.New("access denied")
+	case strings.HasPrefix(room, "members"):
+		return occupancyhttp.ErrUnauthorized
+	}
+	return nil
+}
+
+func (s *clientServer) allow(room string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.allowed[room] = true
+	return nil
+}
+
+// start starts the server again at the same address.
+func (s *clientServer) start() error {
+	l, err := net.Listen("tcp", s.address)
+	if err == nil {
+		s.serve(l)
+	}
+	return err
+}
+
+func (s *clientServer) serve(l net.Listener) {
+	server := &http.Server{Handler: s.handler}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.server = server
+	go func() { _ = server.Serve(l) }()
+}
+
+// stop closes the server and its open connections.
+func (s *clientServer) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server.Close()
+}
+
+// trackStreams maintains the list of open streams.
+func (s *clientServer) trackStreams(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/events") {
+			s.update(func() { s.streams, s.opened = append(s.streams, r), s.opened+1 })
+			defer s.update(func() {
+				s.streams = slices.DeleteFunc(s.streams, func(open *http.Request) bool { return open == r })
+			})
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// update calls f under mu and notifies await.
+func (s *clientServer) update(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// await waits until the given number of streams is open, or until no stream contains the
+// given room. It returns the number of open streams.
+func (s *clientServer) await(r *http.Request) (int, error) {
+	deadline := time.After(10 * time.Second)
+	for {
+		s.mu.Lock()
+		open, changed := len(s.streams), s.changed
+		done := r.FormValue("streams") == strconv.Itoa(open)
+		if room := r.FormValue("room"); room != "" {
+			done = !slices.ContainsFunc(s.streams, func(r *http.Request) bool { return slices.Contains(r.URL.Query()["room"], room) })
+		}
+		s.mu.Unlock()
+		if done {
+			return open, nil
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			return 0, fmt.Errorf("%d streams are open, timed out waiting for %s", open, r.URL.RawQuery)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package occupancyhttp_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/occupancy/occupancy/occupancyhttp"
+)
+
+func TestNewHandler_InvalidArgumentsPanic(t *testing.T) {
+	e := newEngine(t)
+	for name, call := range map[string]func(){
+		"streams":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(-1)) },
+		"heartbeat": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(-1)) },
+		"engine":    func() { occupancyhttp.NewHandler(nil) },
+		"authorize": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(nil)) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
+func TestHeartbeat_IdleStreamStaysOpen(t *testing.T) {
+	for _, configure := range []func(*http.Server){
+		func(s *http.Server) { s.ReadTimeout, s.WriteTimeout = time.Second, time.Second },
+		func(s *http.Server) { http2(s); s.ReadTimeout, s.WriteTimeout = time.Second, time.Second },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t)
+			s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(40*time.Second)), configure)
+			stream := s.openStream("/rooms/lobby/occupancy/events")
+			if stream.resp.Header.Get("Occupancy-Heartbeat") != "40" {
+				t.Errorf("%v", stream.resp.Header)
+			}
+			stream.nextEvent()
+			start := time.Now()
+			for i := range 3 {
+				frame, err := stream.nextFrame()
+				must(t, err)
+				if took := time.Since(start); frame != ":\n\n" || took != time.Duration(i+1)*40*time.Second {
+					t.Errorf("%q after %v", frame, took)
+				}
+			}
+			time.Sleep(30 * time.Second)
+			must(t, e.Join("lobby"))
+			stream.readUntil(1)
+			start = time.Now()
+			if frame, err := stream.nextFrame(); frame != ":\n\n" || err != nil || time.Since(start) != 40*time.Second {
+				t.Errorf("%q, %v %v after an event", frame, err, time.Since(start))
+			}
+			stream.close()
+		})
+	}
+}
+
+func TestHeartbeat_Disabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(0)))
+		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream.nextEvent()
+		time.AfterFunc(24*time.Hour, func() { _ = e.Join("lobby") })
+		frame, err := stream.nextFrame()
+		must(t, err)
+		if !strings.Contains(frame, `"connections":1`) || stream.resp.Header.Get("Occupancy-Heartbeat") != "" {
+			t.Errorf("%q", frame)
+		}
+		stream.close()
+	})
+}
+
+func TestMaxStreams_RefusedWithRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(2)))
+		a := s.openStream("/rooms/a/occupancy/events")
+		b := s.openStream("/occupancy/events?room=b&room=c")
+		resp, body := s.get(http.MethodGet, "/rooms/d/occupancy/events")
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "too_many_streams") {
+			t.Errorf("%s %v %s", resp.Status, resp.Header, body)
+		}
+		if got := e.Stats().Rooms; got != 3 {
+			t.Errorf("%d rooms exist: the refused stream subscribed", got)
+		}
+		if resp, _ := s.get(http.MethodGet, "/rooms/d/occupancy"); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: the limit is applied to a request that is not a stream", resp.Status)
+		}
+		a.close()
+		synctest.Wait()
+		c := s.openStream("/rooms/d/occupancy/events")
+		c.nextEvent()
+		b.close()
+		c.close()
+	})
+}
+
+// logFunc is an slog.Handler that calls a function for each record.
+type logFunc func(slog.Record)
+
+func (f logFunc) Enabled(context.Context, slog.Level) bool      { return true }
+func (f logFunc) Handle(_ context.Context, r slog.Record) error { f(r); return nil }
+func (f logFunc) WithAttrs([]slog.Attr) slog.Handler            { return f }
+func (f logFunc) WithGroup(string) slog.Handler                 { return f }
+
+// While a refused stream is still logging, it does not count towards the limit.
+func TestMaxStreams_RefusedStreamDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusing := make(chan struct{}, 2)
+		h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithMaxStreams(1),
+			occupancyhttp.WithLogger(slog.New(logFunc(func(r slog.Record) {
+				if r.Level == slog.LevelWarn {
+					refusing <- struct{}{}
+					time.Sleep(time.Minute) // a slow log
+				}
+			}))))
+		s := newTestServer(t, h)
+		first := s.openStream("/rooms/lobby/occupancy/events")
+		refused := make(chan int)
+		go func() { refused <- serve(h, http.MethodGet, "/rooms/lobby/occupancy/events").StatusCode }()
+		<-refusing
+		first.close()
+		synctest.Wait()
+		resp, err := s.client.Do(s.request(http.MethodGet, "/rooms/lobby/occupancy/events"))
+		must(t, err)
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s while another stream is being refused", resp.Status)
+		}
+		resp.Body.Close()
+		if got := <-refused; got != http.StatusServiceUnavailable {
+			t.Errorf("status %d", got)
+		}
+	})
+}

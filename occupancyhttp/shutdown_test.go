@@ -1,0 +1,79 @@
+package occupancyhttp_test
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+	"weak"
+
+	"github.com/occupancy/occupancy/occupancyhttp"
+)
+
+func TestShutdown_EndsOnlyTheServersOwnStreams(t *testing.T) {
+	bothProtocols(t, func(t *testing.T, configure func(*http.Server)) {
+		e := newEngine(t)
+		h := occupancyhttp.NewHandler(e)
+		ending := newTestServer(t, http.StripPrefix("/x", h), configure)
+		staying := newTestServer(t, h, configure)
+		a := ending.openStream("/x/rooms/lobby/occupancy/events")
+		b := ending.openStream("/x/occupancy/events?room=lobby")
+		c := staying.openStream("/rooms/lobby/occupancy/events")
+		a.nextEvent()
+		b.nextEvent()
+		c.nextEvent()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		down := make(chan error)
+		go func() { down <- ending.server.Shutdown(ctx) }()
+		a.readToEnd()
+		b.readToEnd()
+		must(t, <-down)
+		must(t, e.Join("lobby"))
+		c.readUntil(1)
+		c.close()
+	})
+}
+
+// The server shuts down while the authorize function of its first stream is running.
+func TestShutdown_EndsStreamThatIsStillOpening(t *testing.T) {
+	bothProtocols(t, func(t *testing.T, configure func(*http.Server)) {
+		called, proceed := make(chan struct{}), make(chan struct{})
+		s := newTestServer(t, occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithAuthorize(func(*http.Request, string) error {
+			close(called)
+			<-proceed
+			return nil
+		})), configure)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		down := make(chan error, 1)
+		go func() {
+			<-called
+			time.AfterFunc(time.Second, func() { close(proceed) })
+			down <- s.server.Shutdown(ctx)
+			cancel()
+		}()
+		stream := s.openStream("/rooms/lobby/occupancy/events")
+		context.AfterFunc(ctx, stream.close)
+		stream.readToEnd()
+		must(t, <-down)
+	})
+}
+
+// The handler outlives its servers, and does not keep them in memory.
+func TestShutdown_ClosedServerIsGarbageCollected(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t))
+	var server weak.Pointer[http.Server]
+	t.Run("serve", func(t *testing.T) {
+		s := newTestServer(t, h)
+		server = weak.Make(s.server)
+		s.openStream("/rooms/lobby/occupancy/events").nextEvent()
+	})
+	for deadline := time.Now().Add(10 * time.Second); server.Value() != nil; runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatal("the handler keeps a closed server in memory")
+		}
+	}
+	runtime.KeepAlive(h)
+}

@@ -1,0 +1,102 @@
+package occupancyhttp_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyhttp"
+)
+
+// A stream whose client stops reading it is closed. Other streams of the same connection
+// continue.
+func TestHTTP2_BlockedStreamIsClosedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
+		s := newTestServer(t, occupancyhttp.NewHandler(e), http2)
+		s.client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 16 << 10}
+		reads := s.openStream("/rooms/quiet/occupancy/events")
+		reads.readUntil(0)
+		stuck := s.openStream("/rooms/busy/occupancy/events")
+		stuck.readUntil(0)
+		for range 1000 { // more than the receive buffer of the client
+			must(t, e.Join("busy"))
+			synctest.Wait()
+		}
+		if got := e.Stats().Subscriptions; got != 2 {
+			t.Errorf("%d subscriptions before the timeout", got)
+		}
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if got := e.Stats().Subscriptions; got != 1 {
+			t.Errorf("%d subscriptions, want only that of the stream that is read", got)
+		}
+		must(t, e.Join("quiet"))
+		reads.readUntil(1)
+		if got := s.pipes.dialed.Load(); got != 1 {
+			t.Errorf("%d connections", got)
+		}
+		reads.close()
+		stuck.close()
+	})
+}
+
+// stalledConn is a connection that stops reading when the channel stalled is closed.
+type stalledConn struct {
+	net.Conn
+	stalled, closed chan struct{}
+	close           func() // closes closed, once
+}
+
+func (c *stalledConn) Read(b []byte) (int, error) {
+	select {
+	case <-c.stalled:
+		<-c.closed
+		return 0, net.ErrClosed
+	default:
+		return c.Conn.Read(b)
+	}
+}
+
+func (c *stalledConn) Close() error {
+	c.close()
+	return c.Conn.Close()
+}
+
+// The handler cannot close a connection of which the client reads nothing. The server
+// closes it if WriteByteTimeout is set, as the package comment says.
+func TestHTTP2_WriteByteTimeoutClosesBlockedConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
+		s := newTestServer(t, occupancyhttp.NewHandler(e), http2, func(s *http.Server) {
+			s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 10 * time.Second}
+		})
+		stalled := make(chan struct{})
+		s.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := s.pipes.dial(ctx, network, addr)
+			closed := make(chan struct{})
+			return &stalledConn{c, stalled, closed, sync.OnceFunc(func() { close(closed) })}, err
+		}
+		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream.readUntil(0)
+		close(stalled)
+		for range 10 {
+			must(t, e.Join("lobby"))
+			synctest.Wait()
+		}
+		if got := e.Stats().Subscriptions; got != 1 {
+			t.Errorf("%d subscriptions before the timeout", got)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := e.Stats().Subscriptions; got != 0 {
+			t.Errorf("%d subscriptions remain", got)
+		}
+		stream.close()
+	})
+}
