@@ -44,7 +44,7 @@ func dedent(code string) string {
 	return strings.Trim(out.String(), "\n\t") + "\n"
 }
 
-var serveWebSocket func(http.ResponseWriter, *http.Request, *occupancy.Conn)
+var serveWebSocket func(http.ResponseWriter, *http.Request, *occupancy.Lease)
 
 // Embedding is what the README shows first.
 func embedding() {

@@ -1,4 +1,4 @@
-package occupancy_test
+package promises_test
 
 import (
 	"sync"
@@ -11,9 +11,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func TestPromise5_ASubscriberThatNeverReadsHoldsTheNewest(t *testing.T) {
-	bubble(t, "and only that", func(t *testing.T) {
-		e := start(t)
+func TestSlowSubscriber_HoldsOnlyTheNewestEvent(t *testing.T) {
+	bubble(t, "it never reads", func(t *testing.T) {
+		e := newEngine(t)
 		s := subscribe(t, e, "r")
 		for i := range 20 {
 			must(t, e.Join("r"))
@@ -25,51 +25,51 @@ func TestPromise5_ASubscriberThatNeverReadsHoldsTheNewest(t *testing.T) {
 			require.Equal(t, uint64(i+1), stats.Folded)
 			time.Sleep(interval)
 		}
-		require.Equal(t, occ(20, 0), waiting(t, s).Occupancy)
-		silent(t, s)
-		require.Equal(t, uint64(20), e.Stats().Folded) // what was read is not folded
+		require.Equal(t, occ(20, 0), receive(t, s).Occupancy)
+		noEvent(t, s)
+		require.Equal(t, uint64(20), e.Stats().Folded) // an event that was read is not folded
 		must(t, e.Join("r"))
 		synctest.Wait()
 		require.Equal(t, uint64(20), e.Stats().Folded)
 		require.Equal(t, uint64(22), e.Stats().Delivered)
 	})
-	bubble(t, "from before its snapshot was read", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "the snapshot is replaced", func(t *testing.T) {
+		e := newEngine(t)
 		s := subscribe(t, e, "r")
 		must(t, e.Join("r"))
-		require.Equal(t, occ(1, 0), waiting(t, s).Occupancy)
-		silent(t, s)
+		require.Equal(t, occ(1, 0), receive(t, s).Occupancy)
+		noEvent(t, s)
 	})
-	bubble(t, "which may be what it read last", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "the newest value equals the last one read", func(t *testing.T) {
+		e := newEngine(t)
 		s := subscribe(t, e, "r")
 		must(t, e.Join("r"))
-		before := waiting(t, s)
+		before := receive(t, s)
 		must(t, e.Join("r"))
 		time.Sleep(interval)
 		synctest.Wait()
 		require.Len(t, s.Events(), 1)
 		must(t, e.Leave("r"))
 		time.Sleep(interval)
-		after := waiting(t, s) // 2 came and was replaced by 1
+		after := receive(t, s) // an event with 2 was replaced by one with 1
 		require.Equal(t, before.Occupancy, after.Occupancy)
 		require.Equal(t, before.Version+2, after.Version)
 	})
 }
 
-func TestPromise5_NobodyWaitsForASubscriber(t *testing.T) {
-	const rooms, idle, changes = 100, 20, 30
+func TestSlowSubscriber_DelaysNoHookSubscriberOrClose(t *testing.T) {
+	const rooms, stalled, changes = 100, 20, 30
 	for _, d := range []time.Duration{0, interval} {
 		bubble(t, "interval "+d.String(), func(t *testing.T) {
-			e := start(t, occupancy.WithInterval(d))
+			e := newEngine(t, occupancy.WithInterval(d))
 			var unread []*occupancy.Subscription
-			var readers []<-chan []told
+			var readers []<-chan []timedEvent
 			for i := range rooms {
-				for range idle {
+				for range stalled {
 					unread = append(unread, subscribe(t, e, room(i)))
 				}
 				readers = append(readers, record(subscribe(t, e, room(i))))
-				for range idle {
+				for range stalled {
 					unread = append(unread, subscribe(t, e, room(i)))
 				}
 			}
@@ -79,7 +79,7 @@ func TestPromise5_NobodyWaitsForASubscriber(t *testing.T) {
 				for w := range 2 {
 					wg.Go(func() {
 						for i := w; i < rooms; i += 2 {
-							if e.Join(room(i)) != nil || e.Enter(room(i)) != nil {
+							if e.Join(room(i)) != nil || e.Enter(room(i), "c") != nil {
 								t.Error("refused")
 							}
 						}
@@ -89,16 +89,16 @@ func TestPromise5_NobodyWaitsForASubscriber(t *testing.T) {
 				synctest.Wait()
 				time.Sleep(max(d, 1))
 			}
-			require.Equal(t, changes*max(d, 1), time.Since(begin)) // no hook waited
+			require.Equal(t, changes*max(d, 1), time.Since(begin)) // no hook was delayed
 			synctest.Wait()
 			stats := e.Stats()
-			require.Equal(t, rooms*(2*idle+1), stats.Subscriptions)
-			require.Equal(t, rooms*changes, stats.Connections)
+			require.Equal(t, rooms*(2*stalled+1), stats.Subscriptions)
+			require.Equal(t, rooms*changes, stats.Total.Connections)
 
 			for i, s := range unread {
 				require.Len(t, s.Events(), 1)
 				if i%2 == 0 {
-					require.Equal(t, occ(changes, changes), waiting(t, s).Occupancy)
+					require.Equal(t, occ(changes, changes), receive(t, s).Occupancy)
 				}
 			}
 
@@ -119,25 +119,25 @@ func TestPromise5_NobodyWaitsForASubscriber(t *testing.T) {
 					require.Equal(t, occ(changes, changes), ev.Occupancy)
 				}
 			}
-			// Whoever did not read was handed as many, and of those all but the last
-			// were folded; those who read were spared that.
+			// The stalled subscribers received as many events as the readers, but all except
+			// the last were folded.
 			stats = e.Stats()
-			require.LessOrEqual(t, delivered, stats.Delivered/(2*idle+1)+rooms)
+			require.LessOrEqual(t, delivered, stats.Delivered/(2*stalled+1)+rooms)
 			require.Equal(t, delivered+stats.Folded+uint64(len(unread)), stats.Delivered)
 			require.Zero(t, stats.Subscriptions)
 		})
 	}
 }
 
-// Readers of every pace in one room, at full speed: everyone is handed every event
-// that was published, and either reads it or sees it folded.
-func TestPromise5_DeliveredIsReadOrFolded(t *testing.T) {
+// Subscribers of different speed in one room: each published event is delivered to each
+// of them, and is either read or folded.
+func TestSlowSubscriber_DeliveredEventsAreReadOrFolded(t *testing.T) {
 	bubble(t, "at full speed", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
+		e := newEngine(t, occupancy.WithInterval(0))
 		var readers, writers sync.WaitGroup
 		const subs = 8
-		begin := waiting(t, subscribe(t, e, "none")).Version // of every room yet
-		handed := e.Stats().Delivered
+		begin := receive(t, subscribe(t, e, "none")).Version // every room begins with it
+		delivered := e.Stats().Delivered
 		var mu sync.Mutex
 		var read, gaps uint64
 		for i := range subs {
@@ -175,14 +175,14 @@ func TestPromise5_DeliveredIsReadOrFolded(t *testing.T) {
 		stats := e.Stats()
 		require.NotZero(t, gaps)
 		require.Equal(t, gaps, stats.Folded)
-		require.Equal(t, read+gaps, stats.Delivered-handed)
-		require.Equal(t, subs*(1+stats.Published), stats.Delivered-handed)
+		require.Equal(t, read+gaps, stats.Delivered-delivered)
+		require.Equal(t, subs*(1+stats.Published), stats.Delivered-delivered)
 	})
 }
 
-func TestPromise5_UnsubscribeEndsItForOne(t *testing.T) {
-	bubble(t, "and nobody else", func(t *testing.T) {
-		e := start(t)
+func TestUnsubscribe_ClosesAndEmptiesTheChannel(t *testing.T) {
+	bubble(t, "other subscribers are not affected", func(t *testing.T) {
+		e := newEngine(t)
 		var subs []*occupancy.Subscription
 		for range 7 {
 			subs = append(subs, subscribe(t, e, "r"))
@@ -198,13 +198,13 @@ func TestPromise5_UnsubscribeEndsItForOne(t *testing.T) {
 			time.Sleep(interval)
 			for j, s := range subs {
 				if !gone[j] {
-					require.Equal(t, e.Current("r"), waiting(t, s).Occupancy, "%d after %d", j, i)
+					require.Equal(t, e.Current("r"), receive(t, s).Occupancy, "%d after %d", j, i)
 				}
 			}
 		}
 	})
-	bubble(t, "while it is delivered to", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
+	bubble(t, "while events are delivered", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -235,6 +235,11 @@ func TestPromise5_UnsubscribeEndsItForOne(t *testing.T) {
 		}
 		wg.Wait()
 		require.Zero(t, e.Stats().Subscriptions)
-		require.Equal(t, occ(8000, 0), waiting(t, subscribe(t, e, "r")).Occupancy)
+		require.Equal(t, occ(8000, 0), receive(t, subscribe(t, e, "r")).Occupancy)
 	})
+}
+
+func TestUnsubscribe_NilSubscriptionDoesNothing(t *testing.T) {
+	var s *occupancy.Subscription
+	require.NotPanics(t, s.Unsubscribe)
 }

@@ -1,4 +1,4 @@
-package occupancy_test
+package promises_test
 
 import (
 	"math/rand/v2"
@@ -12,159 +12,148 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func TestPromise2_SubscribeStartsWithASnapshot(t *testing.T) {
-	// No synctest.Wait before the read: the event waits when Subscribe returns.
-	snapshot := func(t *testing.T, s *occupancy.Subscription) occupancy.Event {
-		t.Helper()
-		select {
-		case ev := <-s.Events():
-			require.Equal(t, occupancy.EventUpdated, ev.Type)
-			return ev
-		default:
-			require.Fail(t, "no snapshot waits")
-			panic("unreachable")
-		}
-	}
-	bubble(t, "of a room that is not", func(t *testing.T) {
-		e := start(t)
+func TestSnapshot_AvailableWhenSubscribeReturns(t *testing.T) {
+	bubble(t, "unknown room", func(t *testing.T) {
+		e := newEngine(t)
 		s := subscribe(t, e, "r")
-		ev := snapshot(t, s)
+		ev := receiveNow(t, s)
 		require.Equal(t, occ(0, 0), ev.Occupancy)
-		require.Equal(t, "r", ev.Room)
-		silent(t, s)
+		require.Equal(t, "r", s.Room())
+		noEvent(t, s)
 		time.Sleep(3 * interval)
-		silent(t, s)
+		noEvent(t, s)
 	})
-	bubble(t, "of a quiet room", func(t *testing.T) {
-		e := start(t)
-		must(t, e.Join("r"), e.Join("r"), e.Enter("r"))
+	bubble(t, "quiet room", func(t *testing.T) {
+		e := newEngine(t)
+		must(t, e.Join("r"), e.Join("r"), e.Enter("r", "c"))
 		time.Sleep(3 * interval)
 		s := subscribe(t, e, "r")
-		require.Equal(t, occ(2, 1), snapshot(t, s).Occupancy)
+		require.Equal(t, occ(2, 1), receiveNow(t, s).Occupancy)
 		time.Sleep(3 * interval)
-		silent(t, s)
+		noEvent(t, s)
 	})
-	bubble(t, "of a room that changed this moment", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "room that has just changed", func(t *testing.T) {
+		e := newEngine(t)
 		first := subscribe(t, e, "r")
-		require.Equal(t, occ(0, 0), snapshot(t, first).Occupancy)
+		require.Equal(t, occ(0, 0), receiveNow(t, first).Occupancy)
 		must(t, e.Join("r"))
 		second := subscribe(t, e, "r")
-		require.Equal(t, occ(1, 0), snapshot(t, second).Occupancy)
-		require.Equal(t, occ(1, 0), waiting(t, first).Occupancy)
+		require.Equal(t, occ(1, 0), receiveNow(t, second).Occupancy)
+		require.Equal(t, occ(1, 0), receive(t, first).Occupancy)
 		time.Sleep(3 * interval)
-		silent(t, first)
-		silent(t, second)
+		noEvent(t, first)
+		noEvent(t, second)
 	})
-	bubble(t, "by a handle", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "Subscribe by handle", func(t *testing.T) {
+		e := newEngine(t)
 		r := e.Room("r")
-		must(t, r.Join(), r.Enter())
+		must(t, r.Join(), r.Enter("c"))
 		s, err := r.Subscribe()
 		must(t, err)
-		require.Equal(t, occ(1, 1), snapshot(t, s).Occupancy)
+		require.Equal(t, "r", s.Room())
+		require.Equal(t, occ(1, 1), receiveNow(t, s).Occupancy)
 	})
-	bubble(t, "of a room with another node's part", func(t *testing.T) {
-		e := start(t)
-		must(t, e.Join("r"), e.Remote("node").Set("r", occ(5, 4)))
-		require.Equal(t, occ(6, 4), snapshot(t, subscribe(t, e, "r")).Occupancy)
+	bubble(t, "room with a remote part", func(t *testing.T) {
+		e := newEngine(t)
+		must(t, e.Join("r"), remote(t, e, "node").Set(part("r", occ(5, 4))))
+		require.Equal(t, occ(6, 4), receiveNow(t, subscribe(t, e, "r")).Occupancy)
 	})
-	bubble(t, "of a room that emptied this moment", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "room that has just emptied", func(t *testing.T) {
+		e := newEngine(t)
 		must(t, e.Join("r"))
 		time.Sleep(3 * interval)
 		must(t, e.Leave("r"))
 		s := subscribe(t, e, "r")
-		require.Equal(t, occ(0, 0), snapshot(t, s).Occupancy)
+		require.Equal(t, occ(0, 0), receiveNow(t, s).Occupancy)
 		must(t, e.Join("r"))
-		require.Equal(t, occ(1, 0), waiting(t, s).Occupancy)
+		require.Equal(t, occ(1, 0), receive(t, s).Occupancy)
 	})
 }
 
-func TestPromise2_SubscribeSeesAChangeThatIsHeld(t *testing.T) {
-	// held makes a room where first was told 1 just now and a second connection is
-	// held until the end of the interval.
-	held := func(t *testing.T) (*occupancy.Engine, *occupancy.Subscription, occupancy.Event) {
-		e := start(t)
+func TestSnapshot_IncludesPendingChange(t *testing.T) {
+	// pending returns an engine whose room r has two connections. The first subscriber
+	// has received the first one; the event of the second is due at the end of the interval.
+	pending := func(t *testing.T) (*occupancy.Engine, *occupancy.Subscription, occupancy.Event) {
+		e := newEngine(t)
 		first := subscribe(t, e, "r")
-		waiting(t, first)
+		receive(t, first)
 		must(t, e.Join("r"))
-		ev := waiting(t, first)
+		ev := receive(t, first)
 		require.Equal(t, occ(1, 0), ev.Occupancy)
 		time.Sleep(interval / 4)
 		must(t, e.Join("r"))
-		silent(t, first)
+		noEvent(t, first)
 		return e, first, ev
 	}
-	bubble(t, "and tells it to the others in time", func(t *testing.T) {
-		e, first, before := held(t)
+	bubble(t, "other subscribers receive it at the end of the interval", func(t *testing.T) {
+		e, first, before := pending(t)
 		second := subscribe(t, e, "r")
-		snapshot := waiting(t, second)
+		snapshot := receive(t, second)
 		require.Equal(t, occ(2, 0), snapshot.Occupancy)
-		silent(t, first) // not early
+		noEvent(t, first) // not before the end of the interval
 		time.Sleep(interval*3/4 - 1)
-		silent(t, first)
+		noEvent(t, first)
 		time.Sleep(time.Nanosecond)
-		ev := waiting(t, first)
+		ev := receive(t, first)
 		require.Equal(t, snapshot, ev)
 		require.Equal(t, before.Version+1, ev.Version)
-		silent(t, second)
+		noEvent(t, second)
 		time.Sleep(3 * interval)
-		silent(t, first)
-		silent(t, second)
+		noEvent(t, first)
+		noEvent(t, second)
 	})
-	bubble(t, "and hears when it is undone, while others hear nothing", func(t *testing.T) {
-		e, first, before := held(t)
+	bubble(t, "only the new subscriber is notified when it is undone", func(t *testing.T) {
+		e, first, before := pending(t)
 		second := subscribe(t, e, "r")
-		snapshot := waiting(t, second)
+		snapshot := receive(t, second)
 		require.Equal(t, occ(2, 0), snapshot.Occupancy)
 		require.Equal(t, before.Version+1, snapshot.Version)
 		must(t, e.Leave("r"))
 		third := subscribe(t, e, "r")
-		require.Equal(t, occ(1, 0), waiting(t, third).Occupancy)
-		silent(t, second)
+		require.Equal(t, occ(1, 0), receive(t, third).Occupancy)
+		noEvent(t, second)
 		time.Sleep(interval * 3 / 4)
-		ev := waiting(t, second)
+		ev := receive(t, second)
 		require.Equal(t, occ(1, 0), ev.Occupancy)
 		require.Equal(t, snapshot.Version+1, ev.Version)
-		silent(t, first)
-		silent(t, third)
+		noEvent(t, first)
+		noEvent(t, third)
 		time.Sleep(3 * interval)
-		silent(t, first)
-		silent(t, second)
-		silent(t, third)
+		noEvent(t, first)
+		noEvent(t, second)
+		noEvent(t, third)
 
 		must(t, e.Join("r"))
 		for _, s := range []*occupancy.Subscription{first, second, third} {
-			ev := waiting(t, s)
+			ev := receive(t, s)
 			require.Equal(t, occ(2, 0), ev.Occupancy)
 			require.Equal(t, snapshot.Version+2, ev.Version)
 		}
 	})
-	bubble(t, "and its snapshot is replaced by the last word, not kept", func(t *testing.T) {
-		e, _, _ := held(t)
-		second := subscribe(t, e, "r") // never read until the end
+	bubble(t, "an unread snapshot is replaced by the last value", func(t *testing.T) {
+		e, _, _ := pending(t)
+		second := subscribe(t, e, "r") // not read until the end
 		must(t, e.Leave("r"))
 		time.Sleep(interval)
-		require.Equal(t, occ(1, 0), waiting(t, second).Occupancy)
-		silent(t, second)
+		require.Equal(t, occ(1, 0), receive(t, second).Occupancy)
+		noEvent(t, second)
 	})
-	bubble(t, "and a subscriber who left meanwhile leaves no trace", func(t *testing.T) {
-		e, first, _ := held(t)
+	bubble(t, "no event after the new subscriber has left", func(t *testing.T) {
+		e, first, _ := pending(t)
 		second := subscribe(t, e, "r")
 		second.Unsubscribe()
 		must(t, e.Leave("r"))
 		time.Sleep(2 * interval)
-		silent(t, first)
+		noEvent(t, first)
 	})
 }
 
-// Hooks go on while subscribers come: each must see an unbroken way from its
-// snapshot to the end.
-func TestPromise2_NothingAfterTheSnapshotIsMissed(t *testing.T) {
+// Subscribers come while hooks are called. Each must receive increasing versions from its
+// snapshot to the last value.
+func TestSnapshot_NoLaterChangeIsMissed(t *testing.T) {
 	for _, d := range []time.Duration{0, time.Millisecond, interval} {
 		bubble(t, "interval "+d.String(), func(t *testing.T) {
-			e := start(t, occupancy.WithInterval(d))
+			e := newEngine(t, occupancy.WithInterval(d))
 			const rooms = 3
 			name := func(i int) string { return string(rune('a' + i)) }
 			var hooks, subs sync.WaitGroup
@@ -198,7 +187,7 @@ func TestPromise2_NothingAfterTheSnapshotIsMissed(t *testing.T) {
 					for done := false; !done; {
 						select {
 						case ev := <-s.Events():
-							if events++; ev.Version <= last.Version && events > 1 || ev.Room != room {
+							if events++; ev.Version <= last.Version && events > 1 {
 								t.Errorf("%+v after %+v", ev, last)
 							}
 							last = ev
@@ -220,11 +209,10 @@ func TestPromise2_NothingAfterTheSnapshotIsMissed(t *testing.T) {
 	}
 }
 
-// One Join and one Subscribe at the same moment: either the snapshot has it, or an
-// event does.
-func TestPromise2_SubscribeAndAHookAtTheSameMoment(t *testing.T) {
+// A Join concurrent with a Subscribe is part of the snapshot or of a later event.
+func TestSnapshot_ConcurrentJoinIsNotMissed(t *testing.T) {
 	bubble(t, "10000 times", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
+		e := newEngine(t, occupancy.WithInterval(0))
 		for range 10_000 {
 			gate := make(chan struct{})
 			var s *occupancy.Subscription
@@ -240,7 +228,7 @@ func TestPromise2_SubscribeAndAHookAtTheSameMoment(t *testing.T) {
 				last = <-s.Events()
 			}
 			if last.Occupancy != occ(1, 0) {
-				require.Fail(t, "missed", "%+v", last)
+				require.Fail(t, "the Join was missed", "%+v", last)
 			}
 			s.Unsubscribe()
 			must(t, e.Leave("r"))

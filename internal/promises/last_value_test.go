@@ -1,7 +1,6 @@
-package occupancy_test
+package promises_test
 
 import (
-	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -15,9 +14,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func TestPromise3_LastWordIsDeliveredWithinAnInterval(t *testing.T) {
-	bubble(t, "exactly at its end, after a change that was told", func(t *testing.T) {
-		e := start(t)
+func TestLastValue_DeliveredWithinAnInterval(t *testing.T) {
+	bubble(t, "at the end of the interval after the last event", func(t *testing.T) {
+		e := newEngine(t)
 		s := subscribe(t, e, "r")
 		all := record(s)
 		begin := time.Now()
@@ -26,13 +25,13 @@ func TestPromise3_LastWordIsDeliveredWithinAnInterval(t *testing.T) {
 			must(t, e.Join("r"))
 			synctest.Wait()
 		}
-		join(30 * time.Millisecond)  // told at once
-		join(31 * time.Millisecond)  // these three
-		join(80 * time.Millisecond)  // are
-		join(129 * time.Millisecond) // told at 130
-		join(131 * time.Millisecond) // told at 230
-		join(500 * time.Millisecond) // told at once
-		join(599 * time.Millisecond) // told at 600
+		join(30 * time.Millisecond)  // published immediately
+		join(31 * time.Millisecond)  // published at 130
+		join(80 * time.Millisecond)  // likewise
+		join(129 * time.Millisecond) // likewise
+		join(131 * time.Millisecond) // published at 230
+		join(500 * time.Millisecond) // published immediately
+		join(599 * time.Millisecond) // published at 600
 		time.Sleep(time.Second)
 		s.Unsubscribe()
 
@@ -49,63 +48,63 @@ func TestPromise3_LastWordIsDeliveredWithinAnInterval(t *testing.T) {
 			require.Equal(t, got[0].Version+uint64(i), got[i].Version, i)
 		}
 	})
-	bubble(t, "to everyone who reads, and to who reads late", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "subscribers that read late", func(t *testing.T) {
+		e := newEngine(t)
 		var subs []*occupancy.Subscription
 		for range 10 {
 			subs = append(subs, subscribe(t, e, "r"))
 		}
 		for range 50 {
-			must(t, e.Join("r"), e.Enter("r"))
+			must(t, e.Join("r"), e.Enter("r", "c"))
 			time.Sleep(interval / 7)
 		}
 		time.Sleep(interval)
 		for _, s := range subs {
-			require.Equal(t, occ(50, 50), waiting(t, s).Occupancy)
-			silent(t, s)
+			require.Equal(t, occ(50, 50), receive(t, s).Occupancy)
+			noEvent(t, s)
 		}
 	})
-	bubble(t, "of another node's part too", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "remote part", func(t *testing.T) {
+		e := newEngine(t)
 		s := subscribe(t, e, "r")
-		waiting(t, s)
-		node := e.Remote("node")
-		must(t, node.Set("r", occ(3, 2)))
-		require.Equal(t, occ(3, 2), waiting(t, s).Occupancy)
-		must(t, node.Set("r", occ(4, 2)), node.Set("r", occ(9, 9)))
-		silent(t, s)
+		receive(t, s)
+		node := remote(t, e, "node")
+		must(t, node.Set(part("r", occ(3, 2))))
+		require.Equal(t, occ(3, 2), receive(t, s).Occupancy)
+		must(t, node.Set(part("r", occ(4, 2))), node.Set(part("r", occ(9, 9))))
+		noEvent(t, s)
 		time.Sleep(interval - 1)
-		must(t, e.Join("another")) // which wakes the publisher a moment too early
-		silent(t, s)
+		must(t, e.Join("another")) // which wakes the publisher before the interval ends
+		noEvent(t, s)
 		time.Sleep(time.Nanosecond)
-		require.Equal(t, occ(9, 9), waiting(t, s).Occupancy)
+		require.Equal(t, occ(9, 9), receive(t, s).Occupancy)
 		node.Close()
 		time.Sleep(interval)
-		require.Equal(t, occ(0, 0), waiting(t, s).Occupancy)
+		require.Equal(t, occ(0, 0), receive(t, s).Occupancy)
 	})
-	bubble(t, "also when it is that the room emptied", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "room that emptied", func(t *testing.T) {
+		e := newEngine(t)
 		must(t, e.Join("r"))
 		s := subscribe(t, e, "r")
-		require.Equal(t, occ(1, 0), waiting(t, s).Occupancy)
+		require.Equal(t, occ(1, 0), receive(t, s).Occupancy)
 		must(t, e.Leave("r"))
-		require.Equal(t, occ(0, 0), waiting(t, s).Occupancy)
+		require.Equal(t, occ(0, 0), receive(t, s).Occupancy)
 		must(t, e.Join("r"), e.Leave("r"), e.Join("r"))
 		time.Sleep(interval)
-		require.Equal(t, occ(1, 0), waiting(t, s).Occupancy)
+		require.Equal(t, occ(1, 0), receive(t, s).Occupancy)
 	})
 }
 
-func TestPromise3_WithoutAnIntervalEveryMomentIsTold(t *testing.T) {
-	bubble(t, "at its time", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
+func TestLastValue_IntervalZeroPublishesEachChange(t *testing.T) {
+	bubble(t, "immediately", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
 		s := subscribe(t, e, "r")
 		all := record(s)
 		for range 20 {
 			time.Sleep(time.Nanosecond)
 			must(t, e.Join("r"))
 			synctest.Wait()
-			must(t, e.Enter("r"))
+			must(t, e.Enter("r", "c"))
 			synctest.Wait()
 		}
 		s.Unsubscribe()
@@ -119,43 +118,43 @@ func TestPromise3_WithoutAnIntervalEveryMomentIsTold(t *testing.T) {
 	})
 }
 
-func TestPromise3_AnIntervalMayBeAsLongAsItLikes(t *testing.T) {
-	for _, d := range []time.Duration{time.Hour, math.MaxInt64 / 2, math.MaxInt64 - 1, math.MaxInt64} {
+func TestLastValue_IntervalOfAnyLength(t *testing.T) {
+	for _, d := range []time.Duration{time.Hour, 200 * 365 * 24 * time.Hour, math.MaxInt64 / 2, math.MaxInt64 - 1, math.MaxInt64} {
 		bubble(t, d.String(), func(t *testing.T) {
-			e := start(t, occupancy.WithInterval(d))
-			time.Sleep(time.Minute) // now + d is beyond what a duration holds
+			e := newEngine(t, occupancy.WithInterval(d))
+			time.Sleep(time.Minute) // the deadline, now + d, overflows a Duration
 			s := subscribe(t, e, "r")
-			waiting(t, s)
+			receive(t, s)
 			must(t, e.Join("r"))
-			require.Equal(t, occ(1, 0), waiting(t, s).Occupancy)
+			require.Equal(t, occ(1, 0), receive(t, s).Occupancy)
 			must(t, e.Join("r"))
-			silent(t, s)
+			noEvent(t, s)
 			time.Sleep(time.Hour - 1)
 			must(t, e.Join("r"))
-			silent(t, s)
+			noEvent(t, s)
 			if d == time.Hour {
 				time.Sleep(time.Nanosecond)
-				require.Equal(t, occ(3, 0), waiting(t, s).Occupancy)
+				require.Equal(t, occ(3, 0), receive(t, s).Occupancy)
 			} else {
 				time.Sleep(1000 * time.Hour)
-				silent(t, s)
+				noEvent(t, s)
 			}
 			must(t, e.Join("r"))
 			must(t, e.Close())
-			require.Equal(t, occ(4, 0), (<-s.Events()).Occupancy) // Close does not wait for it
+			require.Equal(t, occ(4, 0), (<-s.Events()).Occupancy) // Close does not wait for the interval
 		})
 	}
 }
 
-// One subscriber reads all, one at times, one never: all of them see the same
-// events, and the gaps in Version say what each missed.
-func TestPromise3_VersionGrowsByOneAndGapsCountFolds(t *testing.T) {
-	bubble(t, "in a busy room", func(t *testing.T) {
-		e := start(t)
+// One subscriber reads every event, one reads sometimes, one never. All of them receive
+// the same events, and the gaps in Version count the folded ones.
+func TestVersion_IncreasesByOneAndGapsCountFoldedEvents(t *testing.T) {
+	bubble(t, "busy room", func(t *testing.T) {
+		e := newEngine(t)
 		const events = 60
 		eager := record(subscribe(t, e, "r"))
 		lazy, never := subscribe(t, e, "r"), subscribe(t, e, "r")
-		first := waiting(t, lazy)
+		first := receive(t, lazy)
 		published := e.Stats().Published
 
 		known := map[uint64]occupancy.Occupancy{first.Version: first.Occupancy}
@@ -163,21 +162,21 @@ func TestPromise3_VersionGrowsByOneAndGapsCountFolds(t *testing.T) {
 		for i := range events {
 			must(t, e.Join("r"))
 			if i%3 == 0 {
-				must(t, e.Enter("r"))
+				must(t, e.Enter("r", "c"))
 			}
 			time.Sleep(interval)
 			if i%7 == 4 {
-				ev := waiting(t, lazy)
+				ev := receive(t, lazy)
 				read, folded = read+1, folded+int(ev.Version-last.Version)-1
 				known[ev.Version], last = ev.Occupancy, ev
 			}
 		}
 		require.Equal(t, uint64(events), e.Stats().Published-published)
-		require.Equal(t, first.Version+events, waiting(t, never).Version)
-		silent(t, never)
-		ev := waiting(t, lazy)
+		require.Equal(t, first.Version+events, receive(t, never).Version)
+		noEvent(t, never)
+		ev := receive(t, lazy)
 		folded += int(ev.Version-last.Version) - 1
-		require.Equal(t, events, read+folded) // the snapshot is one read more, as is this
+		require.Equal(t, events, read+folded) // read counts the snapshot but not this event
 		require.Equal(t, uint64(folded+events), e.Stats().Folded)
 
 		must(t, e.Close())
@@ -193,15 +192,15 @@ func TestPromise3_VersionGrowsByOneAndGapsCountFolds(t *testing.T) {
 		}
 		require.Empty(t, known)
 	})
-	bubble(t, "over a room's end", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "room that ends and begins again", func(t *testing.T) {
+		e := newEngine(t)
 		var last uint64
 		for range 5 {
 			s := subscribe(t, e, "r")
-			ev := waiting(t, s)
+			ev := receive(t, s)
 			require.GreaterOrEqual(t, ev.Version, last)
 			must(t, e.Join("r"))
-			next := waiting(t, s)
+			next := receive(t, s)
 			require.Equal(t, ev.Version+1, next.Version)
 			last = next.Version
 			must(t, e.Leave("r"))
@@ -210,28 +209,28 @@ func TestPromise3_VersionGrowsByOneAndGapsCountFolds(t *testing.T) {
 			require.Zero(t, e.Stats().Rooms)
 		}
 	})
-	bubble(t, "from one subscription to the next", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "second subscription", func(t *testing.T) {
+		e := newEngine(t)
 		must(t, e.Join("r"))
 		s := subscribe(t, e, "r")
-		was := waiting(t, s)
+		was := receive(t, s)
 		s.Unsubscribe()
 		for range 10 {
 			time.Sleep(interval)
 			must(t, e.Join("other"), e.Join("r"))
 		}
-		ev := waiting(t, subscribe(t, e, "r"))
+		ev := receive(t, subscribe(t, e, "r"))
 		require.Greater(t, ev.Version, was.Version)
 		require.Equal(t, occ(11, 0), ev.Occupancy)
 	})
 }
 
-// Connections only grow and members follow them, from many goroutines at once:
-// whoever is told less than before was told in the wrong order.
-func TestPromise3_EventsAreNeverReordered(t *testing.T) {
+// Concurrent hooks only increase the counts, so an event with a lower count than the one
+// before is out of order.
+func TestLastValue_EventsAreNeverReordered(t *testing.T) {
 	for _, d := range []time.Duration{0, time.Millisecond} {
 		bubble(t, "interval "+d.String(), func(t *testing.T) {
-			e := start(t, occupancy.WithInterval(d))
+			e := newEngine(t, occupancy.WithInterval(d))
 			const workers, each = 4, 3000
 			var readers, writers sync.WaitGroup
 			for i := range 5 {
@@ -250,7 +249,7 @@ func TestPromise3_EventsAreNeverReordered(t *testing.T) {
 						}
 					}
 					if last.Occupancy != occ(workers*each, workers*each) {
-						t.Errorf("the last word was %+v", last)
+						t.Errorf("the last event is %+v", last)
 					}
 				})
 			}
@@ -258,7 +257,7 @@ func TestPromise3_EventsAreNeverReordered(t *testing.T) {
 				writers.Go(func() {
 					r := rand.New(rand.NewPCG(uint64(i), 7))
 					for range each {
-						if e.Join("r") != nil || e.Enter("r") != nil {
+						if e.Join("r") != nil || e.Enter("r", "c") != nil {
 							t.Error("refused")
 						}
 						if r.IntN(50) == 0 {
@@ -275,53 +274,38 @@ func TestPromise3_EventsAreNeverReordered(t *testing.T) {
 	}
 }
 
-// The last of many hooks comes at any moment of what the publisher does: also just
-// after it looked at the room and before it lets go of it.
-func TestPromise3_NoMomentIsBadForTheLastHook(t *testing.T) {
-	bubble(t, "by subscription and watcher", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		s, w, v := subscribe(t, e, "r"), watch(t, e), byHandle(e, "r")
-		node := e.Remote("node")
+// The last of several hooks runs at a random point of the publisher's work, for example
+// after it has read the room's counts and before it marks the room as idle.
+func TestLastValue_DeliveredWhateverThePublisherDoes(t *testing.T) {
+	bubble(t, "subscription and watcher", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
+		s, w, v := subscribe(t, e, "r"), watch(t, e), byHandle(e.Room("r"))
+		node := remote(t, e, "node")
 		r := rand.New(rand.NewPCG(1, 16))
-		var told, heard occupancy.Occupancy
+		var received, watched occupancy.Occupancy
 		var spun atomic.Int64
 		for n := range 10_000 {
 			for range 1 + r.IntN(4) {
 				if v.join() != nil {
 					t.Fatal("refused")
 				}
-				for range r.IntN(2000) { // about as long as the publisher takes
+				for range r.IntN(2000) { // about as long as the publisher works
 					spun.Add(1)
 				}
 			}
 			if n%4 == 0 {
-				must(t, node.Set("r", occ(r.IntN(9), 0)))
+				must(t, node.Set(part("r", occ(r.IntN(9), 0))))
 			}
 			synctest.Wait()
 			for range len(s.Events()) {
-				told = (<-s.Events()).Occupancy
+				received = (<-s.Events()).Occupancy
 			}
-			if rooms, events := news(t, w); events > 0 {
-				heard = rooms["r"]
+			if rooms, events := readAll(t, w); events > 0 {
+				watched = rooms["r"]
 			}
-			if now := e.Current("r"); told != now || heard != now {
-				require.Fail(t, "missed", "%d: subscriber %+v, watcher %+v, not %+v", n, told, heard, now)
+			if now := e.Current("r"); received != now || watched != now {
+				require.Fail(t, "value not delivered", "step %d: subscriber %+v, watcher %+v, want %+v", n, received, watched, now)
 			}
 		}
-	})
-}
-
-func TestPromise3_AnEventSaysTheNewValue(t *testing.T) {
-	bubble(t, "as JSON", func(t *testing.T) {
-		e := start(t)
-		s := subscribe(t, e, "r")
-		text := func() string {
-			b, err := json.Marshal(waiting(t, s))
-			must(t, err)
-			return string(b)
-		}
-		require.Equal(t, `{"type":"occupancy.updated","occupancy":{"connections":0,"presenceMembers":0}}`, text())
-		must(t, e.Remote("node").Set("r", occ(103, 95)))
-		require.Equal(t, `{"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}`, text())
 	})
 }

@@ -1,4 +1,4 @@
-package occupancy_test
+package promises_test
 
 import (
 	"bytes"
@@ -16,9 +16,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// awoken is how often a goroutine of this program began to run, about: the runtime
-// counts one in eight.
-func awoken() uint64 {
+// wakeUps returns approximately how often a goroutine of this program began to run: the
+// runtime counts one in eight.
+func wakeUps() uint64 {
 	s := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
 	metrics.Read(s)
 	var n uint64
@@ -34,16 +34,16 @@ func mallocs() uint64 {
 	return m.Mallocs
 }
 
-func TestPromise7_NothingRunsWhileNothingChanges(t *testing.T) {
-	// lives are what an engine may have behind it when it falls quiet.
-	lives := map[string]func(t *testing.T, e *occupancy.Engine){
+func TestIdle_NoWakeUpAndNoAllocation(t *testing.T) {
+	// histories are what the engine did before it became idle.
+	histories := map[string]func(t *testing.T, e *occupancy.Engine){
 		"never used": func(*testing.T, *occupancy.Engine) {},
-		"full of rooms": func(t *testing.T, e *occupancy.Engine) {
+		"many rooms": func(t *testing.T, e *occupancy.Engine) {
 			for i := range 1000 {
 				must(t, e.Join(fmt.Sprint(i)))
 			}
 		},
-		"listened to": func(t *testing.T, e *occupancy.Engine) {
+		"subscribers and watchers": func(t *testing.T, e *occupancy.Engine) {
 			for i := range 100 {
 				subscribe(t, e, fmt.Sprint(i))
 				s := subscribe(t, e, fmt.Sprint(i))
@@ -57,68 +57,68 @@ func TestPromise7_NothingRunsWhileNothingChanges(t *testing.T) {
 					}
 				}()
 				watch(t, e)
-				must(t, e.Remote("node").Set(fmt.Sprint(i), occ(1, 1)), e.Join(fmt.Sprint(i)))
+				must(t, remote(t, e, "node").Set(part(fmt.Sprint(i), occ(1, 1))), e.Join(fmt.Sprint(i)))
 			}
 		},
-		"empty again": func(t *testing.T, e *occupancy.Engine) {
-			node := e.Remote("node")
+		"emptied": func(t *testing.T, e *occupancy.Engine) {
+			node := remote(t, e, "node")
 			for i := range 1000 {
 				room := fmt.Sprint(i)
 				s := subscribe(t, e, room)
-				must(t, e.Join(room), node.Set(room, occ(1, 1)), e.Leave(room))
+				must(t, e.Join(room), node.Set(part(room, occ(1, 1))), e.Leave(room))
 				s.Unsubscribe()
-				e.Watch().Close()
+				must(t, watch(t, e).Close())
 			}
 			node.Close()
 		},
-		"busy till now": func(t *testing.T, e *occupancy.Engine) {
+		"just busy": func(t *testing.T, e *occupancy.Engine) {
 			s := subscribe(t, e, "r")
 			for range 1000 {
 				must(t, e.Join("r"))
 				time.Sleep(interval / 9)
 			}
-			waiting(t, s)
+			receive(t, s)
 		},
 	}
-	for life, live := range lives {
-		bubble(t, life, func(t *testing.T) {
-			e := start(t)
-			live(t, e)
+	for name, history := range histories {
+		bubble(t, name, func(t *testing.T) {
+			e := newEngine(t)
+			history(t, e)
 			time.Sleep(2 * interval)
 			synctest.Wait()
 			stats := e.Stats()
-			runtime.GC() // so that none is due
-			runs, allocs := awoken(), mallocs()
+			runtime.GC() // so that none runs meanwhile
+			runs, allocs := wakeUps(), mallocs()
 			time.Sleep(24 * time.Hour) // 864,000 intervals
 			synctest.Wait()
-			require.Less(t, mallocs()-allocs, uint64(500)) // a few are the test's and the runtime's own
-			require.Less(t, awoken()-runs, uint64(5000))
+			require.Less(t, mallocs()-allocs, uint64(500)) // the test and the runtime allocate a little
+			require.Less(t, wakeUps()-runs, uint64(5000))
 			require.Equal(t, stats, e.Stats())
 		})
 	}
 }
 
-// goroutines is how many there are in this bubble. The runtime's own number has
-// those of other tests, and of their ends.
+// goroutines returns the number of goroutines in this bubble. The runtime's number
+// includes those of other tests.
 func goroutines(t *testing.T) int {
 	synctest.Wait()
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	own := regexp.MustCompile(`synctest bubble \d+\]`).Find(stacks) // this one is listed first
+	own := regexp.MustCompile(`synctest bubble \d+\]`).Find(stacks) // this goroutine is listed first
 	require.NotEmpty(t, own)
 	return bytes.Count(stacks, own)
 }
 
-func TestPromise7_OneGoroutineHoweverMuchThereIs(t *testing.T) {
-	bubble(t, "and none after Close", func(t *testing.T) {
+func TestIdle_OneGoroutinePerEngine(t *testing.T) {
+	bubble(t, "whatever is open, and none after Close", func(t *testing.T) {
 		before := goroutines(t)
 		e := occupancy.New()
 		require.Equal(t, before+1, goroutines(t))
 		for i := range 50 {
 			room := fmt.Sprint(i)
 			subscribe(t, e, room)
-			e.Watch()
-			must(t, e.Join(room), e.Remote(room).Set(room, occ(1, 1)))
+			watch(t, e)
+			must(t, e.Join(room), remote(t, e, room).Set(part(room, occ(1, 1))))
 			_, err := e.Connect(room)
 			must(t, err)
 		}

@@ -1,4 +1,4 @@
-package occupancy_test
+package promises_test
 
 import (
 	"math/rand/v2"
@@ -13,16 +13,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func connect(t testing.TB, e *occupancy.Engine, room string) *occupancy.Conn {
-	t.Helper()
-	c, err := e.Connect(room)
-	require.NoError(t, err)
-	return c
-}
-
-func TestLease_CountsOneConnectionWhateverIsCalled(t *testing.T) {
-	bubble(t, "entering twice counts once", func(t *testing.T) {
-		e := start(t)
+func TestLease_CountsOneConnectionAndItsClients(t *testing.T) {
+	bubble(t, "Enter twice counts once", func(t *testing.T) {
+		e := newEngine(t)
 		c := connect(t, e, "r")
 		require.Equal(t, occ(1, 0), e.Current("r"))
 		for range 3 {
@@ -31,7 +24,7 @@ func TestLease_CountsOneConnectionWhateverIsCalled(t *testing.T) {
 			}
 		}
 		require.Equal(t, occ(1, 3), e.Current("r"))
-		for _, id := range []string{"b", "a"} { // not in the order of their coming
+		for _, id := range []string{"b", "a"} { // in another order than they entered
 			must(t, c.Exit(id))
 			require.ErrorIs(t, c.Exit(id), occupancy.ErrNotEntered)
 		}
@@ -44,8 +37,8 @@ func TestLease_CountsOneConnectionWhateverIsCalled(t *testing.T) {
 		must(t, c.Close())
 		require.Equal(t, occ(0, 0), e.Current("r"))
 	})
-	bubble(t, "two of one user are two", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "two leases of one user are two connections and two members", func(t *testing.T) {
+		e := newEngine(t)
 		one, two := connect(t, e, "r"), connect(t, e, "r")
 		must(t, one.Enter("user"), two.Enter("user"))
 		require.Equal(t, occ(2, 2), e.Current("r"))
@@ -55,10 +48,10 @@ func TestLease_CountsOneConnectionWhateverIsCalled(t *testing.T) {
 		must(t, two.Exit("user"))
 		require.Equal(t, occ(1, 0), e.Current("r"))
 	})
-	bubble(t, "Close exits every client and leaves, in one step and once", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
+	bubble(t, "Close exits every client and leaves the room in one step", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
 		s := subscribe(t, e, "r")
-		waiting(t, s)
+		receive(t, s)
 		keep := connect(t, e, "r")
 		must(t, keep.Enter("x"))
 		c := connect(t, e, "r")
@@ -74,12 +67,12 @@ func TestLease_CountsOneConnectionWhateverIsCalled(t *testing.T) {
 		require.Equal(t, occ(1, 1), e.Current("r"))
 		must(t, e.Close())
 		got := <-all
-		require.Len(t, got, 2) // with ten in, and with none
+		require.Len(t, got, 2) // before and after Close
 		require.Equal(t, occ(2, 11), got[0].Occupancy)
 		require.Equal(t, occ(1, 1), got[1].Occupancy)
 	})
-	bubble(t, "a closed one refuses all but Close", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "a closed lease refuses Enter and Exit", func(t *testing.T) {
+		e := newEngine(t)
 		c := connect(t, e, "r")
 		must(t, c.Enter("a"), c.Close())
 		for range 2 {
@@ -92,8 +85,8 @@ func TestLease_CountsOneConnectionWhateverIsCalled(t *testing.T) {
 		require.Equal(t, occ(0, 0), e.Current("r"))
 		require.Zero(t, e.Stats().Rooms)
 	})
-	bubble(t, "by a handle as well", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "Connect by handle", func(t *testing.T) {
+		e := newEngine(t)
 		r := e.Room("r")
 		for range 3 {
 			c, err := r.Connect()
@@ -101,24 +94,24 @@ func TestLease_CountsOneConnectionWhateverIsCalled(t *testing.T) {
 			require.Equal(t, occ(1, 1), r.Current())
 			must(t, c.Close())
 			require.Equal(t, occ(0, 0), r.Current())
-			time.Sleep(2 * interval) // the room is gone, the handle is not
+			time.Sleep(2 * interval) // the room ends, the handle stays valid
 		}
 	})
-	bubble(t, "after the engine's Close it counts no more", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "after the engine's Close", func(t *testing.T) {
+		e := newEngine(t)
 		c, closed := connect(t, e, "r"), connect(t, e, "r")
 		must(t, c.Enter("a"), closed.Close(), e.Close())
 		require.ErrorIs(t, c.Enter("b"), occupancy.ErrClosed)
 		require.ErrorIs(t, c.Exit("a"), occupancy.ErrClosed)
-		require.ErrorIs(t, c.Close(), occupancy.ErrClosed)
-		require.ErrorIs(t, c.Close(), occupancy.ErrClosed)
+		must(t, c.Close(), c.Close(), closed.Close())
+		require.ErrorIs(t, c.Enter("b"), occupancy.ErrClosed)
 		require.Equal(t, occ(1, 1), e.Current("r"))
 	})
 }
 
-func TestLease_CloseFromManyGoroutinesCountsOnce(t *testing.T) {
-	bubble(t, "with others that enter and exit", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
+func TestLease_ConcurrentCloseCountsOnce(t *testing.T) {
+	bubble(t, "together with Enter and Exit", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
 		stay := connect(t, e, "r")
 		must(t, stay.Enter("stay"))
 		for n := range 300 {
@@ -147,16 +140,16 @@ func TestLease_CloseFromManyGoroutinesCountsOnce(t *testing.T) {
 	})
 }
 
-// A program that also calls the raw hooks for what a lease counts must not make
-// counts fall below zero, nor take what is another's.
-func TestLease_RawHooksThatTakeItsPlaceAreNotCountedTwice(t *testing.T) {
-	// The room's end may be seen by the engine before the lease's Close or not.
-	for name, pause := range map[string]time.Duration{"at once": 0, "after the room's end": 3 * interval} {
+// A program that also calls Leave and Exit by name for the connection of a lease must not
+// make counts negative, nor remove another connection.
+func TestLease_LeaveAndExitByNameAreNotCountedTwice(t *testing.T) {
+	// The engine may drop the room before the lease is closed, or not.
+	for name, pause := range map[string]time.Duration{"before the room is dropped": 0, "after the room was dropped": 3 * interval} {
 		bubble(t, "Leave and Exit, "+name, func(t *testing.T) {
-			e := start(t)
+			e := newEngine(t)
 			c := connect(t, e, "r")
 			must(t, c.Enter("a"), c.Enter("b"))
-			must(t, e.Exit("r"), e.Exit("r"), e.Leave("r"))
+			must(t, e.Exit("r", "c"), e.Exit("r", "c"), e.Leave("r"))
 			require.Equal(t, occ(0, 0), e.Current("r"))
 			time.Sleep(pause)
 			must(t, c.Exit("a"), c.Close(), c.Close())
@@ -164,10 +157,10 @@ func TestLease_RawHooksThatTakeItsPlaceAreNotCountedTwice(t *testing.T) {
 			require.Zero(t, e.Stats().Rooms)
 			time.Sleep(interval)
 			synctest.Wait()
-			require.Equal(t, occ(0, 0), totals(e))
+			require.Equal(t, occ(0, 0), statsTotal(e))
 		})
 		bubble(t, "Leave alone, "+name, func(t *testing.T) {
-			e := start(t)
+			e := newEngine(t)
 			c := connect(t, e, "r")
 			must(t, c.Enter("a"), e.Leave("r"))
 			require.Equal(t, occ(0, 1), e.Current("r"))
@@ -177,9 +170,9 @@ func TestLease_RawHooksThatTakeItsPlaceAreNotCountedTwice(t *testing.T) {
 			require.ErrorIs(t, e.Leave("r"), occupancy.ErrNotJoined)
 		})
 		bubble(t, "Exit alone, "+name, func(t *testing.T) {
-			e := start(t)
+			e := newEngine(t)
 			c, other := connect(t, e, "r"), connect(t, e, "r")
-			must(t, c.Enter("a"), e.Exit("r"))
+			must(t, c.Enter("a"), e.Exit("r", "c"))
 			time.Sleep(pause)
 			must(t, c.Close())
 			require.Equal(t, occ(1, 0), e.Current("r"))
@@ -187,38 +180,38 @@ func TestLease_RawHooksThatTakeItsPlaceAreNotCountedTwice(t *testing.T) {
 			require.Equal(t, occ(0, 0), e.Current("r"))
 		})
 	}
-	bubble(t, "another's room of the same name is not touched", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "a new room of the same name is not changed", func(t *testing.T) {
+		e := newEngine(t)
 		c := connect(t, e, "r")
-		must(t, c.Enter("a"), e.Leave("r"), e.Exit("r"))
+		must(t, c.Enter("a"), e.Leave("r"), e.Exit("r", "c"))
 		time.Sleep(3 * interval)
-		must(t, e.Join("r"), e.Enter("r"))
+		must(t, e.Join("r"), e.Enter("r", "c"))
 		must(t, c.Exit("a"), c.Close())
 		require.Equal(t, occ(1, 1), e.Current("r"))
 	})
-	bubble(t, "Enter begins the room again, and Close ends it", func(t *testing.T) {
-		e := start(t, occupancy.WithMaxRooms(1))
+	bubble(t, "Enter begins the room again and Close ends it", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithMaxRooms(1))
 		c := connect(t, e, "r")
-		must(t, c.Enter("a"), e.Leave("r"), e.Exit("r"))
+		must(t, c.Enter("a"), e.Leave("r"), e.Exit("r", "c"))
 		time.Sleep(3 * interval)
 		must(t, e.Join("other"))
 		require.ErrorIs(t, c.Enter("b"), occupancy.ErrTooManyRooms)
 		require.ErrorIs(t, c.Exit("b"), occupancy.ErrNotEntered)
 		must(t, e.Leave("other"), c.Enter("b"))
 		require.Equal(t, occ(0, 1), e.Current("r"))
-		must(t, e.Join("r"), c.Close()) // the Join is another's
+		must(t, e.Join("r"), c.Close()) // the Join is of another connection
 		require.Equal(t, occ(1, 0), e.Current("r"))
 	})
-	bubble(t, "Enter began the room again, and Close leaves no other's place", func(t *testing.T) {
-		e := start(t)
+	bubble(t, "Enter begins the room again and Close removes no other connection", func(t *testing.T) {
+		e := newEngine(t)
 		c := connect(t, e, "r")
 		must(t, e.Leave("r"))
 		time.Sleep(3 * interval)
 		must(t, c.Enter("a"), c.Exit("a"), e.Join("r"), e.Join("r"), c.Close())
 		require.Equal(t, occ(2, 0), e.Current("r"))
 	})
-	bubble(t, "in a storm", func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
+	bubble(t, "concurrent calls", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0))
 		var wg sync.WaitGroup
 		for i := range 4 {
 			wg.Go(func() {
@@ -232,7 +225,7 @@ func TestLease_RawHooksThatTakeItsPlaceAreNotCountedTwice(t *testing.T) {
 					}
 					if r.IntN(2) == 0 {
 						_ = e.Leave(room)
-						_ = e.Exit(room)
+						_ = e.Exit(room, "c")
 					}
 					if r.IntN(2) == 0 && c.Enter("b") != nil {
 						t.Error("Enter refused")
@@ -254,13 +247,13 @@ func TestLease_RawHooksThatTakeItsPlaceAreNotCountedTwice(t *testing.T) {
 	})
 }
 
-// A lease against a model, through every order of calls.
-func TestLease_IsWhatItsModelSays(t *testing.T) {
-	bubble(t, "at random", func(t *testing.T) {
-		e := start(t)
+// Random calls of several leases, compared with a model.
+func TestLease_EqualsItsModel(t *testing.T) {
+	bubble(t, "random calls", func(t *testing.T) {
+		e := newEngine(t)
 		r := rand.New(rand.NewPCG(1, 14))
 		type lease struct {
-			*occupancy.Conn
+			*occupancy.Lease
 			room   string
 			in     map[string]bool
 			closed bool
@@ -308,11 +301,32 @@ func TestLease_IsWhatItsModelSays(t *testing.T) {
 				}
 			}
 			if err != wantErr || e.Current(l.room) != want[l.room] {
-				require.Fail(t, "differs", "step %d: %v, not %v; %+v, not %+v", n, err, wantErr, e.Current(l.room), want[l.room])
+				require.Fail(t, "wrong", "step %d: error %v, want %v; counts %+v, want %+v", n, err, wantErr, e.Current(l.room), want[l.room])
 			}
 			if n%9 == 0 {
 				time.Sleep(time.Duration(r.IntN(150)) * time.Millisecond)
 			}
 		}
+	})
+}
+
+func TestLease_NilCloseDoesNothing(t *testing.T) {
+	var l *occupancy.Lease
+	must(t, l.Close(), l.Close())
+}
+
+func TestLease_RoomIsItsName(t *testing.T) {
+	bubble(t, "open, closed, and after the engine's Close", func(t *testing.T) {
+		e := newEngine(t)
+		byName := connect(t, e, "lobby")
+		byHandle, err := e.Room("attic").Connect()
+		must(t, err)
+		rooms := func() []string { return []string{byName.Room(), byHandle.Room()} }
+		require.Equal(t, []string{"lobby", "attic"}, rooms())
+		must(t, byName.Close())
+		time.Sleep(3 * interval) // the room is dropped
+		require.Equal(t, []string{"lobby", "attic"}, rooms())
+		must(t, e.Close(), byHandle.Close())
+		require.Equal(t, []string{"lobby", "attic"}, rooms())
 	})
 }
