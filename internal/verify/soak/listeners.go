@@ -12,64 +12,69 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// listener is a subscription and what it heard last. A hostile one never reads while
-// there is load.
-type listener struct {
+// subscriber is a subscription and its last event. A stalled one does not read under load.
+type subscriber struct {
 	sub     *occupancy.Subscription
 	room    string
-	hostile bool
+	stalled bool
 
 	mu   sync.Mutex
 	last occupancy.Event
 }
 
-// mirror is a watcher and the rooms as it knows them. A hostile one never reads
-// while there is load.
-type mirror struct {
+// watcher is a watcher and the newest event of each room. A stalled one does not read under
+// load.
+type watcher struct {
 	watcher *occupancy.Watcher
 	prefix  string
 	local   bool
-	hostile bool
+	stalled bool
 
 	mu    sync.Mutex
-	rooms map[string]occupancy.Event
+	rooms map[string]occupancy.RoomEvent
 }
 
-const listened = 64 // rooms that are subscribed to
+const subscribedRooms = 64
 
-// listen subscribes and watches, some to read and some not to.
-func (r *round) listen() {
-	for i := range min(listened, r.rooms) {
+// subscribeAndWatch opens the subscriptions and watchers of the round. Half of them are
+// stalled.
+func (r *round) subscribeAndWatch() {
+	for i := range min(subscribedRooms, r.rooms) {
 		for n := range 4 {
 			sub, err := r.e.Subscribe(r.names[i])
 			if err != nil {
 				r.fail("Subscribe to %s: %v", r.names[i], err)
 				return
 			}
-			l := &listener{sub: sub, room: r.names[i], hostile: n%2 == 1}
+			l := &subscriber{sub: sub, room: r.names[i], stalled: n%2 == 1}
 			r.subs = append(r.subs, l)
-			if !l.hostile {
+			if !l.stalled {
 				r.reading.Go(func() {
 					for e := range sub.Events() {
-						l.hear(r, e)
+						l.receive(r, e)
 					}
 				})
 			}
 		}
 	}
 	for n := range 8 {
-		m := &mirror{local: n%2 == 1, hostile: n >= 4, rooms: map[string]occupancy.Event{}}
-		var opts []occupancy.WatchOption
-		if n%4 >= 2 {
+		m := &watcher{local: n%2 == 1, stalled: n >= 4, rooms: map[string]occupancy.RoomEvent{}}
+		var err error
+		switch {
+		case m.local:
+			m.watcher, err = r.link.Watch()
+		case n%4 >= 2:
 			m.prefix = "room/"
-			opts = append(opts, occupancy.WithPrefix(m.prefix))
+			m.watcher, err = r.e.Watch(occupancy.WithPrefix(m.prefix))
+		default:
+			m.watcher, err = r.e.Watch()
 		}
-		if m.local {
-			opts = append(opts, occupancy.LocalOnly())
+		if err != nil {
+			r.fail("Watch: %v", err)
+			return
 		}
-		m.watcher = r.e.Watch(opts...)
 		r.watchers = append(r.watchers, m)
-		if !m.hostile {
+		if !m.stalled {
 			r.reading.Go(func() {
 				for m.read(r, context.Background()) {
 				}
@@ -78,36 +83,36 @@ func (r *round) listen() {
 	}
 }
 
-func (l *listener) hear(r *round, e occupancy.Event) {
+func (l *subscriber) receive(r *round, e occupancy.Event) {
 	r.reads.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e.Room != l.room || e.Version <= l.last.Version && l.last.Version > 0 {
-		r.fail("%s was told %+v after %+v", l.room, e, l.last)
+	if e.Type != occupancy.EventUpdated || e.Version <= l.last.Version && l.last.Version > 0 {
+		r.fail("%s: a subscriber received %+v after %+v", l.room, e, l.last)
 	}
 	l.last = e
 }
 
 // read takes one batch, and reports whether there can be another.
-func (m *mirror) read(r *round, ctx context.Context) bool {
+func (m *watcher) read(r *round, ctx context.Context) bool {
 	events, err := m.watcher.Next(ctx)
 	r.reads.Add(uint64(len(events)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range events {
 		if was := m.rooms[e.Room]; e.Version <= was.Version || !strings.HasPrefix(e.Room, m.prefix) {
-			r.fail("a watcher was told %+v after %+v", e, was)
+			r.fail("a watcher returned %+v after %+v", e, was)
 		}
 		m.rooms[e.Room] = e
 		if strings.HasPrefix(e.Room, "visit/") && e.Occupancy == (occupancy.Occupancy{}) {
-			delete(m.rooms, e.Room) // its name never comes again
+			delete(m.rooms, e.Room) // the name is not used again
 		}
 	}
 	return err == nil
 }
 
-// right checks the mirror against what has to be.
-func (m *mirror) right(w want) error {
+// check compares the newest events with the expected counts.
+func (m *watcher) check(w counts) error {
 	rooms := w.total
 	if m.local {
 		rooms = w.local
@@ -116,38 +121,39 @@ func (m *mirror) right(w want) error {
 	defer m.mu.Unlock()
 	for name := range maps.Keys(m.rooms) {
 		if got := m.rooms[name].Occupancy; got != rooms[name] {
-			return fmt.Errorf("the last that a watcher was told of %s is %+v, not %+v", name, got, rooms[name])
+			return fmt.Errorf("the newest event of a watcher for %s has %+v, want %+v", name, got, rooms[name])
 		}
 	}
 	for name, o := range rooms {
 		if got := m.rooms[name].Occupancy; got != o && strings.HasPrefix(name, m.prefix) {
-			return fmt.Errorf("the last that a watcher was told of %s is %+v, not %+v", name, got, o)
+			return fmt.Errorf("the newest event of a watcher for %s has %+v, want %+v", name, got, o)
 		}
 	}
 	return nil
 }
 
-func (l *listener) right(w want) error {
+// check compares the last event with the expected counts.
+func (l *subscriber) check(w counts) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last.Occupancy != w.total[l.room] {
-		return fmt.Errorf("the last that a subscriber of %s was told is %+v, not %+v", l.room, l.last, w.total[l.room])
+		return fmt.Errorf("the last event of a subscriber of %s is %+v, want %+v", l.room, l.last, w.total[l.room])
 	}
 	return nil
 }
 
-// lastWords checks what those who read were told last.
-func (r *round) lastWords(w want) error {
+// checkListeners checks the last values of all listeners that are not stalled.
+func (r *round) checkListeners(w counts) error {
 	for _, l := range r.subs {
-		if !l.hostile {
-			if err := l.right(w); err != nil {
+		if !l.stalled {
+			if err := l.check(w); err != nil {
 				return err
 			}
 		}
 	}
 	for _, m := range r.watchers {
-		if !m.hostile {
-			if err := m.right(w); err != nil {
+		if !m.stalled {
+			if err := m.check(w); err != nil {
 				return err
 			}
 		}
@@ -155,45 +161,43 @@ func (r *round) lastWords(w want) error {
 	return nil
 }
 
-// sleepers checks what waits for those who did not read, once all others are told.
-func (r *round) sleepers(w want) error {
+// checkStalled reads the stalled listeners and checks their last values.
+func (r *round) checkStalled(w counts) error {
 	for _, l := range r.subs {
-		if !l.hostile {
+		if !l.stalled {
 			continue
 		}
 		select {
 		case e := <-l.sub.Events():
-			l.hear(r, e)
+			l.receive(r, e)
 		default:
 		}
-		if err := l.right(w); err != nil {
-			return fmt.Errorf("one that did not read: %w", err)
+		if err := l.check(w); err != nil {
+			return fmt.Errorf("a stalled listener: %w", err)
 		}
 	}
-	now, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	for _, m := range r.watchers {
-		if !m.hostile {
+		if !m.stalled {
 			continue
 		}
 		for begun := time.Now(); ; {
-			ctx, done := context.WithTimeout(now, r.interval)
+			ctx, cancel := context.WithTimeout(context.Background(), r.interval)
 			m.read(r, ctx)
-			done()
-			err := m.right(w)
+			cancel()
+			err := m.check(w)
 			if err == nil {
 				break
 			}
-			if time.Since(begun) > patience {
-				return fmt.Errorf("one that did not read: %w", err)
+			if time.Since(begun) > timeout {
+				return fmt.Errorf("a stalled listener: %w", err)
 			}
 		}
 	}
 	return nil
 }
 
-// flap subscribes and watches for a moment, again and again.
-func (r *round) flap(ctx context.Context, id int) {
+// startShortListeners subscribes and watches for a moment, again and again.
+func (r *round) startShortListeners(ctx context.Context, id int) {
 	rng := rand.New(rand.NewPCG(r.seed, uint64(r.n<<16|id|2<<8)))
 	r.loading.Go(func() {
 		for ctx.Err() == nil && r.error() == nil {
@@ -203,19 +207,23 @@ func (r *round) flap(ctx context.Context, id int) {
 				r.fail("Subscribe to %s: %v", room, err)
 				return
 			}
-			if e, open := <-sub.Events(); !open || e.Room != room {
+			if e, open := <-sub.Events(); !open || sub.Room() != room {
 				r.fail("the snapshot of %s is %+v", room, e)
 			}
 			pause(ctx, time.Duration(rng.Int64N(int64(r.interval))))
 			sub.Unsubscribe()
 			if e, open := <-sub.Events(); open {
-				r.fail("%s was told %+v after Unsubscribe", room, e)
+				r.fail("%s: received %+v after Unsubscribe", room, e)
 			}
-			w := r.e.Watch(occupancy.WithPrefix("room/1"))
-			soon, cancel := context.WithTimeout(ctx, r.interval)
-			_, _ = w.Next(soon)
+			w, err := r.e.Watch(occupancy.WithPrefix("room/1"))
+			if err != nil {
+				r.fail("Watch: %v", err)
+				return
+			}
+			nextCtx, cancel := context.WithTimeout(ctx, r.interval)
+			_, _ = w.Next(nextCtx)
 			cancel()
-			w.Close()
+			_ = w.Close()
 			if _, err := w.Next(context.Background()); err != occupancy.ErrClosed {
 				r.fail("Next after Close: %v", err)
 			}
@@ -224,13 +232,13 @@ func (r *round) flap(ctx context.Context, id int) {
 	})
 }
 
-// look reads all the time.
-func (r *round) look(ctx context.Context) {
+// startReader reads all counts again and again.
+func (r *round) startReader(ctx context.Context) {
 	r.loading.Go(func() {
 		for ctx.Err() == nil && r.error() == nil {
 			for room, o := range r.e.All() {
 				if now := r.e.Current(room); o.Connections < 0 || o.PresenceMembers < 0 || now.Connections < 0 || now.PresenceMembers < 0 {
-					r.fail("%s has %+v, and then %+v", room, o, now)
+					r.fail("%s has negative counts: %+v, then %+v", room, o, now)
 				}
 				r.calls.Add(1)
 			}
