@@ -170,6 +170,31 @@ func TestClose_ClosesDone(t *testing.T) {
 		must(t, e.Close())
 		require.True(t, closed(), "when Close has returned")
 	})
+	bubble(t, "after every Events channel", func(t *testing.T) {
+		for range 20 {
+			e := newEngine(t)
+			var subs []*occupancy.Subscription
+			for i := range 500 {
+				subs = append(subs, subscribe(t, e, room(i)))
+				<-subs[i].Events()
+			}
+			done := make(chan int)
+			go func() {
+				<-e.Done()
+				n := 0
+				for _, s := range subs {
+					select {
+					case <-s.Events():
+						n++
+					default:
+					}
+				}
+				done <- n
+			}()
+			must(t, e.Close())
+			require.Equal(t, len(subs), <-done, "closed channels when Done is closed")
+		}
+	})
 	bubble(t, "wakes goroutines that wait for it", func(t *testing.T) {
 		e := newEngine(t)
 		ended := make(chan error)
