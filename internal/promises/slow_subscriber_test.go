@@ -187,17 +187,17 @@ func TestUnsubscribe_ClosesAndEmptiesTheChannel(t *testing.T) {
 		for range 7 {
 			subs = append(subs, subscribe(t, e, "r"))
 		}
-		gone := map[int]bool{}
+		left := map[int]bool{}
 		for _, i := range []int{3, 6, 0, 0, 4} {
 			subs[i].Unsubscribe()
-			gone[i] = true
+			left[i] = true
 			ev, open := <-subs[i].Events()
 			require.False(t, open, "%+v", ev)
-			require.Equal(t, len(subs)-len(gone), e.Stats().Subscriptions)
+			require.Equal(t, len(subs)-len(left), e.Stats().Subscriptions)
 			must(t, e.Join("r"))
 			time.Sleep(interval)
 			for j, s := range subs {
-				if !gone[j] {
+				if !left[j] {
 					require.Equal(t, e.Current("r"), receive(t, s).Occupancy, "%d after %d", j, i)
 				}
 			}

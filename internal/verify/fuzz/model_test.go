@@ -77,10 +77,10 @@ type model struct {
 }
 
 type modelRoom struct {
-	local   occupancy.Occupancy
-	subs    int
-	changed [2]time.Time // when the total and the local part last did
-	told    time.Time    // when a subscriber last received an event
+	local    occupancy.Occupancy
+	subs     int
+	changed  [2]time.Time // when the total and the local part last did
+	received time.Time    // when a subscriber last received an event
 }
 
 type modelLease struct {
@@ -263,7 +263,7 @@ func (m *model) wasQuiet(room *modelRoom, now time.Time) bool {
 		last = room.changed[1]
 	}
 	return !now.Before(last.Add(2*m.interval)) || // every event was published within an interval
-		!room.told.Before(last) && !now.Before(room.told.Add(m.interval))
+		!room.received.Before(last) && !now.Before(room.received.Add(m.interval))
 }
 
 func (m *model) exist() map[string]bool {
@@ -751,8 +751,8 @@ func (m *model) checkSub(s *modelSub, now occupancy.Occupancy, at time.Time, atO
 		if a.events[0].Occupancy != now {
 			m.failf("received %+v, want %v", a.events[0], now)
 		}
-		if a.at.After(m.rooms[s.room].told) {
-			m.rooms[s.room].told = a.at
+		if a.at.After(m.rooms[s.room].received) {
+			m.rooms[s.room].received = a.at
 		}
 	}
 	if s.closed {

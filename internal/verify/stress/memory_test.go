@@ -24,7 +24,7 @@ import (
 func many() int {
 	info, _ := debug.ReadBuildInfo()
 	if testing.Short() || slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return 100_000
+		return 50_000
 	}
 	return 1_000_000
 }
@@ -300,7 +300,7 @@ func TestMemory_RefusedNamesUseNone(t *testing.T) {
 }
 
 func TestMemory_OfUnreadWatcherIsBoundedByTheRooms(t *testing.T) {
-	const rooms, rounds = 10, 10_000 // 100,000 of each
+	const rooms, rounds = 10, 5_000
 	changes := map[string]func(t *testing.T, e *occupancy.Engine, name string, round int){
 		"rooms that change": func(t *testing.T, e *occupancy.Engine, name string, _ int) {
 			must(t, e.Join(name))
