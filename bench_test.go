@@ -13,8 +13,8 @@ import (
 	"github.com/puzpuzpuz/xsync/v3"
 )
 
-// Each benchmark has sub-benchmarks "floor" (the least that anyone could do for the
-// same thing) beside ours; `make bench` runs them by turns and prints the ratios.
+// Each benchmark has a sub-benchmark "floor", the minimum work that any implementation
+// needs. `make bench` runs both in turns and prints the ratios.
 
 var sizes = []int{1, 1_000, 100_000, 1_000_000}
 
@@ -26,9 +26,9 @@ func roomNames(n int) []string {
 	return names
 }
 
-// bareMap is the floor of every look-up: the map alone, with a bare counter. Its keys
-// are clones, as the engine's are: a server looks a room up by a string that it just
-// read, never by the very one that is in the map.
+// bareMap is the floor of every look-up: a map with bare counters. Its keys are clones,
+// as in the engine: a server looks up a room by a string that it has just read, not by
+// the string that is in the map.
 func bareMap(names []string) *xsync.MapOf[string, *atomic.Uint64] {
 	m := xsync.NewMapOf[string, *atomic.Uint64]()
 	for _, name := range names {
@@ -37,26 +37,21 @@ func bareMap(names []string) *xsync.MapOf[string, *atomic.Uint64] {
 	return m
 }
 
-// occupied is an engine in which each room has one connection, and all is quiet.
-func occupied(b *testing.B, names []string) *Engine {
+// occupiedEngine returns an engine in which each room has one connection and is idle.
+func occupiedEngine(b *testing.B, names []string) *Engine {
 	e := New()
 	b.Cleanup(func() { _ = e.Close() })
 	for _, name := range names {
 		must(b, e.Join(name))
 	}
-	quiet(e)
+	settle(e)
 	return e
 }
 
-// quiet waits until the publisher has let go of every room.
-func quiet(e *Engine) {
-	p := e.pub
-	for done := false; !done; runtime.Gosched() {
-		p.inbox.mu.Lock()
-		p.mu.Lock()
-		done = p.inbox.cells.empty() && p.cooling.empty() && p.resting.empty()
-		p.mu.Unlock()
-		p.inbox.mu.Unlock()
+// settle waits until the publisher has marked every room as idle.
+func settle(e *Engine) {
+	for !settled(e) {
+		runtime.Gosched()
 	}
 }
 
@@ -67,7 +62,7 @@ func must(b *testing.B, err error) {
 	}
 }
 
-// everyRoom calls f with the names in an order of its own for each goroutine.
+// everyRoom calls f with all names, in a different order in each goroutine.
 func everyRoom(b *testing.B, names []string, f func(name string)) {
 	orders := make([][]string, runtime.GOMAXPROCS(0))
 	for i := range orders {
@@ -110,9 +105,9 @@ func BenchmarkJoinLeave(b *testing.B) {
 					}
 				})
 			}
-			b.Run("hooks", func(b *testing.B) { ours(b, occupied(b, names)) })
+			b.Run("hooks", func(b *testing.B) { ours(b, occupiedEngine(b, names)) })
 			b.Run("subscribed", func(b *testing.B) {
-				e := occupied(b, names)
+				e := occupiedEngine(b, names)
 				for _, name := range names {
 					_, err := e.Subscribe(name)
 					must(b, err)
@@ -120,8 +115,9 @@ func BenchmarkJoinLeave(b *testing.B) {
 				ours(b, e)
 			})
 			b.Run("watched", func(b *testing.B) {
-				e := occupied(b, names)
-				w := e.Watch()
+				e := occupiedEngine(b, names)
+				w, err := e.Watch()
+				must(b, err)
 				go func() {
 					for {
 						if _, err := w.Next(context.Background()); err != nil {
@@ -145,7 +141,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 	}
 }
 
-// hub is what chat servers have instead: a mutex and a map of rooms.
+// hub is what chat servers use instead: a mutex and a map of rooms.
 type hub struct {
 	mu    sync.Mutex
 	rooms map[string]*hubRoom
@@ -166,8 +162,8 @@ func (h *hub) change(name string, by int) {
 	}
 }
 
-// BenchmarkHandle is for a goroutine that has a room to itself, not next to another's
-// in memory, and BenchmarkHot for all of them in one.
+// BenchmarkHandle has one room for each goroutine, apart from the others in memory.
+// BenchmarkHot has one room for all goroutines.
 func BenchmarkHandle(b *testing.B) { benchHandle(b, 64) }
 func BenchmarkHot(b *testing.B)    { benchHandle(b, 1) }
 
@@ -188,7 +184,7 @@ func benchHandle(b *testing.B, rooms int) {
 		})
 	})
 	b.Run("handle", func(b *testing.B) {
-		e := occupied(b, names)
+		e := occupiedEngine(b, names)
 		var turn atomic.Uint32
 		b.ReportAllocs()
 		b.ResetTimer()
@@ -203,7 +199,7 @@ func benchHandle(b *testing.B, rooms int) {
 	})
 }
 
-// BenchmarkChurn empties and refills rooms all the time.
+// BenchmarkChurn begins and ends rooms all the time.
 func BenchmarkChurn(b *testing.B) {
 	names := roomNames(1_000)
 	e := New()
@@ -228,7 +224,7 @@ func BenchmarkCurrent(b *testing.B) {
 				})
 			})
 			b.Run("current", func(b *testing.B) {
-				e := occupied(b, names)
+				e := occupiedEngine(b, names)
 				everyRoom(b, names, func(name string) {
 					if e.Current(name).Connections != 1 {
 						panic("lost")
@@ -241,7 +237,7 @@ func BenchmarkCurrent(b *testing.B) {
 
 func BenchmarkConnect(b *testing.B) {
 	names := roomNames(1_000)
-	e := occupied(b, names)
+	e := occupiedEngine(b, names)
 	everyRoom(b, names, func(name string) {
 		c, err := e.Connect(name)
 		if err != nil || c.Enter("alice") != nil || c.Close() != nil {
@@ -250,7 +246,7 @@ func BenchmarkConnect(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory is what a room with one connection and no subscriber weighs,
+// BenchmarkMemory measures the memory of a room with one connection and no subscriber,
 // without the bytes of its name.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range sizes[1:] {
@@ -259,14 +255,14 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				before := heap()
 				e := New()
-				// The engine clones each name; here that and this test's own copy go in one.
+				// The engine clones each name. The test's own copy is garbage.
 				nameBytes := 0
 				for i := range n {
 					name := fmt.Sprintf("room-%011d", i)
 					nameBytes += len(name)
 					must(b, e.Join(name))
 				}
-				quiet(e)
+				settle(e)
 				perRoom = float64(heap()-before-nameBytes) / float64(n)
 				must(b, e.Close())
 				runtime.KeepAlive(e)
@@ -284,8 +280,8 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// BenchmarkWatch is the time from a million changed rooms until a watcher has read
-// all of them; its floor reads the counters of as many in a map.
+// BenchmarkWatch measures the time until a watcher has read a million changed rooms. Its
+// floor reads as many counters in a map.
 func BenchmarkWatch(b *testing.B) {
 	names := roomNames(1_000_000)
 	b.Run("floor", func(b *testing.B) {
@@ -300,8 +296,9 @@ func BenchmarkWatch(b *testing.B) {
 		}
 	})
 	b.Run("watch", func(b *testing.B) {
-		e := occupied(b, names)
-		w := e.Watch()
+		e := occupiedEngine(b, names)
+		w, err := e.Watch()
+		must(b, err)
 		read := func() {
 			for n := 0; n < len(names); {
 				events, err := w.Next(context.Background())
@@ -313,8 +310,8 @@ func BenchmarkWatch(b *testing.B) {
 		hook := e.Join
 		for b.Loop() {
 			b.StopTimer()
-			quiet(e)
-			e.pub.mu.Lock() // nothing is told before the clock runs
+			settle(e)
+			e.pub.mu.Lock() // nothing is published before the timer runs
 			for _, name := range names {
 				must(b, hook(name))
 			}
@@ -325,7 +322,7 @@ func BenchmarkWatch(b *testing.B) {
 	})
 }
 
-// BenchmarkFanOut is one event to every subscriber of a room.
+// BenchmarkFanOut delivers one event to every subscriber of a room.
 func BenchmarkFanOut(b *testing.B) {
 	for _, n := range []int{1, 1_000, 100_000} {
 		b.Run(fmt.Sprintf("subscribers=%d", n), func(b *testing.B) {
@@ -334,7 +331,7 @@ func BenchmarkFanOut(b *testing.B) {
 				for i := range chans {
 					chans[i] = make(chan Event, 1)
 				}
-				event := Event{Type: EventUpdated, Room: "room"}
+				event := Event{Type: EventUpdated}
 				for b.Loop() {
 					for _, c := range chans {
 						select {
@@ -362,10 +359,10 @@ func BenchmarkFanOut(b *testing.B) {
 				c := e.rooms.live("room")
 				hook, undo := e.Join, e.Leave
 				for b.Loop() {
-					// The publisher's own step, without the way there and back.
+					// Only the publisher's own step, without waking its goroutine.
 					e.pub.mu.Lock()
 					must(b, hook("room"))
-					e.pub.attend(c, e.pub.now())
+					e.pub.visit(c, e.pub.now())
 					e.pub.mu.Unlock()
 					b.StopTimer()
 					for _, s := range subs {

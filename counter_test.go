@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// edges are the counts where a field begins, borrows, carries or is full.
-var edges = []uint64{0, 1, 2, 3, 1 << 15, maxCount - 3, maxCount - 2, maxCount - 1, maxCount}
+// boundaries are the counts at which a field borrows, carries or is nearly full.
+var boundaries = []uint64{0, 1, 2, 3, 1 << 15, maxCount - 3, maxCount - 2, maxCount - 1, maxCount}
 
-// words calls f with every word that a room near an edge can have.
+// words calls f with every combination of boundary counts and flags.
 func words(f func(w, conns, mems, flags uint64)) {
-	for _, conns := range edges {
-		for _, mems := range edges {
+	for _, conns := range boundaries {
+		for _, mems := range boundaries {
 			if conns == maxCount && mems == maxCount {
-				continue // no room gets there: see plus
+				continue // not reachable: see plus
 			}
 			for _, flags := range []uint64{0, held, idle, held | idle} {
 				f(conns*connection|mems*member|flags, conns, mems, flags)
@@ -25,7 +25,7 @@ func words(f func(w, conns, mems, flags uint64)) {
 	}
 }
 
-func TestPromise1_AWordHoldsTwoCountsAndTwoFlags(t *testing.T) {
+func TestCounter_WordHoldsTwoCountsAndTwoFlags(t *testing.T) {
 	require.Equal(t, uint64(math.MaxUint64), counts|held|idle, "the fields fill the word")
 	require.Zero(t, connections&members)
 	require.Zero(t, counts&(held|idle))
@@ -38,7 +38,7 @@ func TestPromise1_AWordHoldsTwoCountsAndTwoFlags(t *testing.T) {
 	})
 }
 
-func TestPromise1_AStepMovesOneCountByOneOrNothing(t *testing.T) {
+func TestCounter_PlusAndMinusChangeOneCount(t *testing.T) {
 	words(func(w, conns, mems, flags uint64) {
 		at := fmt.Sprintf("connections %d, members %d, flags %x", conns, mems, flags)
 		for _, one := range []uint64{connection, member} {
@@ -66,7 +66,7 @@ func TestPromise1_AStepMovesOneCountByOneOrNothing(t *testing.T) {
 	})
 }
 
-func TestPromise1_ThePlainStepsAreExactOrRefuse(t *testing.T) {
+func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 	words(func(w, conns, mems, flags uint64) {
 		at := fmt.Sprintf("connections %d, members %d, flags %x", conns, mems, flags)
 		for _, s := range []struct {
@@ -77,13 +77,13 @@ func TestPromise1_ThePlainStepsAreExactOrRefuse(t *testing.T) {
 			{connection, conns, (*counter).tryJoin, (*counter).tryLeave},
 			{member, mems, (*counter).tryEnter, (*counter).tryExit},
 		} {
-			// They leave to others what begins or ends a room, what the publisher does
-			// not have, and what is near the end of its field.
+			// A step refuses to begin or end a room, to change an idle room, and to bring
+			// a count near its maximum.
 			var c counter
 			c.word.Store(w)
-			attended, common := flags&idle == 0, s.n <= 1<<15
+			busy, common := flags&idle == 0, s.n <= 1<<15
 			up, err := plus(w, s.one)
-			may := attended && !absent(w) && err == nil
+			may := busy && w&counts != 0 && err == nil
 			if s.up(&c) {
 				require.True(t, may, at)
 				require.Equal(t, up, c.word.Load(), at)
@@ -94,7 +94,7 @@ func TestPromise1_ThePlainStepsAreExactOrRefuse(t *testing.T) {
 
 			c.word.Store(w)
 			down := minus(w, s.one, 1)
-			may = attended && s.n > 0 && !absent(down)
+			may = busy && s.n > 0 && down&counts != 0
 			if s.down(&c) {
 				require.True(t, may, at)
 				require.Equal(t, down, c.word.Load(), at)
@@ -106,7 +106,7 @@ func TestPromise1_ThePlainStepsAreExactOrRefuse(t *testing.T) {
 	})
 }
 
-func TestPromise1_ARetiredWordNeverChanges(t *testing.T) {
+func TestCounter_RetiredWordNeverChanges(t *testing.T) {
 	e := New()
 	defer e.Close()
 	c := &cell{name: "r"}
@@ -116,12 +116,12 @@ func TestPromise1_ARetiredWordNeverChanges(t *testing.T) {
 	require.False(t, c.tryEnter())
 	require.False(t, c.tryExit())
 	require.Zero(t, c.local())
-	ok, err := e.pub.change(c, func(uint64) (uint64, error) { panic("asked for a step") })
+	ok, err := e.pub.change(c, func(uint64) (uint64, error) { panic("step called") })
 	require.False(t, ok)
 	require.NoError(t, err)
 	require.Equal(t, retired, c.word.Load())
 
-	// Nor does it stand in the way of its name.
+	// The name can be used again.
 	e.rooms.cells.Store("r", c)
 	require.Zero(t, e.Current("r"))
 	require.ErrorIs(t, e.Leave("r"), ErrNotJoined)
@@ -130,7 +130,7 @@ func TestPromise1_ARetiredWordNeverChanges(t *testing.T) {
 	require.Equal(t, retired, c.word.Load())
 }
 
-func TestPromise1_SumsStopAtWhatARoomHolds(t *testing.T) {
+func TestCounter_AddIsCappedAtTheMaximum(t *testing.T) {
 	words(func(a, ac, am, _ uint64) {
 		words(func(b, bc, bm, flags uint64) {
 			if flags != 0 {
@@ -144,9 +144,9 @@ func TestPromise1_SumsStopAtWhatARoomHolds(t *testing.T) {
 	})
 }
 
-func TestPromise8_CountsThatCannotBeAreRefused(t *testing.T) {
+func TestCounter_PackRefusesImpossibleCounts(t *testing.T) {
 	wrong := []Occupancy{{-1, 0}, {0, -1}, {math.MinInt, 0}, {0, math.MinInt}}
-	if most := maxCount; most < math.MaxInt { // an int of 32 bits cannot say more
+	if most := maxCount; most < math.MaxInt { // an int of 32 bits has no larger value
 		wrong = append(wrong, Occupancy{most + 1, 0}, Occupancy{0, most + 1}, Occupancy{math.MaxInt, math.MaxInt})
 	}
 	for _, o := range wrong {
@@ -156,28 +156,27 @@ func TestPromise8_CountsThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
-// A room that nobody could fill in a test's time, by all three kinds of hooks.
-func TestPromise1_AFullRoomRefusesAndStaysAsItIs(t *testing.T) {
-	verbs := map[string]func(e *Engine) (join, leave, enter, exit func() error){
+func TestCounter_FullRoomRefusesHooksAndDoesNotChange(t *testing.T) {
+	hooks := map[string]func(e *Engine) (join, leave, enter, exit func() error){
 		"name": func(e *Engine) (_, _, _, _ func() error) {
-			by := func(f func(string) error) func() error { return func() error { return f("r") } }
-			return by(e.Join), by(e.Leave), by(e.Enter), by(e.Exit)
+			return func() error { return e.Join("r") }, func() error { return e.Leave("r") },
+				func() error { return e.Enter("r", "c") }, func() error { return e.Exit("r", "c") }
 		},
 		"handle": func(e *Engine) (_, _, _, _ func() error) {
 			r := e.Room("r")
-			return r.Join, r.Leave, r.Enter, r.Exit
+			return r.Join, r.Leave, func() error { return r.Enter("c") }, func() error { return r.Exit("c") }
 		},
 	}
-	for name, of := range verbs {
-		for _, free := range []bool{false, true} { // whether the publisher has let go of it
-			t.Run(fmt.Sprintf("%s/free=%v", name, free), func(t *testing.T) {
+	for name, of := range hooks {
+		for _, quiet := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/idle=%v", name, quiet), func(t *testing.T) {
 				e := New()
 				defer e.Close()
 				require.NoError(t, e.Join("r"))
 				c, _ := e.rooms.find("r")
 				fill := func(conns, mems uint64) {
 					flags := uint64(0)
-					if free {
+					if quiet {
 						flags = idle
 					}
 					c.word.Store(conns*connection | mems*member | flags)
@@ -218,7 +217,7 @@ func TestPromise1_AFullRoomRefusesAndStaysAsItIs(t *testing.T) {
 				full(7, maxCount-1)
 
 				fill(0, maxCount)
-				require.ErrorIs(t, leave(), ErrNotJoined) // borrows nothing
+				require.ErrorIs(t, leave(), ErrNotJoined) // does not borrow from the other field
 				full(0, maxCount)
 				fill(maxCount, 0)
 				require.ErrorIs(t, exit(), ErrNotEntered)
@@ -226,4 +225,29 @@ func TestPromise1_AFullRoomRefusesAndStaysAsItIs(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestCounter_StateOfWord(t *testing.T) {
+	words(func(w, conns, mems, flags uint64) {
+		want := absent
+		switch {
+		case conns > 0 || mems > 0:
+			want = occupied
+		case flags&held != 0:
+			want = heldOnly
+		}
+		require.Equal(t, want, stateOf(w), "connections %d, members %d, flags %x", conns, mems, flags)
+	})
+}
+
+func TestCounter_RefusedFullCountIsPartOfStats(t *testing.T) {
+	e := New()
+	defer e.Close()
+	require.NoError(t, e.Join("connections"))
+	require.NoError(t, e.Enter("members", "c"))
+	e.rooms.live("connections").word.Add(connections - connection)
+	e.rooms.live("members").word.Add(members - member)
+	require.ErrorIs(t, e.Join("connections"), ErrCount)
+	require.ErrorIs(t, e.Enter("members", "c"), ErrCount)
+	require.Equal(t, Refused{Count: 2}, e.Stats().Refused)
 }

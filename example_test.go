@@ -12,244 +12,250 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// What a chat server does: a lease for each connection, and whoever wants to know
-// reads or subscribes.
+// A chat server opens a lease for each connection to a room.
 func Example() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	// When alice's connection to the lobby comes, and until it ends:
-	conn, err := rooms.Connect("lobby")
+	// When a client connects to the lobby:
+	lease, err := engine.Connect("lobby")
 	if err != nil {
-		fmt.Println(err) // tell the client, and end the connection
+		fmt.Println(err) // report it to the client and close the connection
 		return
 	}
-	defer conn.Close() // however it ends: all that it added is taken away, once
+	defer lease.Close() // when the connection ends, for whatever reason
 
-	// When she enters the room's presence set:
-	if err := conn.Enter("alice"); err != nil {
+	// When the client enters the room's presence set:
+	if err := lease.Enter("alice"); err != nil {
 		fmt.Println(err)
 	}
 
 	// At any moment, at almost no cost:
-	now := rooms.Current("lobby")
+	now := engine.Current("lobby")
 	fmt.Println(now.Connections, "connection,", now.PresenceMembers, "present")
 	// Output: 1 connection, 1 present
 }
 
-// An option is given when the engine is made. Without WithInterval a room has ten
-// events a second at most.
+// Without WithInterval a room has at most ten events a second.
 func ExampleNew() {
-	rooms := occupancy.New(
-		occupancy.WithInterval(time.Second), // quieter
+	engine := occupancy.New(
+		occupancy.WithInterval(time.Second),
 		occupancy.WithMaxRooms(100_000),
 	)
-	defer rooms.Close()
-	fmt.Println(rooms.Stats().Rooms)
-	// Output: 0
+	defer engine.Close()
+	fmt.Println(engine.Interval())
+	// Output: 1s
 }
 
 func ExampleWithMaxRooms() {
-	rooms := occupancy.New(occupancy.WithMaxRooms(1))
-	defer rooms.Close()
+	engine := occupancy.New(occupancy.WithMaxRooms(1))
+	defer engine.Close()
 
-	fmt.Println(rooms.Join("lobby"))
-	fmt.Println(rooms.Join("kitchen")) // would be the second
-	fmt.Println(rooms.Join("lobby"))   // exists
+	fmt.Println(engine.Join("lobby"))
+	fmt.Println(engine.Join("kitchen")) // would be the second room
+	fmt.Println(engine.Join("lobby"))   // exists
+
+	_, err := engine.Subscribe("kitchen") // rooms that are only subscribed to have their own limit
+	fmt.Println(err)
 	// Output:
 	// <nil>
-	// occupancy: too many rooms
+	// occupancy: room limit reached
+	// <nil>
 	// <nil>
 }
 
-// The errors are constants. What was refused has changed nothing.
+// The errors are constants. A refused call has changed nothing.
 func ExampleError() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	err := rooms.Leave("lobby")
+	err := engine.Leave("lobby")
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, occupancy.ErrNotJoined))
-	fmt.Println(rooms.Current("lobby"))
+	fmt.Println(engine.Current("lobby"))
 	// Output:
-	// occupancy: no connection to leave
+	// occupancy: not joined: the room has no connection
 	// true
 	// {0 0}
 }
 
-// Where a lease does not fit, the hooks count by themselves: a Leave for every Join.
+// A server may check a name before it uses it.
+func ExampleValidRoom() {
+	fmt.Println(occupancy.ValidRoom("lobby"))
+	fmt.Println(occupancy.ValidRoom(""))
+	// Output:
+	// <nil>
+	// occupancy: invalid room name: must be 1 to 1024 bytes of UTF-8
+}
+
+func ExampleValidClientID() {
+	fmt.Println(occupancy.ValidClientID("alice"))
+	fmt.Println(occupancy.ValidClientID(""))
+	// Output:
+	// <nil>
+	// occupancy: invalid client ID: must be 1 to 1024 bytes of UTF-8
+}
+
+// Where a lease does not fit, the server calls the hooks: a Leave for every Join.
 func ExampleEngine_Join() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	_ = rooms.Join("lobby")
-	_ = rooms.Join("lobby")
-	fmt.Println(rooms.Current("lobby").Connections)
+	_ = engine.Join("lobby")
+	_ = engine.Join("lobby")
+	fmt.Println(engine.Current("lobby").Connections)
 
-	_ = rooms.Leave("lobby")
-	fmt.Println(rooms.Current("lobby").Connections)
+	_ = engine.Leave("lobby")
+	fmt.Println(engine.Current("lobby").Connections)
 	// Output:
 	// 2
 	// 1
 }
 
 func ExampleEngine_Leave() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	_ = rooms.Join("lobby")
-	fmt.Println(rooms.Leave("lobby"))
-	fmt.Println(rooms.Leave("lobby"))
+	_ = engine.Join("lobby")
+	fmt.Println(engine.Leave("lobby"))
+	fmt.Println(engine.Leave("lobby"))
 	// Output:
 	// <nil>
-	// occupancy: no connection to leave
+	// occupancy: not joined: the room has no connection
 }
 
 func ExampleEngine_Enter() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	_ = rooms.Join("lobby")  // a connection of a bridge to another chat,
-	_ = rooms.Enter("lobby") // by which two clients are present
-	_ = rooms.Enter("lobby")
-	fmt.Printf("%+v\n", rooms.Current("lobby"))
+	_ = engine.Join("lobby") // the connection of a bridge to another chat,
+	_ = engine.Enter("lobby", "alice")
+	_ = engine.Enter("lobby", "bob") // through which two clients are present
+	fmt.Printf("%+v\n", engine.Current("lobby"))
 	// Output: {Connections:1 PresenceMembers:2}
 }
 
 func ExampleEngine_Exit() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	_ = rooms.Enter("lobby")
-	fmt.Println(rooms.Exit("lobby"))
-	fmt.Println(rooms.Exit("lobby"))
+	_ = engine.Enter("lobby", "alice")
+	fmt.Println(engine.Exit("lobby", "alice"))
+	fmt.Println(engine.Exit("lobby", "alice"))
 	// Output:
 	// <nil>
-	// occupancy: no presence member to exit
+	// occupancy: not entered: no such presence member in the room
 }
 
-// One user with two tabs is two connections.
+// One user with two tabs has two connections.
 func ExampleEngine_Connect() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	tab1, _ := rooms.Connect("lobby")
-	tab2, _ := rooms.Connect("lobby")
-	fmt.Println(rooms.Current("lobby").Connections)
+	tab1, _ := engine.Connect("lobby")
+	tab2, _ := engine.Connect("lobby")
+	fmt.Println(engine.Current("lobby").Connections)
 
 	_ = tab1.Close()
-	_ = tab1.Close() // once, however often
-	fmt.Println(rooms.Current("lobby").Connections)
+	_ = tab1.Close() // does nothing
+	fmt.Println(engine.Current("lobby").Connections)
 
 	_ = tab2.Close()
-	fmt.Println(rooms.Current("lobby").Connections)
+	fmt.Println(engine.Current("lobby").Connections)
 	// Output:
 	// 2
 	// 1
 	// 0
 }
 
-// A connection may enter under several client ids; twice under the same one counts
-// once.
-func ExampleConn() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+// A connection may enter under several client IDs. Entering twice under the same ID
+// counts once.
+func ExampleLease() {
+	engine := occupancy.New()
+	defer engine.Close()
 
-	conn, _ := rooms.Connect("lobby")
-	_ = conn.Enter("alice")
-	_ = conn.Enter("alice")
-	_ = conn.Enter("her bot")
-	fmt.Println(rooms.Current("lobby").PresenceMembers)
+	lease, _ := engine.Connect("lobby")
+	_ = lease.Enter("alice")
+	_ = lease.Enter("alice")
+	_ = lease.Enter("alice's bot")
+	fmt.Println(lease.Room(), engine.Current("lobby").PresenceMembers)
 
-	fmt.Println(conn.Exit("her bot"))
-	fmt.Println(conn.Exit("her bot"))
-	fmt.Println(rooms.Current("lobby").PresenceMembers)
+	fmt.Println(lease.Exit("alice's bot"))
+	fmt.Println(lease.Exit("alice's bot"))
+	fmt.Println(engine.Current("lobby").PresenceMembers)
 
-	_ = conn.Close() // alice exits with it
-	fmt.Println(rooms.Current("lobby"))
+	_ = lease.Close() // also exits alice
+	fmt.Println(engine.Current("lobby"))
 	// Output:
-	// 2
+	// lobby 2
 	// <nil>
-	// occupancy: no presence member to exit
+	// occupancy: not entered: no such presence member in the room
 	// 1
 	// {0 0}
 }
 
-// A room needs no creation: one that nobody is in, or that never was, is empty.
+// A room needs no creation. A room that nobody is in is empty.
 func ExampleEngine_Current() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	fmt.Println(rooms.Current("lobby"))
-	_ = rooms.Join("lobby")
-	fmt.Println(rooms.Current("lobby"))
+	fmt.Println(engine.Current("lobby"))
+	_ = engine.Join("lobby")
+	fmt.Println(engine.Current("lobby"))
 	// Output:
 	// {0 0}
 	// {1 0}
 }
 
-// Local is what this process itself counts, without the other nodes' parts.
+// Local returns what this process counts, without the other nodes' parts.
 func ExampleEngine_Local() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
+	link, _ := engine.Link(nil)
+	chat2 := link.Remote("chat-2")
 
-	_ = rooms.Join("lobby")
-	_ = rooms.Remote("chat-2").Set("lobby", occupancy.Occupancy{Connections: 40})
-	fmt.Println(rooms.Current("lobby").Connections, "of which here", rooms.Local("lobby").Connections)
-	// Output: 41 of which here 1
+	_ = engine.Join("lobby")
+	_ = chat2.Set(occupancy.Part{Room: "lobby", Occupancy: occupancy.Occupancy{Connections: 40}})
+	fmt.Println(engine.Current("lobby").Connections, "connections,", engine.Local("lobby").Connections, "of this process")
+	// Output: 41 connections, 1 of this process
 }
 
-// others answers for the other nodes. A real one asks them; package cluster has it.
-type others map[string]occupancy.Occupancy
+// nodes answers for the other nodes. Package cluster queries real ones.
+type nodes map[string]occupancy.Occupancy
 
-var errSilent = errors.New("chat-3 does not answer")
+var errNoAnswer = errors.New("no answer from chat-3")
 
-func (o others) Get(_ context.Context, room string) (occupancy.Occupancy, error) {
+func (n nodes) Get(_ context.Context, room string) (occupancy.Occupancy, error) {
 	if room == "attic" {
-		return o[room], errSilent // what is known, and what is missing
+		return n[room], errNoAnswer // a partial sum and what is missing
 	}
-	return o[room], nil
+	return n[room], nil
 }
 
-// Get asks: it is slower than Current, and as fresh as the other nodes are.
+// Get queries the other nodes. It is slower than Current and as fresh as their answers.
 func ExampleEngine_Get() {
-	rooms := occupancy.New()
-	defer rooms.Close()
-	rooms.SetPeers(others{"lobby": {Connections: 40}, "attic": {Connections: 2}})
+	engine := occupancy.New()
+	defer engine.Close()
+	_, _ = engine.Link(nodes{"lobby": {Connections: 40}, "attic": {Connections: 2}})
 
-	_ = rooms.Join("lobby")
-	fmt.Println(rooms.Get(context.Background(), "lobby"))
-	fmt.Println(rooms.Get(context.Background(), "attic"))
+	_ = engine.Join("lobby")
+	fmt.Println(engine.Get(context.Background(), "lobby"))
+	fmt.Println(engine.Get(context.Background(), "attic"))
 	// Output:
 	// {41 0} <nil>
-	// {2 0} chat-3 does not answer
+	// {2 0} no answer from chat-3
 }
 
-// Without peers Get is Current.
-func ExampleEngine_SetPeers() {
-	rooms := occupancy.New()
-	defer rooms.Close()
-
-	_ = rooms.Join("lobby")
-	rooms.SetPeers(others{"lobby": {Connections: 40}})
-	fmt.Println(rooms.Get(context.Background(), "lobby"))
-	rooms.SetPeers(nil)
-	fmt.Println(rooms.Get(context.Background(), "lobby"))
-	// Output:
-	// {41 0} <nil>
-	// {1 0} <nil>
-}
-
-// All yields every room that is not empty, in no order.
+// All yields every room that is not empty, in no particular order.
 func ExampleEngine_All() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 	for _, room := range []string{"lobby", "kitchen", "lobby", "attic"} {
-		_ = rooms.Join(room)
+		_ = engine.Join(room)
 	}
-	_ = rooms.Leave("attic")
+	_ = engine.Leave("attic")
 
-	all := maps.Collect(rooms.All())
+	all := maps.Collect(engine.All())
 	for _, room := range slices.Sorted(maps.Keys(all)) {
 		fmt.Println(room, all[room].Connections)
 	}
@@ -258,69 +264,81 @@ func ExampleEngine_All() {
 	// lobby 2
 }
 
-// Stats never walks the rooms, so a scrape of a million rooms costs the same as one
-// of ten. What the rooms add up to is as last told: here a watcher has been.
+// Stats never walks the rooms, so it costs the same with ten rooms and with a million.
+// Its totals are those last published.
 func ExampleEngine_Stats() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 	for range 3 {
-		_ = rooms.Join("lobby")
+		_ = engine.Join("lobby")
 	}
-	_ = rooms.Join("kitchen")
-	watcher := rooms.Watch()
+	_ = engine.Join("kitchen")
+	watcher, _ := engine.Watch()
 	defer watcher.Close()
-	_, _ = watcher.Next(context.Background())
+	_, _ = watcher.Next(context.Background()) // publishes both rooms
 
-	s := rooms.Stats()
-	fmt.Println(s.Rooms, "rooms,", s.Connections, "connections,", s.Watchers, "watcher")
+	s := engine.Stats()
+	fmt.Println(s.Rooms, "rooms,", s.Total.Connections, "connections,", s.Watchers, "watcher")
 	// Output: 2 rooms, 4 connections, 1 watcher
 }
 
-// A handle saves the look-up, for a connection or for as long as the program runs.
-func ExampleEngine_Room() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+// A goroutine of the host ends together with the engine.
+func ExampleEngine_Done() {
+	engine := occupancy.New()
+	ended := make(chan string)
+	go func() {
+		<-engine.Done()
+		ended <- "engine closed"
+	}()
+	_ = engine.Close()
+	fmt.Println(<-ended)
+	// Output: engine closed
+}
 
-	lobby := rooms.Room("lobby")
+// A handle saves the look-up by name. It stays valid when the room ends.
+func ExampleEngine_Room() {
+	engine := occupancy.New()
+	defer engine.Close()
+
+	lobby := engine.Room("lobby")
 	_ = lobby.Join()
 	fmt.Println(lobby.Name(), lobby.Current())
-	_ = lobby.Leave() // the room ends here, the handle does not
+	_ = lobby.Leave() // the room ends
 	_ = lobby.Join()
-	fmt.Println(lobby.Name(), rooms.Current("lobby"))
+	fmt.Println(lobby.Name(), engine.Current("lobby"))
 	// Output:
 	// lobby {1 0}
 	// lobby {1 0}
 }
 
-// All verbs are there, and a lease can be made by a handle too.
+// A handle has all methods of the engine for its room.
 func ExampleRoom() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	lobby := rooms.Room("lobby")
-	conn, err := lobby.Connect()
+	lobby := engine.Room("lobby")
+	lease, err := lobby.Connect()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	_ = conn.Enter("alice")
-	now, err := lobby.Get(context.Background())
-	fmt.Println(now, err)
-	_ = conn.Close()
+	_ = lease.Enter("alice")
+	fmt.Println(lobby.Get(context.Background()))
+	_ = lease.Close()
 	fmt.Println(lobby.Current())
 	// Output:
 	// {1 1} <nil>
 	// {0 0}
 }
 
-// The first event is the occupancy when Subscribe returns. Then each change: at once
-// after quiet, and no more often than the interval.
+// The first event is the occupancy when Subscribe was called. After that, each change is
+// published immediately after a quiet interval, and otherwise at the end of the interval.
 func ExampleEngine_Subscribe() {
-	rooms := occupancy.New(occupancy.WithInterval(time.Millisecond))
-	defer rooms.Close()
-	_ = rooms.Join("lobby")
+	engine := occupancy.New(occupancy.WithInterval(time.Millisecond))
+	defer engine.Close()
+	_ = engine.Join("lobby")
 
-	sub, err := rooms.Subscribe("lobby")
+	sub, err := engine.Subscribe("lobby")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -328,9 +346,9 @@ func ExampleEngine_Subscribe() {
 	defer sub.Unsubscribe()
 
 	fmt.Println((<-sub.Events()).Occupancy)
-	_ = rooms.Join("lobby")
+	_ = engine.Join("lobby")
 	fmt.Println((<-sub.Events()).Occupancy)
-	_ = rooms.Enter("lobby")
+	_ = engine.Enter("lobby", "alice")
 	fmt.Println((<-sub.Events()).Occupancy)
 	// Output:
 	// {1 0}
@@ -338,57 +356,73 @@ func ExampleEngine_Subscribe() {
 	// {2 1}
 }
 
-// A subscriber that does not read holds one event, the newest, and delays nobody.
-// Close tells the last word and then closes the channel.
+// A subscriber that does not read holds one event, the newest, and delays nobody. Close
+// of the engine delivers the last value and then closes the channel.
 func ExampleSubscription() {
-	rooms := occupancy.New()
-	sub, _ := rooms.Subscribe("lobby")
+	engine := occupancy.New()
+	sub, _ := engine.Subscribe("lobby")
 	for range 1000 {
-		_ = rooms.Join("lobby")
+		_ = engine.Join("lobby")
 	}
-	_ = rooms.Close()
+	_ = engine.Close()
 
 	for event := range sub.Events() {
-		fmt.Println(event.Room, event.Occupancy.Connections)
+		fmt.Println(sub.Room(), event.Occupancy.Connections)
 	}
 	// Output: lobby 1000
 }
 
-// After Unsubscribe the channel is closed and yields nothing, not even what waited.
+// After Unsubscribe the channel is closed and empty.
 func ExampleSubscription_Unsubscribe() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
 
-	sub, _ := rooms.Subscribe("lobby")
+	sub, _ := engine.Subscribe("lobby")
 	sub.Unsubscribe()
 	_, ok := <-sub.Events()
 	fmt.Println(ok)
 	// Output: false
 }
 
-// What a browser gets.
+// A server sends an event to its clients as JSON.
 func ExampleEvent() {
 	text, err := json.Marshal(occupancy.Event{
 		Type:      occupancy.EventUpdated,
 		Occupancy: occupancy.Occupancy{Connections: 103, PresenceMembers: 95},
-		Room:      "lobby",
 		Version:   17,
 	})
 	fmt.Println(string(text), err)
 	// Output: {"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}} <nil>
 }
 
-// First come the rooms that are not empty, then every room that changed since the
-// last Next: once, with its newest value, which is zero when it emptied.
-func ExampleEngine_Watch() {
-	rooms := occupancy.New()
-	defer rooms.Close()
-	_ = rooms.Join("lobby")
-	_ = rooms.Join("attic")
+// The events of a watcher contain their room.
+func ExampleRoomEvent() {
+	text, err := json.Marshal(occupancy.RoomEvent{
+		Room: "lobby",
+		Event: occupancy.Event{
+			Type:      occupancy.EventUpdated,
+			Occupancy: occupancy.Occupancy{Connections: 103, PresenceMembers: 95},
+		},
+	})
+	fmt.Println(string(text), err)
+	// Output: {"room":"lobby","type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}} <nil>
+}
 
-	page := map[string]occupancy.Occupancy{} // that lists all rooms
-	watcher := rooms.Watch()
+// The first batches contain the rooms that are not empty. After that, each Next returns
+// the rooms that changed since the last one, once, with their newest value.
+func ExampleEngine_Watch() {
+	engine := occupancy.New()
+	defer engine.Close()
+	_ = engine.Join("lobby")
+	_ = engine.Join("attic")
+
+	watcher, err := engine.Watch()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer watcher.Close()
+	list := map[string]occupancy.Occupancy{} // of all rooms
 	next := func() {
 		changed, err := watcher.Next(context.Background())
 		if err != nil {
@@ -396,12 +430,12 @@ func ExampleEngine_Watch() {
 			return
 		}
 		for _, event := range changed {
-			page[event.Room] = event.Occupancy
+			list[event.Room] = event.Occupancy
 		}
-		fmt.Println(page)
+		fmt.Println(list)
 	}
 	next()
-	_ = rooms.Leave("attic")
+	_ = engine.Leave("attic")
 	next()
 	// Output:
 	// map[attic:{1 0} lobby:{1 0}]
@@ -409,12 +443,12 @@ func ExampleEngine_Watch() {
 }
 
 func ExampleWithPrefix() {
-	rooms := occupancy.New()
-	defer rooms.Close()
-	_ = rooms.Join("games/chess")
-	_ = rooms.Join("music/jazz")
+	engine := occupancy.New()
+	defer engine.Close()
+	_ = engine.Join("games/chess")
+	_ = engine.Join("music/jazz")
 
-	watcher := rooms.Watch(occupancy.WithPrefix("games/"))
+	watcher, _ := engine.Watch(occupancy.WithPrefix("games/"))
 	defer watcher.Close()
 	changed, _ := watcher.Next(context.Background())
 	for _, event := range changed {
@@ -423,16 +457,73 @@ func ExampleWithPrefix() {
 	// Output: games/chess {1 0}
 }
 
-// What this node has to tell the others: its own part of each room, and nothing of
-// theirs.
-func ExampleLocalOnly() {
-	rooms := occupancy.New()
-	defer rooms.Close()
-	_ = rooms.Join("lobby")
-	_ = rooms.Remote("chat-2").Set("lobby", occupancy.Occupancy{Connections: 40})
-	_ = rooms.Remote("chat-2").Set("attic", occupancy.Occupancy{Connections: 2})
+// A cache of all rooms is complete once the watcher has caught up.
+func ExampleWatcher_CaughtUp() {
+	engine := occupancy.New()
+	defer engine.Close()
+	_ = engine.Join("lobby")
+	_ = engine.Join("attic")
 
-	watcher := rooms.Watch(occupancy.LocalOnly())
+	watcher, _ := engine.Watch()
+	defer watcher.Close()
+	cache := map[string]occupancy.Occupancy{}
+	for !watcher.CaughtUp() {
+		changed, err := watcher.Next(context.Background())
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for _, event := range changed {
+			cache[event.Room] = event.Occupancy
+		}
+	}
+	fmt.Println(len(cache), "rooms")
+	// Output: 2 rooms
+}
+
+// Any goroutine may close a watcher. A blocked Next returns ErrClosed.
+func ExampleWatcher_Close() {
+	engine := occupancy.New()
+	defer engine.Close()
+
+	watcher, _ := engine.Watch()
+	go watcher.Close()
+	_, err := watcher.Next(context.Background())
+	fmt.Println(err, errors.Is(err, occupancy.ErrClosed))
+	// Output: occupancy: closed true
+}
+
+// An engine has at most one link. Close of the link removes the other nodes' parts.
+func ExampleEngine_Link() {
+	engine := occupancy.New()
+	defer engine.Close()
+	_ = engine.Join("lobby")
+
+	link, _ := engine.Link(nodes{"lobby": {Connections: 40}})
+	_, err := engine.Link(nil)
+	fmt.Println(err)
+	fmt.Println(engine.Get(context.Background(), "lobby"))
+
+	_ = link.Close()
+	fmt.Println(engine.Get(context.Background(), "lobby"))
+	// Output:
+	// occupancy: engine is already linked
+	// {41 0} <nil>
+	// {1 0} <nil>
+}
+
+// A node sends its own counts to the others: the part of this process of each room.
+func ExampleLink_Watch() {
+	engine := occupancy.New()
+	defer engine.Close()
+	link, _ := engine.Link(nil)
+	_ = engine.Join("lobby")
+	_ = link.Remote("chat-2").Set(
+		occupancy.Part{Room: "lobby", Occupancy: occupancy.Occupancy{Connections: 40}},
+		occupancy.Part{Room: "attic", Occupancy: occupancy.Occupancy{Connections: 2}},
+	)
+
+	watcher, _ := link.Watch()
 	defer watcher.Close()
 	changed, _ := watcher.Next(context.Background())
 	for _, event := range changed {
@@ -441,59 +532,77 @@ func ExampleLocalOnly() {
 	// Output: lobby {1 0}
 }
 
-// A watcher is closed from anywhere; who waits for it gets ErrClosed.
-func ExampleWatcher_Close() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+// The values of a remote part are absolute, so repeating a call is harmless. Close of the
+// remote removes them.
+func ExampleLink_Remote() {
+	engine := occupancy.New()
+	defer engine.Close()
+	_ = engine.Join("lobby")
+	link, _ := engine.Link(nil)
 
-	watcher := rooms.Watch()
-	go watcher.Close()
-	_, err := watcher.Next(context.Background())
-	fmt.Println(err, errors.Is(err, occupancy.ErrClosed))
-	// Output: occupancy: closed true
-}
+	chat2 := link.Remote("chat-2")
+	part := occupancy.Part{Room: "lobby", Occupancy: occupancy.Occupancy{Connections: 40, PresenceMembers: 35}}
+	_ = chat2.Set(part)
+	_ = chat2.Set(part)
+	fmt.Println(engine.Current("lobby"))
 
-// Another node's part of the rooms, as whoever links the nodes hears of it. What it
-// says is absolute, so that a repeat is harmless, and all of it goes when it is gone.
-func ExampleEngine_Remote() {
-	rooms := occupancy.New()
-	defer rooms.Close()
-	_ = rooms.Join("lobby")
-
-	chat2 := rooms.Remote("chat-2")
-	_ = chat2.Set("lobby", occupancy.Occupancy{Connections: 40, PresenceMembers: 35})
-	_ = chat2.Set("lobby", occupancy.Occupancy{Connections: 40, PresenceMembers: 35})
-	fmt.Println(rooms.Current("lobby"))
-
-	chat2.Close()
-	fmt.Println(rooms.Current("lobby"))
+	_ = chat2.Close()
+	fmt.Println(engine.Current("lobby"))
 	// Output:
 	// {41 35}
 	// {1 0}
 }
 
-// A part that cannot be is refused.
+// Parts that are refused are listed in the error. The others are set.
 func ExampleRemote_Set() {
-	rooms := occupancy.New()
-	defer rooms.Close()
+	engine := occupancy.New()
+	defer engine.Close()
+	link, _ := engine.Link(nil)
 
-	chat2 := rooms.Remote("chat-2")
-	err := chat2.Set("lobby", occupancy.Occupancy{Connections: -1})
-	fmt.Println(chat2.Node(), err)
-	fmt.Println(rooms.Current("lobby"))
+	chat2 := link.Remote("chat-2")
+	err := chat2.Set(
+		occupancy.Part{Room: "lobby", Occupancy: occupancy.Occupancy{Connections: -1}},
+		occupancy.Part{Room: "attic", Occupancy: occupancy.Occupancy{Connections: 2}},
+	)
+	var refused *occupancy.SetError
+	if errors.As(err, &refused) {
+		for _, r := range refused.Refused {
+			fmt.Println(chat2.Node(), r.Part.Room, r.Err)
+		}
+	}
+	fmt.Println(errors.Is(err, occupancy.ErrCount))
+	fmt.Println(engine.Current("lobby"), engine.Current("attic"))
 	// Output:
-	// chat-2 occupancy: count is below zero or beyond 2³¹−1
-	// {0 0}
+	// chat-2 lobby occupancy: count is negative or greater than 2147483647
+	// true
+	// {0 0} {2 0}
 }
 
-// After Close nothing is counted any more, and what was counted can still be read.
-func ExampleEngine_Close() {
-	rooms := occupancy.New()
-	_ = rooms.Join("lobby")
-	_ = rooms.Close()
+func ExampleRemote_Get() {
+	engine := occupancy.New()
+	defer engine.Close()
+	link, _ := engine.Link(nil)
+	chat2 := link.Remote("chat-2")
+	_ = engine.Join("lobby")
+	_ = chat2.Set(occupancy.Part{Room: "lobby", Occupancy: occupancy.Occupancy{Connections: 40}})
 
-	fmt.Println(rooms.Join("lobby"))
-	fmt.Println(rooms.Current("lobby"))
+	fmt.Println(chat2.Get("lobby"))
+	for part := range chat2.All() {
+		fmt.Println(part.Room, part.Occupancy.Connections)
+	}
+	// Output:
+	// {lobby {40 0}}
+	// lobby 40
+}
+
+// After Close nothing is counted any more, and the last counts can still be read.
+func ExampleEngine_Close() {
+	engine := occupancy.New()
+	_ = engine.Join("lobby")
+	_ = engine.Close()
+
+	fmt.Println(engine.Join("lobby"))
+	fmt.Println(engine.Current("lobby"))
 	// Output:
 	// occupancy: closed
 	// {1 0}

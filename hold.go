@@ -8,7 +8,7 @@ func (p *publisher) holdSubscription(room string) (*cell, *extra, error) {
 	// Rooms that have both another node's part and connections of this process are
 	// counted in remoteRooms but not in heldOnly. So in a cluster this allows a few
 	// rooms too many, but it never refuses one too early.
-	onlySubscribed := p.rooms.heldOnly.Load() - int64(p.remoteRooms)
+	onlySubscribed := p.rooms.number(heldOnly) - int64(p.remoteRooms)
 	if p.full(onlySubscribed) {
 		if c := p.rooms.live(room); c == nil || stateOf(c.word.Load()) == absent {
 			return nil, nil, p.refuseRoom(room)

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// diary is a journal with a plain model beside it: what each reader has not read.
-type diary struct {
+// journalModel is a journal and, as a model of it, the rooms that each reader has not read.
+type journalModel struct {
 	t      *testing.T
 	j      journal
 	seq    uint64
@@ -17,8 +17,8 @@ type diary struct {
 	unread map[*Watcher]map[*cell]bool
 }
 
-func newDiary(t *testing.T, rooms int, local bool) *diary {
-	d := &diary{t: t, unread: map[*Watcher]map[*cell]bool{}}
+func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
+	d := &journalModel{t: t, unread: map[*Watcher]map[*cell]bool{}}
 	d.j = journal{local: local, readers: map[*Watcher]struct{}{}}
 	for range rooms {
 		d.cells = append(d.cells, &cell{})
@@ -26,10 +26,10 @@ func newDiary(t *testing.T, rooms int, local bool) *diary {
 	return d
 }
 
-// tell marks a cell as the publisher does. hole is how many numbers went to the
-// other journal meanwhile.
-func (d *diary) tell(c *cell, hole uint64) {
-	d.seq += 1 + hole
+// publish marks a cell as the publisher does. gap is how many sequence numbers the other
+// journal has used meanwhile.
+func (d *journalModel) publish(c *cell, gap uint64) {
+	d.seq += 1 + gap
 	c.markOf(d.j.local).seq = d.seq
 	d.j.add(c, d.seq)
 	for _, cells := range d.unread {
@@ -37,15 +37,15 @@ func (d *diary) tell(c *cell, hole uint64) {
 	}
 }
 
-func (d *diary) join() *Watcher {
+func (d *journalModel) join() *Watcher {
 	w := &Watcher{next: d.seq + 1}
 	d.j.join(w)
 	d.unread[w] = map[*cell]bool{}
 	return w
 }
 
-// read is what Next does, for so many entries at most.
-func (d *diary) read(w *Watcher, most int) {
+// read does what Next does, with at most so many entries.
+func (d *journalModel) read(w *Watcher, most int) {
 	next := w.next
 	all := false
 	for !all && most > 0 {
@@ -55,38 +55,38 @@ func (d *diary) read(w *Watcher, most int) {
 		most -= len(unread)
 		for _, e := range unread {
 			next = e.seq + 1
-			if d.j.counts(e) {
+			if d.j.current(e) {
 				if !d.unread[w][e.c] {
-					d.t.Fatal("a room that this reader has read, or twice in one reading")
+					d.t.Fatal("the reader has read this room already")
 				}
 				delete(d.unread[w], e.c)
 			}
 		}
 	}
 	if n := len(d.unread[w]); all && n > 0 {
-		d.t.Fatalf("%d rooms changed and are not listed", n)
+		d.t.Fatalf("%d changed rooms are not listed", n)
 	}
 	if next != w.next {
-		d.passes(func(bury func(*cell)) {
+		d.passes(func(retire func(*cell)) {
 			d.j.advance(w, next)
-			for d.j.trim(1, bury) {
+			for d.j.trim(1, retire) {
 			}
 		})
 	}
 }
 
-func (d *diary) leave(w *Watcher) {
+func (d *journalModel) leave(w *Watcher) {
 	delete(d.unread, w)
-	d.passes(func(bury func(*cell)) {
+	d.passes(func(retire func(*cell)) {
 		d.j.leave(w)
-		for d.j.trim(1, bury) {
+		for d.j.trim(1, retire) {
 		}
 	})
 }
 
-// passes checks that f gives bury exactly the cells that no reader needs any more
-// and one did before.
-func (d *diary) passes(f func(bury func(*cell))) {
+// passes checks that f calls retire once for each cell that a reader needed before and no
+// reader needs any more.
+func (d *journalModel) passes(f func(retire func(*cell))) {
 	needed := map[*cell]bool{}
 	for _, c := range d.cells {
 		if d.j.unread(c) {
@@ -95,18 +95,18 @@ func (d *diary) passes(f func(bury func(*cell))) {
 	}
 	f(func(c *cell) {
 		if !needed[c] || d.j.unread(c) {
-			d.t.Fatal("bury was given a cell that a reader needs, or twice")
+			d.t.Fatal("retire was called with a cell that a reader needs, or twice")
 		}
 		delete(needed, c)
 	})
 	for c := range needed {
 		if !d.j.unread(c) {
-			d.t.Fatal("bury was not given a cell as its last reader passed")
+			d.t.Fatal("retire was not called when the last reader passed the cell")
 		}
 	}
 }
 
-func (d *diary) check() {
+func (d *journalModel) check() {
 	oldest, at := ^uint64(0), 0
 	for w := range d.j.readers {
 		if w.next < oldest {
@@ -117,7 +117,7 @@ func (d *diary) check() {
 		}
 	}
 	if at > 0 && (d.j.oldest != oldest || d.j.atOldest != at) {
-		d.t.Fatalf("%d readers at %d are the oldest, not %d at %d", at, oldest, d.j.atOldest, d.j.oldest)
+		d.t.Fatalf("%d readers at %d are the oldest, the journal has %d at %d", at, oldest, d.j.atOldest, d.j.oldest)
 	}
 
 	for _, c := range d.cells {
@@ -125,32 +125,32 @@ func (d *diary) check() {
 		for _, cells := range d.unread {
 			needed = needed || cells[c]
 		}
-		// The oldest reader may stand before a room's older entry. Then unread is
-		// told of a room that all have read; never the other way round.
+		// unread may report a room that all have read, if the oldest reader is before an
+		// older entry of the room. It must not omit a room.
 		if needed && !d.j.unread(c) {
-			d.t.Fatal("unread does not know of a room that a reader has not read")
+			d.t.Fatal("unread omits a room that a reader has not read")
 		}
 	}
 	if d.j.length != length(&d.j.entries) {
 		d.t.Fatalf("%d entries, not %d", length(&d.j.entries), d.j.length)
 	}
 	if at == 0 && d.j.length > 0 {
-		d.t.Fatalf("%d entries are kept for nobody", d.j.length)
+		d.t.Fatalf("%d entries are kept without a reader", d.j.length)
 	}
 }
 
-func TestJournalTellsEachReaderEachRoomOnce(t *testing.T) {
+func TestJournal_EachReaderReadsEachChangedRoomOnce(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		r := rand.New(rand.NewPCG(3, 4))
-		d := newDiary(t, 20, local)
+		d := newJournalModel(t, 20, local)
 		for _, c := range d.cells[:10] {
-			c.extra.Store(&extra{}) // with marks of its own for both parts
+			c.extra.Store(&extra{}) // with a separate mark of the local part
 		}
 		var readers []*Watcher
 		for range 20_000 {
 			switch i := r.IntN(40); {
 			case i < 30:
-				d.tell(d.cells[r.IntN(len(d.cells))], uint64(r.IntN(3)))
+				d.publish(d.cells[r.IntN(len(d.cells))], uint64(r.IntN(3)))
 			case i < 37 && len(readers) > 0:
 				d.read(readers[r.IntN(len(readers))], []int{1, 5, 1 << 20}[r.IntN(3)])
 			case i < 38 && len(readers) > 0:
@@ -165,13 +165,12 @@ func TestJournalTellsEachReaderEachRoomOnce(t *testing.T) {
 	}
 }
 
-// What a reader that never reads has before it is bounded by the rooms that changed.
-func TestJournalIsBoundedByTheRooms(t *testing.T) {
+func TestJournal_LengthIsBoundedByTheRoomsThatChanged(t *testing.T) {
 	const rooms = 2 * blockLen
-	d := newDiary(t, rooms, false)
-	sleeper, reader := d.join(), d.join()
+	d := newJournalModel(t, rooms, false)
+	stalled, reader := d.join(), d.join()
 	for i := range 50 * rooms {
-		d.tell(d.cells[i*7%rooms], 0)
+		d.publish(d.cells[i*7%rooms], 0)
 		if i%1000 == 0 {
 			d.read(reader, 1<<20)
 		}
@@ -182,30 +181,30 @@ func TestJournalIsBoundedByTheRooms(t *testing.T) {
 			d.check()
 		}
 	}
-	d.read(sleeper, 1<<20)
+	d.read(stalled, 1<<20)
 	d.read(reader, 1<<20)
-	require.True(t, d.j.entries.empty(), "all have read all")
-	require.Len(t, d.j.entries.blocks, 1, "the memory is given back")
+	require.True(t, d.j.entries.empty(), "every reader has read all")
+	require.Len(t, d.j.entries.blocks, 1, "the memory is released")
 }
 
-func TestJournalCostsNothingWithoutReaders(t *testing.T) {
-	d := newDiary(t, 3, false)
-	d.tell(d.cells[0], 0)
+func TestJournal_KeepsNothingWithoutReaders(t *testing.T) {
+	d := newJournalModel(t, 3, false)
+	d.publish(d.cells[0], 0)
 	require.Empty(t, d.j.entries.blocks)
 	require.False(t, d.j.unread(d.cells[0]))
 
 	w := d.join()
-	require.False(t, d.j.unread(d.cells[0]), "told before the reader came")
-	d.tell(d.cells[1], 0)
-	d.tell(d.cells[1], 4)
+	require.False(t, d.j.unread(d.cells[0]), "published before the reader joined")
+	d.publish(d.cells[1], 0)
+	d.publish(d.cells[1], 4)
 	require.True(t, d.j.unread(d.cells[1]))
 	d.leave(w)
 	require.True(t, d.j.entries.empty())
 	require.False(t, d.j.unread(d.cells[1]))
 
-	// Numbers that are not in the journal are no reason to find less, or more.
+	// Gaps between the sequence numbers make no difference.
 	a, b := d.join(), d.join()
-	d.tell(d.cells[2], 10)
+	d.publish(d.cells[2], 10)
 	require.Len(t, d.j.from(a.next), 1)
 	d.read(a, 1)
 	require.Empty(t, d.j.from(d.seq+1))

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// length is how many are queued.
+// length returns the number of queued items.
 func length[T any](q *fifo[T]) int {
 	n := -q.head
 	for _, block := range q.blocks {
@@ -17,9 +17,9 @@ func length[T any](q *fifo[T]) int {
 	return n
 }
 
-// The fifo beside a plain slice: whatever the order of calls, the same items, and
-// nothing of what went through it is kept from the garbage collector.
-func TestFifoIsAQueue(t *testing.T) {
+// Random calls of a fifo, compared with a slice. A dropped item must not be kept from the
+// garbage collector.
+func TestFifo_EqualsASlice(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var q fifo[*int]
 	var model []*int
@@ -33,11 +33,11 @@ func TestFifoIsAQueue(t *testing.T) {
 		} else {
 			for n := r.IntN(1 + len(model)); n > 0; {
 				front := q.front()
-				require.NotEmpty(t, front, "front has some, if there are any")
+				require.NotEmpty(t, front, "front of a queue that is not empty")
 				front = front[:min(n, len(front))]
 				for i, v := range front {
 					if v != model[i] {
-						t.Fatalf("step %d: another item, or another order", step)
+						t.Fatalf("step %d: wrong item", step)
 					}
 				}
 				model = model[len(front):]
@@ -51,14 +51,14 @@ func TestFifoIsAQueue(t *testing.T) {
 		for i, block := range q.blocks {
 			for j, v := range block[:cap(block)] {
 				if live := j < len(block) && (i > 0 || j >= q.head); (v != nil) != live {
-					t.Fatalf("step %d: slot %d of block %d holds what was dropped", step, j, i)
+					t.Fatalf("step %d: slot %d of block %d: dropped item kept, or queued item lost", step, j, i)
 				}
 			}
 		}
 	}
 }
 
-func TestFifoGivesItsMemoryBack(t *testing.T) {
+func TestFifo_ReleasesMemory(t *testing.T) {
 	var q fifo[int]
 	for i := range 100 * blockLen {
 		q.push(i)
@@ -66,17 +66,17 @@ func TestFifoGivesItsMemoryBack(t *testing.T) {
 	for len(q.blocks) > 1 {
 		before := len(q.blocks)
 		q.drop(len(q.front()))
-		require.Len(t, q.blocks, before-1, "while a crowd leaves")
+		require.Len(t, q.blocks, before-1, "while many items are dropped")
 	}
 	q.drop(len(q.front()))
-	require.LessOrEqual(t, cap(q.blocks)*cap(q.blocks[0]), 2*blockLen, "after it has left")
+	require.LessOrEqual(t, cap(q.blocks)*cap(q.blocks[0]), 2*blockLen, "after all items were dropped")
 
 	q.push(0)
-	for i := range 100 * blockLen { // never empty, always short
+	for i := range 100 * blockLen { // short but never empty
 		q.push(i)
 		q.drop(1)
 	}
-	require.LessOrEqual(t, len(q.blocks), 2, "while few pass through")
+	require.LessOrEqual(t, len(q.blocks), 2, "a short queue")
 
 	for !q.empty() {
 		q.drop(len(q.front()))
@@ -84,10 +84,10 @@ func TestFifoGivesItsMemoryBack(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(10, func() {
 		q.push(1)
 		q.drop(1)
-	}), "a queue that is often empty allocates nothing")
+	}), "a queue that is often empty does not allocate")
 }
 
-func TestInboxHoldsOneTokenWhileThereIsSomethingToTake(t *testing.T) {
+func TestInbox_HoldsOneTokenWhileNotEmpty(t *testing.T) {
 	q := inbox{wake: make(chan struct{}, 1)}
 	a, b, c := &cell{name: "a"}, &cell{name: "b"}, &cell{name: "c"}
 
@@ -101,21 +101,21 @@ func TestInboxHoldsOneTokenWhileThereIsSomethingToTake(t *testing.T) {
 	require.Len(t, q.wake, 1)
 	require.Equal(t, []*cell{a, b}, take(fifo[*cell]{}))
 
-	q.push(c) // nobody has read the token of a
+	q.push(c) // the token of a was not read
 	require.Len(t, q.wake, 1)
 	<-q.wake
 	require.Equal(t, []*cell{c}, take(fifo[*cell]{}))
 
-	q.push(a) // somebody has
+	q.push(a) // the token was read
 	require.Len(t, q.wake, 1)
 	spare := make([]*cell, 0, 8)
 	require.Equal(t, []*cell{a}, take(fifo[*cell]{blocks: [][]*cell{spare}}))
 	q.push(b)
-	require.Equal(t, &spare[:1][0], &q.cells.front()[0], "what is given to be filled is filled")
+	require.Equal(t, &spare[:1][0], &q.cells.front()[0], "the spare memory is used")
 }
 
-// A lost token leaves the taker waiting for ever, which synctest reports.
-func TestInboxLosesNothing(t *testing.T) {
+// A lost token would block the reader forever, which synctest reports.
+func TestInbox_ConcurrentPushLosesNothing(t *testing.T) {
 	const pushers, each = 4, 5_000
 	synctest.Test(t, func(t *testing.T) {
 		q := inbox{wake: make(chan struct{}, 1)}

@@ -162,12 +162,12 @@ func (r *Remote) set(part Part) error {
 	if r.closed || p.closed {
 		return ErrClosed
 	}
+	if !validName(part.Room) {
+		return ErrInvalidRoom
+	}
 	now, err := pack(part.Occupancy)
 	if err != nil {
 		return err
-	}
-	if !validName(part.Room) {
-		return ErrInvalidRoom
 	}
 	c, _ := p.rooms.find(part.Room)
 	was := r.parts[c]

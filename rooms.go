@@ -20,9 +20,10 @@ type rooms struct {
 
 	_ [64]byte // keeps what every hook reads out of the cache line that beginning and ending rooms write
 
-	occupied atomic.Int64 // the number of rooms in each state
-	heldOnly atomic.Int64
-	limitM   sync.Mutex // with a limit, held during each step by which a room begins or ends to be occupied
+	// states is the number of rooms in each state, in one word, so that a room that goes
+	// from one state to the other is counted throughout: see inState.
+	states atomic.Int64
+	limitM sync.Mutex // with a limit, held during each step by which a room begins or ends to be occupied
 }
 
 func (r *rooms) init(limit int) {
@@ -50,7 +51,7 @@ func (r *rooms) obtain(name string) (*cell, error) {
 	// Refused names must not fill the map.
 	r.limitM.Lock()
 	defer r.limitM.Unlock()
-	if r.occupied.Load() >= int64(r.limit) && r.live(name) == nil && validName(name) && !r.closed.Load() {
+	if r.number(occupied) >= int64(r.limit) && r.live(name) == nil && validName(name) && !r.closed.Load() {
 		return nil, ErrTooManyRooms
 	}
 	return r.obtainUnlimited(name)
@@ -94,31 +95,36 @@ func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
 	if r.limit > 0 && (was == occupied || is == occupied) {
 		r.limitM.Lock()
 		defer r.limitM.Unlock()
-		if is == occupied && r.occupied.Load() >= int64(r.limit) && c.word.Load() == w {
+		if is == occupied && r.number(occupied) >= int64(r.limit) && c.word.Load() == w {
 			return false, ErrTooManyRooms
 		}
 	}
 	if !c.word.CompareAndSwap(w, n) {
 		return false, nil
 	}
-	r.count(was, -1)
-	r.count(is, 1)
+	r.states.Add(inState[is] - inState[was])
 	return true, nil
 }
 
-func (r *rooms) count(s state, n int64) {
-	switch s {
-	case occupied:
-		r.occupied.Add(n)
-	case heldOnly:
-		r.heldOnly.Add(n)
+// inState is one room of each state in rooms.states: the low half counts the occupied
+// rooms, the high half those that are only held.
+var inState = [...]int64{absent: 0, occupied: 1, heldOnly: 1 << 32}
+
+// number returns how many rooms are occupied or only held. A room may end before the
+// step by which it began is counted, so for a moment it may be negative.
+func (r *rooms) number(s state) int64 {
+	n := r.states.Load()
+	if s == occupied {
+		return int64(int32(n))
 	}
+	return (n - int64(int32(n))) >> 32
 }
 
-// exist returns how many rooms exist. A room may end before the step by which it began
-// is counted, hence the max.
+// exist returns how many rooms exist.
 func (r *rooms) exist() int {
-	return int(max(0, r.occupied.Load()+r.heldOnly.Load()))
+	n := r.states.Load()
+	low := int64(int32(n))
+	return int(max(0, low+(n-low)>>32))
 }
 
 // drop removes a retired cell from the map, unless its name has a new cell already.

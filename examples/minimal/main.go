@@ -67,7 +67,7 @@ func newHandler() (*occupancy.Engine, http.Handler) {
 	// begin: minimal
 	engine := occupancy.New()
 	mux.HandleFunc("GET /rooms/{room}", func(w http.ResponseWriter, r *http.Request) {
-		if openStream(w, r) != nil {
+		if openStream(w, r) != nil { // yours: begin a stream, or upgrade to a websocket
 			return // nothing was counted
 		}
 		lease, err := engine.Connect(r.PathValue("room")) // counts one connection
@@ -75,7 +75,7 @@ func newHandler() (*occupancy.Engine, http.Handler) {
 			return
 		}
 		defer lease.Close()       // stops counting it when the handler returns
-		serveStream(engine, w, r) // returns when the client disconnects
+		serveStream(engine, w, r) // yours: returns when the client disconnects
 	})
 	mux.HandleFunc("GET /rooms/{room}/occupancy", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, engine.Current(r.PathValue("room"))) // {"connections":1,"presenceMembers":0}
@@ -118,7 +118,10 @@ func serveStream(engine *occupancy.Engine, w http.ResponseWriter, r *http.Reques
 		select {
 		case <-r.Context().Done():
 			return
-		case event := <-sub.Events():
+		case event, open := <-sub.Events():
+			if !open {
+				return // the engine is closed
+			}
 			data, err := json.Marshal(event)
 			if err != nil {
 				return

@@ -1,15 +1,17 @@
-// Package verify checks the engine against what it promises, with more than the
-// engine's own tests may depend on. It is all tests, and one program:
+// Package verify tests the engine with more than its own module may depend on. It
+// contains only tests and one command, and uses only the exported API:
 //
-//   - TestLinearizable records what concurrent callers see of rooms that keep ending
-//     and beginning again, and looks for an order of the calls that explains it.
-//     TestCheckerSees does the same to engines with a fault, which must be found.
-//   - TestModel runs random programs over the entire API in virtual time, beside a
-//     reference that is too simple to be wrong, and shrinks one that fails.
-//   - The command soak loads an engine for minutes, lets it rest, and looks whether
-//     every count, every last word, every goroutine and the memory is where it should.
+//   - TestLinearizable records concurrent calls on rooms that often end and begin again,
+//     and searches for a sequential order of the calls that explains the results.
+//     TestLinearizable_FindsFaults does the same with engines that have a known fault.
+//   - TestModel runs random programs over the entire API in virtual time, compares them
+//     with a simple reference, and shrinks a program that fails.
+//   - Package stress calls everything concurrently and measures memory.
+//   - Package fuzz has the fuzz targets.
+//   - Command soak loads an engine for minutes and checks that every count and every last
+//     value is right, and that no goroutine and no memory is left.
 //
-// The tests take seconds. How many histories and programs is a flag:
+// The tests take seconds. Flags set the number of histories and programs:
 //
 //	go test . -histories 20000 -rapid.checks 20000
 package verify

@@ -12,13 +12,13 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// TestCheckerSees plants the faults that such engines are known for, one at a time,
-// and lets the checker find each; and none where there is none.
-func TestCheckerSees(t *testing.T) {
+// TestLinearizable_FindsFaults checks engines with a typical fault each, which must be
+// found, and engines without a fault.
+func TestLinearizable_FindsFaults(t *testing.T) {
 	hooks := scripts["hooks"]
 	few := script{
 		rooms: 3, callers: 4, calls: 8, limit: 1,
-		verbs: []verb{join, leave, leave, enter, exit, exit, current},
+		methods: []method{join, leave, leave, enter, exit, exit, current},
 	}
 	for _, c := range []struct {
 		name   string
@@ -30,9 +30,9 @@ func TestCheckerSees(t *testing.T) {
 		{"a hub with a limit and no fault", few, func() target { return &hub{limit: 1} }, true},
 		{"a Join lost to a room that is being dropped", hooks, func() target { return &hub{losesJoin: true} }, false},
 		{"a room too many", few, func() target { return &hub{limit: 1, overfills: true} }, false},
-		{"a pair read in two steps", hooks, faulty(hooks, func(v verbs) verbs { return torn{v} }), false},
-		{"a Leave that does not check", hooks, faulty(hooks, func(v verbs) verbs { return unchecked{v} }), false},
-		{"a Close that counts each time", scripts["leases"], faulty(scripts["leases"], func(v verbs) verbs { return overclosed{v} }), false},
+		{"a pair read in two steps", hooks, faulty(hooks, func(v room) room { return torn{v} }), false},
+		{"a Leave that does not check", hooks, faulty(hooks, func(v room) room { return unchecked{v} }), false},
+		{"a Close that counts each time", scripts["leases"], faulty(scripts["leases"], func(v room) room { return overclosed{v} }), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			model, most := sequential(c.script.limit), 5000
@@ -79,8 +79,8 @@ func (h *hub) apart(fault bool) {
 	}
 }
 
-func (h *hub) room(name string, _ bool) verbs { return hubRoom{h, name} }
-func (h *hub) Close() error                   { return nil }
+func (h *hub) room(name string, _ bool) room { return hubRoom{h, name} }
+func (h *hub) Close() error                  { return nil }
 
 type hubRoom struct {
 	h    *hub
@@ -149,46 +149,46 @@ func (r hubRoom) Subscribe() (sub *occupancy.Subscription, err error) {
 }
 
 // faulty is the real engine with a fault put before it.
-func faulty(s script, wrap func(verbs) verbs) func() target {
+func faulty(s script, wrap func(room) room) func() target {
 	return func() target { return wrapped{s.engine(), wrap} }
 }
 
 type wrapped struct {
 	target
-	wrap func(verbs) verbs
+	wrap func(room) room
 }
 
-func (w wrapped) room(name string, handle bool) verbs { return w.wrap(w.target.room(name, handle)) }
+func (w wrapped) room(name string, handle bool) room { return w.wrap(w.target.room(name, handle)) }
 
 // torn reads the connections, and then the members.
-type torn struct{ verbs }
+type torn struct{ room }
 
 func (r torn) Current() occupancy.Occupancy {
-	o := r.verbs.Current()
+	o := r.room.Current()
 	runtime.Gosched()
-	o.PresenceMembers = r.verbs.Current().PresenceMembers
+	o.PresenceMembers = r.room.Current().PresenceMembers
 	return o
 }
 
 // unchecked takes a Leave too many for one that counts.
-type unchecked struct{ verbs }
+type unchecked struct{ room }
 
 func (r unchecked) Leave() error {
-	_ = r.verbs.Leave()
+	_ = r.room.Leave()
 	return nil
 }
 
 // overclosed leaves each time that a lease is closed.
-type overclosed struct{ verbs }
+type overclosed struct{ room }
 
 func (r overclosed) Connect() (lease, error) {
-	l, err := r.verbs.Connect()
-	return overclosedLease{l, r.verbs}, err
+	l, err := r.room.Connect()
+	return overclosedLease{l, r.room}, err
 }
 
 type overclosedLease struct {
 	lease
-	room verbs
+	room room
 }
 
 func (l overclosedLease) Close() error {

@@ -13,10 +13,10 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-type verb int
+type method int
 
 const (
-	join verb = iota
+	join method = iota
 	leave
 	enter
 	exit
@@ -24,24 +24,24 @@ const (
 	local
 	get
 	connect
-	connEnter
-	connExit
-	connClose
+	leaseEnter
+	leaseExit
+	leaseClose
 	subscribe
 	unsubscribe
-	snapshot // the first event: of some moment since Subscribe was called
-	closing  // Close is about to be called: from now on it may be seen
+	snapshot // the first event, whose value is of a moment since Subscribe was called
+	closing  // Close is about to be called and may take effect from now on
 	closed   // Close
 )
 
-var verbNames = [...]string{
+var methodNames = [...]string{
 	"Join", "Leave", "Enter", "Exit", "Current", "Local", "Get",
-	"Connect", "Conn.Enter", "Conn.Exit", "Conn.Close", "Subscribe", "Unsubscribe", "snapshot", "(closing)", "Close",
+	"Connect", "Lease.Enter", "Lease.Exit", "Lease.Close", "Subscribe", "Unsubscribe", "snapshot", "(closing)", "Close",
 }
 
-// call is one operation of a history, and result what it returned.
+// call is one operation of a history. result is what it returned.
 type call struct {
-	verb   verb
+	method method
 	room   int
 	handle bool
 	id     int // of the lease or subscription
@@ -49,18 +49,18 @@ type call struct {
 }
 
 type result struct {
-	occupancy occupancy.Occupancy // read, or the snapshot
+	occupancy occupancy.Occupancy // of a read or a snapshot
 	err       error
 }
 
 func (c call) String() string {
-	s := verbNames[c.verb]
+	s := methodNames[c.method]
 	switch {
-	case c.verb >= closing:
+	case c.method >= closing:
 		return s
-	case c.verb == connEnter || c.verb == connExit:
+	case c.method == leaseEnter || c.method == leaseExit:
 		return fmt.Sprintf("%d.%s(%d)", c.id, s, c.client)
-	case c.verb >= connect:
+	case c.method >= connect:
 		s = fmt.Sprintf("%d.%s", c.id, s)
 	}
 	if c.handle {
@@ -76,7 +76,7 @@ func (r result) String() string {
 	return fmt.Sprintf("%d/%d", r.occupancy.Connections, r.occupancy.PresenceMembers)
 }
 
-// The model's state has a place for so many of each.
+// The state of the model has room for so many of each.
 const (
 	maxRooms  = 3
 	maxLeases = 8
@@ -86,14 +86,14 @@ const (
 
 var roomNames = []string{"room0", "room1", "room2"}
 
-// script says what kind of history to record.
+// script describes a kind of history.
 type script struct {
 	rooms   int
 	callers int
-	calls   int    // of each caller
-	verbs   []verb // to draw from, some more than once
-	limit   int    // rooms at a time
-	closes  bool   // one caller closes the engine midway
+	calls   int      // of each caller
+	methods []method // drawn at random, some are listed more than once
+	limit   int      // of WithMaxRooms
+	closes  bool     // one caller closes the engine in the middle
 }
 
 // ref is a lease or a subscription that any caller may use.
@@ -113,7 +113,7 @@ type recorder struct {
 	sub          [2]atomic.Pointer[ref]
 }
 
-// record has concurrent callers do what the script says, and returns what they saw.
+// record runs the concurrent callers of the script and returns their calls and results.
 func record(s script, t target, seed uint64) []porcupine.Operation {
 	r := &recorder{script: s, target: t, begun: time.Now()}
 	histories := make([][]porcupine.Operation, s.callers)
@@ -128,12 +128,12 @@ func record(s script, t target, seed uint64) []porcupine.Operation {
 			}
 			for n := range s.calls {
 				if s.closes && i == 0 && n == s.calls/2 {
-					do(call{verb: closing}, nil)
-					do(call{verb: closed}, nil)
+					do(call{method: closing}, nil)
+					do(call{method: closed}, nil)
 				}
 				do(r.draw(rng))
 				if rng.IntN(3) == 0 {
-					runtime.Gosched() // lets the publisher in, to drop a room
+					runtime.Gosched() // so that the publisher can drop a room
 				}
 			}
 		})
@@ -144,26 +144,26 @@ func record(s script, t target, seed uint64) []porcupine.Operation {
 		all = append(all, h...)
 	}
 	for room := range s.rooms {
-		for _, v := range []verb{current, local} {
+		for _, v := range []method{current, local} {
 			for _, handle := range []bool{false, true} {
-				all = append(all, r.do(0, call{verb: v, room: room, handle: handle}, nil)...)
+				all = append(all, r.do(0, call{method: v, room: room, handle: handle}, nil)...)
 			}
 		}
 	}
 	return all
 }
 
-// draw picks a call that can be made, and the lease or subscription that it is of.
+// draw draws a call that is possible, and its lease or subscription.
 func (r *recorder) draw(rng *rand.Rand) (call, *ref) {
 	for {
 		c := call{
-			verb:   r.verbs[rng.IntN(len(r.verbs))],
+			method: r.methods[rng.IntN(len(r.methods))],
 			room:   rng.IntN(r.rooms),
 			handle: rng.IntN(2) == 0,
 			client: rng.IntN(maxClient),
 		}
 		var of *ref
-		switch c.verb {
+		switch c.method {
 		case connect:
 			if c.id = int(r.leases.Add(1)) - 1; c.id >= maxLeases {
 				continue
@@ -174,7 +174,7 @@ func (r *recorder) draw(rng *rand.Rand) (call, *ref) {
 				continue
 			}
 			return c, nil
-		case connEnter, connExit, connClose:
+		case leaseEnter, leaseExit, leaseClose:
 			of = r.lease[rng.IntN(len(r.lease))].Load()
 		case unsubscribe:
 			of = r.sub[rng.IntN(len(r.sub))].Load()
@@ -188,14 +188,14 @@ func (r *recorder) draw(rng *rand.Rand) (call, *ref) {
 	}
 }
 
-// do makes the call and notes when it began and ended.
+// do makes the call and records when it began and ended.
 func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 	room := r.target.room(roomNames[c.room], c.handle)
 	client := [maxClient]string{"ann", "bob"}[c.client]
 	made := &ref{id: c.id, room: c.room}
 	var res result
 	begun := time.Since(r.begun)
-	switch c.verb {
+	switch c.method {
 	case join:
 		res.err = room.Join()
 	case leave:
@@ -212,11 +212,11 @@ func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 		res.occupancy, res.err = room.Get(context.Background())
 	case connect:
 		made.lease, res.err = room.Connect()
-	case connEnter:
+	case leaseEnter:
 		res.err = of.lease.Enter(client)
-	case connExit:
+	case leaseExit:
 		res.err = of.lease.Exit(client)
-	case connClose:
+	case leaseClose:
 		res.err = of.lease.Close()
 	case subscribe:
 		made.sub, res.err = room.Subscribe()
@@ -233,10 +233,10 @@ func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 		r.lease[c.id%len(r.lease)].Store(made)
 	case made.sub != nil:
 		first := op
-		c.verb = snapshot
+		c.method = snapshot
 		first.Input, first.Output = c, result{occupancy: (<-made.sub.Events()).Occupancy}
 		first.Return = int64(time.Since(r.begun))
-		r.sub[c.id%len(r.sub)].Store(made) // may be unsubscribed by others only now
+		r.sub[c.id%len(r.sub)].Store(made) // from now on another caller may unsubscribe
 		return []porcupine.Operation{op, first}
 	}
 	return []porcupine.Operation{op}

@@ -14,44 +14,44 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-var histories = flag.Int("histories", 500, "how many histories TestLinearizable records of each kind")
+var histories = flag.Int("histories", 500, "number of histories of each kind that TestLinearizable records")
 
-// scripts are the kinds of history. Rooms are few and about as often left as joined,
-// so that they end and begin again all the time; with the least interval the engine
-// drops them at once. The windows in which a fault would show are a few instructions
-// wide, so histories that few callers make, which are quick to check, are long.
+// scripts are the kinds of history. There are few rooms, and they are left about as often as
+// joined, so they often end and begin again. With interval 0 the engine drops them
+// immediately. A fault would show only within a few instructions, so the histories of few
+// callers, which are quick to check, are long.
 var scripts = map[string]script{
 	"hooks": {
 		rooms: 1, callers: 4, calls: 10,
-		verbs: []verb{join, join, leave, leave, enter, exit, current, local, get},
+		methods: []method{join, join, leave, leave, enter, exit, current, local, get},
 	},
-	"a room that ends all the time": {
+	"a room that often ends": {
 		rooms: 1, callers: 3, calls: 100,
-		verbs: []verb{join, leave, leave, current},
+		methods: []method{join, leave, leave, current},
 	},
 	"leases": {
 		rooms: 1, callers: 4, calls: 8,
-		verbs: []verb{connect, connClose, connClose, connEnter, connExit, current, get},
+		methods: []method{connect, leaseClose, leaseClose, leaseEnter, leaseExit, current, get},
 	},
-	"leases robbed by hooks": {
+	"leases and hooks by name": {
 		rooms: 2, callers: 4, calls: 8,
-		verbs: []verb{connect, connClose, connEnter, connExit, join, leave, leave, enter, exit, exit, current},
+		methods: []method{connect, leaseClose, leaseEnter, leaseExit, join, leave, leave, enter, exit, exit, current},
 	},
 	"subscriptions": {
 		rooms: 1, callers: 4, calls: 10,
-		verbs: []verb{subscribe, unsubscribe, join, leave, enter, exit, current, local, connect, connClose},
+		methods: []method{subscribe, unsubscribe, join, leave, enter, exit, current, local, connect, leaseClose},
 	},
-	"as many rooms as allowed": {
+	"limit of two rooms": {
 		rooms: 3, callers: 3, calls: 9, limit: 2,
-		verbs: []verb{join, leave, leave, enter, exit, exit, current, subscribe, unsubscribe, connect, connEnter, connClose},
+		methods: []method{join, leave, leave, enter, exit, exit, current, subscribe, unsubscribe, connect, leaseEnter, leaseClose},
 	},
-	"one room at a time": {
+	"limit of one room": {
 		rooms: 2, callers: 3, calls: 100, limit: 1,
-		verbs: []verb{join, leave, leave, enter, exit, exit, current},
+		methods: []method{join, leave, leave, enter, exit, exit, current},
 	},
 	"closing": {
 		rooms: 2, callers: 4, calls: 8, closes: true,
-		verbs: []verb{join, join, leave, enter, exit, current, local, get, connect, connEnter, connExit, connClose, subscribe},
+		methods: []method{join, join, leave, enter, exit, current, local, get, connect, leaseEnter, leaseExit, leaseClose, subscribe},
 	},
 }
 
@@ -59,8 +59,8 @@ func (s script) engine() target {
 	return newEngine(roomNames[:s.rooms], occupancy.WithInterval(0), occupancy.WithMaxRooms(s.limit))
 }
 
-// Promise 1: whatever the interleaving, the calls that were accepted, and only
-// those, add up, and no Join is lost to a room that is being dropped.
+// For every interleaving, the counts are the sum of the accepted calls, and no Join is lost
+// to a room that is being dropped.
 func TestLinearizable(t *testing.T) {
 	for name, s := range scripts {
 		t.Run(name, func(t *testing.T) {
@@ -73,19 +73,19 @@ func TestLinearizable(t *testing.T) {
 				}
 				switch verdict, info := porcupine.CheckOperationsVerbose(model, history, 10*time.Second); verdict {
 				case porcupine.Illegal:
-					t.Fatalf("history %d has no order that explains it: see %s\n%s", seed, draw(t, model, info), list(history))
+					t.Fatalf("no order of the calls explains history %d: see %s\n%s", seed, draw(t, model, info), list(history))
 				case porcupine.Unknown:
 					unknown++
 				}
 			}
 			if unknown > 0 {
-				t.Errorf("%d of %d histories took too long to check: make them shorter", unknown, *histories)
+				t.Errorf("%d of %d histories took too long to check: shorten them", unknown, *histories)
 			}
 		})
 	}
 }
 
-// draw writes a picture of the history, for a browser, and returns where.
+// draw writes a drawing of the history as an HTML file and returns its name.
 func draw(t *testing.T, m porcupine.Model, info porcupine.LinearizationInfo) string {
 	f, err := os.CreateTemp("", "history-*.html")
 	if err != nil {
@@ -98,7 +98,7 @@ func draw(t *testing.T, m porcupine.Model, info porcupine.LinearizationInfo) str
 	return f.Name()
 }
 
-// list is the history as text, in the order of the calls.
+// list returns the history as text, in the order of the calls.
 func list(history []porcupine.Operation) string {
 	slices.SortFunc(history, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	var b strings.Builder

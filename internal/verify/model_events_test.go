@@ -10,18 +10,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-// sub is a subscription: an eager one has a goroutine that reads each event as it
-// comes, the other is read when the program says so.
+// sub is a subscription. A goroutine reads the events of an eager one; the others are read
+// by the step read.
 type sub struct {
 	s      *occupancy.Subscription
 	room   string
 	eager  bool
 	closed bool
 
-	arrived chan arrival // of an eager one, not heard yet
-	last    occupancy.Event
-	told    time.Time // when last came, if that was not the snapshot
-	asides  int       // of the room, when last came
+	arrived   chan arrival // if eager: received by the goroutine and not checked yet
+	last      occupancy.Event
+	received  time.Time // when last came, unless it is the snapshot
+	snapshots int       // of the room, when last came
 }
 
 type arrival struct {
@@ -31,23 +31,29 @@ type arrival struct {
 
 func (m *machine) subscribe(t *rapid.T) {
 	room, want := m.name(t)
+	uncertain := false
 	if want == nil {
-		want = m.begins(room)
+		var full bool
+		full, uncertain = m.fullForSubscribers(room)
+		want = limited(full)
 	}
-	got, err := m.verbs(t, room).Subscribe()
+	got, err := m.room(t, room).Subscribe()
+	if uncertain && err == nil {
+		want = nil
+	}
 	same(t, "Subscribe", err, want)
 	if want != nil {
 		return
 	}
-	p := m.page(room)
+	p := m.state(room)
 	p.subs++
-	p.asides++
-	s := &sub{s: got, room: room, eager: rapid.Bool().Draw(t, "eager"), asides: p.asides}
+	p.snapshots++
+	s := &sub{s: got, room: room, eager: rapid.Bool().Draw(t, "eager"), snapshots: p.snapshots}
 	m.subs = append(m.subs, s)
 	if !s.eager {
-		p.unseen = true
+		p.unread = true
 		if len(got.Events()) != 1 {
-			t.Fatal("no snapshot waits")
+			t.Fatal("no snapshot")
 		}
 		s.last.Occupancy = p.total()
 		return
@@ -55,15 +61,15 @@ func (m *machine) subscribe(t *rapid.T) {
 	select {
 	case e := <-got.Events():
 		m.taken++
-		m.sane(t, e, room, false)
+		m.checkEvent(t, e, room, false)
 		if e.Occupancy != p.total() {
-			t.Fatalf("the snapshot %+v is not %+v", e, p.total())
+			t.Fatalf("the snapshot is %+v, want %+v", e, p.total())
 		}
 		s.last = e
 	default:
-		t.Fatal("no snapshot waits")
+		t.Fatal("no snapshot")
 	}
-	s.arrived = make(chan arrival, 16) // more than comes between two checks
+	s.arrived = make(chan arrival, 16) // more than arrive between two checks
 	go func() {
 		for e := range got.Events() {
 			s.arrived <- arrival{e, time.Now()}
@@ -71,58 +77,58 @@ func (m *machine) subscribe(t *rapid.T) {
 	}()
 }
 
-// sane checks what is true of every event, whoever got it.
-func (m *machine) sane(t *rapid.T, e occupancy.Event, room string, local bool) {
-	if e.Type != occupancy.EventUpdated || e.Room != room {
-		t.Fatalf("%+v is not of room %q", e, room)
+// checkEvent checks what is true of every event.
+func (m *machine) checkEvent(t *rapid.T, e occupancy.Event, room string, local bool) {
+	if e.Type != occupancy.EventUpdated {
+		t.Fatalf("%q: %+v", room, e)
 	}
 	if local {
-		return // numbered otherwise
+		return // their versions are numbered separately
 	}
-	p := m.page(room)
+	p := m.state(room)
 	if o, ok := p.versions[e.Version]; ok && o != e.Occupancy {
-		t.Fatalf("%+v was %+v", e, o)
+		t.Fatalf("%q: the value of version %d was %+v, now %+v", room, e.Version, o, e)
 	}
 	p.versions[e.Version] = e.Occupancy
 }
 
-// hear checks what an eager subscription was told since the last call, and whether
-// it should have been told more.
-func (m *machine) hear(t *rapid.T, s *sub) {
+// receive checks the events that an eager subscription has received since the last call,
+// and that no other was due.
+func (m *machine) receive(t *rapid.T, s *sub) {
 	if !s.eager || s.closed {
 		return
 	}
-	p := m.page(s.room)
+	p := m.state(s.room)
 	quiet := p.quiet(m.interval, len(m.watchers) > 0)
 	for range len(s.arrived) {
 		a := <-s.arrived
 		m.taken++
-		m.sane(t, a.event, s.room, false)
+		m.checkEvent(t, a.event, s.room, false)
 		now, was := a.event, s.last
 		switch {
 		case now.Occupancy != p.total():
-			t.Fatalf("told %+v, but the room has %+v", now, p.total())
+			t.Fatalf("received %+v, but the room has %+v", now, p.total())
 		case now.Occupancy == was.Occupancy:
-			t.Fatalf("told %+v again", now)
+			t.Fatalf("received %+v again", now)
 		case now.Version <= was.Version:
-			t.Fatalf("told %+v after %+v", now, was)
-		case now.Version > was.Version+1 && s.asides == p.asides:
-			t.Fatalf("told %+v after %+v, and none was folded", now, was)
-		case !s.told.IsZero() && a.at.Sub(s.told) < m.interval && !m.closed:
-			t.Fatalf("told %+v after only %v", now, a.at.Sub(s.told))
+			t.Fatalf("received %+v after %+v", now, was)
+		case now.Version > was.Version+1 && s.snapshots == p.snapshots:
+			t.Fatalf("received %+v after %+v, but no event was folded", now, was)
+		case !s.received.IsZero() && a.at.Sub(s.received) < m.interval && !m.closed:
+			t.Fatalf("received %+v after only %v", now, a.at.Sub(s.received))
 		}
-		s.last, s.told, s.asides = now, a.at, p.asides
+		s.last, s.received, s.snapshots = now, a.at, p.snapshots
 	}
-	if s.told.After(p.told) {
-		p.told = s.told
+	if s.received.After(p.received) {
+		p.received = s.received
 		m.published++
 	}
 	switch at, changed := p.totals.changed(); {
 	case s.last.Occupancy == p.total():
-	case p.totals.stood(m.interval) || m.closed:
-		t.Fatalf("was not told the last word %+v, only %+v", p.total(), s.last)
+	case p.totals.unchanged(m.interval) || m.closed:
+		t.Fatalf("the last value %+v was not delivered, only %+v", p.total(), s.last)
 	case changed && at.Equal(time.Now()) && quiet:
-		t.Fatalf("was not told %+v at once, only %+v", p.total(), s.last)
+		t.Fatalf("%+v was not delivered immediately, only %+v", p.total(), s.last)
 	}
 }
 
@@ -134,7 +140,7 @@ func (m *machine) take(t *rapid.T, s *sub) {
 		return
 	}
 	synctest.Wait()
-	p := m.page(s.room)
+	p := m.state(s.room)
 	select {
 	case e, open := <-s.s.Events():
 		if !open {
@@ -144,25 +150,25 @@ func (m *machine) take(t *rapid.T, s *sub) {
 			break
 		}
 		m.taken++
-		m.sane(t, e, s.room, false)
+		m.checkEvent(t, e, s.room, false)
 		if e.Version <= s.last.Version && s.last.Version > 0 {
 			t.Fatalf("read %+v after %+v", e, s.last)
 		}
 		if !p.totals.had(e.Occupancy, m.interval) {
-			t.Fatalf("read %+v, which the room has not been lately, but %+v", e, p.total())
+			t.Fatalf("read %+v, which the room has not had within the interval; it has %+v", e, p.total())
 		}
 		s.last = e
 	default:
 	}
-	if s.last.Occupancy != p.total() && (p.totals.stood(m.interval) || m.closed) {
-		t.Fatalf("the last word %+v did not wait, only %+v", p.total(), s.last)
+	if s.last.Occupancy != p.total() && (p.totals.unchanged(m.interval) || m.closed) {
+		t.Fatalf("the subscription does not hold the last value %+v, only %+v", p.total(), s.last)
 	}
 }
 
 func (m *machine) unsubscribe(t *rapid.T) {
 	s := pick(t, "subscription", m.subs)
 	if m.taken += uint64(len(s.s.Events())); !s.closed {
-		m.page(s.room).subs--
+		m.state(s.room).subs--
 	}
 	s.s.Unsubscribe()
 	s.closed = true
@@ -171,40 +177,45 @@ func (m *machine) unsubscribe(t *rapid.T) {
 	}
 }
 
-// watcher is a watcher and what it knows of the rooms.
+// watcher is a watcher and the newest event of each room.
 type watcher struct {
-	w       *occupancy.Watcher
-	prefix  string
-	local   bool
-	eager   bool // is read after every call, else when the program says so
-	counted bool // was begun before Close
-	closed  bool
-	read    bool // at least once
+	w      *occupancy.Watcher
+	prefix string
+	local  bool
+	eager  bool // read after every call, otherwise by the step next
+	closed bool
+	read   bool // at least once
 
-	view map[string]occupancy.Event
+	view map[string]occupancy.RoomEvent
 	at   time.Time // of the last read
 }
 
 func (m *machine) watch(t *rapid.T) {
 	if len(m.watchers) == 3 {
-		t.Skip("enough")
+		t.Skip("there are three already")
 	}
 	w := &watcher{
-		prefix:  rapid.SampledFrom([]string{"", "", "a", "ab"}).Draw(t, "prefix"),
-		local:   rapid.Bool().Draw(t, "local"),
-		eager:   rapid.Bool().Draw(t, "eager"),
-		counted: !m.closed,
-		view:    map[string]occupancy.Event{},
-		at:      time.Now(),
+		prefix: rapid.SampledFrom([]string{"", "", "a", "ab"}).Draw(t, "prefix"),
+		local:  rapid.Bool().Draw(t, "local"),
+		eager:  rapid.Bool().Draw(t, "eager"),
+		view:   map[string]occupancy.RoomEvent{},
+		at:     time.Now(),
 	}
-	var opts []occupancy.WatchOption
-	if w.prefix != "" {
-		opts = append(opts, occupancy.WithPrefix(w.prefix))
+	var err error
+	switch {
+	case w.local:
+		w.prefix = ""
+		w.w, err = m.link.Watch()
+	case w.prefix == "":
+		w.w, err = m.e.Watch()
+	default:
+		w.w, err = m.e.Watch(occupancy.WithPrefix(w.prefix))
 	}
-	if w.local {
-		opts = append(opts, occupancy.LocalOnly())
+	if m.closed {
+		same(t, "Watch", err, occupancy.ErrClosed)
+		return
 	}
-	w.w = m.e.Watch(opts...)
+	same(t, "Watch", err, nil)
 	m.watchers = append(m.watchers, w)
 }
 
@@ -212,15 +223,15 @@ func (m *machine) next(t *rapid.T) { m.drain(t, pick(t, "watcher", m.watchers)) 
 
 func (m *machine) unwatch(t *rapid.T) {
 	w := pick(t, "watcher", m.watchers)
-	w.w.Close()
+	same(t, "Watcher.Close", w.w.Close(), nil)
 	w.closed = true
 }
 
-// drain calls Next until it waits, and then checks that all was told.
+// drain calls Next until it would block, and then checks that no change is missing.
 func (m *machine) drain(t *rapid.T, w *watcher) {
 	if !w.read {
 		for _, p := range m.rooms {
-			p.asides++
+			p.snapshots++
 		}
 	}
 	for {
@@ -236,7 +247,7 @@ func (m *machine) drain(t *rapid.T, w *watcher) {
 		batch := map[string]bool{}
 		for _, e := range events {
 			if batch[e.Room] {
-				t.Fatalf("a batch tells of %q twice", e.Room)
+				t.Fatalf("a batch has %q twice", e.Room)
 			}
 			batch[e.Room] = true
 			m.watched(t, w, e)
@@ -249,43 +260,46 @@ func (m *machine) drain(t *rapid.T, w *watcher) {
 		}
 		at, changed := h.changed()
 		atOnce := changed && at.Equal(time.Now()) && p.quiet(m.interval, true)
-		if h.stood(m.interval) || !w.read && w.eager || atOnce {
-			t.Fatalf("a watcher was not told that %q has %+v, only %+v", name, h.now(), w.view[name])
+		if h.unchanged(m.interval) || !w.read && w.eager || atOnce {
+			t.Fatalf("a watcher did not return that %q has %+v, only %+v", name, h.now(), w.view[name])
 		}
 	}
 	w.read, w.at = true, time.Now()
+	if !w.w.CaughtUp() {
+		t.Fatalf("a watcher that has returned everything has not caught up")
+	}
 }
 
 // watched checks one event.
-func (m *machine) watched(t *rapid.T, w *watcher, e occupancy.Event) {
-	m.sane(t, e, e.Room, w.local)
-	p := m.page(e.Room)
+func (m *machine) watched(t *rapid.T, w *watcher, e occupancy.RoomEvent) {
+	m.checkEvent(t, e.Event, e.Room, w.local)
+	p := m.state(e.Room)
 	h := p.history(w.local)
 	was, known := w.view[e.Room]
 	at, changed := h.changed()
-	lately := changed && !at.Before(w.at.Add(-m.interval)) // since the last read, or told since
+	recent := changed && !at.Before(w.at.Add(-m.interval)) // since the last read, or published since
 	switch {
 	case !strings.HasPrefix(e.Room, w.prefix):
-		t.Fatalf("%+v does not begin with %q", e, w.prefix)
+		t.Fatalf("the room of %+v does not begin with %q", e, w.prefix)
 	case known && e.Version <= was.Version:
 		t.Fatalf("%+v after %+v", e, was)
 	case !h.had(e.Occupancy, m.interval):
-		t.Fatalf("%+v is not what the room has been lately, but %+v", e, h.now())
-	case e.Occupancy == was.Occupancy && (known && w.eager || !lately):
-		t.Fatalf("%+v is told again", e)
+		t.Fatalf("returned %+v, which the room has not had within the interval; it has %+v", e, h.now())
+	case e.Occupancy == was.Occupancy && (known && w.eager || !recent):
+		t.Fatalf("%+v is returned again", e)
 	}
 	w.view[e.Room] = e
 }
 
-func (p *page) history(local bool) past {
+func (p *roomState) history(local bool) history {
 	if local {
 		return p.locals
 	}
 	return p.totals
 }
 
-// next is a Next that does not wait: then the error is context.Canceled.
-func next(t *rapid.T, w *occupancy.Watcher) (events []occupancy.Event, err error) {
+// next calls Next without blocking. The error is context.Canceled if it would block.
+func next(t *rapid.T, w *occupancy.Watcher) (events []occupancy.RoomEvent, err error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan struct{})

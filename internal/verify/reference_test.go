@@ -8,55 +8,55 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-const most = math.MaxInt32 // that a room holds
+const most = math.MaxInt32 // the maximum of each count of a room
 
-// book is the reference: what an engine has to hold after calls that came one by one,
-// and what each room was at which time.
-type book struct {
+// reference is what the engine must contain after sequential calls, and the history of
+// each room.
+type reference struct {
 	limit    int
 	interval time.Duration
-	rooms    map[string]*page
+	rooms    map[string]*roomState
 }
 
-// page is one room.
-type page struct {
+// roomState is one room.
+type roomState struct {
 	local occupancy.Occupancy
-	raw   occupancy.Occupancy // of local, what no lease counts
+	raw   occupancy.Occupancy // the part of local that hooks added
 	parts map[*remote]occupancy.Occupancy
 	subs  int
 
-	totals, locals past
+	totals, locals history
 	changes        []time.Time                    // of either
-	versions       map[uint64]occupancy.Occupancy // of all events, whoever got them
+	versions       map[uint64]occupancy.Occupancy // the value of each version that any listener received
 
-	told   time.Time // when a subscriber was last seen to be told of a change
-	unseen bool      // or may have been told unseen: there was one that nobody read
-	asides int       // Subscribe and a first Next may make news a version that others are not told
+	received  time.Time // when a subscriber last received a change
+	unread    bool      // a subscriber that is not eager may have received one
+	snapshots int       // Subscribe and the first Next may add a version that others do not receive
 }
 
-// past is what a value was, and since when; the newest last.
-type past []moment
+// history has the values and the times from which they were valid, the newest last.
+type history []moment
 
 type moment struct {
 	at    time.Time
 	value occupancy.Occupancy
 }
 
-func (b *book) page(room string) *page {
+func (b *reference) state(room string) *roomState {
 	p := b.rooms[room]
 	if p == nil {
-		p = &page{parts: map[*remote]occupancy.Occupancy{}, versions: map[uint64]occupancy.Occupancy{}}
+		p = &roomState{parts: map[*remote]occupancy.Occupancy{}, versions: map[uint64]occupancy.Occupancy{}}
 		p.note()
 		b.rooms[room] = p
 	}
 	return p
 }
 
-// total is the room's occupancy: all parts, each count up to the most.
-func (p *page) total() occupancy.Occupancy { return sum(p.local, p.theirs()) }
+// total returns the room's occupancy, capped at the maximum.
+func (p *roomState) total() occupancy.Occupancy { return sum(p.local, p.remote()) }
 
-// theirs is all other nodes' parts.
-func (p *page) theirs() (all occupancy.Occupancy) {
+// remote returns the sum of the remote parts.
+func (p *roomState) remote() (all occupancy.Occupancy) {
 	for _, part := range p.parts {
 		all = sum(all, part)
 	}
@@ -70,11 +70,11 @@ func sum(a, b occupancy.Occupancy) occupancy.Occupancy {
 	}
 }
 
-func (p *page) exists() bool {
+func (p *roomState) exists() bool {
 	return p.subs > 0 || len(p.parts) > 0 || p.local != occupancy.Occupancy{}
 }
 
-func (b *book) exist() (n int) {
+func (b *reference) exist() (n int) {
 	for _, p := range b.rooms {
 		if p.exists() {
 			n++
@@ -83,13 +83,44 @@ func (b *book) exist() (n int) {
 	return n
 }
 
-// full reports whether the room may not begin.
-func (b *book) full(room string) bool {
-	return b.limit > 0 && !b.page(room).exists() && b.exist() >= b.limit
+// number counts the rooms with the property.
+func (b *reference) number(has func(*roomState) bool) (n int) {
+	for _, p := range b.rooms {
+		if has(p) {
+			n++
+		}
+	}
+	return n
 }
 
-// note writes down what the room has become.
-func (p *page) note() {
+func (p *roomState) occupied() bool       { return p.local != occupancy.Occupancy{} }
+func (p *roomState) onlySubscribed() bool { return p.subs > 0 && !p.occupied() && len(p.parts) == 0 }
+func (p *roomState) reported() bool       { return len(p.parts) > 0 }
+
+// fullForHooks reports whether the room may not become occupied.
+func (b *reference) fullForHooks(room string) bool {
+	return b.limit > 0 && !b.state(room).occupied() && b.number((*roomState).occupied) >= b.limit
+}
+
+// fullForSubscribers reports whether the room may not begin by a subscription. Where rooms
+// have both a remote part and a local one, the engine may accept as many more: then it is
+// uncertain.
+func (b *reference) fullForSubscribers(room string) (full, uncertain bool) {
+	if b.limit == 0 || b.state(room).exists() {
+		return false, false
+	}
+	n := b.number((*roomState).onlySubscribed)
+	both := b.number(func(p *roomState) bool { return p.occupied() && p.reported() })
+	return n >= b.limit, n >= b.limit && n < b.limit+both
+}
+
+// fullForRemotes reports whether the room may not begin a remote part.
+func (b *reference) fullForRemotes(room string) bool {
+	return b.limit > 0 && !b.state(room).reported() && b.number((*roomState).reported) >= b.limit
+}
+
+// note adds the current values to the histories.
+func (p *roomState) note() {
 	n := len(p.totals) + len(p.locals)
 	p.totals = p.totals.note(p.total())
 	p.locals = p.locals.note(p.local)
@@ -98,36 +129,36 @@ func (p *page) note() {
 	}
 }
 
-// quiet reports whether the room, which changed just now, had been quiet. Where
-// somebody may have been told unseen, that was an interval after a change at the most.
-func (p *page) quiet(interval time.Duration, unseen bool) bool {
-	if unseen || p.unseen {
+// quiet reports whether the room was certainly quiet before it changed just now. If a
+// listener may have received an event unnoticed, that was at most an interval after a change.
+func (p *roomState) quiet(interval time.Duration, unread bool) bool {
+	if unread || p.unread {
 		before := len(p.changes) - 2
 		return before <= 0 || time.Since(p.changes[before]) >= 2*interval
 	}
-	return p.told.IsZero() || time.Since(p.told) >= interval
+	return p.received.IsZero() || time.Since(p.received) >= interval
 }
 
-func (h past) note(v occupancy.Occupancy) past {
+func (h history) note(v occupancy.Occupancy) history {
 	if len(h) > 0 && h.now() == v {
 		return h
 	}
 	return append(h, moment{time.Now(), v})
 }
 
-func (h past) now() occupancy.Occupancy { return h[len(h)-1].value }
+func (h history) now() occupancy.Occupancy { return h[len(h)-1].value }
 
-// changed is when the value last changed, and false if it never did.
-func (h past) changed() (time.Time, bool) { return h[len(h)-1].at, len(h) > 1 }
+// changed returns when the value last changed, and false if it never did.
+func (h history) changed() (time.Time, bool) { return h[len(h)-1].at, len(h) > 1 }
 
-// stood reports whether the value is what it was d ago.
-func (h past) stood(d time.Duration) bool {
+// unchanged reports whether the value has not changed for d.
+func (h history) unchanged(d time.Duration) bool {
 	at, ever := h.changed()
 	return !ever || time.Since(at) >= d
 }
 
 // had reports whether the value was v at some time in the last d.
-func (h past) had(v occupancy.Occupancy, d time.Duration) bool {
+func (h history) had(v occupancy.Occupancy, d time.Duration) bool {
 	from := time.Now().Add(-d)
 	for _, m := range slices.Backward(h) {
 		if m.value == v {

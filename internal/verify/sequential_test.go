@@ -9,29 +9,31 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// state is all that a history's engine can be in, if calls came one after the other.
+// state is the state of an engine after sequential calls.
 type state struct {
 	conns, members [maxRooms]int8
-	leases         [maxLeases]held
-	subs           [maxSubs]held
-	closing        bool // a call may be refused, or not yet
+	leases         [maxLeases]handle
+	subs           [maxSubs]handle
+	closing        bool // a call may return ErrClosed
 	closed         bool
 }
 
-// held is a lease or a subscription.
-type held struct {
+// handle is a lease or a subscription.
+type handle struct {
 	open    bool
 	room    int8
 	joined  bool  // the lease counts its connection
-	lost    bool  // the room that it counted in was dropped
+	lost    bool  // its room was dropped
 	clients uint8 // a bit for each
 }
 
-// sequential is the model of an engine with so many rooms at most, or 0.
+// sequential returns the model of an engine with that limit, or 0.
 //
-// It leaves one thing open. Raw Leaves may take what a lease counts, and so empty its
-// room; the engine drops an empty room when it comes to it, and whatever the lease
-// had there is lost then. So an empty room that leases point to is in two states.
+// The model is nondeterministic in three points. A Leave by name may remove the connection of
+// a lease and empty its room. The engine drops an empty room at some later time, and then
+// the lease counts nothing any more. So an empty room with open leases has two states.
+// A Subscribe at the limit of subscribed rooms may see a concurrent hook or not. Close of a
+// lease returns nil whether it counted or came after the engine's Close.
 func sequential(limit int) porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Partition: byRoom(limit),
@@ -42,6 +44,10 @@ func sequential(limit int) porcupine.Model {
 				if next, ok := s.step(limit, input.(call), output.(result)); ok {
 					to = append(to, next)
 				}
+				if c := input.(call); c.method == leaseClose && s.closing {
+					s.leases[c.id].open = false // too late to count, but returns nil as well
+					to = append(to, s)
+				}
 			}
 			return to
 		},
@@ -51,7 +57,8 @@ func sequential(limit int) porcupine.Model {
 	return m.ToModel()
 }
 
-// byRoom splits a history where no room knows of another. All share the Close.
+// byRoom splits a history into one for each room, as without a limit they are independent.
+// Close is part of all.
 func byRoom(limit int) func([]porcupine.Operation) [][]porcupine.Operation {
 	return func(all []porcupine.Operation) [][]porcupine.Operation {
 		if limit > 0 {
@@ -61,7 +68,7 @@ func byRoom(limit int) func([]porcupine.Operation) [][]porcupine.Operation {
 		for _, op := range all {
 			c := op.Input.(call)
 			for room := range parts {
-				if c.room == room || c.verb >= closing {
+				if c.room == room || c.method >= closing {
 					parts[room] = append(parts[room], op)
 				}
 			}
@@ -70,18 +77,17 @@ func byRoom(limit int) func([]porcupine.Operation) [][]porcupine.Operation {
 	}
 }
 
-// exists reports whether anything keeps the room.
+// exists reports whether the room exists.
 func (s state) exists(room int8) bool {
 	for _, sub := range s.subs {
 		if sub.open && sub.room == room {
 			return true
 		}
 	}
-	return s.conns[room] != 0 || s.members[room] != 0
+	return s.occupied(room)
 }
 
-// dropped is the state, and as many more as there are ways of empty rooms to have
-// been dropped.
+// dropped returns the state, and the states in which empty rooms have been dropped.
 func (s state) dropped() []state {
 	all := []state{s}
 	for room := range int8(maxRooms) {
@@ -103,10 +109,10 @@ func (s state) dropped() []state {
 	return all
 }
 
-// step is the state after the call, if the call can have that result.
+// step returns the state after the call, and whether the call can have that result.
 func (s state) step(limit int, c call, r result) (state, bool) {
 	room := int8(c.room)
-	switch c.verb {
+	switch c.method {
 	case current, local, snapshot:
 		return s, r.occupancy == s.occupancy(room) && r.err == nil
 	case unsubscribe:
@@ -120,16 +126,13 @@ func (s state) step(limit int, c call, r result) (state, bool) {
 		return s, r.err == nil
 	}
 	if r.err == occupancy.ErrClosed && s.closing {
-		if c.verb == connClose {
-			s.leases[c.id].open = false
-		}
-		return s, true
+		return s, c.method != leaseClose
 	}
 	if s.closed {
 		return s, false
 	}
-	switch c.verb {
-	case connEnter, connExit, connClose:
+	switch c.method {
+	case leaseEnter, leaseExit, leaseClose:
 		want := s.lease(limit, c)
 		return s, r.err == want
 	case get:
@@ -139,29 +142,32 @@ func (s state) step(limit int, c call, r result) (state, bool) {
 	case exit:
 		return s, r.err == less(&s.members[room], occupancy.ErrNotEntered)
 	}
-	if s.full(limit, room) {
+	if c.method == subscribe && r.err == occupancy.ErrTooManyRooms {
+		return s, limit > 0 && !s.exists(room) && s.subscribed() >= limit
+	}
+	if c.method != subscribe && s.full(limit, room) {
 		return s, r.err == occupancy.ErrTooManyRooms
 	}
-	switch c.verb {
+	switch c.method {
 	case join:
 		s.conns[room]++
 	case enter:
 		s.members[room]++
 	case connect:
 		s.conns[room]++
-		s.leases[c.id] = held{open: true, room: room, joined: true}
+		s.leases[c.id] = handle{open: true, room: room, joined: true}
 	case subscribe:
-		s.subs[c.id] = held{open: true, room: room}
+		s.subs[c.id] = handle{open: true, room: room}
 	}
 	return s, r.err == nil
 }
 
-// lease takes one of a lease's steps and returns the error it has to return.
+// lease makes a call of a lease and returns the expected error.
 func (s *state) lease(limit int, c call) error {
 	l := &s.leases[c.id]
 	client := uint8(1) << c.client
 	switch {
-	case c.verb == connClose:
+	case c.method == leaseClose:
 		if l.open && !l.lost {
 			if l.joined {
 				_ = less(&s.conns[l.room], nil)
@@ -173,7 +179,7 @@ func (s *state) lease(limit int, c call) error {
 		l.open = false
 	case !l.open:
 		return occupancy.ErrClosed
-	case c.verb == connExit:
+	case c.method == leaseExit:
 		if l.clients&client == 0 {
 			return occupancy.ErrNotEntered
 		}
@@ -186,7 +192,7 @@ func (s *state) lease(limit int, c call) error {
 			return occupancy.ErrTooManyRooms
 		}
 		if l.lost {
-			*l = held{open: true, room: l.room}
+			*l = handle{open: true, room: l.room}
 		}
 		l.clients |= client
 		s.members[l.room]++
@@ -194,22 +200,35 @@ func (s *state) lease(limit int, c call) error {
 	return nil
 }
 
-// full reports whether the room does not exist and may not begin.
-func (s state) full(limit int, room int8) bool {
-	exist := 0
-	for r := range int8(maxRooms) {
-		if s.exists(r) {
-			exist++
+func (s state) occupied(room int8) bool { return s.conns[room] != 0 || s.members[room] != 0 }
+
+// subscribed returns the number of rooms with a subscription.
+func (s state) subscribed() int {
+	rooms := map[int8]bool{}
+	for _, sub := range s.subs {
+		if sub.open {
+			rooms[sub.room] = true
 		}
 	}
-	return limit > 0 && exist >= limit && !s.exists(room)
+	return len(rooms)
+}
+
+// full reports whether the room may not become occupied.
+func (s state) full(limit int, room int8) bool {
+	n := 0
+	for r := range int8(maxRooms) {
+		if s.occupied(r) {
+			n++
+		}
+	}
+	return limit > 0 && n >= limit && !s.occupied(room)
 }
 
 func (s state) occupancy(room int8) occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: int(s.conns[room]), PresenceMembers: int(s.members[room])}
 }
 
-// less counts one less, or returns the error where there is none.
+// less subtracts one, or returns the error if the count is zero.
 func less(count *int8, none error) error {
 	if *count == 0 {
 		return none

@@ -6,14 +6,14 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// target is what histories are recorded of: the engine, or one with a fault.
+// target is the engine whose calls are recorded, or one with a fault.
 type target interface {
-	room(name string, handle bool) verbs
+	room(name string, handle bool) room
 	Close() error
 }
 
-// verbs is one room, by its name or by a handle.
-type verbs interface {
+// room is one room, by its name or by a handle.
+type room interface {
 	Join() error
 	Leave() error
 	Enter() error
@@ -31,7 +31,7 @@ type lease interface {
 	Close() error
 }
 
-// engine is the real one as a target.
+// engine is the real engine as a target.
 type engine struct {
 	*occupancy.Engine
 	handles map[string]*occupancy.Room
@@ -45,7 +45,7 @@ func newEngine(names []string, opts ...occupancy.Option) *engine {
 	return e
 }
 
-func (e *engine) room(name string, handle bool) verbs {
+func (e *engine) room(name string, handle bool) room {
 	if handle {
 		return byHandle{e.handles[name]}
 	}
@@ -59,8 +59,8 @@ type byName struct {
 
 func (r byName) Join() error                  { return r.e.Join(r.name) }
 func (r byName) Leave() error                 { return r.e.Leave(r.name) }
-func (r byName) Enter() error                 { return r.e.Enter(r.name) }
-func (r byName) Exit() error                  { return r.e.Exit(r.name) }
+func (r byName) Enter() error                 { return r.e.Enter(r.name, "client") }
+func (r byName) Exit() error                  { return r.e.Exit(r.name, "client") }
 func (r byName) Current() occupancy.Occupancy { return r.e.Current(r.name) }
 func (r byName) Local() occupancy.Occupancy   { return r.e.Local(r.name) }
 func (r byName) Get(ctx context.Context) (occupancy.Occupancy, error) {
@@ -71,10 +71,13 @@ func (r byName) Subscribe() (*occupancy.Subscription, error) { return r.e.Subscr
 
 type byHandle struct{ *occupancy.Room }
 
+func (r byHandle) Enter() error { return r.Room.Enter("client") }
+func (r byHandle) Exit() error  { return r.Room.Exit("client") }
+
 func (r byHandle) Connect() (lease, error) { return connected(r.Room.Connect()) }
 
-// connected keeps a nil *Conn from becoming a lease that is not nil.
-func connected(c *occupancy.Conn, err error) (lease, error) {
+// connected returns a nil interface for a nil *Lease.
+func connected(c *occupancy.Lease, err error) (lease, error) {
 	if err != nil {
 		return nil, err
 	}

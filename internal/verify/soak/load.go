@@ -9,97 +9,94 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// churner comes and goes in rooms, as many clients of a server do, and keeps a book.
-type churner struct {
+// caller joins and leaves rooms like many clients of a server, and knows the counts that it
+// has added.
+type caller struct {
 	r       *round
 	rng     *rand.Rand
 	zipf    *rand.Zipf
 	handles []*occupancy.Room
-	raw     []occupancy.Occupancy // by room: what it counted with hooks
-	leases  []*tenancy
-	fresh   int        // rooms of its own so far
-	staying []*tenancy // in such rooms, the oldest first
+	added   []occupancy.Occupancy // to each room, by hooks
+	leases  []*openLease
+	visits  int          // number of rooms that only this caller used
+	staying []*openLease // in such rooms, the oldest first
 	id      int
 }
 
-type tenancy struct {
-	conn    *occupancy.Conn
+type openLease struct {
+	lease   *occupancy.Lease
 	room    string
 	clients map[string]bool
 }
 
 const (
-	patrons = 200 // leases of one churner at a time
-	guests  = 50  // and in rooms of its own
-	between = 64  // calls between two looks at the clock
+	maxLeases  = 200 // of one caller at a time
+	maxStaying = 50  // of these in rooms that only this caller uses
+	batch      = 64  // calls between two checks of the context
 )
 
 var clients = []string{"ann", "bob", "eve"}
 
-func (r *round) churn(ctx context.Context, id int) {
+func (r *round) startCaller(ctx context.Context, id int) {
 	rng := rand.New(rand.NewPCG(r.seed, uint64(r.n<<16|id)))
-	c := &churner{
+	c := &caller{
 		r: r, id: id, rng: rng,
-		zipf: rand.NewZipf(rng, 1.1, 1, uint64(r.rooms-1)),
-		raw:  make([]occupancy.Occupancy, r.rooms),
+		zipf:  rand.NewZipf(rng, 1.1, 1, uint64(r.rooms-1)),
+		added: make([]occupancy.Occupancy, r.rooms),
 	}
 	for _, name := range r.names {
 		c.handles = append(c.handles, r.e.Room(name))
 	}
-	r.churners = append(r.churners, c)
+	r.callers = append(r.callers, c)
 	r.loading.Go(func() {
 		for ctx.Err() == nil && r.error() == nil {
-			for range between {
+			for range batch {
 				c.step()
 			}
-			r.calls.Add(between)
+			r.calls.Add(batch)
 		}
 	})
 }
 
-func (c *churner) step() {
+func (c *caller) step() {
 	room := int(c.zipf.Uint64())
 	switch n := c.rng.IntN(100); {
 	case n < 40:
-		c.hook(room)
+		c.callHook(room)
 	case n < 80:
-		c.lease(room)
+		c.useLease(room)
 	case n < 95:
 		c.visit()
 	default:
 		if err := c.r.e.Leave(fmt.Sprintf("none/%d", room)); err != occupancy.ErrNotJoined {
-			c.r.fail("Leave of a room that never was: %v", err)
+			c.r.fail("Leave of an unknown room: %v", err)
 		}
 	}
 }
 
-// hook calls one of the four, by name or by handle; only what it counted is taken back.
-func (c *churner) hook(room int) {
-	e, name, h, raw := c.r.e, c.r.names[room], c.handles[room], &c.raw[room]
+// callHook calls Join, Leave, Enter or Exit, by name or by handle. It removes only what this
+// caller has added.
+func (c *caller) callHook(room int) {
+	e, name, h, added := c.r.e, c.r.names[room], c.handles[room], &c.added[room]
 	byName := c.rng.IntN(2) == 0
-	pick := func(name func(string) error, handle func() error) error {
-		if byName {
-			return name(c.r.names[room])
-		}
-		return handle()
-	}
+	const client = "client"
 	var err error
 	switch c.rng.IntN(4) {
 	case 0:
-		err = pick(e.Join, h.Join)
-		raw.Connections++
+		err = pick(byName, func() error { return e.Join(name) }, h.Join)
+		added.Connections++
 	case 1:
-		if raw.Connections > 0 {
-			err = pick(e.Leave, h.Leave)
-			raw.Connections--
+		if added.Connections > 0 {
+			err = pick(byName, func() error { return e.Leave(name) }, h.Leave)
+			added.Connections--
 		}
 	case 2:
-		err = pick(e.Enter, h.Enter)
-		raw.PresenceMembers++
+		err = pick(byName, func() error { return e.Enter(name, client) }, func() error { return h.Enter(client) })
+		added.PresenceMembers++
 	case 3:
-		if raw.PresenceMembers > 0 {
-			err = pick(e.Exit, h.Exit)
-			raw.PresenceMembers--
+		if added.PresenceMembers > 0 {
+			err = pick(byName, func() error { return e.Exit(name, client) }, func() error { return h.Exit(client) })
+			added.PresenceMembers--
 		}
 	}
 	if err != nil {
@@ -107,15 +104,22 @@ func (c *churner) hook(room int) {
 	}
 }
 
-// lease takes a lease, uses one or gives one back.
-func (c *churner) lease(room int) {
-	if n := len(c.leases); n < patrons && (n == 0 || c.rng.IntN(3) == 0) {
-		conn, err := c.handles[room].Connect()
+func pick(byName bool, name, handle func() error) error {
+	if byName {
+		return name()
+	}
+	return handle()
+}
+
+// useLease opens, uses or closes a lease.
+func (c *caller) useLease(room int) {
+	if n := len(c.leases); n < maxLeases && (n == 0 || c.rng.IntN(3) == 0) {
+		lease, err := c.handles[room].Connect()
 		if err != nil {
 			c.r.fail("Connect to %s: %v", c.r.names[room], err)
 			return
 		}
-		c.leases = append(c.leases, &tenancy{conn, c.r.names[room], map[string]bool{}})
+		c.leases = append(c.leases, &openLease{lease, c.r.names[room], map[string]bool{}})
 		return
 	}
 	i := c.rng.IntN(len(c.leases))
@@ -123,57 +127,57 @@ func (c *churner) lease(room int) {
 	var got, want error
 	switch c.rng.IntN(4) {
 	case 0, 1:
-		got = l.conn.Enter(client)
+		got = l.lease.Enter(client)
 		l.clients[client] = true
 	case 2:
 		if !l.clients[client] {
 			want = occupancy.ErrNotEntered
 		}
-		got = l.conn.Exit(client)
+		got = l.lease.Exit(client)
 		delete(l.clients, client)
 	case 3:
-		got = l.conn.Close()
+		got = l.lease.Close()
 		last := len(c.leases) - 1
 		c.leases[i] = c.leases[last]
 		c.leases = c.leases[:last]
 	}
 	if got != want {
-		c.r.fail("a lease of %s: %v, not %v", l.room, got, want)
+		c.r.fail("a lease of %s: error %v, want %v", l.room, got, want)
 	}
 }
 
-// visit begins a room that never was, and ends it: at once, so that nobody is told,
-// or after a while.
-func (c *churner) visit() {
-	c.fresh++
-	room := fmt.Sprintf("visit/%d/%d/%d", c.r.n, c.id, c.fresh)
-	conn, err := c.r.e.Connect(room)
+// visit begins a room with a new name and ends it, mostly before an event is published,
+// sometimes later.
+func (c *caller) visit() {
+	c.visits++
+	room := fmt.Sprintf("visit/%d/%d/%d", c.r.n, c.id, c.visits)
+	lease, err := c.r.e.Connect(room)
 	if err != nil {
 		c.r.fail("Connect to %s: %v", room, err)
 		return
 	}
-	if err := conn.Enter("ann"); err != nil {
+	if err := lease.Enter("ann"); err != nil {
 		c.r.fail("Enter of %s: %v", room, err)
 	}
 	if got := c.r.e.Current(room); got != (occupancy.Occupancy{Connections: 1, PresenceMembers: 1}) {
-		c.r.fail("%s, which one visits, has %+v", room, got)
+		c.r.fail("%s, which has one connection, has %+v", room, got)
 	}
-	guest := &tenancy{conn, room, map[string]bool{"ann": true}}
-	if c.fresh%16 == 0 {
-		if c.staying = append(c.staying, guest); len(c.staying) <= guests {
+	visitor := &openLease{lease, room, map[string]bool{"ann": true}}
+	if c.visits%16 == 0 {
+		if c.staying = append(c.staying, visitor); len(c.staying) <= maxStaying {
 			return
 		}
-		guest, c.staying = c.staying[0], c.staying[1:]
+		visitor, c.staying = c.staying[0], c.staying[1:]
 	}
-	if err := guest.conn.Close(); err != nil {
-		c.r.fail("Close of %s: %v", guest.room, err)
+	if err := visitor.lease.Close(); err != nil {
+		c.r.fail("Close of %s: %v", visitor.room, err)
 	}
 }
 
-// book is what the churner counts.
-func (c *churner) book() map[string]occupancy.Occupancy {
+// counts returns what the caller has added to each room.
+func (c *caller) counts() map[string]occupancy.Occupancy {
 	b := map[string]occupancy.Occupancy{}
-	for room, o := range c.raw {
+	for room, o := range c.added {
 		b[c.r.names[room]] = o
 	}
 	for _, l := range slices.Concat(c.leases, c.staying) {
@@ -182,56 +186,56 @@ func (c *churner) book() map[string]occupancy.Occupancy {
 	return b
 }
 
-// leave takes all back.
-func (c *churner) leave() {
-	for room, o := range c.raw {
+// removeAll removes everything that the caller has added.
+func (c *caller) removeAll() {
+	for room, o := range c.added {
 		for range o.Connections {
 			if err := c.handles[room].Leave(); err != nil {
 				c.r.fail("the last Leave of %s: %v", c.r.names[room], err)
 			}
 		}
 		for range o.PresenceMembers {
-			if err := c.handles[room].Exit(); err != nil {
+			if err := c.handles[room].Exit("client"); err != nil {
 				c.r.fail("the last Exit of %s: %v", c.r.names[room], err)
 			}
 		}
 	}
 	for _, l := range slices.Concat(c.leases, c.staying) {
-		if err := l.conn.Close(); err != nil {
+		if err := l.lease.Close(); err != nil {
 			c.r.fail("the last Close of %s: %v", l.room, err)
 		}
 	}
 }
 
-// node is another node's part, which is set all the time and now and then begun anew.
+// node sets the parts of another node, and sometimes closes its Remote and opens another.
 type node struct {
 	remote *occupancy.Remote
 	parts  map[string]occupancy.Occupancy
 }
 
-func (r *round) link(ctx context.Context, id int) {
+func (r *round) startNode(ctx context.Context, id int) {
 	rng := rand.New(rand.NewPCG(r.seed, uint64(r.n<<16|id|1<<8)))
-	n := &node{r.e.Remote("node"), map[string]occupancy.Occupancy{}}
+	n := &node{r.link.Remote("node"), map[string]occupancy.Occupancy{}}
 	r.nodes = append(r.nodes, n)
 	r.loading.Go(func() {
 		for ctx.Err() == nil && r.error() == nil {
 			if rng.IntN(1000) == 0 {
-				n.remote.Close()
-				if err := n.remote.Set("room/0", occupancy.Occupancy{}); err != occupancy.ErrClosed {
+				_ = n.remote.Close()
+				if err := n.remote.Set(occupancy.Part{Room: "room/0"}); err != occupancy.ErrClosed {
 					r.fail("Set after Close: %v", err)
 				}
-				n.remote, n.parts = r.e.Remote("node"), map[string]occupancy.Occupancy{}
+				n.remote, n.parts = r.link.Remote("node"), map[string]occupancy.Occupancy{}
 			}
-			for range between {
+			for range batch {
 				room := r.names[rng.IntN(len(r.names))]
 				o := occupancy.Occupancy{Connections: rng.IntN(3), PresenceMembers: rng.IntN(3)}
-				if err := n.remote.Set(room, o); err != nil {
+				if err := n.remote.Set(occupancy.Part{Room: room, Occupancy: o}); err != nil {
 					r.fail("Set of %s: %v", room, err)
 				}
 				n.parts[room] = o
 			}
-			r.calls.Add(between)
-			pause(ctx, r.interval/10) // one link has so much to say
+			r.calls.Add(batch)
+			pause(ctx, r.interval/10) // as often as a cluster sends its counts
 		}
 	})
 }

@@ -1,13 +1,13 @@
-// Soak loads an engine for minutes with all that an engine can meet: rooms by the
-// thousand that begin and end, leases and raw hooks, other nodes' parts, subscribers
-// and watchers that read, that never read, and that come and go. After each round it
-// lets the engine rest and looks whether every count and every last word is right,
-// and then empties it and looks whether goroutines and memory are where they began.
+// Soak loads an engine for minutes: thousands of rooms that begin and end, leases, hooks by
+// name, remote parts of other nodes, subscribers and watchers that read, that never read
+// and that come and go. After each round it waits until the engine is idle and checks every
+// count and the last value of every listener. Then it removes everything and checks that
+// no goroutine and no memory is left.
 //
 //	go run ./soak -minutes 10
 //
-// It prints a line a round, ends after the round in which it is interrupted, and
-// exits with 1 if anything was not as it has to be.
+// It prints one line for each round, and ends after the round in which it is interrupted.
+// The exit status is 1 if a check failed.
 package main
 
 import (
@@ -21,12 +21,12 @@ import (
 )
 
 func main() {
-	minutes := flag.Float64("minutes", 1, "how long, about")
+	minutes := flag.Float64("minutes", 1, "approximate duration in minutes")
 	c := config{}
-	flag.DurationVar(&c.load, "round", 10*time.Second, "how long each round loads the engine")
-	flag.IntVar(&c.rooms, "rooms", 1000, "how many rooms live long")
-	flag.DurationVar(&c.interval, "interval", 10*time.Millisecond, "the engine's interval")
-	flag.Uint64Var(&c.seed, "seed", uint64(time.Now().UnixNano()), "for what is random")
+	flag.DurationVar(&c.load, "round", 10*time.Second, "duration of the load in each round")
+	flag.IntVar(&c.rooms, "rooms", 1000, "number of rooms that all rounds use")
+	flag.DurationVar(&c.interval, "interval", 10*time.Millisecond, "interval of the engine")
+	flag.Uint64Var(&c.seed, "seed", uint64(time.Now().UnixNano()), "random seed")
 	flag.Parse()
 	c.total = time.Duration(*minutes * float64(time.Minute))
 

@@ -22,12 +22,12 @@ type config struct {
 }
 
 const (
-	patience = 20 * time.Second // for a machine that is busy with other things
-	spare    = 512 << 10        // bytes that the engine may keep: queues and tables of the least size
+	timeout       = 30 * time.Second // of each check; generous for a busy machine
+	maxHeapGrowth = 512 << 10        // bytes that the engine may keep: queues and tables of minimum size
 )
 
-// run soaks one engine, round after round, until the time is over or ctx is. The
-// error is the first thing that was not as it has to be.
+// run loads one engine, round after round, until the time is over or ctx is done. It
+// returns the first failed check.
 func run(ctx context.Context, c config, out io.Writer) error {
 	begun := time.Now()
 	goroutines, heap := runtime.NumGoroutine(), liveHeap()
@@ -40,48 +40,49 @@ func run(ctx context.Context, c config, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("round %d, seed %d: %w", n, c.seed, err)
 		}
-		r = nil // and with it all that the round held, so that what is left is the engine's
-		line.heap, line.goroutines = liveHeap()-heap, ended(goroutines+1)-goroutines
+		r = nil // so that only the engine is left on the heap
+		line.heap, line.goroutines = liveHeap()-heap, waitForGoroutines(goroutines+1)-goroutines
 		t.add(line)
-		if line.heap > spare {
-			return fmt.Errorf("round %d: %d bytes are not given back", n, line.heap)
+		if line.heap > maxHeapGrowth {
+			return fmt.Errorf("round %d: %d bytes are not released", n, line.heap)
 		}
 		if line.goroutines > 1 {
-			return fmt.Errorf("round %d: %d goroutines are left beside the engine's", n, line.goroutines-1)
+			return fmt.Errorf("round %d: %d goroutines are left in addition to that of the engine", n, line.goroutines-1)
 		}
 	}
 	if err := e.Close(); err != nil {
 		return err
 	}
-	if left := ended(goroutines) - goroutines; left > 0 {
+	if left := waitForGoroutines(goroutines) - goroutines; left > 0 {
 		return fmt.Errorf("%d goroutines are left after Close", left)
 	}
 	t.end(ctx.Err() != nil)
 	return nil
 }
 
-// ended is how many goroutines there are, once those that are about to end have: who
-// was waited for has still to return.
-func ended(most int) int {
-	for begun := time.Now(); runtime.NumGoroutine() > most && time.Since(begun) < patience; {
+// waitForGoroutines waits until at most so many goroutines run, and returns their number. A
+// goroutine that has called Done of a WaitGroup may not have ended yet.
+func waitForGoroutines(most int) int {
+	for begun := time.Now(); runtime.NumGoroutine() > most && time.Since(begun) < timeout; {
 		time.Sleep(time.Millisecond)
 	}
 	return runtime.NumGoroutine()
 }
 
-// liveHeap is what is in use once all that can be collected is.
+// liveHeap returns the bytes in use after garbage collection.
 func liveHeap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what the first only finalized
+	runtime.GC() // collects what the first one finalized
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// round is one load and what it holds.
+// round is one load and its state.
 type round struct {
 	config
 	e     *occupancy.Engine
+	link  *occupancy.Link
 	n     int
 	names []string
 
@@ -90,10 +91,10 @@ type round struct {
 	loading      sync.WaitGroup
 	reading      sync.WaitGroup
 
-	churners []*churner
+	callers  []*caller
 	nodes    []*node
-	subs     []*listener
-	watchers []*mirror
+	subs     []*subscriber
+	watchers []*watcher
 }
 
 func newRound(e *occupancy.Engine, c config, n int) *round {
@@ -104,7 +105,7 @@ func newRound(e *occupancy.Engine, c config, n int) *round {
 	return r
 }
 
-// fail notes the first error.
+// fail records the first error.
 func (r *round) fail(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	r.failed.CompareAndSwap(nil, &err)
@@ -119,24 +120,29 @@ func (r *round) error() error {
 
 func (r *round) run(ctx context.Context) (line, error) {
 	before := r.e.Stats()
-	r.listen()
+	link, err := r.e.Link(nil)
+	if err != nil {
+		return line{}, err
+	}
+	r.link = link
+	r.subscribeAndWatch()
 	begun := time.Now()
 	load, cancel := context.WithTimeout(ctx, r.load)
 	defer cancel()
 	for i := range 2 * runtime.GOMAXPROCS(0) {
-		r.churn(load, i)
+		r.startCaller(load, i)
 	}
 	for i := range 2 {
-		r.link(load, i)
-		r.flap(load, i)
+		r.startNode(load, i)
+		r.startShortListeners(load, i)
 	}
-	r.look(load)
+	r.startReader(load)
 	<-load.Done()
-	loaded := liveHeap()
+	heapUnderLoad := liveHeap()
 	r.loading.Wait()
 	took := time.Since(begun)
 
-	settled, err := r.settle(r.expect())
+	settled, err := r.settle(r.want())
 	if err == nil {
 		err = r.release()
 	}
@@ -146,22 +152,23 @@ func (r *round) run(ctx context.Context) (line, error) {
 	s := r.e.Stats()
 	return line{
 		round: r.n, took: took, settled: settled,
-		calls: r.calls.Load(), reads: r.reads.Load(), loaded: loaded,
+		calls: r.calls.Load(), reads: r.reads.Load(), heapUnderLoad: heapUnderLoad,
 		published: s.Published - before.Published,
 		delivered: s.Delivered - before.Delivered,
 		folded:    s.Folded - before.Folded,
 	}, nil
 }
 
-// want is what each room has to be, by the books of those who loaded it.
-type want struct {
+// counts are the expected counts of each room.
+type counts struct {
 	local, total map[string]occupancy.Occupancy
 }
 
-func (r *round) expect() want {
-	w := want{map[string]occupancy.Occupancy{}, map[string]occupancy.Occupancy{}}
-	for _, c := range r.churners {
-		for room, o := range c.book() {
+// want returns the sum of all calls.
+func (r *round) want() counts {
+	w := counts{map[string]occupancy.Occupancy{}, map[string]occupancy.Occupancy{}}
+	for _, c := range r.callers {
+		for room, o := range c.counts() {
 			w.local[room] = plus(w.local[room], o)
 			w.total[room] = plus(w.total[room], o)
 		}
@@ -181,74 +188,78 @@ func plus(a, b occupancy.Occupancy) occupancy.Occupancy {
 	}
 }
 
-// settle checks the counts, which are exact at once, and waits for the last words. It
-// returns how long they took.
-func (r *round) settle(w want) (time.Duration, error) {
+// settle checks the counts, which are exact immediately, and waits until every listener has
+// the last value. It returns how long that took.
+func (r *round) settle(w counts) (time.Duration, error) {
 	begun := time.Now()
-	if err := r.counts(w); err != nil {
+	if err := r.checkCounts(w); err != nil {
 		return 0, err
 	}
 	for {
-		err := r.lastWords(w)
+		err := r.checkListeners(w)
 		if err == nil {
-			return time.Since(begun), r.sleepers(w)
+			return time.Since(begun), r.checkStalled(w)
 		}
-		if time.Since(begun) > patience {
+		if time.Since(begun) > timeout {
 			return 0, err
 		}
 		time.Sleep(r.interval / 10)
 	}
 }
 
-// counts checks all that can be read.
-func (r *round) counts(w want) error {
+// checkCounts checks Current, Local and All of every room.
+func (r *round) checkCounts(w counts) error {
 	for _, name := range r.names {
 		if got := r.e.Current(name); got != w.total[name] {
-			return fmt.Errorf("%s: Current is %+v, not %+v", name, got, w.total[name])
+			return fmt.Errorf("%s: Current is %+v, want %+v", name, got, w.total[name])
 		}
 		if got := r.e.Local(name); got != w.local[name] {
-			return fmt.Errorf("%s: Local is %+v, not %+v", name, got, w.local[name])
+			return fmt.Errorf("%s: Local is %+v, want %+v", name, got, w.local[name])
 		}
 	}
 	for room, got := range r.e.All() {
 		if got != w.total[room] {
-			return fmt.Errorf("%s: All has %+v, not %+v", room, got, w.total[room])
+			return fmt.Errorf("%s: All has %+v, want %+v", room, got, w.total[room])
 		}
 	}
 	return nil
 }
 
-// release empties the engine, and looks whether everybody is told and nothing is left.
+// release removes everything, and checks that every listener is notified and nothing is
+// left.
 func (r *round) release() error {
-	for _, c := range r.churners {
-		c.leave()
+	for _, c := range r.callers {
+		c.removeAll()
 	}
 	for _, n := range r.nodes {
-		n.remote.Close()
+		_ = n.remote.Close()
 	}
 	if err := r.error(); err != nil {
 		return err
 	}
-	if _, err := r.settle(want{}); err != nil {
-		return fmt.Errorf("after all left: %w", err)
+	if _, err := r.settle(counts{}); err != nil {
+		return fmt.Errorf("after everything was removed: %w", err)
 	}
 	for _, s := range r.subs {
 		s.sub.Unsubscribe()
 	}
 	for _, w := range r.watchers {
-		w.watcher.Close()
+		_ = w.watcher.Close()
 	}
 	r.reading.Wait()
+	if err := r.link.Close(); err != nil {
+		return err
+	}
 	for begun := time.Now(); ; time.Sleep(r.interval) {
 		s := r.e.Stats()
-		left := s.Rooms + s.Connections + s.PresenceMembers + s.Subscriptions + s.Watchers
-		if left == 0 {
-			// The rooms go when they have cooled.
+		none := occupancy.Occupancy{}
+		if s.Rooms+s.Subscriptions+s.Watchers == 0 && s.Total == none && s.Local == none && s.Arrivals == s.Departures {
+			// The rooms are dropped after an interval.
 			time.Sleep(3 * r.interval)
 			return nil
 		}
-		if time.Since(begun) > patience {
-			return fmt.Errorf("after all left, the engine has %+v", s)
+		if time.Since(begun) > timeout {
+			return fmt.Errorf("after everything was removed, the engine has %+v", s)
 		}
 	}
 }

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// A soak of a moment is a test like any other.
-func TestSoak(t *testing.T) {
+func TestSoak_ShortRunPasses(t *testing.T) {
 	var out bytes.Buffer
 	c := config{load: 300 * time.Millisecond, total: time.Second, rooms: 100, interval: 10 * time.Millisecond, seed: 1}
 	if err := run(t.Context(), c, &out); err != nil {
@@ -18,8 +17,8 @@ func TestSoak(t *testing.T) {
 	t.Logf("\n%s", &out)
 }
 
-// An interrupt ends the load, not the checks.
-func TestSoakEndsWhenInterrupted(t *testing.T) {
+// An interrupt ends the load, but not the checks.
+func TestSoak_InterruptEndsTheRun(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, interrupt)
 	var out bytes.Buffer
