@@ -40,7 +40,7 @@ func (c *cell) local() uint64 {
 	if w == retired {
 		return c.markOf(true).value // 0, or the counts when the engine was closed; not written any more
 	}
-	return w & counts
+	return countsOf(w)
 }
 
 // total returns the whole service's occupancy as last received, given this process's part.

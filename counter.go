@@ -9,23 +9,25 @@ type Occupancy struct {
 	PresenceMembers int `json:"presenceMembers"`
 }
 
-// counter is a room's two counts and its two flags in one word, so that every hook
-// is one atomic step, and the step itself decides what follows from it (the room
-// begins or ends to be occupied, a change must be published):
+// counter is a room's two counts and its three flags in one word, so that every hook
+// is one atomic step, and the step itself decides what follows from it (the room begins
+// or ends to be occupied, a change must be published):
 //
-//	 63   62         32 31          1   0
-//	+----+-------------+-------------+------+
-//	|idle| connections |   members   | held |
-//	+----+-------------+-------------+------+
+//	 63   62         32 31          2   1      0
+//	+----+-------------+-------------+------+------+
+//	|idle| connections |   members   |queued| held |
+//	+----+-------------+-------------+------+------+
 //
-// idle: the publisher does not have the room, so a hook that changes it must clear the
-// flag and push the room to the publisher's inbox. While the flag is clear, a hook only
-// counts. held: a subscription or another node's part keeps the room.
+// queued: the room is in the publisher's inbox or in one of its queues. idle: it is not,
+// and it has listeners, so the hook that changes it must clear the flag, set queued and
+// push the room to the inbox. With neither flag nobody listens: hooks only count, and the
+// one that empties the room pushes it. held: a subscription or another node's part keeps
+// the room.
 //
-// A room exists if any bit except idle is set: it is occupied if a count is not zero,
-// and otherwise only held. A word without these bits belongs to a room that was just
-// created, or that emptied and is not dropped yet. All ones is a retired word: its room
-// was dropped, or frozen by the engine's Close. It never changes again.
+// A room exists if it is occupied, which means that a count is not zero, or held. A word
+// without both belongs to a room that was just created, or that emptied and is not
+// dropped yet. All ones is a retired word: its room was dropped, or frozen by the
+// engine's Close. It never changes again.
 //
 // With this order of the bits one comparison tells almost all that a step must know:
 // that nothing but a count changes. The step is then a compare-and-swap. A bare add
@@ -35,13 +37,13 @@ type counter struct{ word atomic.Uint64 }
 
 const (
 	held       uint64 = 1
-	member     uint64 = 1 << 1
+	queued     uint64 = 1 << 1
+	member     uint64 = 1 << 2
 	connection uint64 = 1 << 32
 	idle       uint64 = 1 << 63
 
-	maxCount    = 1<<31 - 1
-	members     = maxCount * member
-	connections = maxCount * connection
+	members     = (1<<30 - 1) * member
+	connections = (1<<31 - 1) * connection
 	counts      = members | connections
 
 	retired = ^uint64(0)
@@ -74,62 +76,70 @@ func stateOf(w uint64) state {
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	return w-2 < connections-connection && // some count; not idle, not retired, not full
+	return w-member < connections-connection && // some count; not idle, not retired, not full
 		c.word.CompareAndSwap(w, w+connection)
 }
 
 func (c *counter) tryLeave() bool {
 	n := c.word.Load() - connection
-	return n-2 < connections-connection && c.word.CompareAndSwap(n+connection, n)
+	return n-member < connections-connection && c.word.CompareAndSwap(n+connection, n)
 }
 
 func (c *counter) tryEnter() bool {
 	w := c.word.Load()
-	return w-2 < idle-2 && w&members < members-member && c.word.CompareAndSwap(w, w+member)
+	return w-member < idle-member && w&members < members-member && c.word.CompareAndSwap(w, w+member)
 }
 
 func (c *counter) tryExit() bool {
 	n := c.word.Load() - member
-	return n-2 < idle-2 && n&members < members-member && c.word.CompareAndSwap(n+member, n)
+	return n-member < idle-member && n&members < members-member && c.word.CompareAndSwap(n+member, n)
 }
 
-// plus is w with one more, a connection or a member. A count stops at maxCount, and
-// the two never stand there together: that could look like retired.
+// field returns the bits of the count that one belongs to.
+func field(one uint64) uint64 {
+	if one == connection {
+		return connections
+	}
+	return members
+}
+
+// plus returns w with one more connection or member. The counts are never both at their
+// maximum: that could look like a retired word.
 func plus(w, one uint64) (uint64, error) {
-	n, field := w+one, one*maxCount
-	if w&field == field || n&counts == counts {
+	n := w + one
+	if f := field(one); w&f == f || n&counts == counts {
 		return w, ErrCount
 	}
 	return n, nil
 }
 
-// minus is w with n less, or with none left of that field if there were fewer.
+// minus returns w with n connections or members less, or with none left if it had fewer.
 func minus(w, one, n uint64) uint64 {
-	field := one * maxCount
-	return w - min(w&field, n*one)
+	return w - min(w&field(one), n*one)
 }
 
-// A packed occupancy is the counts of a word, without flags.
+// A packed occupancy is the two counts in one word, without flags: the connections in the
+// upper half, the members in the lower. Unlike counter's, both reach maxCount.
+const maxCount = 1<<31 - 1
 
 func pack(o Occupancy) (uint64, error) {
 	if o.Connections < 0 || o.PresenceMembers < 0 || o.Connections > maxCount || o.PresenceMembers > maxCount {
 		return 0, ErrCount
 	}
-	return uint64(o.Connections)*connection | uint64(o.PresenceMembers)*member, nil
+	return uint64(o.Connections)<<32 | uint64(o.PresenceMembers), nil
 }
 
-// unpack reads the counts of a word, whatever its flags.
-func unpack(w uint64) Occupancy {
-	return Occupancy{
-		Connections:     int(w & connections / connection),
-		PresenceMembers: int(w & members / member),
-	}
+func unpack(packed uint64) Occupancy {
+	return Occupancy{Connections: int(packed >> 32), PresenceMembers: int(packed & maxCount)}
 }
 
-// add is the sum of two packed occupancies, each count up to maxCount. It fits if
-// nothing had to be cut.
+// countsOf returns the counts of a word, packed.
+func countsOf(w uint64) uint64 { return w&connections | w&members/member }
+
+// add returns the sum of two packed occupancies, and whether it fits: each count is
+// capped at maxCount.
 func add(a, b uint64) (total uint64, fits bool) {
-	conns := a/connection + b/connection
-	mems := a&members/member + b&members/member
-	return min(conns, maxCount)*connection | min(mems, maxCount)*member, conns <= maxCount && mems <= maxCount
+	conns := a>>32 + b>>32
+	mems := a&maxCount + b&maxCount
+	return min(conns, maxCount)<<32 | min(mems, maxCount), conns <= maxCount && mems <= maxCount
 }

@@ -69,7 +69,7 @@ func (e *Engine) Current(room string) Occupancy {
 	}
 	w := c.word.Load()
 	if w&held == 0 {
-		return unpack(w)
+		return unpack(countsOf(w))
 	}
 	return unpack(c.total(c.local()))
 }

@@ -92,5 +92,15 @@ func (p *publisher) releaseRemote(c *cell, x *extra) {
 
 // touch has the publisher visit c again.
 func (p *publisher) touch(c *cell) {
-	_, _ = p.change(c, func(w uint64) (uint64, error) { return w &^ idle, nil })
+	_, _ = p.change(c, func(w uint64) (uint64, error) { return w&^idle | queued, nil })
+}
+
+// listen has c published from now on whenever it changes, because it has a listener.
+func (p *publisher) listen(c *cell) {
+	_, _ = p.change(c, func(w uint64) (uint64, error) {
+		if w&idle == 0 {
+			w |= queued
+		}
+		return w, nil
+	})
 }

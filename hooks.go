@@ -125,20 +125,20 @@ func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, 
 		if err != nil {
 			return true, err
 		}
-		if n&counts != w&counts || stateOf(n) == absent {
-			n &^= idle // to be published, or dropped
+		if n&counts != w&counts && w&idle != 0 || stateOf(n) == absent {
+			n = n&^idle | queued // to be published, or dropped
 		}
 		ok, err := p.rooms.swap(c, w, n)
 		if err != nil {
 			// The cell may have been created for this step: have the publisher drop it.
-			n = w &^ idle
+			n = w&^idle | queued
 			ok = c.word.CompareAndSwap(w, n)
 			if !ok {
 				continue
 			}
 		}
 		if ok {
-			if w&idle != 0 && n&idle == 0 {
+			if w&queued == 0 && n&queued != 0 {
 				p.inbox.push(c)
 			}
 			return true, err

@@ -24,7 +24,7 @@ import (
 type publisher struct {
 	rooms    *rooms
 	interval time.Duration
-	pause    time.Duration // between two visits of a room without listeners
+	pause    time.Duration // before an emptied room without listeners is dropped
 	start    time.Time     // times are durations since then
 	inbox    inbox
 	quit     chan struct{} // closed by stop
@@ -34,14 +34,17 @@ type publisher struct {
 	mu          sync.Mutex
 	seq         uint64         // the number of publications
 	waiting     fifo[deadline] // rooms with listeners, until their interval is over
-	unwatched   fifo[deadline] // rooms without listeners, until their pause is over
+	unwatched   fifo[deadline] // emptied rooms without listeners, until their pause is over
 	totals      journal
 	locals      journal
 	remoteRooms int           // rooms that have parts of other nodes
 	unannounced bool          // a journal has entries that no watcher was woken for
 	changed     chan struct{} // closed by wakeWatchers; nil if no watcher waits
+	swept       chan struct{} // closed when the totals are up to date; nil if nobody waits for that
+	sweptAt     time.Duration // when the last sweep began
 	closed      bool
 
+	spare fifo[*cell] // for the inbox; only the goroutine uses it
 	tally
 }
 
@@ -101,6 +104,7 @@ func newPublisher(r *rooms, interval time.Duration) *publisher {
 		inbox:    inbox{wake: make(chan struct{}, 1)},
 		quit:     make(chan struct{}),
 		stopped:  make(chan struct{}),
+		sweptAt:  -maxLag,
 		totals:   journal{readers: map[*Watcher]struct{}{}},
 		locals:   journal{readers: map[*Watcher]struct{}{}, local: true},
 	}
@@ -118,20 +122,10 @@ func (p *publisher) run() {
 	defer close(p.stopped)
 	timer := time.NewTimer(p.interval)
 	timer.Stop()
-	var arrived fifo[*cell]
 	for {
-		began := p.now()
-		arrived = p.inbox.take(arrived)
-		work := !arrived.empty()
-		p.drainInbox(&arrived)
-
+		p.round()
+		p.sweep()
 		var due <-chan time.Time
-		work = p.visitDue(&p.waiting) || work
-		work = p.visitDue(&p.unwatched) || work
-		if work {
-			p.rounds.Add(1)
-			p.publishing.Add(int64(p.now() - began))
-		}
 		if wait, more := p.next(); more {
 			timer.Reset(wait)
 			due = timer.C
@@ -146,6 +140,75 @@ func (p *publisher) run() {
 	}
 }
 
+// round publishes all that is due now.
+func (p *publisher) round() {
+	began := p.now()
+	arrived := p.inbox.take(p.spare)
+	work := !arrived.empty()
+	p.drainInbox(&arrived)
+	p.spare = arrived
+	work = p.visitDue(&p.waiting) || work
+	work = p.visitDue(&p.unwatched) || work
+	if work {
+		p.rounds.Add(1)
+		p.publishing.Add(int64(p.now() - began))
+	}
+}
+
+// sweep brings the totals up to date for Stats, if it asked for that: it publishes the
+// rooms whose changes nobody pushes because they have no listeners. Between two turns it
+// publishes what is due.
+func (p *publisher) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.swept == nil {
+		return
+	}
+	began, left := p.now(), turn
+	p.rooms.all(func(c *cell) bool {
+		if c.word.Load()&(idle|queued) == 0 {
+			p.publish(c, c.local())
+		}
+		if left--; left > 0 {
+			return true
+		}
+		left = turn
+		p.mu.Unlock()
+		p.round()
+		p.mu.Lock()
+		select {
+		case <-p.quit:
+			return false
+		default:
+			return true
+		}
+	})
+	close(p.swept)
+	p.swept, p.sweptAt = nil, began
+}
+
+// freshTotals waits until the totals are at most maxLag old.
+func (p *publisher) freshTotals() {
+	p.mu.Lock()
+	if p.closed || p.now()-p.sweptAt < maxLag {
+		p.mu.Unlock()
+		return
+	}
+	if p.swept == nil {
+		p.swept = make(chan struct{})
+	}
+	swept := p.swept
+	p.mu.Unlock()
+	p.inbox.signal()
+	select {
+	case <-swept:
+	case <-p.stopped:
+	}
+}
+
+// maxLag is how old a room's part of the totals may be if it has no listeners.
+const maxLag = time.Second
+
 // turn is how much the publisher does, in visited rooms and delivered events, before it
 // unlocks mu for others: a Subscribe, a watcher, a Remote.
 const turn = 512
@@ -157,7 +220,7 @@ func (p *publisher) drainInbox(arrived *fifo[*cell]) {
 		now := p.now()
 		done := 0
 		for left := turn; done < len(arrived.front()) && left > 0; done++ {
-			left -= p.visit(arrived.front()[done], now)
+			left -= p.visit(arrived.front()[done], now, false)
 		}
 		p.wakeWatchers()
 		p.mu.Unlock()
@@ -175,7 +238,7 @@ func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
 		done := 0
 		front := queue.front()
 		for left := turn; done < len(front) && left > 0 && front[done].at <= begun; done++ {
-			left -= p.visit(front[done].c, now)
+			left -= p.visit(front[done].c, now, true)
 		}
 		if done > 0 {
 			queue.drop(done)
@@ -204,9 +267,9 @@ func (p *publisher) next() (wait time.Duration, more bool) {
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
-// visit publishes what changed in c and queues the room, or makes it idle. It returns how
-// much work that was.
-func (p *publisher) visit(c *cell, now time.Duration) (work int) {
+// visit publishes what changed in c and queues the room, or takes it out of the
+// publisher's hands. It returns how much work that was.
+func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 	for {
 		work++
 		x := c.extra.Load()
@@ -218,11 +281,14 @@ func (p *publisher) visit(c *cell, now time.Duration) (work int) {
 			published = p.deliver(c, x) || published
 			work += len(x.subs)
 		}
-		if published {
-			if !p.hasListeners(x) {
+		switch {
+		case !p.hasListeners(x):
+			if !paused && c.local() == 0 {
+				// Most rooms that empty are joined again soon, or were.
 				p.unwatched.push(deadline{c, now + p.pause})
 				return work
 			}
+		case published:
 			if x != nil {
 				x.next = now + p.interval
 			}
@@ -305,21 +371,24 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 	return delivered > 0
 }
 
-// makeIdle sets the idle flag of c, which has been published, or retires c if the room
-// does not exist any more and every watcher has read that. It reports false if c has
-// changed meanwhile.
+// makeIdle takes c, which has been published, out of the publisher's hands: it sets the
+// idle flag if c has listeners. It retires c if the room does not exist any more and every
+// watcher has read that. It reports false if c has changed meanwhile.
 func (p *publisher) makeIdle(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {
 		return true
 	}
-	local := w & counts
+	local := countsOf(w)
 	if c.mark.value != c.total(local) || c.markOf(true).value != local {
 		return false
 	}
-	n := w | idle
-	if stateOf(w) == absent && !p.totals.unread(c) && !p.locals.unread(c) {
+	n := w &^ queued
+	switch {
+	case stateOf(w) == absent && !p.totals.unread(c) && !p.locals.unread(c):
 		n = retired
+	case stateOf(w) == absent || p.hasListeners(c.extra.Load()):
+		n |= idle
 	}
 	if !c.word.CompareAndSwap(w, n) {
 		return false
@@ -376,7 +445,7 @@ func (p *publisher) freeze(c *cell) {
 		if w == retired {
 			return
 		}
-		p.publish(c, w&counts)
+		p.publish(c, countsOf(w))
 		frozen = c.word.CompareAndSwap(w, retired)
 	}
 }

@@ -21,10 +21,15 @@ func (q *inbox) push(c *cell) {
 	q.cells.push(c)
 	q.mu.Unlock()
 	if first {
-		select {
-		case q.wake <- struct{}{}:
-		default: // the token of an earlier push is still there
-		}
+		q.signal()
+	}
+}
+
+// signal wakes the publisher.
+func (q *inbox) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // an earlier token is still there
 	}
 }
 

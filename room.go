@@ -77,7 +77,7 @@ func (r *Room) Get(ctx context.Context) (Occupancy, error) { return r.e.Get(ctx,
 // Current is like [Engine.Current] for this room.
 func (r *Room) Current() Occupancy {
 	if w := r.cell.Load().word.Load(); w&held == 0 {
-		return unpack(w)
+		return unpack(countsOf(w))
 	}
 	if c := r.find(); c != nil {
 		return unpack(c.total(c.local()))

@@ -80,6 +80,7 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 		// once. If next was never set, a watcher may still be in the room's interval.
 		p.makeIdle(c)
 	}
+	p.listen(c)
 	return s, nil
 }
 

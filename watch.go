@@ -141,7 +141,12 @@ func (w *Watcher) CaughtUp() bool {
 // first reports whether the first batches must contain c, a room of the backlog. If a
 // change of c waits to be published, or was since Watch, the journal has c instead.
 func (w *Watcher) first(c *cell) bool {
-	w.p.publish(c, c.local())
+	p := w.p
+	p.publish(c, c.local())
+	if c.word.Load()&(idle|queued) == 0 {
+		p.makeIdle(c)
+		p.listen(c) // if it changed meanwhile
+	}
 	m := c.markOf(w.j.local)
 	if m.seq >= w.start {
 		w.owed[c] = struct{}{}
