@@ -26,6 +26,7 @@ type extra struct {
 	remotes     int           // parts of other nodes in remote
 	holders     int           // subscriptions and parts of other nodes
 	subs        []listener
+	passed      int // how many of subs a deliver that is in progress has passed
 }
 
 // mark is the last published value of a room.

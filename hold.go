@@ -67,7 +67,7 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 		c.extra.Store(x)
 	}
 	if x.holders == 0 {
-		if _, err := p.change(c, func(w uint64) (uint64, error) { return w | held, nil }); err != nil {
+		if _, err := p.change(c, false, func(w uint64) (uint64, error) { return w | held, nil }); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -78,7 +78,7 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 // release undoes one hold.
 func (p *publisher) release(c *cell, x *extra) {
 	if x.holders--; x.holders == 0 {
-		_, _ = p.change(c, func(w uint64) (uint64, error) { return w &^ held, nil })
+		_, _ = p.change(c, false, func(w uint64) (uint64, error) { return w &^ held, nil })
 	}
 }
 
@@ -92,12 +92,12 @@ func (p *publisher) releaseRemote(c *cell, x *extra) {
 
 // touch has the publisher visit c again.
 func (p *publisher) touch(c *cell) {
-	_, _ = p.change(c, func(w uint64) (uint64, error) { return w&^idle | queued, nil })
+	_, _ = p.change(c, false, func(w uint64) (uint64, error) { return w&^idle | queued, nil })
 }
 
 // listen has c published from now on whenever it changes, because it has a listener.
 func (p *publisher) listen(c *cell) {
-	_, _ = p.change(c, func(w uint64) (uint64, error) {
+	_, _ = p.change(c, false, func(w uint64) (uint64, error) {
 		if w&idle == 0 {
 			w |= queued
 		}

@@ -11,7 +11,7 @@ func (e *Engine) Join(room string) error {
 	if ok && c.tryJoin() {
 		return nil
 	}
-	_, err := e.add(c, room, connection)
+	_, err := e.add(c, room, connection, true)
 	return err
 }
 
@@ -34,7 +34,7 @@ func (e *Engine) Enter(room, clientID string) error {
 	if ok && c.tryEnter() {
 		return nil
 	}
-	_, err := e.add(c, room, member)
+	_, err := e.add(c, room, member, true)
 	return err
 }
 
@@ -49,9 +49,10 @@ func (e *Engine) Exit(room, clientID string) error {
 }
 
 // add is the general path of Join and Enter. c is the room's cell as far as the caller
-// knows, or nil. add returns the cell in which it counted.
-func (e *Engine) add(c *cell, room string, one uint64) (*cell, error) {
-	c, err := e.addOne(c, room, one)
+// knows, or nil. add returns the cell in which it counted. With now, the hook may publish
+// the change itself.
+func (e *Engine) add(c *cell, room string, one uint64, now bool) (*cell, error) {
+	c, err := e.addOne(c, room, one, now)
 	return c, e.pub.refused.note(err)
 }
 
@@ -60,7 +61,7 @@ func (e *Engine) remove(c *cell, room string, one uint64) error {
 	return e.pub.refused.note(e.removeOne(c, room, one))
 }
 
-func (e *Engine) addOne(c *cell, room string, one uint64) (*cell, error) {
+func (e *Engine) addOne(c *cell, room string, one uint64, now bool) (*cell, error) {
 	if e.rooms.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -71,7 +72,7 @@ func (e *Engine) addOne(c *cell, room string, one uint64) (*cell, error) {
 				return nil, err
 			}
 		}
-		ok, err := e.pub.change(c, func(w uint64) (uint64, error) { return plus(w, one) })
+		ok, err := e.pub.change(c, now, func(w uint64) (uint64, error) { return plus(w, one) })
 		if ok {
 			return c, err
 		}
@@ -99,7 +100,7 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 				return none
 			}
 		}
-		ok, err := e.pub.change(c, func(w uint64) (uint64, error) {
+		ok, err := e.pub.change(c, true, func(w uint64) (uint64, error) {
 			if n := minus(w, one, 1); n != w {
 				return n, nil
 			}
@@ -114,8 +115,8 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 
 // change makes every step on a room except the counter's plain ones: it applies step to
 // the word, and with it creates or ends the room and pushes it to the publisher if
-// necessary. It reports false if c is retired. The error is step's, or ErrTooManyRooms.
-func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, error) {
+// necessary. With now, it may publish the change itself. It reports false if c is retired. The error is step's, or ErrTooManyRooms.
+func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error)) (bool, error) {
 	for {
 		w := c.word.Load()
 		if w == retired {
@@ -139,7 +140,7 @@ func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) (bool, 
 		}
 		if ok {
 			if w&queued == 0 && n&queued != 0 {
-				p.inbox.push(c)
+				p.push(c, n&held != 0, now)
 			}
 			return true, err
 		}

@@ -1,6 +1,10 @@
 package occupancy
 
-import "sync"
+import (
+	"slices"
+	"strings"
+	"sync"
+)
 
 // Lease counts one connection in one room, and the clients that entered through it.
 // Create it with [Engine.Connect] and Close it when the connection ends, for whatever
@@ -11,19 +15,19 @@ import "sync"
 // the count of some lease. If no connection is left when that lease is closed, its
 // Close changes nothing; if others have joined since, its Close takes away one of them.
 type Lease struct {
-	e    *Engine
-	room string
+	e *Engine
 
 	mu      sync.Mutex // protects the following
 	cell    *cell
 	joined  bool // the connection is counted in cell
+	entered bool // Enter has been called
 	closed  bool
-	first   string              // a client that entered, or "": most connections have one
-	clients map[string]struct{} // the others
+	first   string     // a client that entered, or "": most connections have one
+	others  *clientSet // nil if there are none
 }
 
 // Connect joins the room and returns the lease that leaves it. The errors are those of
-// [Engine.Join]. It allocates the lease.
+// [Engine.Join]. It allocates the lease, and no more.
 func (e *Engine) Connect(room string) (*Lease, error) {
 	c, _ := e.rooms.find(room)
 	return e.connect(c, room)
@@ -32,20 +36,25 @@ func (e *Engine) Connect(room string) (*Lease, error) {
 func (e *Engine) connect(c *cell, room string) (*Lease, error) {
 	if c == nil || !c.tryJoin() {
 		var err error
-		if c, err = e.add(c, room, connection); err != nil {
+		// Not published now, so that Connect and Enter become one event.
+		if c, err = e.add(c, room, connection, false); err != nil {
 			return nil, err
 		}
 	}
-	return &Lease{e: e, room: c.name, cell: c, joined: true}, nil
+	return &Lease{e: e, cell: c, joined: true}, nil
 }
 
 // Room returns the name of the lease's room.
-func (l *Lease) Room() string { return l.room }
+func (l *Lease) Room() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cell.name
+}
 
 // Enter makes the client a presence member of the room, through this connection. If it
 // has entered already, Enter changes nothing and returns nil. The error is ErrClosed,
 // ErrInvalidClientID or ErrCount; it can be ErrTooManyRooms only if a Leave by name has
-// emptied the room.
+// emptied the room. Enter copies the ID.
 func (l *Lease) Enter(clientID string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,16 +68,20 @@ func (l *Lease) Enter(clientID string) error {
 		return nil
 	}
 	if !l.cell.tryEnter() {
-		cell, err := l.e.add(l.cell, l.room, member)
+		cell, err := l.e.add(l.cell, l.cell.name, member, true)
 		if err != nil {
 			return err
 		}
 		if cell != l.cell {
 			// Hooks by name took away all that was counted in the old cell, and its room ended.
-			l.cell, l.joined, l.first, l.clients = cell, false, "", nil
+			l.cell, l.joined, l.first, l.others = cell, false, "", nil
 		}
 	}
 	l.keep(clientID)
+	if !l.entered {
+		l.entered = true
+		l.e.pub.publishNow(l.cell) // the connection, if the publisher has not yet
+	}
 	return nil
 }
 
@@ -105,7 +118,7 @@ func (l *Lease) Close() error {
 		return nil
 	}
 	l.closed = true
-	entered := len(l.clients)
+	entered := l.others.len()
 	if l.first != "" {
 		entered++
 	}
@@ -113,7 +126,7 @@ func (l *Lease) Close() error {
 	if l.joined {
 		conns = 1
 	}
-	l.clients = nil
+	l.first, l.others = "", nil
 	if entered == 0 && conns == 1 && l.cell.tryLeave() {
 		return nil
 	}
@@ -125,7 +138,7 @@ func (l *Lease) Close() error {
 // retired cell has none left, and a room of the same name that began later is not this
 // lease's. The error is ErrClosed if the engine's Close retired the cell.
 func (l *Lease) take(conns, entered int) error {
-	ok, _ := l.e.pub.change(l.cell, func(w uint64) (uint64, error) {
+	ok, _ := l.e.pub.change(l.cell, true, func(w uint64) (uint64, error) {
 		return minus(minus(w, connection, uint64(conns)), member, uint64(entered)), nil
 	})
 	if !ok && l.e.rooms.closed.Load() {
@@ -135,22 +148,21 @@ func (l *Lease) take(conns, entered int) error {
 }
 
 func (l *Lease) has(clientID string) bool {
-	if clientID == "" || clientID == l.first {
-		return clientID != ""
-	}
-	_, ok := l.clients[clientID]
-	return ok
+	return clientID != "" && (clientID == l.first || l.others.has(clientID))
 }
 
+// keep adds a client, which has not entered.
 func (l *Lease) keep(clientID string) {
-	if l.first == "" {
+	// Clone the ID, because it may be a slice of a large message that it would keep in memory.
+	clientID = strings.Clone(clientID)
+	switch {
+	case l.first == "":
 		l.first = clientID
-		return
+	case l.others == nil:
+		l.others = &clientSet{few: []string{clientID}}
+	default:
+		l.others.add(clientID)
 	}
-	if l.clients == nil {
-		l.clients = map[string]struct{}{}
-	}
-	l.clients[clientID] = struct{}{}
 }
 
 func (l *Lease) forget(clientID string) {
@@ -158,5 +170,54 @@ func (l *Lease) forget(clientID string) {
 		l.first = ""
 		return
 	}
-	delete(l.clients, clientID)
+	l.others.remove(clientID)
+}
+
+// clientSet is a set of client IDs: a slice while they are few, because a map of two
+// takes 256 bytes.
+type clientSet struct {
+	few  []string
+	many map[string]struct{} // nil while they are few
+}
+
+const fewClients = 8
+
+func (s *clientSet) len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.few) + len(s.many)
+}
+
+func (s *clientSet) has(id string) bool {
+	if s == nil {
+		return false
+	}
+	if s.many == nil {
+		return slices.Contains(s.few, id)
+	}
+	_, ok := s.many[id]
+	return ok
+}
+
+func (s *clientSet) add(id string) {
+	if s.many == nil && len(s.few) < fewClients {
+		s.few = append(s.few, id)
+		return
+	}
+	if s.many == nil {
+		s.many = make(map[string]struct{}, 2*fewClients)
+		for _, id := range s.few {
+			s.many[id] = struct{}{}
+		}
+		s.few = nil
+	}
+	s.many[id] = struct{}{}
+}
+
+func (s *clientSet) remove(id string) {
+	if i := slices.Index(s.few, id); i >= 0 {
+		s.few = slices.Delete(s.few, i, i+1)
+	}
+	delete(s.many, id)
 }

@@ -44,7 +44,12 @@ type publisher struct {
 	sweptAt     time.Duration // when the last sweep began
 	closed      bool
 
-	spare fifo[*cell] // for the inbox; only the goroutine uses it
+	timer *time.Timer   // of the goroutine
+	armed time.Duration // the time for which timer is set, or never
+
+	// Only the goroutine uses the following.
+	spare, spareUrgent fifo[*cell] // for the inbox
+
 	tally
 }
 
@@ -108,6 +113,9 @@ func newPublisher(r *rooms, interval time.Duration) *publisher {
 		totals:   journal{readers: map[*Watcher]struct{}{}},
 		locals:   journal{readers: map[*Watcher]struct{}{}, local: true},
 	}
+	p.timer = time.NewTimer(never)
+	p.timer.Stop()
+	p.armed = never
 	go p.run()
 	return p
 }
@@ -120,20 +128,18 @@ func (p *publisher) stop() {
 
 func (p *publisher) run() {
 	defer close(p.stopped)
-	timer := time.NewTimer(p.interval)
-	timer.Stop()
 	for {
 		p.round()
 		p.sweep()
-		var due <-chan time.Time
-		if wait, more := p.next(); more {
-			timer.Reset(wait)
-			due = timer.C
-		}
+		p.mu.Lock()
+		p.armed = never
+		p.arm()
+		p.mu.Unlock()
 		select {
 		case <-p.inbox.wake:
-		case <-due:
+		case <-p.timer.C:
 		case <-p.quit:
+			p.timer.Stop()
 			p.finish()
 			return
 		}
@@ -144,8 +150,9 @@ func (p *publisher) run() {
 func (p *publisher) round() {
 	began := p.now()
 	arrived := p.inbox.take(p.spare)
-	work := !arrived.empty()
-	p.drainInbox(&arrived)
+	work := p.drainUrgent()
+	work = !arrived.empty() || work
+	p.drain(&arrived)
 	p.spare = arrived
 	work = p.visitDue(&p.waiting) || work
 	work = p.visitDue(&p.unwatched) || work
@@ -213,12 +220,12 @@ const maxLag = time.Second
 // unlocks mu for others: a Subscribe, a watcher, a Remote.
 const turn = 512
 
-// drainInbox visits the rooms that hooks have pushed.
-func (p *publisher) drainInbox(arrived *fifo[*cell]) {
+// drain visits the rooms that hooks have pushed.
+func (p *publisher) drain(arrived *fifo[*cell]) {
 	for !arrived.empty() {
+		p.drainUrgent()
 		p.mu.Lock()
-		now := p.now()
-		done := 0
+		now, done := p.now(), 0
 		for left := turn; done < len(arrived.front()) && left > 0; done++ {
 			left -= p.visit(arrived.front()[done], now, false)
 		}
@@ -228,14 +235,33 @@ func (p *publisher) drainInbox(arrived *fifo[*cell]) {
 	}
 }
 
+// drainUrgent visits the urgent rooms that hooks have pushed, and reports whether there
+// were any.
+func (p *publisher) drainUrgent() bool {
+	urgent := p.inbox.takeUrgent(p.spareUrgent)
+	found := !urgent.empty()
+	for !urgent.empty() {
+		p.mu.Lock()
+		now, done := p.now(), 0
+		for left := turn; done < len(urgent.front()) && left > 0; done++ {
+			left -= p.visit(urgent.front()[done], now, false)
+		}
+		p.wakeWatchers()
+		p.mu.Unlock()
+		urgent.drop(done)
+	}
+	p.spareUrgent = urgent
+	return found
+}
+
 // visitDue visits the rooms of a queue whose deadline has passed, and reports whether
 // there were any. A visit may queue the room again.
 func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
 	begun := p.now()
 	for {
+		p.drainUrgent()
 		p.mu.Lock()
-		now := p.now()
-		done := 0
+		now, done := p.now(), 0
 		front := queue.front()
 		for left := turn; done < len(front) && left > 0 && front[done].at <= begun; done++ {
 			left -= p.visit(front[done].c, now, true)
@@ -252,23 +278,62 @@ func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
 	}
 }
 
-// next returns the time until the first deadline, and whether there is one.
-func (p *publisher) next() (wait time.Duration, more bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
+// never is a time that no timer reaches.
+const never = time.Duration(1<<63 - 1)
+
+// arm sets the timer to the first deadline, unless it is set to an earlier time.
+func (p *publisher) arm() {
+	first := never
 	for _, queue := range []*fifo[deadline]{&p.waiting, &p.unwatched} {
-		if front := queue.front(); len(front) > 0 && (!more || front[0].at-now < wait) {
-			wait, more = front[0].at-now, true
+		if front := queue.front(); len(front) > 0 {
+			first = min(first, front[0].at)
 		}
 	}
-	return wait, more
+	if first < p.armed {
+		p.armed = first
+		p.timer.Reset(first - p.now())
+	}
+}
+
+// few is how many subscribers a hook notifies itself.
+const few = 8
+
+// push has c published, whose queued flag the caller has just set. With now, it publishes
+// c itself if the room has only a few subscribers and no other caller holds mu: on a busy
+// machine the goroutine would have to wait for a processor.
+func (p *publisher) push(c *cell, held, now bool) {
+	if !held || !now || !p.tryPublish(c) {
+		p.inbox.push(c, held)
+	}
+}
+
+// publishNow publishes c if it waits to be published and push would publish it itself.
+func (p *publisher) publishNow(c *cell) {
+	if w := c.word.Load(); w&held != 0 && w&queued != 0 {
+		p.tryPublish(c)
+	}
+}
+
+func (p *publisher) tryPublish(c *cell) bool {
+	if !p.mu.TryLock() {
+		return false
+	}
+	defer p.mu.Unlock()
+	x := c.extra.Load()
+	if p.closed || x == nil || len(x.subs) == 0 || len(x.subs) > few {
+		return false
+	}
+	p.visit(c, p.now(), false)
+	p.wakeWatchers()
+	p.arm()
+	return true
 }
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
 // visit publishes what changed in c and queues the room, or takes it out of the
-// publisher's hands. It returns how much work that was.
+// publisher's hands. It returns how much work that was. Paused says that the room was in
+// a queue, and not in the inbox.
 func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 	for {
 		work++
@@ -284,7 +349,7 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 		switch {
 		case !p.hasListeners(x):
 			if !paused && c.local() == 0 {
-				// Most rooms that empty are joined again soon, or were.
+				// Many rooms that empty are soon joined again.
 				p.unwatched.push(deadline{c, now + p.pause})
 				return work
 			}
@@ -343,13 +408,23 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 }
 
 // deliver sends the room's event to the subscribers that have not received its value,
-// and reports whether there was one.
+// and reports whether there was one. It unlocks mu for others after every turn, so that a
+// room of 100,000 subscribers does not hold them up.
 func (p *publisher) deliver(c *cell, x *extra) bool {
 	x.undelivered = false
 	event := x.event(c)
 	var delivered, folded uint64
-	for i := range x.subs {
-		s := &x.subs[i]
+	left := turn
+	for x.passed = 0; x.passed < len(x.subs); x.passed++ {
+		if left--; left == 0 && !p.closed {
+			p.mu.Unlock()
+			p.mu.Lock()
+			if x.passed == len(x.subs) { // the others have unsubscribed
+				break
+			}
+			left, event = turn, x.event(c)
+		}
+		s := &x.subs[x.passed]
 		if s.last == c.mark.value {
 			continue
 		}
@@ -361,11 +436,12 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 			select {
 			case <-s.events:
 				folded++
-			default: // read this moment
+			default: // read at this moment
 			}
 			s.events <- event // does not block: nobody else sends
 		}
 	}
+	x.passed = 0
 	p.delivered.Add(delivered)
 	p.folded.Add(folded)
 	return delivered > 0

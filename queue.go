@@ -1,6 +1,9 @@
 package occupancy
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // inbox holds the rooms that hooks have pushed for the publisher. A hook pushes a cell
 // when it clears the cell's idle flag, so a room that changes all the time is pushed once
@@ -11,14 +14,21 @@ import "sync"
 type inbox struct {
 	wake chan struct{} // holds one token while there is something to take
 
-	mu    sync.Mutex
-	cells fifo[*cell]
+	mu     sync.Mutex
+	cells  fifo[*cell]
+	urgent fifo[*cell] // rooms that may have subscribers, to be published first
+	some   atomic.Bool // urgent is not empty
 }
 
-func (q *inbox) push(c *cell) {
+func (q *inbox) push(c *cell, urgent bool) {
 	q.mu.Lock()
-	first := q.cells.empty()
-	q.cells.push(c)
+	first := q.cells.empty() && q.urgent.empty()
+	if urgent {
+		q.urgent.push(c)
+		q.some.Store(true)
+	} else {
+		q.cells.push(c)
+	}
 	q.mu.Unlock()
 	if first {
 		q.signal()
@@ -33,12 +43,26 @@ func (q *inbox) signal() {
 	}
 }
 
-// take returns all pushed cells. The empty queue spare takes their place.
+// take returns all pushed cells that are not urgent. The empty queue spare takes their
+// place.
 func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	cells := q.cells
 	q.cells = spare
+	return cells
+}
+
+// takeUrgent is take for the urgent cells.
+func (q *inbox) takeUrgent(spare fifo[*cell]) fifo[*cell] {
+	if !q.some.Load() {
+		return spare
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	cells := q.urgent
+	q.urgent = spare
+	q.some.Store(false)
 	return cells
 }
 

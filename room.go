@@ -94,7 +94,7 @@ func (r *Room) Local() Occupancy {
 }
 
 func (r *Room) add(one uint64) error {
-	c, err := r.e.add(r.find(), r.name, one)
+	c, err := r.e.add(r.find(), r.name, one, true)
 	if err == nil {
 		r.cell.Store(c)
 	}

@@ -116,11 +116,15 @@ func (s *Subscription) Unsubscribe() {
 	p.release(s.c, x)
 }
 
-// remove removes subscription i. The last one takes its index.
+// remove removes subscription i.
 func (x *extra) remove(i int) {
 	last := len(x.subs) - 1
-	x.subs[i] = x.subs[last]
-	x.subs[i].sub.index = i
+	if i < x.passed { // deliver must not miss the last one, which it has not passed
+		x.passed--
+		x.move(x.passed, i)
+		i = x.passed
+	}
+	x.move(last, i)
 	x.subs[last] = listener{}
 	x.subs = x.subs[:last]
 	switch { // release the memory of many subscriptions
@@ -129,4 +133,9 @@ func (x *extra) remove(i int) {
 	case cap(x.subs) > blockLen && last < cap(x.subs)/4:
 		x.subs = slices.Clone(x.subs)
 	}
+}
+
+func (x *extra) move(from, to int) {
+	x.subs[to] = x.subs[from]
+	x.subs[to].sub.index = to
 }
