@@ -1,6 +1,9 @@
 package occupancy
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // journal lists the rooms that changed, in the order of their publications, for any
 // number of watchers that read it at their own pace. A room that is published again is
@@ -15,9 +18,8 @@ type journal struct {
 	length    int // of entries
 	compactAt int // the length at which outdated entries are removed
 
-	readers  map[*Watcher]struct{}
-	oldest   uint64 // the smallest next of all readers
-	atOldest int    // how many readers have that next
+	readers []*Watcher
+	oldest  uint64 // the smallest next of all readers
 }
 
 type entry struct {
@@ -79,30 +81,26 @@ func (j *journal) from(next uint64) []entry {
 
 // join adds a reader, which starts at w.next.
 func (j *journal) join(w *Watcher) {
-	j.readers[w] = struct{}{}
-	j.findOldest(w.next)
+	j.readers = append(j.readers, w)
+	j.findOldest()
 }
 
 // advance moves a reader to next. trim removes what no reader needs any more.
 func (j *journal) advance(w *Watcher, next uint64) {
-	was := w.next
 	w.next = next
-	j.passed(was)
+	j.findOldest()
 }
 
 // leave removes a reader.
 func (j *journal) leave(w *Watcher) {
-	delete(j.readers, w)
-	j.passed(w.next)
+	j.readers = slices.DeleteFunc(j.readers, func(r *Watcher) bool { return r == w })
+	j.findOldest()
 }
 
-// passed updates oldest after a reader has left the position was.
-func (j *journal) passed(was uint64) {
-	if was != j.oldest {
-		return
-	}
-	if j.atOldest--; j.atOldest == 0 {
-		j.findOldest(^uint64(0))
+func (j *journal) findOldest() {
+	j.oldest = ^uint64(0)
+	for _, w := range j.readers {
+		j.oldest = min(j.oldest, w.next)
 	}
 }
 
@@ -129,17 +127,4 @@ func (j *journal) trim(some int, retire func(*cell)) (more bool) {
 		j.compactAt = 0
 	}
 	return !j.entries.empty()
-}
-
-// findOldest computes oldest, the smallest next of all readers, or limit if that is smaller.
-func (j *journal) findOldest(limit uint64) {
-	j.oldest, j.atOldest = limit, 0
-	for w := range j.readers {
-		switch {
-		case w.next < j.oldest:
-			j.oldest, j.atOldest = w.next, 1
-		case w.next == j.oldest:
-			j.atOldest++
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,11 +38,12 @@ type publisher struct {
 	unwatched   fifo[deadline] // emptied rooms without listeners, until their pause is over
 	totals      journal
 	locals      journal
-	remoteRooms int           // rooms that have parts of other nodes
-	unannounced bool          // a journal has entries that no watcher was woken for
-	changed     chan struct{} // closed by wakeWatchers; nil if no watcher waits
-	swept       chan struct{} // closed when the totals are up to date; nil if nobody waits for that
-	sweptAt     time.Duration // when the last sweep began
+	remoteRooms int                   // rooms that have parts of other nodes
+	selected    map[string][]*Watcher // the watchers of selected rooms, by room
+	sleepers    []*Watcher            // those that wait in Next
+	anyDue      bool                  // some of them are due
+	swept       chan struct{}         // closed when the totals are up to date; nil if nobody waits for that
+	sweptAt     time.Duration         // when the last sweep began
 	closed      bool
 
 	timer *time.Timer   // of the goroutine
@@ -110,8 +112,8 @@ func newPublisher(r *rooms, interval time.Duration) *publisher {
 		quit:     make(chan struct{}),
 		stopped:  make(chan struct{}),
 		sweptAt:  -maxLag,
-		totals:   journal{readers: map[*Watcher]struct{}{}},
-		locals:   journal{readers: map[*Watcher]struct{}{}, local: true},
+		locals:   journal{local: true},
+		selected: map[string][]*Watcher{},
 	}
 	p.timer = time.NewTimer(never)
 	p.timer.Stop()
@@ -347,7 +349,7 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 			work += len(x.subs)
 		}
 		switch {
-		case !p.hasListeners(x):
+		case !p.hasListeners(c):
 			if !paused && c.local() == 0 {
 				// Many rooms that empty are soon joined again.
 				p.unwatched.push(deadline{c, now + p.pause})
@@ -366,9 +368,12 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 	}
 }
 
-// hasListeners reports whether a room with this extra has a subscriber or a watcher.
-func (p *publisher) hasListeners(x *extra) bool {
-	return x != nil && len(x.subs) > 0 || p.watchers.Load() > 0
+// hasListeners reports whether c has a subscriber or a watcher.
+func (p *publisher) hasListeners(c *cell) bool {
+	x := c.extra.Load()
+	return x != nil && len(x.subs) > 0 ||
+		len(p.totals.readers)+len(p.locals.readers) > 0 ||
+		len(p.selected) > 0 && len(p.selected[c.name]) > 0
 }
 
 // publish sets c's mark to its occupancy now, given this process's part, and adds it to
@@ -383,28 +388,52 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 		p.countLocal(localWas, local)
 	}
 	if was != total {
-		if p.hasListeners(x) {
+		if p.hasListeners(c) {
 			p.published.Add(1)
 		}
 		p.seq++
 		c.mark = mark{total, p.seq}
-		p.totals.add(c, p.seq)
+		p.list(&p.totals, c)
 		if x == nil {
-			p.locals.add(c, p.seq)
+			p.list(&p.locals, c)
 		} else {
 			x.version++
 			x.undelivered = true
 		}
 		p.total.add(was, total)
-		p.unannounced = true
+		if len(p.selected) > 0 {
+			for _, w := range p.selected[c.name] {
+				w.selected.changed[c.name] = struct{}{}
+				w.due, p.anyDue = true, true
+			}
+		}
 	}
 	if x != nil && localWas != local {
 		p.seq++
 		x.local = mark{local, p.seq}
-		p.locals.add(c, p.seq)
-		p.unannounced = true
+		p.list(&p.locals, c)
 	}
 	return was != total
+}
+
+// list adds c, which was just published, to a journal, and notes which watchers to wake.
+func (p *publisher) list(j *journal, c *cell) {
+	j.add(c, p.seq)
+	for _, w := range p.sleepers {
+		if w.concerns(j, c) {
+			w.due, p.anyDue = true, true
+		}
+	}
+}
+
+// refresh publishes c early, for a new listener, and has it published from now on
+// whenever it changes.
+func (p *publisher) refresh(c *cell) {
+	p.publish(c, c.local())
+	if c.word.Load()&(idle|queued) == 0 {
+		p.makeIdle(c)
+		p.listen(c) // if it changed meanwhile
+	}
 }
 
 // deliver sends the room's event to the subscribers that have not received its value,
@@ -463,7 +492,7 @@ func (p *publisher) makeIdle(c *cell) bool {
 	switch {
 	case stateOf(w) == absent && !p.totals.unread(c) && !p.locals.unread(c):
 		n = retired
-	case stateOf(w) == absent || p.hasListeners(c.extra.Load()):
+	case stateOf(w) == absent || p.hasListeners(c):
 		n |= idle
 	}
 	if !c.word.CompareAndSwap(w, n) {
@@ -482,13 +511,23 @@ func (p *publisher) retireEmpty(c *cell) {
 	}
 }
 
-// wakeWatchers wakes the watchers that wait, if the journals have new entries.
+// wakeWatchers wakes the watchers that wait and have something to read.
 func (p *publisher) wakeWatchers() {
-	if p.unannounced && p.changed != nil {
-		close(p.changed)
-		p.changed = nil
+	if !p.anyDue {
+		return
 	}
-	p.unannounced = false
+	p.anyDue = false
+	p.sleepers = slices.DeleteFunc(p.sleepers, func(w *Watcher) bool {
+		if !w.due {
+			return false
+		}
+		w.waiting, w.due = false, false
+		select {
+		case w.wake <- struct{}{}:
+		default: // an earlier token is still there
+		}
+		return true
+	})
 }
 
 // finish freezes every room, delivers the last events and closes every subscription.
@@ -509,7 +548,9 @@ func (p *publisher) finish() {
 		}
 		return true
 	})
-	p.unannounced = true // that the engine is closed
+	for _, w := range p.sleepers {
+		w.due, p.anyDue = true, true
+	}
 	p.wakeWatchers()
 }
 

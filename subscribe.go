@@ -81,6 +81,7 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 		p.makeIdle(c)
 	}
 	p.listen(c)
+	p.wakeWatchers()
 	return s, nil
 }
 

@@ -2,49 +2,76 @@ package occupancy
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 )
 
-// Watcher receives the changes of all rooms: for lobbies, rankings, dashboards and
-// clusters. Create it with [Engine.Watch]. It is read at the reader's own pace: a room
-// that changed ten times since the last Next is returned once, with its newest value.
-// All its methods may be called from any goroutine; each change is returned to one of
-// the concurrent callers of Next.
+// Watcher receives the changes of all rooms, or of selected ones: for lobbies, rankings,
+// dashboards and clusters. Create it with [Engine.Watch]. It is read at the reader's own
+// pace: a room that changed ten times since the last Next is returned once, with its
+// newest value. All its methods may be called from any goroutine; each change is returned
+// to one of the concurrent callers of Next.
 type Watcher struct {
-	p      *publisher
-	j      *journal
-	prefix string
-	link   *Link         // whose watcher it is, or nil
-	done   chan struct{} // closed by Close
+	p       *publisher
+	j       *journal // nil for selected rooms
+	prefix  string
+	link    *Link         // whose watcher it is, or nil
+	reading chan struct{} // a token, held by the caller of Next that may wait
+	wake    chan struct{} // receives a token when there is something to read
+	done    chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
-	start   uint64             // the journal has the publications from this seq on
-	next    uint64             // the first seq that is not read
-	backlog []*cell            // the rooms that existed when it began, not read yet
-	owed    map[*cell]struct{} // those of them that the journal has and next has not passed
-	closed  bool
+	start    uint64             // the journal has the publications from this seq on
+	next     uint64             // the first seq that is not read
+	backlog  []*cell            // the rooms that existed when it began, not read yet
+	owed     map[*cell]struct{} // those of them that the journal has and next has not passed
+	selected *selection         // nil for all rooms
+	waiting  bool               // it is in publisher.sleepers
+	due      bool               // to be woken
+	closed   bool
+}
+
+// selection is what a watcher of selected rooms has to return, by name: so it does not
+// make the rooms exist.
+type selection struct {
+	rooms   map[string]struct{} // all selected rooms
+	changed map[string]struct{} // those that the next batches must contain
+	first   map[string]struct{} // those of changed that were selected by Watch
 }
 
 // WatchOption is a setting of [Engine.Watch].
 type WatchOption func(*watchConfig)
 
 type watchConfig struct {
-	prefix string
-	link   *Link // watch this process's own part of each room, for this link
+	prefix   string
+	selected bool
+	rooms    []string
+	link     *Link // watch this process's own part of each room, for this link
 }
 
 // WithPrefix makes a watcher of the rooms whose names begin with p.
 func WithPrefix(p string) WatchOption { return func(c *watchConfig) { c.prefix = p } }
+
+// Rooms makes a watcher of the rooms with these names only. The first batch contains the
+// occupancy of each, even if it is empty. [Watcher.Add] and [Watcher.Remove] change the
+// selection. The watcher does not make the rooms exist.
+func Rooms(names ...string) WatchOption {
+	return func(c *watchConfig) {
+		c.selected = true
+		c.rooms = append(c.rooms, names...)
+	}
+}
 
 const (
 	batch = 4096      // the most events that one Next returns
 	scan  = 4 * batch // the most rooms whose prefix Next compares before it unlocks mu for others
 )
 
-// Watch returns a watcher of all rooms. It walks the rooms once, to find those that the
-// first batches contain; a change of a room that waits for its interval at that moment
-// is published to all watchers early. The error is ErrClosed.
+// Watch returns a watcher of all rooms, unless an option says otherwise. It walks the
+// rooms once, to find those that the first batches contain; a change of a room that waits
+// for its interval at that moment is published to all watchers early. The error is
+// ErrClosed, or ErrInvalidRoom for a name of [Rooms].
 //
 // Close the watcher when done. One that is not read keeps every room that changes in
 // memory, so share one watcher instead of creating one for each page that is open.
@@ -58,7 +85,21 @@ func (e *Engine) Watch(opts ...WatchOption) (*Watcher, error) {
 
 func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	p := e.pub
-	w := &Watcher{p: p, j: &p.totals, prefix: cfg.prefix, link: cfg.link, done: make(chan struct{}), owed: map[*cell]struct{}{}}
+	w := &Watcher{
+		p:       p,
+		prefix:  cfg.prefix,
+		link:    cfg.link,
+		reading: make(chan struct{}, 1),
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+	}
+	if cfg.selected {
+		if err := w.watchSelected(cfg.rooms); err != nil {
+			return nil, err
+		}
+		return w, nil
+	}
+	w.j, w.owed = &p.totals, map[*cell]struct{}{}
 	if w.link != nil {
 		w.j = &p.locals
 	}
@@ -101,13 +142,24 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 //
 // The error is ErrClosed after Close of the watcher or the engine, or that of ctx.
 func (w *Watcher) Next(ctx context.Context) ([]RoomEvent, error) {
+	select { // one caller at a time waits for wake
+	case w.reading <- struct{}{}:
+		defer func() { <-w.reading }()
+	case <-w.done:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	for {
 		events, more, err := w.take(ctx)
 		if err != nil || len(events) > 0 {
 			return events, err
 		}
+		if more {
+			continue
+		}
 		select {
-		case <-more:
+		case <-w.wake:
 		case <-w.done:
 		case <-ctx.Done():
 		}
@@ -123,6 +175,9 @@ func (w *Watcher) CaughtUp() bool {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if w.selected != nil {
+		return len(w.selected.first) == 0
+	}
 	if w.closed || p.closed {
 		return len(w.backlog) == 0 && len(w.owed) == 0
 	}
@@ -141,12 +196,7 @@ func (w *Watcher) CaughtUp() bool {
 // first reports whether the first batches must contain c, a room of the backlog. If a
 // change of c waits to be published, or was since Watch, the journal has c instead.
 func (w *Watcher) first(c *cell) bool {
-	p := w.p
-	p.publish(c, c.local())
-	if c.word.Load()&(idle|queued) == 0 {
-		p.makeIdle(c)
-		p.listen(c) // if it changed meanwhile
-	}
+	w.p.refresh(c)
 	m := c.markOf(w.j.local)
 	if m.seq >= w.start {
 		w.owed[c] = struct{}{}
@@ -170,8 +220,15 @@ func (w *Watcher) Close() error {
 	if w.link != nil {
 		delete(w.link.watchers, w)
 	}
-	w.j.leave(w)
+	p.sleepers = slices.DeleteFunc(p.sleepers, func(s *Watcher) bool { return s == w })
 	p.watchers.Add(-1)
+	if w.selected != nil {
+		for name := range w.selected.rooms {
+			w.unselect(name)
+		}
+		return nil
+	}
+	w.j.leave(w)
 	for w.j.trim(turn, p.retireEmpty) {
 		p.mu.Unlock() // give other callers a chance
 		p.mu.Lock()
@@ -179,22 +236,34 @@ func (w *Watcher) Close() error {
 	return nil
 }
 
-// closedChan is what Next waits for if there is more to take at once.
-var closedChan = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-// take returns a batch of what is unread, and a channel to wait for before the next try.
-func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more <-chan struct{}, err error) {
+// take returns a batch of what is unread. If that is empty, it reports whether there may
+// be more to take at once; otherwise w.wake says when.
+func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err error) {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.closed || p.closed {
-		return nil, nil, ErrClosed
+		return nil, false, ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
 	defer p.wakeWatchers()
+	if w.selected != nil {
+		events = w.takeSelected()
+	} else {
+		events, more = w.takeAll()
+	}
+	if len(events) == 0 && !more && !w.waiting {
+		w.waiting = true
+		p.sleepers = append(p.sleepers, w)
+	}
+	return events, more, nil
+}
 
+// takeAll is take for a watcher of all rooms.
+func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
+	p := w.p
 	n := min(batch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
 		if w.first(c) {
@@ -203,7 +272,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more <-chan str
 	}
 	clear(w.backlog[:n])
 	if w.backlog = w.backlog[n:]; len(w.backlog) > 0 {
-		return events, closedChan, nil
+		return events, true
 	}
 	w.backlog = nil
 
@@ -226,23 +295,131 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more <-chan str
 		next = unread[len(unread)-1].seq + 1
 		left -= len(unread)
 	}
-	if next != w.next {
-		w.j.advance(w, next)
-		w.j.trim(2*scan, p.retireEmpty)
-		return events, closedChan, nil
+	if next == w.next {
+		return events, false
 	}
-	if p.changed == nil {
-		p.changed = make(chan struct{})
-	}
-	return events, p.changed, nil
+	w.j.advance(w, next)
+	w.j.trim(2*scan, p.retireEmpty)
+	return events, true
+}
+
+// concerns reports whether the watcher must return a change of c that journal j has.
+func (w *Watcher) concerns(j *journal, c *cell) bool {
+	return w.j == j && strings.HasPrefix(c.name, w.prefix)
 }
 
 // event returns the room's last published value, for this watcher.
 func (w *Watcher) event(c *cell) RoomEvent {
-	m := c.markOf(w.j.local)
+	local := w.link != nil
+	m := c.markOf(local)
 	version := m.seq
-	if x := c.extra.Load(); x != nil && !w.j.local {
+	if x := c.extra.Load(); x != nil && !local {
 		version = x.version
 	}
 	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(m.value), Version: version}}
+}
+
+// watchSelected begins to watch the rooms with these names.
+func (w *Watcher) watchSelected(names []string) error {
+	p := w.p
+	w.selected = &selection{map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	if err := w.selectRooms(names); err != nil {
+		return err
+	}
+	maps.Copy(w.selected.first, w.selected.changed)
+	p.watchers.Add(1)
+	return nil
+}
+
+// Add adds rooms to the selection of a watcher made with [Rooms]. The next batch contains
+// the current occupancy of each, even if it is empty, and even if it was selected
+// already. On a watcher of all rooms Add does nothing. The error is ErrClosed or
+// ErrInvalidRoom; then no room is added.
+func (w *Watcher) Add(rooms ...string) error {
+	p := w.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.closed || p.closed {
+		return ErrClosed
+	}
+	if w.selected == nil {
+		return nil
+	}
+	defer p.wakeWatchers()
+	return w.selectRooms(rooms)
+}
+
+// Remove removes rooms from the selection of a watcher made with [Rooms].
+func (w *Watcher) Remove(rooms ...string) {
+	p := w.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.selected == nil {
+		return
+	}
+	for _, name := range rooms {
+		if _, ok := w.selected.rooms[name]; ok {
+			w.unselect(name)
+		}
+	}
+}
+
+func (w *Watcher) selectRooms(names []string) error {
+	p, s := w.p, w.selected
+	for _, name := range names {
+		if !validName(name) {
+			return ErrInvalidRoom
+		}
+	}
+	for _, name := range names {
+		name = strings.Clone(name)
+		if _, ok := s.rooms[name]; !ok {
+			s.rooms[name] = struct{}{}
+			p.selected[name] = append(p.selected[name], w)
+		}
+		s.changed[name] = struct{}{}
+		if c := p.rooms.live(name); c != nil {
+			p.refresh(c)
+		}
+	}
+	w.due = w.due || len(names) > 0
+	p.anyDue = p.anyDue || w.due
+	return nil
+}
+
+// unselect removes a selected room.
+func (w *Watcher) unselect(name string) {
+	p, s := w.p, w.selected
+	delete(s.rooms, name)
+	delete(s.changed, name)
+	delete(s.first, name)
+	others := slices.DeleteFunc(p.selected[name], func(other *Watcher) bool { return other == w })
+	if len(others) > 0 {
+		p.selected[name] = others
+	} else {
+		delete(p.selected, name)
+	}
+}
+
+// takeSelected is take for a watcher of selected rooms.
+func (w *Watcher) takeSelected() (events []RoomEvent) {
+	s := w.selected
+	for name := range s.changed {
+		if len(events) == batch {
+			break
+		}
+		delete(s.changed, name)
+		delete(s.first, name)
+		if c := w.p.rooms.live(name); c != nil {
+			events = append(events, w.event(c))
+		} else {
+			events = append(events, RoomEvent{name, Event{Type: EventUpdated, Version: w.p.seq}})
+		}
+	}
+	return events
 }
