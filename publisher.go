@@ -325,9 +325,12 @@ func (p *publisher) tryPublish(c *cell) bool {
 	if p.closed || x == nil || len(x.subs) == 0 || len(x.subs) > few {
 		return false
 	}
-	p.visit(c, p.now(), false)
+	began := p.now()
+	p.visit(c, began, false)
 	p.wakeWatchers()
 	p.arm()
+	p.rounds.Add(1)
+	p.publishing.Add(int64(p.now() - began))
 	return true
 }
 

@@ -27,7 +27,7 @@ type Stats struct {
 	Folded    uint64 // events that a newer one replaced before the subscriber read them
 
 	Refused    Refused       // hooks that returned an error and changed nothing
-	Rounds     uint64        // how often the engine looked for rooms to publish and had some to visit
+	Rounds     uint64        // how often the engine or a hook visited rooms to publish them
 	Publishing time.Duration // the time these rounds took in all: an average of an interval means that the engine is overloaded
 }
 
