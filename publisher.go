@@ -349,11 +349,13 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 		published := p.publish(c, c.local())
 		if x != nil && x.undelivered {
 			published = p.deliver(c, x) || published
-			work += len(x.subs)
+			if work += len(x.subs); work > turn {
+				now = p.now() // deliver has unlocked mu meanwhile
+			}
 		}
 		switch {
 		case !p.hasListeners(c):
-			if !paused && c.local() == 0 {
+			if !paused && stateOf(c.word.Load()) == absent {
 				// Many rooms that empty are soon joined again.
 				p.unwatched.push(deadline{c, now + p.pause})
 				return work
