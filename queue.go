@@ -22,13 +22,14 @@ type inbox struct {
 
 func (q *inbox) push(c *cell, urgent bool) {
 	q.mu.Lock()
-	first := q.cells.empty() && q.urgent.empty()
+	queue := &q.cells
 	if urgent {
-		q.urgent.push(c)
+		queue = &q.urgent
 		q.some.Store(true)
-	} else {
-		q.cells.push(c)
 	}
+	// The publisher takes the queues one after the other, so each needs a token of its own.
+	first := queue.empty()
+	queue.push(c)
 	q.mu.Unlock()
 	if first {
 		q.signal()

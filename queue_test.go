@@ -91,27 +91,62 @@ func TestInbox_HoldsOneTokenWhileNotEmpty(t *testing.T) {
 	q := inbox{wake: make(chan struct{}, 1)}
 	a, b, c := &cell{name: "a"}, &cell{name: "b"}, &cell{name: "c"}
 
-	take := func(spare fifo[*cell]) []*cell {
-		taken := q.take(spare)
-		return taken.front()
+	for name, of := range map[string]struct {
+		urgent bool
+		cells  *fifo[*cell]
+		take   func(spare fifo[*cell]) fifo[*cell]
+	}{
+		"cells":  {false, &q.cells, q.take},
+		"urgent": {true, &q.urgent, q.takeUrgent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			take := func(spare fifo[*cell]) []*cell {
+				taken := of.take(spare)
+				return taken.front()
+			}
+
+			require.Empty(t, take(fifo[*cell]{}))
+			q.push(a, of.urgent)
+			q.push(b, of.urgent)
+			require.Len(t, q.wake, 1)
+			require.Equal(t, []*cell{a, b}, take(fifo[*cell]{}))
+
+			q.push(c, of.urgent) // the token of a was not read
+			require.Len(t, q.wake, 1)
+			<-q.wake
+			require.Equal(t, []*cell{c}, take(fifo[*cell]{}))
+
+			q.push(a, of.urgent) // the token was read
+			require.Len(t, q.wake, 1)
+			spare := make([]*cell, 0, 8)
+			require.Equal(t, []*cell{a}, take(fifo[*cell]{blocks: [][]*cell{spare}}))
+			q.push(b, of.urgent)
+			require.Equal(t, &spare[:1][0], &of.cells.front()[0], "the spare memory is used")
+			require.Equal(t, []*cell{b}, take(fifo[*cell]{}))
+			<-q.wake
+		})
 	}
+}
 
-	q.push(a)
-	q.push(b)
-	require.Len(t, q.wake, 1)
-	require.Equal(t, []*cell{a, b}, take(fifo[*cell]{}))
-
-	q.push(c) // the token of a was not read
-	require.Len(t, q.wake, 1)
-	<-q.wake
-	require.Equal(t, []*cell{c}, take(fifo[*cell]{}))
-
-	q.push(a) // the token was read
-	require.Len(t, q.wake, 1)
-	spare := make([]*cell, 0, 8)
-	require.Equal(t, []*cell{a}, take(fifo[*cell]{blocks: [][]*cell{spare}}))
-	q.push(b)
-	require.Equal(t, &spare[:1][0], &q.cells.front()[0], "the spare memory is used")
+// The publisher takes one queue after the other, and may read the token before both.
+func TestInbox_HoldsATokenForTheQueueThatIsNotTakenYet(t *testing.T) {
+	for _, urgent := range []bool{false, true} {
+		q := inbox{wake: make(chan struct{}, 1)}
+		q.push(&cell{}, !urgent)
+		<-q.wake
+		if urgent {
+			q.takeUrgent(fifo[*cell]{})
+		} else {
+			q.take(fifo[*cell]{})
+		}
+		q.push(&cell{}, urgent)
+		if !urgent {
+			q.takeUrgent(fifo[*cell]{})
+		} else {
+			q.take(fifo[*cell]{})
+		}
+		require.Len(t, q.wake, 1, "the second cell, urgent: %v", urgent)
+	}
 }
 
 // A lost token would block the reader forever, which synctest reports.
@@ -119,18 +154,15 @@ func TestInbox_ConcurrentPushLosesNothing(t *testing.T) {
 	const pushers, each = 4, 5_000
 	synctest.Test(t, func(t *testing.T) {
 		q := inbox{wake: make(chan struct{}, 1)}
-		for range pushers {
+		for i := range pushers {
 			go func() {
 				for range each {
-					q.push(&cell{})
+					q.push(&cell{}, i%2 == 0)
 				}
 			}()
 		}
 		taken := map[*cell]int{}
-		var got fifo[*cell]
-		for len(taken) < pushers*each {
-			<-q.wake
-			got = q.take(got)
+		empty := func(got fifo[*cell]) fifo[*cell] {
 			for !got.empty() {
 				for _, c := range got.front() {
 					taken[c]++
@@ -138,8 +170,16 @@ func TestInbox_ConcurrentPushLosesNothing(t *testing.T) {
 				}
 				got.drop(len(got.front()))
 			}
+			return got
 		}
-		got = q.take(got)
-		require.True(t, got.empty())
+		var spare, spareUrgent fifo[*cell]
+		for len(taken) < pushers*each {
+			<-q.wake
+			got := q.take(spare)
+			spareUrgent = empty(q.takeUrgent(spareUrgent))
+			spare = empty(got)
+		}
+		require.True(t, q.cells.empty())
+		require.True(t, q.urgent.empty())
 	})
 }
