@@ -126,7 +126,7 @@ func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error
 		if err != nil {
 			return true, err
 		}
-		if n&counts != w&counts && w&idle != 0 || stateOf(n) == absent {
+		if changed := n&counts != w&counts; changed && (w&idle != 0 || n&counts == 0) || stateOf(n) == absent {
 			n = n&^idle | queued // to be published, or dropped
 		}
 		ok, err := p.rooms.swap(c, w, n)
