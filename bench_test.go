@@ -362,7 +362,7 @@ func BenchmarkFanOut(b *testing.B) {
 					// Only the publisher's own step, without waking its goroutine.
 					e.pub.mu.Lock()
 					must(b, hook("room"))
-					e.pub.visit(c, e.pub.now())
+					e.pub.visit(c, e.pub.now(), false)
 					e.pub.mu.Unlock()
 					b.StopTimer()
 					for _, s := range subs {

@@ -8,59 +8,84 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// boundaries are the counts at which a field borrows, carries or is nearly full.
-var boundaries = []uint64{0, 1, 2, 3, 1 << 15, maxCount - 3, maxCount - 2, maxCount - 1, maxCount}
+// The maximum of each field of a word.
+const (
+	maxConns   uint64 = 1<<31 - 1
+	maxMembers uint64 = 1<<30 - 1
+)
+
+// boundaries returns the counts at which a field with this maximum borrows, carries or is
+// nearly full.
+func boundaries(most uint64) []uint64 {
+	return []uint64{0, 1, 2, 3, 1 << 15, most - 3, most - 2, most - 1, most}
+}
 
 // words calls f with every combination of boundary counts and flags.
 func words(f func(w, conns, mems, flags uint64)) {
-	for _, conns := range boundaries {
-		for _, mems := range boundaries {
-			if conns == maxCount && mems == maxCount {
+	for _, conns := range boundaries(maxConns) {
+		for _, mems := range boundaries(maxMembers) {
+			if conns == maxConns && mems == maxMembers {
 				continue // not reachable: see plus
 			}
-			for _, flags := range []uint64{0, held, idle, held | idle} {
-				f(conns*connection|mems*member|flags, conns, mems, flags)
+			for _, attached := range []uint64{0, queued, idle, queued | idle} {
+				for _, flags := range []uint64{attached, attached | held} {
+					f(conns*connection|mems*member|flags, conns, mems, flags)
+				}
 			}
 		}
 	}
 }
 
-func TestCounter_WordHoldsTwoCountsAndTwoFlags(t *testing.T) {
-	require.Equal(t, uint64(math.MaxUint64), counts|held|idle, "the fields fill the word")
-	require.Zero(t, connections&members)
-	require.Zero(t, counts&(held|idle))
+func TestCounter_WordHoldsTwoCountsAndThreeFlags(t *testing.T) {
+	fields := []uint64{held, queued, members, connections, idle}
+	sum, all := uint64(0), uint64(0)
+	for _, f := range fields {
+		sum, all = sum+f, all|f
+	}
+	require.Equal(t, uint64(math.MaxUint64), all, "the fields fill the word")
+	require.Equal(t, all, sum, "and do not overlap")
+	require.Equal(t, counts, connections|members)
 	words(func(w, conns, mems, flags uint64) {
-		require.Equal(t, Occupancy{int(conns), int(mems)}, unpack(w))
-		packed, err := pack(unpack(w))
+		require.Equal(t, Occupancy{int(conns), int(mems)}, unpack(countsOf(w)))
+		packed, err := pack(Occupancy{int(conns), int(mems)})
 		require.NoError(t, err)
-		require.Equal(t, w&counts, packed)
+		require.Equal(t, packed, countsOf(w))
 		require.Equal(t, flags, w&^counts)
 	})
+}
+
+func TestCounter_PackedOccupancyHoldsLargerCountsThanAWord(t *testing.T) {
+	for _, conns := range boundaries(maxCount) {
+		for _, mems := range boundaries(maxCount) {
+			o := Occupancy{int(conns), int(mems)}
+			packed, err := pack(o)
+			require.NoError(t, err)
+			require.Equal(t, o, unpack(packed))
+		}
+	}
 }
 
 func TestCounter_PlusAndMinusChangeOneCount(t *testing.T) {
 	words(func(w, conns, mems, flags uint64) {
 		at := fmt.Sprintf("connections %d, members %d, flags %x", conns, mems, flags)
-		for _, one := range []uint64{connection, member} {
-			n, other := conns, mems
-			if one == member {
-				n, other = mems, conns
-			}
-
-			up, err := plus(w, one)
-			if full := n == maxCount || n == maxCount-1 && other == maxCount; full {
+		for _, s := range []struct{ one, n, most, other, otherMost uint64 }{
+			{connection, conns, maxConns, mems, maxMembers},
+			{member, mems, maxMembers, conns, maxConns},
+		} {
+			up, err := plus(w, s.one)
+			if full := s.n == s.most || s.n == s.most-1 && s.other == s.otherMost; full {
 				require.ErrorIs(t, err, ErrCount, at)
 				require.Equal(t, w, up, at)
 			} else {
 				require.NoError(t, err, at)
-				require.Equal(t, w+one, up, at)
+				require.Equal(t, w+s.one, up, at)
 				require.Equal(t, flags, up&^counts, at)
 			}
-			require.NotEqual(t, retired, up|idle|held, at)
+			require.NotEqual(t, retired, up|idle|queued|held, at)
 
 			for _, many := range []uint64{0, 1, 2, maxCount} {
-				want := w - min(n, many)*one
-				require.Equal(t, want, minus(w, one, many), "%s, %d less", at, many)
+				want := w - min(s.n, many)*s.one
+				require.Equal(t, want, minus(w, s.one, many), "%s, %d less", at, many)
 			}
 		}
 	})
@@ -116,7 +141,7 @@ func TestCounter_RetiredWordNeverChanges(t *testing.T) {
 	require.False(t, c.tryEnter())
 	require.False(t, c.tryExit())
 	require.Zero(t, c.local())
-	ok, err := e.pub.change(c, func(uint64) (uint64, error) { panic("step called") })
+	ok, err := e.pub.change(c, true, func(uint64) (uint64, error) { panic("step called") })
 	require.False(t, ok)
 	require.NoError(t, err)
 	require.Equal(t, retired, c.word.Load())
@@ -131,13 +156,17 @@ func TestCounter_RetiredWordNeverChanges(t *testing.T) {
 }
 
 func TestCounter_AddIsCappedAtTheMaximum(t *testing.T) {
-	words(func(a, ac, am, _ uint64) {
-		words(func(b, bc, bm, flags uint64) {
-			if flags != 0 {
-				return
+	packed := func(f func(packed, conns, mems uint64)) {
+		for _, conns := range boundaries(maxCount) {
+			for _, mems := range boundaries(maxCount) {
+				f(conns<<32|mems, conns, mems)
 			}
+		}
+	}
+	packed(func(a, ac, am uint64) {
+		packed(func(b, bc, bm uint64) {
 			want := Occupancy{int(min(ac+bc, maxCount)), int(min(am+bm, maxCount))}
-			total, fits := add(a&counts, b)
+			total, fits := add(a, b)
 			require.Equal(t, want, unpack(total))
 			require.Equal(t, ac+bc <= maxCount && am+bm <= maxCount, fits)
 		})
@@ -168,60 +197,56 @@ func TestCounter_FullRoomRefusesHooksAndDoesNotChange(t *testing.T) {
 		},
 	}
 	for name, of := range hooks {
-		for _, quiet := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/idle=%v", name, quiet), func(t *testing.T) {
+		for at, flags := range map[string]uint64{"detached": 0, "queued": queued, "idle": idle} {
+			t.Run(name+"/"+at, func(t *testing.T) {
 				e := New()
 				defer e.Close()
 				require.NoError(t, e.Join("r"))
 				c, _ := e.rooms.find("r")
 				fill := func(conns, mems uint64) {
-					flags := uint64(0)
-					if quiet {
-						flags = idle
-					}
 					c.word.Store(conns*connection | mems*member | flags)
 				}
-				full := func(conns, mems int) { require.Equal(t, Occupancy{conns, mems}, e.Current("r")) }
+				full := func(conns, mems uint64) { require.Equal(t, Occupancy{int(conns), int(mems)}, e.Current("r")) }
 				join, leave, enter, exit := of(e)
 
-				fill(maxCount-1, 7)
+				fill(maxConns-1, 7)
 				require.NoError(t, join())
-				full(maxCount, 7)
+				full(maxConns, 7)
 				for range 3 {
 					require.ErrorIs(t, join(), ErrCount)
 				}
 				_, err := e.Connect("r")
 				require.ErrorIs(t, err, ErrCount)
-				full(maxCount, 7)
+				full(maxConns, 7)
 				require.NoError(t, enter())
 				require.NoError(t, exit())
-				full(maxCount, 7)
+				full(maxConns, 7)
 				require.NoError(t, leave())
-				full(maxCount-1, 7)
+				full(maxConns-1, 7)
 
-				fill(7, maxCount-1)
+				fill(7, maxMembers-1)
 				require.NoError(t, enter())
-				full(7, maxCount)
+				full(7, maxMembers)
 				for range 3 {
 					require.ErrorIs(t, enter(), ErrCount)
 				}
-				full(7, maxCount)
+				full(7, maxMembers)
 				conn, err := e.Connect("r")
 				require.NoError(t, err)
-				full(8, maxCount)
+				full(8, maxMembers)
 				require.ErrorIs(t, conn.Enter("late"), ErrCount)
 				require.ErrorIs(t, conn.Exit("late"), ErrNotEntered)
 				require.NoError(t, conn.Close())
-				full(7, maxCount)
+				full(7, maxMembers)
 				require.NoError(t, exit())
-				full(7, maxCount-1)
+				full(7, maxMembers-1)
 
-				fill(0, maxCount)
+				fill(0, maxMembers)
 				require.ErrorIs(t, leave(), ErrNotJoined) // does not borrow from the other field
-				full(0, maxCount)
-				fill(maxCount, 0)
+				full(0, maxMembers)
+				fill(maxConns, 0)
 				require.ErrorIs(t, exit(), ErrNotEntered)
-				full(maxCount, 0)
+				full(maxConns, 0)
 			})
 		}
 	}

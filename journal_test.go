@@ -19,7 +19,7 @@ type journalModel struct {
 
 func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
 	d := &journalModel{t: t, unread: map[*Watcher]map[*cell]bool{}}
-	d.j = journal{local: local, readers: map[*Watcher]struct{}{}}
+	d.j = journal{local: local}
 	for range rooms {
 		d.cells = append(d.cells, &cell{})
 	}
@@ -107,17 +107,15 @@ func (d *journalModel) passes(f func(retire func(*cell))) {
 }
 
 func (d *journalModel) check() {
-	oldest, at := ^uint64(0), 0
-	for w := range d.j.readers {
-		if w.next < oldest {
-			oldest, at = w.next, 0
-		}
-		if w.next == oldest {
-			at++
+	oldest := ^uint64(0)
+	for w := range d.unread {
+		oldest = min(oldest, w.next)
+		if !slices.Contains(d.j.readers, w) {
+			d.t.Fatal("the journal does not have a reader")
 		}
 	}
-	if at > 0 && (d.j.oldest != oldest || d.j.atOldest != at) {
-		d.t.Fatalf("%d readers at %d are the oldest, the journal has %d at %d", at, oldest, d.j.atOldest, d.j.oldest)
+	if len(d.unread) != len(d.j.readers) || d.j.oldest != oldest && len(d.unread) > 0 {
+		d.t.Fatalf("%d readers, the oldest at %d; the journal has %d, the oldest at %d", len(d.unread), oldest, len(d.j.readers), d.j.oldest)
 	}
 
 	for _, c := range d.cells {
@@ -134,7 +132,7 @@ func (d *journalModel) check() {
 	if d.j.length != length(&d.j.entries) {
 		d.t.Fatalf("%d entries, not %d", length(&d.j.entries), d.j.length)
 	}
-	if at == 0 && d.j.length > 0 {
+	if len(d.unread) == 0 && d.j.length > 0 {
 		d.t.Fatalf("%d entries are kept without a reader", d.j.length)
 	}
 }

@@ -20,8 +20,9 @@ func wantNothingKept(t *testing.T, e *Engine) {
 	require.Zero(t, e.rooms.cells.Size(), "cells in the map")
 	require.Zero(t, e.rooms.exist(), "rooms that exist")
 	require.True(t, p.inbox.cells.empty(), "in the inbox")
+	require.True(t, p.inbox.urgent.empty(), "urgent in the inbox")
 	require.True(t, p.waiting.empty(), "waiting")
-	require.True(t, p.unwatched.empty(), "without listeners")
+	require.True(t, p.unwatched.empty(), "emptied, without listeners")
 	require.True(t, p.totals.entries.empty(), "in the journal of totals")
 	require.True(t, p.locals.entries.empty(), "in the journal of local parts")
 }
@@ -123,22 +124,22 @@ func TestPublisher_MakeIdleRefusesAnUnpublishedChange(t *testing.T) {
 	defer p.mu.Unlock()
 	c := e.rooms.live("a")
 	x := c.extra.Load()
-	for what, s := range map[string]struct{ remote, newRemote, newLocal uint64 }{
+	for what, s := range map[string]struct{ remote, newRemote, newLocal uint64 }{ // the remote parts are packed
 		"this process's part, capped total": {connections, connections, 6 * connection},
-		"remote part":                       {0, member, 5 * connection},
+		"remote part":                       {0, 1, 5 * connection},
 		"both parts, same total":            {0, connection, 4 * connection},
 	} {
 		x.remote.Store(s.remote)
-		c.word.Store(held | 5*connection)
+		c.word.Store(held | queued | 5*connection)
 		p.publish(c, c.local())
 		x.remote.Store(s.newRemote)
-		c.word.Store(held | s.newLocal)
-		now := c.word.Load()
+		now := held | queued | s.newLocal
+		c.word.Store(now)
 		require.False(t, p.makeIdle(c), what)
 		require.Equal(t, now, c.word.Load(), what)
 		p.publish(c, c.local())
 		require.True(t, p.makeIdle(c), what)
-		require.Equal(t, now|idle, c.word.Load(), what)
+		require.Equal(t, now&^queued|idle, c.word.Load(), what)
 	}
 	x.remote.Store(0)
 	p.publish(c, c.local())
@@ -208,7 +209,7 @@ func settled(e *Engine) bool {
 	defer p.mu.Unlock()
 	p.inbox.mu.Lock()
 	defer p.inbox.mu.Unlock()
-	return p.inbox.cells.empty() && p.waiting.empty() && p.unwatched.empty()
+	return p.inbox.cells.empty() && p.inbox.urgent.empty() && p.waiting.empty() && p.unwatched.empty()
 }
 
 // subscribesMeanwhile reports whether a Subscribe returned while rooms were dropped.

@@ -40,7 +40,7 @@ func TestRooms_RetiredCellNeverChanges(t *testing.T) {
 		require.False(t, old.tryEnter())
 		require.False(t, old.tryLeave())
 		require.False(t, old.tryExit())
-		ok, _ := e.pub.change(old, func(uint64) (uint64, error) { t.Error("step called"); return 0, nil })
+		ok, _ := e.pub.change(old, true, func(uint64) (uint64, error) { t.Error("step called"); return 0, nil })
 		require.False(t, ok)
 
 		require.NoError(t, e.Join("a"))
@@ -92,7 +92,7 @@ func TestRooms_RefusedNamesDoNotFillTheMap(t *testing.T) {
 		late, err := e.rooms.obtain("late")
 		require.NoError(t, err)
 		require.NoError(t, e.Join("a"))
-		_, err = e.add(late, "late", connection)
+		_, err = e.add(late, "late", connection, true)
 		require.ErrorIs(t, err, ErrTooManyRooms)
 		require.NoError(t, e.Leave("a"))
 		time.Sleep(time.Second)

@@ -144,11 +144,15 @@ func TestFirstChange_UndoneChangeIsNotPublished(t *testing.T) {
 		s := subscribe(t, e, "r")
 		receive(t, s)
 		must(t, e.Join("r"), e.Enter("r", "c"))
-		require.Equal(t, occ(1, 1), receive(t, s).Occupancy)
+		require.Equal(t, occ(1, 0), receive(t, s).Occupancy) // published immediately
+		time.Sleep(interval)
+		require.Equal(t, occ(1, 1), receive(t, s).Occupancy) // at the end of the interval
 		node := remote(t, e, "node")
 		must(t, node.Set(part("r", occ(1, 1))), e.Leave("r"), e.Exit("r", "c"))
 		time.Sleep(interval)
 		noEvent(t, s)
+		must(t, e.Join("r"))
+		require.Equal(t, occ(2, 1), receive(t, s).Occupancy) // an interval begins
 		must(t, e.Join("r"), e.Enter("r", "c"), node.Set(part("r", occ(0, 0))))
 		time.Sleep(interval)
 		noEvent(t, s)

@@ -995,6 +995,7 @@ func (m *model) quiet() {
 			m.drain(w)
 		}
 	}
+	time.Sleep(time.Second) // the totals of rooms without listeners lag by that much at most
 	var sum, localSum occupancy.Occupancy
 	totals, locals := m.totals()
 	for name, o := range totals {
