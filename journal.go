@@ -16,7 +16,7 @@ type journal struct {
 	local     bool // lists this process's parts, not totals
 	entries   fifo[entry]
 	length    int // of entries
-	compactAt int // the length at which outdated entries are removed
+	compactAt int // the length at which outdated entries are removed, unless it is small
 
 	readers []*Watcher
 	oldest  uint64 // the smallest next of all readers
@@ -35,12 +35,15 @@ func (j *journal) add(c *cell, seq uint64) {
 	if len(j.readers) == 0 {
 		return
 	}
-	if j.length >= j.compactAt {
+	if j.full() {
 		j.compact()
 	}
 	j.entries.push(entry{c, seq})
 	j.length++
 }
+
+// full reports whether the next add calls compact.
+func (j *journal) full() bool { return j.length >= max(j.compactAt, 2*blockLen) }
 
 // compact removes the outdated entries. It runs again when the journal has doubled.
 func (j *journal) compact() {
@@ -57,7 +60,7 @@ func (j *journal) compact() {
 		j.entries.drop(len(front))
 	}
 	j.entries = kept
-	j.compactAt = max(2*blockLen, 2*j.length)
+	j.compactAt = 2 * j.length
 }
 
 // unread reports whether some reader has not read the last publication of c.

@@ -222,6 +222,15 @@ const maxLag = time.Second
 // unlocks mu for others: a Subscribe, a watcher, a Remote.
 const turn = 512
 
+// pauseTurn unlocks mu for others after every turn of a loop, whose index is i.
+func (p *publisher) pauseTurn(i int) {
+	if i%turn == turn-1 {
+		p.wakeWatchers()
+		p.mu.Unlock()
+		p.mu.Lock()
+	}
+}
+
 // drain visits the rooms that hooks have pushed.
 func (p *publisher) drain(arrived *fifo[*cell]) {
 	for !arrived.empty() {
@@ -297,8 +306,12 @@ func (p *publisher) arm() {
 	}
 }
 
-// few is how many subscribers a hook notifies itself.
-const few = 8
+// The work of a hook is limited: it publishes a room itself if the room has at most few
+// subscribers and watchers of its own, and at most fewSleepers watchers wait.
+const (
+	few         = 8
+	fewSleepers = 64
+)
 
 // push has c published, whose queued flag the caller has just set. With now, it publishes
 // c itself if the room has only a few subscribers and no other caller holds mu: on a busy
@@ -322,7 +335,8 @@ func (p *publisher) tryPublish(c *cell) bool {
 	}
 	defer p.mu.Unlock()
 	x := c.extra.Load()
-	if p.closed || x == nil || len(x.subs) == 0 || len(x.subs) > few {
+	if p.closed || x == nil || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > few ||
+		len(p.sleepers) > fewSleepers || p.totals.full() || p.locals.full() {
 		return false
 	}
 	began := p.now()

@@ -183,11 +183,7 @@ func (w *Watcher) CaughtUp() bool {
 	}
 	for i := 0; len(w.backlog) > 0 && !w.first(w.backlog[0]); i++ {
 		w.backlog = w.backlog[1:]
-		if i%turn == turn-1 {
-			p.wakeWatchers()
-			p.mu.Unlock() // give other callers a chance
-			p.mu.Lock()
-		}
+		p.pauseTurn(i)
 	}
 	p.wakeWatchers()
 	return len(w.backlog) == 0 && len(w.owed) == 0
@@ -223,8 +219,11 @@ func (w *Watcher) Close() error {
 	p.sleepers = slices.DeleteFunc(p.sleepers, func(s *Watcher) bool { return s == w })
 	p.watchers.Add(-1)
 	if w.selected != nil {
+		i := 0
 		for name := range w.selected.rooms {
 			w.unselect(name)
+			p.pauseTurn(i)
+			i++
 		}
 		return nil
 	}
@@ -249,6 +248,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 		return nil, false, err
 	}
 	defer p.wakeWatchers()
+	w.due = false
 	if w.selected != nil {
 		events = w.takeSelected()
 	} else {
@@ -350,7 +350,6 @@ func (w *Watcher) Add(rooms ...string) error {
 	if w.selected == nil {
 		return nil
 	}
-	defer p.wakeWatchers()
 	return w.selectRooms(rooms)
 }
 
@@ -362,10 +361,11 @@ func (w *Watcher) Remove(rooms ...string) {
 	if w.selected == nil {
 		return
 	}
-	for _, name := range rooms {
+	for i, name := range rooms {
 		if _, ok := w.selected.rooms[name]; ok {
 			w.unselect(name)
 		}
+		p.pauseTurn(i)
 	}
 }
 
@@ -376,19 +376,22 @@ func (w *Watcher) selectRooms(names []string) error {
 			return ErrInvalidRoom
 		}
 	}
-	for _, name := range names {
+	defer p.wakeWatchers()
+	for i, name := range names {
 		name = strings.Clone(name)
 		if _, ok := s.rooms[name]; !ok {
 			s.rooms[name] = struct{}{}
 			p.selected[name] = append(p.selected[name], w)
 		}
 		s.changed[name] = struct{}{}
+		w.due, p.anyDue = true, true
 		if c := p.rooms.live(name); c != nil {
 			p.refresh(c)
 		}
+		if p.pauseTurn(i); w.closed || p.closed {
+			return ErrClosed
+		}
 	}
-	w.due = w.due || len(names) > 0
-	p.anyDue = p.anyDue || w.due
 	return nil
 }
 
@@ -415,11 +418,12 @@ func (w *Watcher) takeSelected() (events []RoomEvent) {
 		}
 		delete(s.changed, name)
 		delete(s.first, name)
-		if c := w.p.rooms.live(name); c != nil {
-			events = append(events, w.event(c))
-		} else {
+		c := w.p.rooms.live(name)
+		if c == nil || c.mark.seq == 0 && c.extra.Load() == nil { // the cell has no version yet
 			events = append(events, RoomEvent{name, Event{Type: EventUpdated, Version: w.p.seq}})
+			continue
 		}
+		events = append(events, w.event(c))
 	}
 	return events
 }
