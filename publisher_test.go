@@ -193,6 +193,221 @@ func TestPublisher_DropsRoomsWithoutListenersSoon(t *testing.T) {
 	})
 }
 
+// listeners opens each kind of listener of a room. Each returns what the listener knows of
+// the room once all is published, and a function that closes it.
+var listeners = map[string]func(t *testing.T, e *Engine, link *Link, room string) (last func() Occupancy, end func()){
+	"Subscribe": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
+		s, err := e.Subscribe(room)
+		require.NoError(t, err)
+		last := <-s.Events()
+		return func() Occupancy {
+			select {
+			case last = <-s.Events():
+			default:
+			}
+			return last.Occupancy
+		}, s.Unsubscribe
+	},
+	"Watch": func(t *testing.T, e *Engine, _ *Link, _ string) (func() Occupancy, func()) {
+		w, err := e.Watch()
+		require.NoError(t, err)
+		return viewOf(w)
+	},
+	"Watch with a prefix": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
+		w, err := e.Watch(WithPrefix(room))
+		require.NoError(t, err)
+		return viewOf(w)
+	},
+	"Link.Watch": func(t *testing.T, e *Engine, link *Link, _ string) (func() Occupancy, func()) {
+		w, err := link.Watch()
+		require.NoError(t, err)
+		return viewOf(w)
+	},
+	"Watch of selected rooms": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
+		w, err := e.Watch(Rooms(room))
+		require.NoError(t, err)
+		return viewOf(w)
+	},
+	"Add": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
+		w, err := e.Watch(Rooms())
+		require.NoError(t, err)
+		require.NoError(t, w.Add(room))
+		return viewOf(w)
+	},
+}
+
+// viewOf reads the watcher of one room now and whenever the first function is called.
+func viewOf(w *Watcher) (func() Occupancy, func()) {
+	r := &reader{w, map[string]Occupancy{}}
+	r.read()
+	return func() Occupancy {
+		r.read()
+		for _, o := range r.view {
+			return o
+		}
+		return Occupancy{}
+	}, func() { _ = w.Close() }
+}
+
+// detached reports whether the engine leaves the room alone while it is busy.
+func detached(e *Engine, room string) bool {
+	c := e.rooms.live(room)
+	return c != nil && c.word.Load()&(idle|queued) == 0
+}
+
+func TestPublisher_RoomWithoutListenersCostsNothingWhileBusy(t *testing.T) {
+	for name, open := range listeners {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := New(WithInterval(time.Second))
+				defer e.Close()
+				link, err := e.Link(nil)
+				require.NoError(t, err)
+				busy := func() (rounds uint64) {
+					began := e.pub.rounds.Load()
+					for range 1000 {
+						require.NoError(t, e.Join("room"))
+						require.NoError(t, e.Enter("room", "c"))
+						time.Sleep(20 * time.Millisecond)
+						require.NoError(t, e.Exit("room", "c"))
+					}
+					return e.pub.rounds.Load() - began
+				}
+				require.Equal(t, uint64(1), busy(), "the round in which the room begins")
+				require.True(t, detached(e, "room"))
+				require.Zero(t, busy(), "busy and without listeners")
+
+				last, end := open(t, e, link, "room")
+				require.Equal(t, e.Current("room"), last())
+				require.GreaterOrEqual(t, busy(), uint64(20), "a round in each interval of 20 seconds")
+				time.Sleep(2 * time.Second)
+				require.Equal(t, e.Current("room"), last())
+				wantSettled(t, e)
+
+				end()
+				require.LessOrEqual(t, busy(), uint64(1), "at most the round after the next change")
+				require.True(t, detached(e, "room"))
+				require.Zero(t, busy(), "without listeners again")
+			})
+		})
+	}
+}
+
+func TestPublisher_DetachedRoomIsDroppedWhenItEmpties(t *testing.T) {
+	empty := map[string]func(t *testing.T, e *Engine){
+		"by hooks": func(t *testing.T, e *Engine) {
+			require.NoError(t, e.Leave("room"))
+			require.NoError(t, e.Exit("room", "c"))
+		},
+		"by a lease": func(t *testing.T, e *Engine) {
+			lease, err := e.Connect("room")
+			require.NoError(t, err)
+			require.NoError(t, lease.Enter("a"))
+			require.NoError(t, e.Leave("room"))
+			require.NoError(t, e.Exit("room", "c"))
+			time.Sleep(time.Second)
+			require.True(t, detached(e, "room"))
+			require.NoError(t, lease.Close())
+		},
+		"after it flapped": func(t *testing.T, e *Engine) {
+			require.NoError(t, e.Exit("room", "c"))
+			for i := range 200 {
+				require.NoError(t, e.Leave("room"))
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				require.NoError(t, e.Join("room"))
+				time.Sleep(time.Duration(200-i) * time.Millisecond)
+			}
+			require.NoError(t, e.Leave("room"))
+		},
+		"while a subscription comes and goes": func(t *testing.T, e *Engine) {
+			s, err := e.Subscribe("room")
+			require.NoError(t, err)
+			require.NoError(t, e.Leave("room"))
+			require.NoError(t, e.Exit("room", "c"))
+			s.Unsubscribe()
+			time.Sleep(25 * time.Hour) // the room has had an event, so it waits for the interval
+		},
+		"while another node reports it": func(t *testing.T, e *Engine) {
+			link, err := e.Link(nil)
+			require.NoError(t, err)
+			require.NoError(t, link.Remote("node").Set(Part{"room", Occupancy{Connections: 1}}))
+			time.Sleep(time.Second)
+			require.NoError(t, e.Leave("room"))
+			require.NoError(t, e.Exit("room", "c"))
+			time.Sleep(time.Second)
+			require.True(t, detached(e, "room"))
+			require.NoError(t, link.Close())
+		},
+	}
+	for name, empty := range empty {
+		for _, limit := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, limit %d", name, limit), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					e := New(WithInterval(24*time.Hour), WithMaxRooms(limit))
+					defer e.Close()
+					require.NoError(t, e.Join("room"))
+					require.NoError(t, e.Enter("room", "c"))
+					time.Sleep(time.Second)
+					require.True(t, detached(e, "room"))
+					empty(t, e)
+					time.Sleep(time.Second)
+					wantSettled(t, e)
+					wantNothingKept(t, e)
+				})
+			})
+		}
+	}
+}
+
+// A listener is opened while hooks change a detached room. It must return the last change.
+func TestPublisher_NewListenerOfDetachedRoomMissesNoChange(t *testing.T) {
+	rounds := 1000
+	if testing.Short() {
+		rounds = 200
+	}
+	for name, open := range listeners {
+		t.Run(name, func(t *testing.T) {
+			e := New(WithInterval(0))
+			defer e.Close()
+			link, err := e.Link(nil)
+			require.NoError(t, err)
+			require.NoError(t, e.Join("room"))
+			opened := 0
+			for n := range rounds {
+				for !detached(e, "room") { // a hook after the last listener ended
+					require.NoError(t, e.Join("room"))
+					require.NoError(t, e.Leave("room"))
+					runtime.Gosched()
+				}
+				begin, done := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(done)
+					close(begin)
+					for i := range 20 + n%200 {
+						_ = e.Join("room")
+						if i%2 == 0 {
+							_ = e.Leave("room")
+						}
+					}
+				}()
+				<-begin
+				last, end := open(t, e, link, "room")
+				select {
+				case <-done:
+				default:
+					opened++
+				}
+				<-done
+				wantSettled(t, e)
+				require.Equal(t, e.Current("room"), last(), "round %d", n)
+				require.False(t, detached(e, "room"))
+				end()
+			}
+			require.Positive(t, opened, "no listener was opened while the hooks ran")
+		})
+	}
+}
+
 // Closing a watcher that never read drops all emptied rooms that were kept for it. That
 // must not block a Subscribe. A few rooms may be dropped before the scheduler runs another
 // goroutine, so the test tries again with more.

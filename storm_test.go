@@ -1,0 +1,304 @@
+package occupancy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// wantSettled requires that the engine comes to rest, and then checks the invariants of
+// every cell. No other goroutine may use the engine meanwhile. watchers are the open ones.
+func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		none := settled(e)
+		e.rooms.all(func(c *cell) bool { // the goroutine may have taken it from a queue
+			none = none && c.word.Load()&queued == 0
+			return none
+		})
+		return none
+	}, 10*time.Second, time.Millisecond, "a room is still queued")
+	p := e.pub
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var total, local Occupancy
+	number := map[state]int64{}
+	names := 0
+	e.rooms.all(func(c *cell) bool {
+		x, w := c.extra.Load(), c.word.Load()
+		at := fmt.Sprintf("%.20q: word %#x, mark %+v, extra %+v", c.name, w, c.mark, x)
+		require.NotEqual(t, retired, w, "a retired cell is in the map: %s", at)
+		number[stateOf(w)]++
+
+		heard := x != nil && len(x.subs) > 0 || len(p.selected[c.name]) > 0
+		for _, reader := range watchers {
+			heard = heard || reader.selected == nil && strings.HasPrefix(c.name, reader.prefix) && !slices.Contains(reader.backlog, c)
+		}
+		if heard {
+			require.NotZero(t, w&idle, "a room with a listener is detached: %s", at)
+		}
+		if stateOf(w) == absent {
+			require.Equal(t, idle, w, "an emptied cell that no visit will drop: %s", at)
+			require.True(t, p.totals.unread(c) || p.locals.unread(c), "an emptied cell was not dropped: %s", at)
+		}
+		if w&idle != 0 {
+			require.Equal(t, c.total(countsOf(w)), c.mark.value, "idle and not published: %s", at)
+			require.Equal(t, countsOf(w), c.markOf(true).value, "idle and not published: %s", at)
+		}
+		require.Equal(t, x != nil && x.holders > 0, w&held != 0, "held: %s", at)
+		if x != nil {
+			require.GreaterOrEqual(t, x.holders, len(x.subs), at)
+			require.Zero(t, x.passed, at)
+			for i, s := range x.subs {
+				require.Equal(t, i, s.sub.index, at)
+				require.Equal(t, c.mark.value, s.last, "not delivered: %s", at)
+			}
+		}
+		for _, reader := range p.selected[c.name] {
+			require.Contains(t, reader.selected.rooms, c.name)
+		}
+		names++
+		total, local = plusOccupancy(total, unpack(c.mark.value)), plusOccupancy(local, unpack(c.markOf(true).value))
+		return true
+	})
+	require.Equal(t, names, e.rooms.cells.Size())
+	require.Equal(t, number[occupied], e.rooms.number(occupied), "occupied rooms")
+	require.Equal(t, number[heldOnly], e.rooms.number(heldOnly), "rooms that are only held")
+	require.Equal(t, total, p.total.read(), "the sum of all marks")
+	require.Equal(t, local, p.tally.local.read(), "the sum of all local marks")
+	for name, readers := range p.selected {
+		require.NotEmpty(t, readers, name)
+	}
+}
+
+func plusOccupancy(a, b Occupancy) Occupancy {
+	return Occupancy{a.Connections + b.Connections, a.PresenceMembers + b.PresenceMembers}
+}
+
+// reader is a watcher and the newest value of each room that it returned.
+type reader struct {
+	w    *Watcher
+	view map[string]Occupancy
+}
+
+// read reads all that Next would return without blocking.
+func (r *reader) read() {
+	for {
+		batch, more, err := r.w.take(context.Background())
+		if err != nil || len(batch) == 0 && !more {
+			return
+		}
+		for _, ev := range batch {
+			r.view[ev.Room] = ev.Occupancy
+		}
+	}
+}
+
+// concerns reports whether the watcher returns the room.
+func (r *reader) concerns(room string) bool {
+	if r.w.selected != nil {
+		_, ok := r.w.selected.rooms[room]
+		return ok
+	}
+	return strings.HasPrefix(room, r.w.prefix)
+}
+
+// Every operation at once. Afterwards the invariants hold, and when all is removed nothing
+// is left.
+func TestStorm_EngineSettles(t *testing.T) {
+	for _, interval := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond} {
+		for _, limit := range []int{0, 4} {
+			// Without a watcher of all rooms, rooms are detached.
+			for listeners, kinds := range map[string][]string{
+				"no watchers":       nil,
+				"selected rooms":    {"selected"},
+				"all kinds of them": {"all", "local", "prefix", "selected"},
+			} {
+				t.Run(fmt.Sprintf("interval %v, limit %d, %s", interval, limit, listeners), func(t *testing.T) {
+					storm(t, interval, limit, kinds)
+				})
+			}
+		}
+	}
+}
+
+func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
+	const goroutines, rooms = 6, 8
+	steps := 10_000
+	if testing.Short() {
+		steps = 2_000
+	}
+	e := New(WithInterval(interval), WithMaxRooms(limit))
+	defer e.Close()
+	link, err := e.Link(nil)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var readers []*reader
+	for g := range goroutines {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(g), uint64(interval)))
+			name := func() string { return fmt.Sprint(r.IntN(2), "/", r.IntN(rooms/2)) }
+			node := link.Remote("node")
+			var leases []*Lease
+			var subs []*Subscription
+			var mine []*reader
+			drop := func(i int) {
+				_ = mine[i].w.Close()
+				mine = slices.Delete(mine, i, i+1)
+			}
+			for range steps {
+				room := name()
+				switch r.IntN(20) {
+				case 0, 1, 2:
+					_ = e.Join(room)
+				case 3, 4, 5, 6:
+					_ = e.Leave(room)
+				case 7:
+					_ = e.Enter(room, "c")
+				case 8, 9:
+					_ = e.Exit(room, "c")
+				case 10:
+					if l, err := e.Connect(room); err == nil {
+						_ = l.Enter("c")
+						leases = append(leases, l)
+					}
+				case 11, 12:
+					if n := len(leases); n > 0 {
+						_ = leases[n-1].Close()
+						leases = leases[:n-1]
+					}
+				case 13:
+					if s, err := e.Subscribe(room); err == nil {
+						subs = append(subs, s)
+					}
+				case 14, 15:
+					if len(subs) > 0 {
+						subs[0].Unsubscribe()
+						subs = subs[1:]
+					}
+				case 16:
+					_ = node.Set(Part{room, Occupancy{r.IntN(3) / 2, 0}})
+				case 17:
+					if len(kinds) == 0 {
+						continue
+					}
+					if len(mine) == 3 {
+						drop(r.IntN(3))
+					}
+					var w *Watcher
+					var err error
+					switch kinds[r.IntN(len(kinds))] {
+					case "all":
+						w, err = e.Watch()
+					case "local":
+						w, err = link.Watch()
+					case "prefix":
+						w, err = e.Watch(WithPrefix("1"))
+					case "selected":
+						w, err = e.Watch(Rooms(room, name()))
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mine = append(mine, &reader{w, map[string]Occupancy{}})
+				case 18:
+					for _, m := range mine {
+						if m.w.selected != nil {
+							_ = m.w.Add(room)
+							m.w.Remove(name())
+						}
+						if r.IntN(2) == 0 {
+							m.read()
+						}
+						m.w.CaughtUp()
+					}
+				case 19:
+					if r.IntN(100) == 0 {
+						e.Stats()
+					} else if r.IntN(20) == 0 {
+						for len(mine) > 0 {
+							drop(0)
+						}
+					}
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			readers = append(readers, mine...)
+			for _, s := range subs[:len(subs)/2] {
+				s.Unsubscribe()
+			}
+		})
+	}
+	wg.Wait()
+	var watchers []*Watcher
+	for _, r := range readers {
+		watchers = append(watchers, r.w)
+	}
+	wantSettled(t, e, watchers...)
+	e.pub.mu.Lock()
+	e.pub.sweptAt -= maxLag
+	e.pub.mu.Unlock()
+	stats, want := e.Stats(), Occupancy{}
+	for _, o := range e.All() {
+		want = plusOccupancy(want, o)
+	}
+	require.Equal(t, want, stats.Total)
+
+	for _, r := range readers {
+		r.read()
+		want := map[string]Occupancy{}
+		e.rooms.all(func(c *cell) bool {
+			o := e.Current(c.name)
+			if r.w.link != nil {
+				o = e.Local(c.name)
+			}
+			if r.concerns(c.name) && o != (Occupancy{}) {
+				want[c.name] = o
+			}
+			return true
+		})
+		maps.DeleteFunc(r.view, func(name string, o Occupancy) bool { return o == Occupancy{} || !r.concerns(name) })
+		require.Equal(t, want, r.view, "what the watcher returned, %+v", r.w)
+	}
+	wantSettled(t, e, watchers...)
+
+	// Remove everything.
+	require.NoError(t, link.Close())
+	e.rooms.all(func(c *cell) bool {
+		for e.Leave(c.name) == nil {
+		}
+		for e.Exit(c.name, "c") == nil {
+		}
+		e.pub.mu.Lock()
+		var subs []*Subscription
+		if x := c.extra.Load(); x != nil {
+			for _, s := range x.subs {
+				subs = append(subs, s.sub)
+			}
+		}
+		e.pub.mu.Unlock()
+		for _, s := range subs {
+			s.Unsubscribe()
+		}
+		return true
+	})
+	wantSettled(t, e, watchers...)
+	for _, w := range watchers {
+		_ = w.Close()
+	}
+	wantSettled(t, e)
+	wantNothingKept(t, e)
+	require.Empty(t, e.pub.selected)
+	require.Empty(t, e.pub.sleepers)
+}
