@@ -117,10 +117,11 @@ func (s *Subscription) Unsubscribe() {
 	p.release(s.c, x)
 }
 
-// remove removes subscription i.
+// remove removes subscription i. If deliver has passed it, the last one that deliver has
+// passed takes its place, so that deliver misses none.
 func (x *extra) remove(i int) {
 	last := len(x.subs) - 1
-	if i < x.passed { // deliver must not miss the last one, which it has not passed
+	if i < x.passed {
 		x.passed--
 		x.move(x.passed, i)
 		i = x.passed
@@ -137,6 +138,9 @@ func (x *extra) remove(i int) {
 }
 
 func (x *extra) move(from, to int) {
+	if from == to {
+		return
+	}
 	x.subs[to] = x.subs[from]
 	x.subs[to].sub.index = to
 }
