@@ -1,0 +1,364 @@
+package occupancy
+
+import (
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A hook that changes a quiet room publishes the change itself.
+func TestSubscription_HasTheEventWhenTheHookReturns(t *testing.T) {
+	for _, subs := range []int{1, few} {
+		synctest.Test(t, func(t *testing.T) {
+			e := New()
+			defer e.Close()
+			watcher, err := e.Watch()
+			require.NoError(t, err)
+			var all []*Subscription
+			for range subs {
+				s, err := e.Subscribe("room")
+				require.NoError(t, err)
+				<-s.Events()
+				all = append(all, s)
+			}
+			handle := e.Room("room")
+			lease, err := e.Connect("room")
+			require.NoError(t, err)
+			require.NoError(t, lease.Enter("first"))
+			for i, hook := range []func() error{
+				func() error { return nil }, // Connect and Enter
+				func() error { return e.Join("room") },
+				func() error { return e.Enter("room", "c") },
+				handle.Join,
+				func() error { return lease.Enter("c") },
+				func() error { return lease.Exit("c") },
+				lease.Close,
+				handle.Leave,
+				func() error { return e.Exit("room", "c") },
+				func() error { return e.Leave("room") },
+			} {
+				if i > 0 {
+					time.Sleep(time.Hour)
+					drain(t, watcher) // from here on it waits
+				}
+				require.NoError(t, hook())
+				for _, s := range all {
+					select {
+					case ev := <-s.Events():
+						require.Equal(t, e.Current("room"), ev.Occupancy, "hook %d", i)
+					default:
+						if i > 0 {
+							t.Fatalf("hook %d: no event when the hook returned", i)
+						}
+					}
+				}
+				if i > 0 {
+					require.Len(t, watcher.wake, 1, "hook %d: the watcher was not woken", i)
+				}
+			}
+		})
+	}
+}
+
+// With one processor the engine's goroutine does not run between Connect and Enter.
+func TestSubscription_ConnectAndEnterAreOneEvent(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const rounds = 200
+	two := 0
+	for range rounds {
+		e := New(WithInterval(time.Hour))
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		<-s.Events()
+		lease, err := e.Connect("room")
+		require.NoError(t, err)
+		require.NoError(t, lease.Enter("c"))
+		if ev := <-s.Events(); ev.Occupancy != (Occupancy{1, 1}) {
+			two++ // the scheduler has preempted the test
+		}
+		require.NoError(t, e.Close())
+	}
+	require.Less(t, two, rounds/10)
+}
+
+// A hook does not publish a room that many listen to, and delegates it to the goroutine.
+func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
+	for name, listen := range map[string]func(t *testing.T, e *Engine){
+		"subscribers": func(t *testing.T, e *Engine) {
+			for range few {
+				_, err := e.Subscribe("room")
+				require.NoError(t, err)
+			}
+		},
+		"watchers of the room": func(t *testing.T, e *Engine) {
+			for range few {
+				_, err := e.Watch(Rooms("room"))
+				require.NoError(t, err)
+			}
+		},
+		"watchers that wait": func(t *testing.T, e *Engine) {
+			for range fewSleepers + 1 {
+				w, err := e.Watch()
+				require.NoError(t, err)
+				drain(t, w)
+			}
+		},
+		"a journal that must be compacted": func(t *testing.T, e *Engine) {
+			_, err := e.Watch()
+			require.NoError(t, err)
+			for i := range 2 * blockLen {
+				require.NoError(t, e.Join(strings.Repeat("x", 1+i%maxNameLen)))
+				require.NoError(t, e.Join("y"+strings.Repeat("x", i%(maxNameLen-1))))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := New()
+				defer e.Close()
+				s, err := e.Subscribe("room")
+				require.NoError(t, err)
+				<-s.Events()
+				listen(t, e)
+				time.Sleep(time.Second)
+				c := e.rooms.live("room")
+				require.NotZero(t, c.word.Load()&idle)
+				require.False(t, e.pub.tryPublish(c))
+				require.NoError(t, e.Join("room"))
+				synctest.Wait()
+				require.Equal(t, Occupancy{1, 0}, (<-s.Events()).Occupancy)
+			})
+		})
+	}
+}
+
+// Hooks and the goroutine publish the same rooms at once. Each subscriber reads increasing
+// versions, no two events within an interval, and the last value.
+func TestSubscription_ConcurrentHooksKeepOrderAndInterval(t *testing.T) {
+	const interval, rooms, goroutines = 2 * time.Millisecond, 3, 4
+	e := New(WithInterval(interval))
+	var readers, hooks sync.WaitGroup
+	var total [rooms]atomic.Int64
+	for i := range rooms {
+		s, err := e.Subscribe(string(rune('a' + i)))
+		require.NoError(t, err)
+		readers.Go(func() {
+			last := <-s.Events()
+			for ev := range s.Events() {
+				if ev.Version != last.Version+1 && ev.Version <= last.Version || ev.Occupancy == last.Occupancy && ev.Version == last.Version+1 {
+					t.Errorf("%+v after %+v", ev, last)
+				}
+				last = ev
+			}
+			if int64(last.Occupancy.Connections) != total[i].Load() {
+				t.Errorf("the last event is %+v, %d joined", last, total[i].Load())
+			}
+		})
+	}
+	stop := make(chan struct{})
+	for range goroutines {
+		hooks.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				i := n % rooms
+				if err := e.Join(string(rune('a' + i))); err != nil {
+					t.Error(err)
+				}
+				total[i].Add(1)
+				if n%1000 == 0 {
+					time.Sleep(3 * interval) // so that the rooms become quiet
+				}
+			}
+		})
+	}
+	began := e.pub.now()
+	for e.pub.now()-began < 100*interval {
+		time.Sleep(interval)
+	}
+	close(stop)
+	hooks.Wait()
+	intervals := uint64((e.pub.now() - began) / interval)
+	require.LessOrEqual(t, e.Stats().Published, rooms*(intervals+2), "events in %d intervals", intervals)
+	require.NoError(t, e.Close())
+	readers.Wait()
+}
+
+// Hooks publish while the engine is closed. Each accepted hook is part of the last event.
+func TestSubscription_HookPublishesDuringClose(t *testing.T) {
+	for range 300 {
+		e := New(WithInterval(0))
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		var accepted atomic.Int64
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for {
+					lease, err := e.Connect("room")
+					if err != nil {
+						return
+					}
+					_ = lease.Enter("c")
+					if accepted.Add(1)%100 == 0 {
+						runtime.Gosched() // with one processor
+					}
+				}
+			})
+		}
+		for accepted.Load() == 0 {
+			runtime.Gosched()
+		}
+		require.NoError(t, e.Close())
+		wg.Wait()
+		var last Event
+		for ev := range s.Events() {
+			require.GreaterOrEqual(t, ev.Version, last.Version)
+			last = ev
+		}
+		require.Equal(t, int(accepted.Load()), last.Occupancy.Connections)
+		require.Equal(t, e.Current("room"), last.Occupancy)
+	}
+}
+
+// betweenSlices makes the calls between two slices of a delivery of the room of c, if the
+// scheduler permits, and reports whether it did. It returns when all is done.
+func betweenSlices(t *testing.T, e *Engine, c *cell, calls ...func()) (between bool) {
+	t.Helper()
+	p, x := e.pub, c.extra.Load()
+	require.Eventually(t, func() bool { return c.word.Load()&idle != 0 }, 10*time.Second, time.Millisecond)
+	p.mu.Lock()
+	w := c.word.Load() // a Join, whose room no other goroutine visits
+	ok, err := e.rooms.swap(c, w, (w&^idle|queued)+connection)
+	require.True(t, ok && err == nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		between = 0 < x.passed && x.passed < len(x.subs)
+	})
+	for _, call := range calls {
+		wg.Go(call)
+	}
+	// A mutex is handed over to goroutines that have waited for a millisecond and once in vain.
+	time.Sleep(2 * time.Millisecond)
+	p.mu.Unlock()
+	p.mu.Lock()
+	time.Sleep(time.Millisecond)
+	p.visit(c, p.now(), false)
+	p.arm()
+	p.mu.Unlock()
+	wg.Wait()
+	return between
+}
+
+// The subscribers of a large room come and go between the slices of a delivery. The others
+// receive the event exactly once.
+func TestSubscription_ComesAndGoesDuringADelivery(t *testing.T) {
+	const subs, going = 2000, 500
+	round := func(n int) (between bool) {
+		e := New(WithInterval(time.Hour))
+		defer e.Close()
+		var all []*Subscription
+		for range subs {
+			s, err := e.Subscribe("room")
+			require.NoError(t, err)
+			<-s.Events()
+			all = append(all, s)
+		}
+		var calls []func()
+		gone := map[*Subscription]bool{}
+		var late [going / 5]*Subscription
+		for i := range going {
+			s := all[(i*7+n*31)%subs]
+			gone[s] = true
+			calls = append(calls, s.Unsubscribe)
+			if i < len(late) {
+				calls = append(calls, func() { late[i], _ = e.Subscribe("room") })
+			}
+		}
+		c := e.rooms.live("room")
+		between = betweenSlices(t, e, c, calls...)
+
+		e.pub.mu.Lock()
+		x := c.extra.Load()
+		require.Zero(t, x.passed)
+		require.Len(t, x.subs, subs+len(late)-going)
+		for i, s := range x.subs {
+			require.Equal(t, i, s.sub.index)
+		}
+		e.pub.mu.Unlock()
+		require.Zero(t, e.pub.folded.Load(), "some received the event twice")
+		for _, s := range append(all, late[:]...) {
+			if gone[s] {
+				_, open := <-s.Events()
+				require.False(t, open)
+				continue
+			}
+			select {
+			case ev := <-s.Events():
+				require.Equal(t, Occupancy{1, 0}, ev.Occupancy)
+			default:
+				t.Fatal("a subscriber did not receive the event")
+			}
+		}
+		return between
+	}
+	between := 0
+	for n := 0; between < 10; n++ {
+		require.Less(t, n, 200, "calls seldom came between two slices of a delivery")
+		if round(n) {
+			between++
+		}
+	}
+}
+
+// All subscribers of a large room, or all but a few, end during a delivery. Then a hook may
+// publish the room while the delivery is not over.
+func TestSubscription_MostEndDuringADelivery(t *testing.T) {
+	for left := range 3 {
+		for between, n := 0, 0; between < 5; n++ {
+			require.Less(t, n, 100, "calls seldom came between two slices of a delivery")
+			e := New(WithInterval(0))
+			var all []*Subscription
+			var calls []func()
+			for i := range 2 * turn {
+				s, err := e.Subscribe("room")
+				require.NoError(t, err)
+				<-s.Events()
+				if i >= left {
+					calls = append(calls, s.Unsubscribe)
+				} else {
+					all = append(all, s)
+				}
+			}
+			calls = append(calls, func() {
+				lease, err := e.Connect("room")
+				if err == nil {
+					err = lease.Enter("c") // publishes the room if it can
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			if betweenSlices(t, e, e.rooms.live("room"), calls...) {
+				between++
+			}
+			wantSettled(t, e)
+			for _, s := range all {
+				require.Equal(t, Occupancy{2, 1}, (<-s.Events()).Occupancy)
+				s.Unsubscribe()
+			}
+			require.NoError(t, e.Close())
+		}
+	}
+}
