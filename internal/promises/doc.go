@@ -8,6 +8,7 @@
 //	 4  the first change is published immediately      first_change_test.go
 //	 5  a slow subscriber affects nobody else          slow_subscriber_test.go
 //	 6  a watcher misses no room                       watch_test.go, watch_concurrent_test.go, caught_up_test.go
+//	    a watcher of selected rooms                    watch_rooms_test.go
 //	 7  an idle engine costs nothing                   idle_test.go, allocations_test.go
 //	 8  invalid input returns an error                 invalid_input_test.go
 //	 9  after Close                                    close_test.go

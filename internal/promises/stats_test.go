@@ -295,3 +295,58 @@ func TestStats_RoomsIsExactWhileHooksRun(t *testing.T) {
 		})
 	}
 }
+
+// Nobody listens to these rooms, so no hook makes the engine publish them.
+func TestStats_TotalsOfRoomsWithoutListenersLagByASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		var want occupancy.Occupancy
+		for range 10 {
+			for i := range 50 {
+				must(t, e.Join(room(i)), e.Join(room(i)), e.Enter(room(i), "c"))
+				want.Connections += 2
+				want.PresenceMembers++
+			}
+			if want.Connections > 500 {
+				must(t, e.Leave(room(7)))
+				want.Connections--
+			}
+			time.Sleep(time.Second)
+			s := e.Stats()
+			require.Equal(t, want, s.Total)
+			require.Equal(t, want, s.Local)
+			require.Equal(t, want.Connections, int(s.Arrivals-s.Departures))
+			time.Sleep(time.Second / 2)
+			require.Equal(t, want, e.Stats().Total)
+		}
+		must(t, e.Join(room(0)), e.Close())
+		want.Connections++
+		require.Equal(t, want, e.Stats().Total, "after Close")
+	})
+}
+
+// Stats waits for the engine's goroutine. It must return for each of many callers, and if
+// the engine is closed meanwhile.
+func TestStats_ConcurrentCallsReturn(t *testing.T) {
+	for n := range 100 {
+		e := occupancy.New()
+		for i := range 2000 {
+			must(t, e.Join(room(i)))
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if s := e.Stats(); s.Total.Connections > 2000 || s.Rooms != 2000 {
+					t.Errorf("%+v", s)
+				}
+			})
+		}
+		if n%2 == 0 {
+			wg.Wait()
+			require.Equal(t, occ(2000, 0), e.Stats().Total)
+		}
+		must(t, e.Close())
+		wg.Wait()
+		require.Equal(t, occ(2000, 0), e.Stats().Total)
+	}
+}
