@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -461,4 +462,23 @@ func subscribesMeanwhile(t *testing.T, rooms int) (meanwhile bool) {
 	}
 	require.Eventually(t, func() bool { return e.rooms.cells.Size() == 0 }, 10*time.Second, time.Millisecond)
 	return meanwhile
+}
+
+// A Stats call that begins while the engine closes must not wait for a walk that no
+// goroutine will make.
+func TestPublisher_StatsDuringCloseReturns(t *testing.T) {
+	for range 200 {
+		e := New()
+		require.NoError(t, e.Join("room"))
+		var wg sync.WaitGroup
+		e.pub.mu.Lock()
+		for range 3 {
+			wg.Go(func() { e.Stats() })
+		}
+		wg.Go(func() { _ = e.Close() })
+		runtime.Gosched()
+		e.pub.mu.Unlock()
+		wg.Wait()
+		require.Equal(t, Occupancy{1, 0}, e.Stats().Total)
+	}
 }

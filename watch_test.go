@@ -141,3 +141,21 @@ func TestWatcher_AddPublishesToOtherWatchersAtOnce(t *testing.T) {
 		require.Zero(t, time.Since(began))
 	})
 }
+
+func TestWatcher_OfSelectedRoomsCreatesNoCell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		w, err := e.Watch(Rooms("a", "b"))
+		require.NoError(t, err)
+		require.NoError(t, w.Add("c"))
+		require.Len(t, drain(t, w), 3)
+		require.NoError(t, e.Join("a"))
+		require.NoError(t, e.Leave("a"))
+		time.Sleep(time.Second)
+		w.Remove("b")
+		wantNothingKept(t, e)
+		require.NoError(t, w.Close())
+		require.Empty(t, e.pub.selected)
+	})
+}
