@@ -369,7 +369,7 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 		}
 		switch {
 		case !p.hasListeners(c):
-			if !paused && stateOf(c.word.Load()) == absent {
+			if published && !paused && stateOf(c.word.Load()) == absent {
 				// Many rooms that empty are soon joined again.
 				p.unwatched.push(deadline{c, now + p.pause})
 				return work

@@ -101,6 +101,17 @@ func TestFirstChange_AfterQuietIntervalIsPublishedImmediately(t *testing.T) {
 			noEvent(t, s)
 		}
 	})
+	bubble(t, "in a room whose subscription has just ended, for a watcher", func(t *testing.T) {
+		e := newEngine(t)
+		subscribe(t, e, "r").Unsubscribe()
+		synctest.Wait()
+		w, selected := watch(t, e), watchRooms(t, e, "r")
+		wantRooms(t, w, byRoom{})
+		wantRooms(t, selected, byRoom{"r": {}})
+		must(t, e.Join("r"))
+		wantRooms(t, w, byRoom{"r": occ(1, 0)})
+		wantRooms(t, selected, byRoom{"r": occ(1, 0)})
+	})
 	bubble(t, "after a change that was undone", func(t *testing.T) {
 		e := newEngine(t)
 		s := subscribe(t, e, "r")
