@@ -133,15 +133,21 @@ func (b *mailbox) take() []arrival {
 
 type modelWatcher struct {
 	w      *occupancy.Watcher
-	kind   int // local: 1, prefix "a": 2, eager: 4
+	kind   int // local: 1, prefix "a": 2, eager: 4, selected rooms: 8
 	closed bool
 	view   map[string]occupancy.RoomEvent
 	may    map[string]map[occupancy.Occupancy]bool // the values that may be returned
 	inbox  mailbox                                 // if eager
+
+	selected map[string]bool // rooms
+	added    map[string]bool // those that the next batch contains, maybe with the same version again
 }
 
 func (w *modelWatcher) local() bool { return w.kind&1 != 0 }
 func (w *modelWatcher) sees(room string) bool {
+	if w.kind&8 != 0 {
+		return w.selected[room]
+	}
 	return w.kind&2 == 0 || strings.HasPrefix(room, "a")
 }
 
@@ -483,10 +489,12 @@ func (m *model) operate(op int) {
 			m.readSub(s)
 		}
 	case opWatch:
-		m.watch(m.next(8))
+		m.watch(m.next(16))
 	case opNext:
 		i := m.next(len(m.watchers))
-		if w := m.watchers[i]; w != nil && w.kind&4 == 0 {
+		if w := m.watchers[i]; w != nil && w.kind&8 != 0 && m.next(2) == 0 {
+			m.selectRoom(i, w, fuzzRooms[m.next(len(fuzzRooms))], m.next(3) > 0)
+		} else if w != nil && w.kind&4 == 0 {
 			m.note(nil, nil, "%d.Next", i)
 			m.drain(w)
 		}
@@ -778,10 +786,16 @@ func (m *model) watch(kind int) {
 	if i < 0 {
 		return
 	}
-	if kind&1 != 0 {
+	switch {
+	case kind&8 != 0:
+		kind &^= 1 | 2
+	case kind&1 != 0:
 		kind &^= 2 // a watcher of local parts has no prefix
 	}
-	w := &modelWatcher{kind: kind, view: map[string]occupancy.RoomEvent{}, may: map[string]map[occupancy.Occupancy]bool{}}
+	w := &modelWatcher{
+		kind: kind, view: map[string]occupancy.RoomEvent{}, may: map[string]map[occupancy.Occupancy]bool{},
+		selected: map[string]bool{}, added: map[string]bool{},
+	}
 	totals, locals := m.totals()
 	if w.local() {
 		totals = locals
@@ -794,6 +808,13 @@ func (m *model) watch(kind int) {
 	}
 	var err error
 	switch {
+	case kind&8 != 0:
+		rooms := goodRooms[:2]
+		for _, name := range rooms {
+			w.selected[name], w.added[name] = true, true
+			w.allow(name, totals[name])
+		}
+		w.w, err = m.e.Watch(occupancy.Rooms(rooms...))
 	case w.local():
 		w.w, err = m.link.Watch()
 	case kind&2 != 0:
@@ -840,11 +861,12 @@ func (m *model) receiveBatch(w *modelWatcher, batch []occupancy.RoomEvent) {
 			m.failf("%+v in %+v", ev, batch)
 		case !w.may[ev.Room][ev.Occupancy]:
 			m.failf("%+v: the room has not had this value since the last Next", ev)
-		case ev.Version <= w.view[ev.Room].Version:
+		case ev.Version <= w.view[ev.Room].Version && !(w.added[ev.Room] && ev.Version == w.view[ev.Room].Version):
 			m.failf("out of order: %+v after %+v", ev, w.view[ev.Room])
 		}
 		m.version(ev, w.local())
 		once[ev.Room] = true
+		delete(w.added, ev.Room)
 		w.view[ev.Room] = ev
 	}
 }
@@ -862,7 +884,33 @@ func (m *model) upToDate(w *modelWatcher) {
 		if got := w.view[name].Occupancy; got != totals[name] {
 			m.failf("a watcher did not return that %q is %v; it has %v", name, totals[name], got)
 		}
+		if w.added[name] {
+			m.failf("a watcher did not return %q, which was selected", name)
+		}
 		delete(w.may, name)
+	}
+}
+
+// selectRoom adds a room to a watcher of selected rooms, or removes it.
+func (m *model) selectRoom(i int, w *modelWatcher, name string, add bool) {
+	if !add {
+		m.note(nil, nil, "%d.Remove(%.5q)", i, name)
+		w.w.Remove(name)
+		delete(w.selected, name)
+		delete(w.added, name)
+		delete(w.may, name)
+		delete(w.view, name)
+		return
+	}
+	want := m.refuse(name)
+	if w.closed || m.closed {
+		want = occupancy.ErrClosed
+	}
+	m.note(w.w.Add(name), want, "%d.Add(%.5q)", i, name)
+	if want == nil {
+		totals, _ := m.totals()
+		w.selected[name], w.added[name] = true, true
+		w.allow(name, totals[name])
 	}
 }
 
