@@ -19,10 +19,10 @@ type Occupancy struct {
 //	+----+-------------+-------------+------+------+
 //
 // queued: the room is in the publisher's inbox or in one of its queues. idle: it is not,
-// and it has listeners, so the hook that changes it must clear the flag, set queued and
-// push the room to the inbox. With neither flag nobody listens: hooks only count, and the
-// one that empties the room pushes it. held: a subscription or another node's part keeps
-// the room.
+// and the hook that changes it must replace the flag by queued and have the room
+// published. A room with neither flag is detached: it has no listeners, hooks only count,
+// and the one that empties it sets queued. A room never has both. held: a subscription or
+// another node's part keeps the room.
 //
 // A room exists if it is occupied, which means that a count is not zero, or held. A word
 // without both belongs to a room that was just created, or that emptied and is not
@@ -70,8 +70,7 @@ func stateOf(w uint64) state {
 }
 
 // The four plain steps. Each takes place if there is nothing to do but count: the room
-// is occupied before and after, the publisher has it, and the count is not near its
-// limits. Otherwise they change nothing and return false, and the caller takes the
+// is occupied before and after, not idle, and the count is not near its limits. Otherwise they change nothing and return false, and the caller takes the
 // general path, publisher.change.
 
 func (c *counter) tryJoin() bool {

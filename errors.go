@@ -26,8 +26,9 @@ const (
 	// ErrNotEntered means that the room has no presence member left to exit, or that
 	// the client has not entered through this Lease.
 	ErrNotEntered Error = "occupancy: not entered: no such presence member in the room"
-	// ErrCount means that a count is negative or greater than 2³¹−1, the maximum of a room.
-	ErrCount Error = "occupancy: count is negative or greater than 2147483647"
+	// ErrCount means that a count is negative or greater than the maximum of a room:
+	// 2³¹−1, and in one process 2³⁰−1 presence members.
+	ErrCount Error = "occupancy: count is negative or greater than the maximum of a room"
 	// ErrLinked means that the engine already has a Link.
 	ErrLinked Error = "occupancy: engine is already linked"
 )

@@ -573,7 +573,7 @@ func ExampleRemote_Set() {
 	fmt.Println(errors.Is(err, occupancy.ErrCount))
 	fmt.Println(engine.Current("lobby"), engine.Current("attic"))
 	// Output:
-	// chat-2 lobby occupancy: count is negative or greater than 2147483647
+	// chat-2 lobby occupancy: count is negative or greater than the maximum of a room
 	// true
 	// {0 0} {2 0}
 }

@@ -90,12 +90,12 @@ func (p *publisher) releaseRemote(c *cell, x *extra) {
 	p.release(c, x)
 }
 
-// touch has the publisher visit c again.
+// touch queues c, whose part of another node has changed.
 func (p *publisher) touch(c *cell) {
 	_, _ = p.change(c, false, func(w uint64) (uint64, error) { return w&^idle | queued, nil })
 }
 
-// listen has c published from now on whenever it changes, because it has a listener.
+// listen queues c, which has a new listener, unless it is idle.
 func (p *publisher) listen(c *cell) {
 	_, _ = p.change(c, false, func(w uint64) (uint64, error) {
 		if w&idle == 0 {

@@ -115,7 +115,8 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 
 // change makes every step on a room except the counter's plain ones: it applies step to
 // the word, and with it creates or ends the room and pushes it to the publisher if
-// necessary. With now, it may publish the change itself. It reports false if c is retired. The error is step's, or ErrTooManyRooms.
+// necessary. With now, it may publish the change itself. It reports false if c is retired.
+// The error is step's, or ErrTooManyRooms.
 func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error)) (bool, error) {
 	for {
 		w := c.word.Load()

@@ -12,16 +12,21 @@ import (
 //	hook → counter → inbox → publisher → subscriptions
 //	                                   ↘ journals → watchers
 //
-// A hook that changes an idle room clears the room's idle flag and pushes the room to
-// the inbox. The publisher publishes the room's occupancy at once, and puts the room
-// into a queue until its interval is over. Then either the room has changed, and is
-// published and queued again, or it has not, and makeIdle sets its idle flag again. So
-// the first change after a quiet interval is published at once, the hooks of a busy room
-// only count, no room needs a timer, and the publisher sleeps while nothing changes.
+// A hook that changes an idle room replaces the room's idle flag by the queued flag. It
+// then publishes the room itself, or pushes it to the inbox for the goroutine. A room that
+// was published waits in a queue until its interval is over. Then either the room has
+// changed, and is published and queued again, or it has not, and makeIdle clears its
+// queued flag. So the first change after a quiet interval is published at once, the hooks
+// of a busy room only count, no room needs a timer, and the publisher sleeps while nothing
+// changes.
 //
-// The publisher publishes a room if its counts differ from its mark. It sets the idle
-// flag by a compare-and-swap on the word that it has published. So no change is missed,
-// for every interleaving, and an unnecessary visit does no harm.
+// makeIdle sets the idle flag of a room that has listeners. A room without listeners has
+// neither flag: it is detached, and its hooks only count until one empties it. A new
+// listener makes it idle again: see refresh and listen. docs/design.md draws the states.
+//
+// A room is published if its counts differ from its mark. makeIdle changes the flags by a
+// compare-and-swap on the word that was published. So no change is missed, for every
+// interleaving, and an unnecessary visit does no harm.
 type publisher struct {
 	rooms    *rooms
 	interval time.Duration
@@ -31,7 +36,7 @@ type publisher struct {
 	quit     chan struct{} // closed by stop
 	stopped  chan struct{} // closed when the goroutine has ended; Engine.Done
 
-	// mu protects the following, and every cell's mark and extra. No hook locks it.
+	// mu protects the following, and every cell's mark and extra. No hook waits for it.
 	mu          sync.Mutex
 	seq         uint64         // the number of publications
 	waiting     fifo[deadline] // rooms with listeners, until their interval is over
@@ -164,9 +169,8 @@ func (p *publisher) round() {
 	}
 }
 
-// sweep brings the totals up to date for Stats, if it asked for that: it publishes the
-// rooms whose changes nobody pushes because they have no listeners. Between two turns it
-// publishes what is due.
+// sweep brings the totals up to date if Stats waits for that: it publishes the detached
+// rooms. Between two turns it publishes what is due.
 func (p *publisher) sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -350,9 +354,9 @@ func (p *publisher) tryPublish(c *cell) bool {
 
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
-// visit publishes what changed in c and queues the room, or takes it out of the
-// publisher's hands. It returns how much work that was. Paused says that the room was in
-// a queue, and not in the inbox.
+// visit publishes what changed in c, and queues c again or makes it idle, detached or
+// retired. It returns how much work that was. With paused, c comes from a queue of
+// deadlines and not from the inbox or a hook.
 func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 	for {
 		work++
@@ -495,9 +499,9 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 	return delivered > 0
 }
 
-// makeIdle takes c, which has been published, out of the publisher's hands: it sets the
-// idle flag if c has listeners. It retires c if the room does not exist any more and every
-// watcher has read that. It reports false if c has changed meanwhile.
+// makeIdle clears the queued flag of c, which has been published, and sets the idle flag
+// if c has listeners. It retires c if the room does not exist any more and every watcher
+// has read that. It reports false if c has changed meanwhile.
 func (p *publisher) makeIdle(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {

@@ -6,7 +6,7 @@ import (
 )
 
 // inbox holds the rooms that hooks have pushed for the publisher. A hook pushes a cell
-// when it clears the cell's idle flag, so a room that changes all the time is pushed once
+// when it sets the cell's queued flag, so a room that changes all the time is pushed once
 // and then revisited by the publisher.
 //
 // It is a mutex and a queue: an intrusive lock-free list would cost one more pointer in

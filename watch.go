@@ -50,7 +50,8 @@ type watchConfig struct {
 	link     *Link // watch this process's own part of each room, for this link
 }
 
-// WithPrefix makes a watcher of the rooms whose names begin with p.
+// WithPrefix makes a watcher of the rooms whose names begin with p. Together with [Rooms]
+// it has no effect.
 func WithPrefix(p string) WatchOption { return func(c *watchConfig) { c.prefix = p } }
 
 // Rooms makes a watcher of the rooms with these names only. The first batch contains the
