@@ -235,18 +235,11 @@ func (p *publisher) pauseTurn(i int) {
 	}
 }
 
-// drain visits the rooms that hooks have pushed.
+// drain visits the rooms that hooks have pushed, and between two turns the urgent ones.
 func (p *publisher) drain(arrived *fifo[*cell]) {
 	for !arrived.empty() {
 		p.drainUrgent()
-		p.mu.Lock()
-		now, done := p.now(), 0
-		for left := turn; done < len(arrived.front()) && left > 0; done++ {
-			left -= p.visit(arrived.front()[done], now, false)
-		}
-		p.wakeWatchers()
-		p.mu.Unlock()
-		arrived.drop(done)
+		p.visitTurn(arrived)
 	}
 }
 
@@ -256,17 +249,22 @@ func (p *publisher) drainUrgent() bool {
 	urgent := p.inbox.takeUrgent(p.spareUrgent)
 	found := !urgent.empty()
 	for !urgent.empty() {
-		p.mu.Lock()
-		now, done := p.now(), 0
-		for left := turn; done < len(urgent.front()) && left > 0; done++ {
-			left -= p.visit(urgent.front()[done], now, false)
-		}
-		p.wakeWatchers()
-		p.mu.Unlock()
-		urgent.drop(done)
+		p.visitTurn(&urgent)
 	}
 	p.spareUrgent = urgent
 	return found
+}
+
+// visitTurn visits the first rooms that hooks have pushed.
+func (p *publisher) visitTurn(arrived *fifo[*cell]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, done := p.now(), 0
+	for left := turn; done < len(arrived.front()) && left > 0; done++ {
+		left -= p.visit(arrived.front()[done], now, false)
+	}
+	p.wakeWatchers()
+	arrived.drop(done)
 }
 
 // visitDue visits the rooms of a queue whose deadline has passed, and reports whether
