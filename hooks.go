@@ -132,6 +132,9 @@ func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error
 		}
 		ok, err := p.rooms.swap(c, w, n)
 		if err != nil {
+			if stateOf(w) != absent {
+				return true, err
+			}
 			// The cell may have been created for this step: have the publisher drop it.
 			n = w&^idle | queued
 			ok = c.word.CompareAndSwap(w, n)

@@ -342,6 +342,9 @@ func (p *publisher) tryPublish(c *cell) bool {
 		return false
 	}
 	began := p.now()
+	if began < x.next {
+		return true // it is in the waiting queue: see visit
+	}
 	p.visit(c, began, false)
 	p.wakeWatchers()
 	p.arm()

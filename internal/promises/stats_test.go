@@ -350,3 +350,23 @@ func TestStats_ConcurrentCallsReturn(t *testing.T) {
 		require.Equal(t, occ(2000, 0), e.Stats().Total)
 	}
 }
+
+// A connection that joins a busy room waits for the room's interval, as does a hook that is
+// refused. Neither makes a round.
+func TestStats_HooksOfBusyOrFullRoomsMakeNoRounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithMaxRooms(2))
+		subscribe(t, e, "busy")
+		subscribe(t, e, "empty")
+		time.Sleep(time.Second)
+		must(t, e.Join("another"), e.Join("busy"))
+		synctest.Wait()
+		before := e.Stats().Rounds
+		for i := range 100 {
+			must(t, connect(t, e, "busy").Enter(room(i)))
+			require.ErrorIs(t, e.Join("empty"), occupancy.ErrTooManyRooms)
+		}
+		synctest.Wait()
+		require.Equal(t, before, e.Stats().Rounds)
+	})
+}
