@@ -467,16 +467,19 @@ func subscribesMeanwhile(t *testing.T, rooms int) (meanwhile bool) {
 // A Stats call that begins while the engine closes must not wait for a walk that no
 // goroutine will make.
 func TestPublisher_StatsDuringCloseReturns(t *testing.T) {
-	for range 200 {
+	for range 50 {
 		e := New()
 		require.NoError(t, e.Join("room"))
+		wantSettled(t, e)
+		time.Sleep(time.Millisecond) // the goroutine has nothing to do
 		var wg sync.WaitGroup
 		e.pub.mu.Lock()
 		for range 3 {
 			wg.Go(func() { e.Stats() })
 		}
+		time.Sleep(time.Millisecond) // they wait for mu, and then the goroutine does
 		wg.Go(func() { _ = e.Close() })
-		runtime.Gosched()
+		time.Sleep(time.Millisecond)
 		e.pub.mu.Unlock()
 		wg.Wait()
 		require.Equal(t, Occupancy{1, 0}, e.Stats().Total)

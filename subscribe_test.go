@@ -1,8 +1,8 @@
 package occupancy
 
 import (
+	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -112,9 +112,14 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 		"a journal that must be compacted": func(t *testing.T, e *Engine) {
 			_, err := e.Watch()
 			require.NoError(t, err)
-			for i := range 2 * blockLen {
-				require.NoError(t, e.Join(strings.Repeat("x", 1+i%maxNameLen)))
-				require.NoError(t, e.Join("y"+strings.Repeat("x", i%(maxNameLen-1))))
+			full := func() bool {
+				synctest.Wait()
+				e.pub.mu.Lock()
+				defer e.pub.mu.Unlock()
+				return e.pub.totals.full()
+			}
+			for i := 0; !full(); i++ {
+				require.NoError(t, e.Join(fmt.Sprint(i)))
 			}
 		},
 	} {
