@@ -38,7 +38,7 @@ type RefusedPart struct {
 
 func (e *SetError) Error() string {
 	first := e.Refused[0]
-	return fmt.Sprintf("occupancy: %d parts refused, the first of room %q: %v", len(e.Refused), first.Part.Room, first.Err)
+	return fmt.Sprintf("occupancy: %d parts refused, the first of room %.100q: %v", len(e.Refused), first.Part.Room, first.Err)
 }
 
 // Unwrap returns the reasons.
