@@ -178,6 +178,6 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 // close closes the cluster node, the board and the engine. All sessions must have ended.
 func (s *server) close() error {
 	err := s.node.close()
-	s.board.Close()
+	_ = s.board.Close()
 	return errors.Join(err, s.engine.Close())
 }
