@@ -1,5 +1,5 @@
-// client_node_test.go runs this file. It serves the handler at BASE, and commands that control the
-// server and the engine at CONTROL.
+// client_javascript_test.go runs this file. It serves the handler at BASE. At CONTROL it serves
+// commands that control the server and the engine.
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
@@ -7,7 +7,7 @@ import { connect } from "./occupancy.js";
 
 const { BASE, CONTROL } = process.env;
 
-/** Sends a command to the test server, and resolves when it is done. */
+/** Sends a command to the test server, and resolves when the server has executed the command. */
 const server = async (command, query = {}) => {
   const response = await fetch(`${CONTROL}/${command}?${new URLSearchParams(query)}`, { method: "POST" });
   const text = await response.text();
@@ -89,7 +89,7 @@ test("events have the specified shape and are read-only", async () => {
   assert.deepEqual(reported, []);
 });
 
-test("all rooms share one stream, and a reconnect for a new room repeats no event", async () => {
+test("all rooms share one stream, and adding a room repeats no event", async () => {
   const opened = await server("opened");
   const { rooms } = connect(BASE);
   const names = [newName(), newName(), newName()];
@@ -106,7 +106,7 @@ test("all rooms share one stream, and a reconnect for a new room repeats no even
   assert.equal(await server("await", { streams: 1 }), 1);
   await server("join", { room: names[0] });
   await server("join", { room: names[1] });
-  assert.deepEqual(await recorders[0].next(), counts(1)); // and not 0 again
+  assert.deepEqual(await recorders[0].next(), counts(1)); // the reconnect did not repeat counts(0)
   assert.deepEqual(await recorders[1].next(), counts(1));
   assert.equal(await server("opened"), opened + 2);
 
@@ -145,7 +145,7 @@ test("subscribing a listener twice creates two subscriptions, and unsubscribing 
   a.unsubscribe();
   await server("join", { room: name });
   assert.deepEqual(await next(), counts(1));
-  assert.deepEqual(await occupancy.get(), counts(1)); // a round trip, during which a second call would occur
+  assert.deepEqual(await occupancy.get(), counts(1)); // an event for the removed listener would arrive before this response
   assert.deepEqual(events, []);
   b.unsubscribe();
   b.unsubscribe();
@@ -226,7 +226,7 @@ test("after the last listener unsubscribed, current is undefined until the first
   assert.equal(occupancy.current(), undefined);
 });
 
-test("the last listener of one of two rooms unsubscribes: current of only that room is undefined", async () => {
+test("current is undefined for a room without listeners, and unchanged for the other room", async () => {
   const { rooms } = connect(BASE);
   const [a, b] = [await rooms.get(newName()), await rooms.get(newName())];
   const [first, second] = [recorder(), recorder()];
@@ -244,7 +244,7 @@ test("the last listener of one of two rooms unsubscribes: current of only that r
   other.unsubscribe();
 });
 
-test("a new listener within the update delay receives the event of the open stream", async () => {
+test("a listener that subscribes within the update delay receives the newest event, without a new stream", async () => {
   const { occupancy } = await connect(BASE).rooms.get(newName());
   const first = recorder();
   const a = occupancy.subscribe(first.listener);
@@ -277,7 +277,7 @@ test("the client reconnects to a restarted server and receives a new snapshot", 
   unsubscribe();
 });
 
-test("256 rooms use one stream, 257 rooms use two, and a stream closes with its last listener", async () => {
+test("256 rooms use one stream, 257 rooms use two streams, and a stream without listeners closes", async () => {
   const { rooms } = connect(BASE);
   const subscriptions = [];
   const firstEvents = [];
@@ -294,7 +294,7 @@ test("256 rooms use one stream, 257 rooms use two, and a stream closes with its 
   assert.equal(await server("await", { streams: 2 }), 2);
   subscriptions[256].unsubscribe();
   assert.equal(await server("await", { streams: 1 }), 1);
-  await add(); // the first stream is still full, so this opens a new one
+  await add(); // the first stream is still full, so the client opens a new stream
   assert.deepEqual(await firstEvents[257], counts(0));
   for (const { unsubscribe } of subscriptions) unsubscribe();
 });
@@ -386,7 +386,7 @@ test("get returns partial: true if nodes are missing", async () => {
   assert.deepEqual(await occupancy.get(), { ...counts(1), partial: true });
 });
 
-/** Returns a fetch that answers each call with the next response. If there is none, the call stays pending. */
+/** Returns a fetch that answers each call with the next response. If no response is left, the call stays pending. */
 const scripted = (...responses) => {
   const calls = [];
   const fetch = (url, { signal }) => {
@@ -463,7 +463,7 @@ test("retries use exponential backoff with jitter, and respect Retry-After", asy
   const { random } = Math;
   const jitter = [0.5, 0.25, 1, 1, 1, 1, 1, 0.25, 1];
   Math.random = () => jitter.shift();
-  const unavailable = () => new Response('{"error":{"code":"too_many_streams","message":"stream limit reached"}}', { status: 503, headers: { "Retry-After": "5" } });
+  const unavailable = () => new Response('{"error":{"code":"stream_limit","message":"stream limit reached"}}', { status: 503, headers: { "Retry-After": "5" } });
   const down = () => Promise.reject(new TypeError("fetch failed"));
   const { calls, fetch } = scripted(down, down, down, down, down, down, down, unavailable, streaming([frame("a", 1)]));
   await withFakeTimers(async (fire) => {
@@ -483,7 +483,7 @@ test("retries use exponential backoff with jitter, and respect Retry-After", asy
   assert.deepEqual(reported, []);
 });
 
-test("a stream that does not start, or stops sending, is reconnected", async () => {
+test("the client reconnects a stream that does not start or stops sending", async () => {
   const headers = { "Occupancy-Heartbeat": "15" };
   const { calls, fetch } = scripted(undefined, streaming([frame("a", 1)], { headers, open: true }), streaming([frame("a", 2)], { open: true }));
   await withFakeTimers(async (fire, pending) => {
@@ -734,12 +734,12 @@ test("current is undefined after a reconnect in which the room is refused", asyn
   });
 });
 
-test("unsubscribe needs no receiver", async () => {
+test("the functions work without a this value", async () => {
   const { occupancy } = await connect(BASE).rooms.get(newName());
   const { subscribe, current } = occupancy;
   const { listener, next } = recorder();
   const { unsubscribe } = subscribe(listener);
   assert.deepEqual(await next(), counts(0));
   assert.deepEqual(current(), counts(0));
-  unsubscribe.call(undefined);
+  unsubscribe();
 });
