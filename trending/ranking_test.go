@@ -28,7 +28,7 @@ func TestRanking_EqualsFullSort(t *testing.T) {
 	for _, order := range []Order{Popular, Trending} {
 		ranked := &ranking{order: order}
 		var rooms []*entry
-		value := func(s *entry) {
+		setRandomKeys := func(s *entry) {
 			s.connections = int32(r.IntN(20))
 			s.score = score(r.IntN(20))
 			if r.IntN(5) == 0 {
@@ -39,7 +39,7 @@ func TestRanking_EqualsFullSort(t *testing.T) {
 			switch grow := step/500%2 == 0; {
 			case len(rooms) == 0 || grow && r.IntN(2) == 0:
 				s := &entry{name: fmt.Sprint(r.Uint64())}
-				value(s)
+				setRandomKeys(s)
 				ranked.add(s)
 				rooms = append(rooms, s)
 			case !grow && r.IntN(2) == 0:
@@ -51,7 +51,7 @@ func TestRanking_EqualsFullSort(t *testing.T) {
 				rooms = slices.Delete(rooms, i, i+1)
 			default:
 				s := rooms[r.IntN(len(rooms))]
-				value(s)
+				setRandomKeys(s)
 				ranked.update(s)
 			}
 			if step%20 != 0 || len(rooms) == 0 {
@@ -109,7 +109,7 @@ func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 			n := r.IntN(30)
 			s := &entry{name: fmt.Sprint(i), connections: int32(n), score: noArrivals}
 			if n > 0 {
-				s.score = noArrivals.arrive(n, 7)
+				s.score = noArrivals.withArrivals(n, 7)
 			}
 			ranked.add(s)
 		}
@@ -146,7 +146,7 @@ func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 				if a == removedEntry || slices.Contains(list[:i], a) || ahead(b, a) {
 					continue
 				}
-				// b may pass a only together with a third entry, which is ahead of a but not of b.
+				// b may pass a only if a third entry c is ahead of a but not of b.
 				if !slices.ContainsFunc(all, func(c *entry) bool { return ahead(c, a) && !ahead(c, b) }) {
 					t.Fatalf("%+v passed %+v", b, a)
 				}
