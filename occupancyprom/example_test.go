@@ -26,11 +26,12 @@ func ExampleNewCollector() {
 	_ = engine.Leave("nowhere") // returns ErrNotJoined
 	show(server.URL, "occupancy_rooms ", `error="not_joined"`)
 	// Output:
-	// occupancy_hooks_refused_total{error="not_joined"} 1
+	// occupancy_calls_refused_total{error="not_joined"} 1
 	// occupancy_rooms 1
 }
 
-// With a trending.Board, top would call its Popular method.
+// The function top returns the only room of the example. A real program can call Popular
+// of a trending.Board.
 func ExampleWithTopRooms() {
 	engine := occupancy.New()
 	defer engine.Close()
@@ -49,7 +50,7 @@ func ExampleWithTopRooms() {
 	// occupancy_room_presence_members{room="lobby"} 0
 }
 
-// show prints the samples that contain one of the parts.
+// show scrapes url and prints the samples that contain one of the parts.
 func show(url string, parts ...string) {
 	response, err := http.Get(url)
 	if err != nil {
