@@ -8,8 +8,8 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// BenchmarkOrderBTree moves one of 1,000,000 rooms in a balanced tree. Package trending
-// uses a heap instead: its BenchmarkOrder measures the same for that.
+// BenchmarkOrderBTree changes one of 1,000,000 rooms and moves it to its new place in a
+// balanced tree. BenchmarkOrder of package trending does the same with a heap.
 func BenchmarkOrderBTree(b *testing.B) {
 	type room struct {
 		name  string

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// header names the columns. The column "passes" contains the exact figures, and ReadCSV
-// computes everything else from them. The columns "median" to "ratio max" are for people
-// who read the file.
+// header names the columns. The column "passes" contains the exact figures of the passes.
+// The columns "median" to "ratio max" are for human readers: ReadCSV does not read their
+// values.
 var header = []string{"case", "implementation", "unit", "median", "min", "max", "ratio", "ratio min", "ratio max", "passes",
 	"cpu", "cores", "go", "os", "date"}
 

@@ -59,7 +59,7 @@ func (r Report) cells(row Row) cells {
 	return c
 }
 
-// conditions returns the machine and the number of passes.
+// conditions describes the machine and the number of passes.
 func (r Report) conditions() string {
 	fewest, most := len(r.Rows[0].Passes), 0
 	for _, row := range r.Rows {
