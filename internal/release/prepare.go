@@ -96,8 +96,8 @@ func (w *workspace) checkTree(ctx context.Context, version string) error {
 
 var heading = regexp.MustCompile(`(?m)^## `)
 
-// releaseChanges moves what is listed as unreleased in the changelog to a section of
-// its own.
+// releaseChanges moves the unreleased changes in the changelog to a section for the
+// version with this number.
 func releaseChanges(changelog, number, date string) (string, error) {
 	const unreleased = "## [Unreleased]\n"
 	before, after, ok := strings.Cut(changelog, unreleased)
