@@ -32,9 +32,9 @@
 // ignores Last-Event-ID, because each event contains the new value and not a difference.
 //
 //  1. A stream starts with one event for each room. If another stream of the room is open,
-//     this event is the newest event of the room. Otherwise it contains the current
-//     occupancy. It is at most one interval of the engine old.
-//  2. A slow stream skips values, but never the last one, and does not delay other
+//     this first event is the newest event of the room. Otherwise it contains the current
+//     occupancy. The first event is at most one interval of the engine old.
+//  2. A slow stream skips values, but never the last value, and does not delay other
 //     streams. The handler closes a stream if a write to its client takes longer than
 //     ten seconds. The ReadTimeout and WriteTimeout of the server do not apply to streams.
 //  3. All streams of a room share one subscription of the engine, and each event is
@@ -60,8 +60,8 @@
 // # HTTP/2
 //
 // Over HTTP/1.1 a browser opens at most six connections to a host, shared by all tabs, and
-// the stream of each tab occupies one. Therefore serve HTTP/2, which in browsers requires
-// TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]: without this timeout, an
+// the stream of each tab occupies one connection. Therefore serve HTTP/2, which in browsers
+// requires TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]: without this timeout, an
 // HTTP/2 connection whose client has stopped reading is never closed, and its streams
 // remain open.
 package occupancyhttp

@@ -194,7 +194,7 @@ func (l *streamReader) nextEvent() streamEvent {
 	}
 }
 
-// readUntil reads events until one has this number of connections.
+// readUntil reads events until an event has this number of connections.
 func (l *streamReader) readUntil(connections int) {
 	l.t.Helper()
 	for l.nextEvent().Occupancy.Connections != connections {

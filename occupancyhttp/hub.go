@@ -25,7 +25,7 @@ type hub struct {
 	feeds map[string]*feed
 }
 
-// feed passes the events of one subscription on to all streams of a room.
+// feed sends the events of one subscription to all streams of a room.
 type feed struct {
 	room     string
 	roomJSON []byte // the name of the room as JSON

@@ -33,7 +33,7 @@ func TestStreamEnds_AfterLastEventOfClosedEngine(t *testing.T) {
 		streamOfRoom.nextEvent()
 		streamOfRooms.nextEvent()
 		streamOfRooms.nextEvent()
-		for range 3 { // the first change is published immediately, the others when the interval ends
+		for range 3 { // only the first change is published immediately
 			must(t, e.Join("lobby"))
 			synctest.Wait()
 		}

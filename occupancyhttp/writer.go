@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// writeTimeout is the maximum duration of one write. If a client takes longer, its stream
-// is closed.
+// writeTimeout is the maximum duration of one write. If a write takes longer, the handler
+// closes the stream.
 const writeTimeout = 10 * time.Second
 
 // writer writes to the client of a stream. It sets a new deadline for each write. These

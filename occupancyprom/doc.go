@@ -25,7 +25,7 @@
 // occupancy_connections over the nodes, not the sum. The sum of occupancy_local_connections
 // over the nodes is the same total. All totals may lag: see [occupancy.Stats].
 //
-// Only the rooms that [WithTopRooms] selects have series of their own:
+// There are no series for single rooms, except for the rooms that [WithTopRooms] selects:
 //
 //	occupancy_room_connections{room}
 //	occupancy_room_presence_members{room}

@@ -23,8 +23,8 @@ func cpu() time.Duration {
 }
 
 // reportCPUTime benchmarks the last step and reports its CPU time per operation. The last
-// step consists of n operations. The steps before prepare the last step and are not
-// measured. CPU time does not include other processes, but elapsed time does.
+// step consists of n operations. The earlier steps prepare the last step and are not
+// measured. Unlike elapsed time, CPU time does not include other processes.
 func reportCPUTime(b *testing.B, n int, steps ...func()) {
 	runtime.GC()
 	var total time.Duration

@@ -23,10 +23,10 @@ func WithHalfLife(d time.Duration) Option { return func(c *config) { c.halfLife 
 // WithPrefix ranks only the rooms whose names begin with p.
 func WithPrefix(p string) Option { return func(c *config) { c.prefix = p } }
 
-// WithMargin sets the margin of subscribed lists. A room passes the room above only when
-// its value is greater by more than this fraction. The default is 0.05: a room passes a
-// room with 100 connections when it has 106 connections. With 0 a subscribed list equals
-// the result of [Board.Top]. See [Board.Subscribe].
+// WithMargin sets the margin of subscribed lists, a fraction. A room passes the room above
+// it only when its value is greater by more than this fraction. The default is 0.05: to
+// pass a room with 100 connections, a room needs 106 connections. With 0 a subscribed list
+// equals the result of [Board.Top]. See [Board.Subscribe].
 func WithMargin(m float64) Option { return func(c *config) { c.margin = m } }
 
 func newConfig(opts []Option) config {

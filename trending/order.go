@@ -59,11 +59,11 @@ type entry struct {
 	connections int32
 	members     int32
 	score       score
-	index       [numOrders]int32 // in the heap of each ranking, or removed
+	index       [numOrders]int32 // in the heap of each ranking, or noIndex
 }
 
-// removed is the index of an entry that is not on the board any more.
-const removed = -1
+// noIndex is the index of an entry that was removed from the ranking.
+const noIndex = -1
 
 // key returns the entry's value in the order o. The entry with the greatest key is first.
 func (e *entry) key(o Order) float64 {

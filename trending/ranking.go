@@ -40,7 +40,7 @@ func (r *ranking) remove(e *entry) {
 	if i != last {
 		r.place(i, moved)
 	}
-	e.index[r.order] = removed
+	e.index[r.order] = noIndex
 	if c := cap(r.items); c > minCapacity && last < c/4 {
 		r.items = append(make([]item, 0, c/2), r.items...)
 	}
@@ -132,7 +132,7 @@ func (r *ranking) top(n int) []*entry {
 //
 // rank calls pause after every rankStep entries. The ranking may change during a pause.
 func (r *ranking) rank(e *entry, pause func()) (rank int, ok bool) {
-	if e.index[r.order] == removed {
+	if e.index[r.order] == noIndex {
 		return 0, false
 	}
 	x := r.items[e.index[r.order]]

@@ -45,7 +45,7 @@ func TestRanking_EqualsFullSort(t *testing.T) {
 			case !grow && r.IntN(2) == 0:
 				i := r.IntN(len(rooms))
 				ranked.remove(rooms[i])
-				if rooms[i].index[order] != removed {
+				if rooms[i].index[order] != noIndex {
 					t.Fatal("the entry is not marked as removed")
 				}
 				rooms = slices.Delete(rooms, i, i+1)
@@ -116,14 +116,14 @@ func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 		all, n := sorted(ranked), r.IntN(8)
 		ahead := func(a, b *entry) bool { return ranked.order.ahead(a, b, margin) }
 
-		// The previous list: random entries, and one that was removed from the board.
+		// The previous list contains random entries, and an entry that was removed.
 		removedEntry := &entry{name: "removed"}
-		removedEntry.index[ranked.order] = removed
+		removedEntry.index[ranked.order] = noIndex
 		previous := append(slices.Clone(all), removedEntry)
 		r.Shuffle(len(previous), func(i, j int) { previous[i], previous[j] = previous[j], previous[i] })
 		previous = previous[:min(n, len(previous))]
 
-		list := ranked.order.stable(previous, ranked.top(n), n, margin)
+		list := ranked.order.stableList(previous, ranked.top(n), n, margin)
 		if len(list) != min(n, len(all)) || slices.Contains(list, removedEntry) {
 			t.Fatalf("%d rooms of %d, want %d", len(list), len(all), n)
 		}
@@ -152,7 +152,7 @@ func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 				}
 			}
 		}
-		if again := ranked.order.stable(list, ranked.top(n), n, margin); !slices.Equal(again, list) {
+		if again := ranked.order.stableList(list, ranked.top(n), n, margin); !slices.Equal(again, list) {
 			t.Fatal("the list changed without a change of the rooms")
 		}
 		// If all rooms are within the margin of each other, the list must not change.

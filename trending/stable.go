@@ -2,20 +2,20 @@ package trending
 
 import "slices"
 
-// stable returns the first n entries of a subscribed list. previous is the list that was
-// published last, and top contains the first n entries in the exact order. stable keeps
+// stableList returns the first n entries of a subscribed list. previous is the list that was
+// published last, and top contains the first n entries in the exact order. stableList keeps
 // entries in their previous order if their keys differ by less than the margin.
 //
-// stable fills the list from the first place to the last. An entry is a candidate for the
-// next place, unless another unlisted entry is ahead of it by more than the margin. stable
+// stableList fills the list from the first place to the last. An entry is a candidate for the
+// next place, unless another unlisted entry is ahead of it by more than the margin. stableList
 // lists the candidate that has the highest place in previous. If no candidate is in
-// previous, stable lists the first candidate in the exact order.
+// previous, stableList lists the first candidate in the exact order.
 //
 // For example, previous contains entries with 100, 103 and 107 connections, in this order,
 // and the margin is five percent. The entry with 107 must pass the entry with 100, but must
-// not pass the entry with 103. So stable returns 103, 107, 100. If previous is this result,
-// stable returns the same list again.
-func (o Order) stable(previous, top []*entry, n int, margin float64) []*entry {
+// not pass the entry with 103. So stableList returns 103, 107, 100. If previous is this result,
+// stableList returns the same list again.
+func (o Order) stableList(previous, top []*entry, n int, margin float64) []*entry {
 	if margin == 0 {
 		return top
 	}
@@ -23,7 +23,7 @@ func (o Order) stable(previous, top []*entry, n int, margin float64) []*entry {
 	// The place of each entry in previous. The other entries have the places after previous.
 	places := make(map[*entry]int, len(top)+len(previous))
 	for i, e := range previous {
-		if e.index[o] != removed {
+		if e.index[o] != noIndex {
 			places[e] = i
 			sorted = append(sorted, e)
 		}

@@ -63,7 +63,7 @@ func (b *Board) Subscribe(by Order, n int) *Subscription {
 	}
 	s := &Subscription{board: b, list: l, rooms: make(chan []Room, 1)}
 	l.subscriptions[s] = struct{}{}
-	s.rooms <- l.published(b.now())
+	s.rooms <- l.publishedRooms(b.now())
 	if b.closed {
 		s.close()
 	}
@@ -110,7 +110,7 @@ func (b *Board) publish() {
 		if !b.refresh(l) {
 			continue
 		}
-		rooms := l.published(now)
+		rooms := l.publishedRooms(now)
 		for s := range l.subscriptions {
 			select {
 			case <-s.rooms:
@@ -126,7 +126,7 @@ func (b *Board) publish() {
 func (b *Board) refresh(l *list) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	l.entries = l.by.stable(l.entries, b.rankings[l.by].top(l.n), l.n, b.margin)
+	l.entries = l.by.stableList(l.entries, b.rankings[l.by].top(l.n), l.n, b.margin)
 	rows := make([]row, len(l.entries))
 	for i, e := range l.entries {
 		rows[i] = e.row()
@@ -138,10 +138,10 @@ func (b *Board) refresh(l *list) bool {
 	return true
 }
 
-// published returns the list that was last published, for new subscribers too. The state
+// publishedRooms returns the list that was last published, for new subscribers too. The state
 // of the board may be newer, but all subscribers must have the same list: publish sends
 // the next list only if it differs from the last published list.
-func (l *list) published(now float64) []Room {
+func (l *list) publishedRooms(now float64) []Room {
 	rooms := make([]Room, len(l.rows))
 	for i, r := range l.rows {
 		rooms[i] = r.room(now)

@@ -23,7 +23,7 @@
 //   - "centrifuge" is the memory presence manager of centrifuge v0.38.0, whose code is the
 //     same in v0.40.1. Its PresenceStats walks the members of a channel. centrifuge also
 //     has a cheap count of the clients that subscribe to a channel, Hub.NumSubscribers.
-//     That is not a count of presence members, so it is not compared.
+//     This number does not count presence members, so it is not compared.
 //   - "socket.io" is the adapter of zishang520/socket.io v3.0.0-rc.12. In v3.0.1, the code
 //     that this comparison uses has only one additional check in a set.
 //

@@ -65,7 +65,7 @@ var passed = regexp.MustCompile(`(?m)^--- PASS: Example`)
 
 // consume creates a module that requires m, and runs copies of m's examples in it. It
 // returns an error if a program that imports m links the forbidden module.
-func (w *workspace) consume(ctx context.Context, p *published, m module, version, forbidden string) (string, error) {
+func (w *workspace) consume(ctx context.Context, p *publication, m module, version, forbidden string) (string, error) {
 	dir, err := os.MkdirTemp(p.dir, "module-")
 	if err != nil {
 		return "", err
@@ -157,7 +157,7 @@ func isExcluded(dir string) bool {
 
 // install checks that m builds and that its go.mod is tidy. Then it installs the program of
 // m and checks that the program serves HTTP.
-func (w *workspace) install(ctx context.Context, p *published, m module, version string) (string, error) {
+func (w *workspace) install(ctx context.Context, p *publication, m module, version string) (string, error) {
 	clone := filepath.Join(p.dir, "clone")
 	if _, err := output(ctx, p.dir, p.gitEnv, "git", "clone", "--quiet", "https://"+w.rootPath(), clone); err != nil {
 		return "", err

@@ -72,8 +72,8 @@ func checkVersion(version, current string) error {
 	return nil
 }
 
-// checkTree returns an error if the tree has uncommitted changes or the version is
-// tagged already.
+// checkTree returns an error if the tree has uncommitted changes or the version has a tag
+// already.
 func (w *workspace) checkTree(ctx context.Context, version string) error {
 	changes, err := output(ctx, w.root, nil, "git", "status", "--porcelain")
 	if err != nil {

@@ -10,19 +10,19 @@ import (
 	"strings"
 )
 
-// published is a local git repository that contains the current files as one commit, with
+// publication is a local git repository that contains the current files as one commit, with
 // the tags of a release.
-type published struct {
+type publication struct {
 	dir           string   // of the repository, outside the workspace
 	gitEnv, goEnv []string // environments in which git and go download from the repository
 }
 
 // publish creates the repository in dir. The commit includes uncommitted changes and new
 // files. publish changes nothing in the workspace.
-func (w *workspace) publish(ctx context.Context, dir, version string) (*published, error) {
+func (w *workspace) publish(ctx context.Context, dir, version string) (*publication, error) {
 	repository := filepath.Join(dir, "repository.git")
 	config := filepath.Join(dir, "gitconfig")
-	p := &published{dir: dir}
+	p := &publication{dir: dir}
 	settings := fmt.Sprintf(`[user]
 	name = Consumers
 	email = consumers@localhost
@@ -70,7 +70,7 @@ func (w *workspace) publish(ctx context.Context, dir, version string) (*publishe
 //     modules were verified when the user downloaded them.
 //   - -trimpath lets the build cache reuse packages although the path of the module cache
 //     is different in every run.
-func (p *published) setGoEnv(ctx context.Context, w *workspace) error {
+func (p *publication) setGoEnv(ctx context.Context, w *workspace) error {
 	settings, err := output(ctx, w.root, nil, "go", "env", "GOMODCACHE", "GOPROXY")
 	if err != nil {
 		return err
@@ -91,4 +91,4 @@ func (p *published) setGoEnv(ctx context.Context, w *workspace) error {
 	return nil
 }
 
-func (p *published) bin() string { return filepath.Join(p.dir, "bin") }
+func (p *publication) bin() string { return filepath.Join(p.dir, "bin") }

@@ -3,10 +3,10 @@ package impl
 import "sync/atomic"
 
 // retirableCounter is an atomic counter that can be removed from a concurrent map without
-// losing a Join. A Leave that reduces the count to zero retires the counter, unless another
-// goroutine joins first. It then removes the retired counter from the map. A Join that
-// finds a retired counter retries with a new counter. With a plain counter, a Join can
-// increment a counter that a Leave is removing, and is lost.
+// losing a Join. A Leave that reduces the count to zero retires the counter, unless a
+// concurrent Join increments the counter first. The Leave then removes the retired counter
+// from the map. A Join that finds a retired counter retries with a new counter. With a
+// plain counter, a Join is lost if it increments a counter that a Leave is removing.
 type retirableCounter struct{ n atomic.Int64 }
 
 const retired = -1 << 62

@@ -15,7 +15,7 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// Plot is a plot of some cases, in a file of its own.
+// Plot is a plot of some cases, in a separate file.
 type Plot struct {
 	File, Title string
 	draw        func(r Report, title string) (*plot.Plot, *plot.Legend, error)
@@ -116,7 +116,7 @@ func sizeOf(name, prefix string, cores int) (float64, bool) {
 	return v, err == nil
 }
 
-// dots draws a row of dots, one for each percentile, for each implementation and load.
+// dots draws a row of dots for each implementation and load. Each dot is a percentile.
 func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := newPlot(title)
@@ -164,7 +164,7 @@ func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) 
 	}
 }
 
-// bars draws a bar for each implementation, in the one case whose name begins with prefix.
+// bars draws a bar for each implementation. Only one case may begin with prefix.
 func bars(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := newPlot(title)
