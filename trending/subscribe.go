@@ -42,8 +42,8 @@ type list struct {
 // values. A room that is ahead of another room by more than the margin of [WithMargin] is
 // always listed first. If the difference is smaller, the two rooms keep their order, and a
 // room that is not on the list counts as lower than every listed room. There is one
-// exception: if a third room passes only one of the two rooms, this room moves below the
-// other room. A room that empties leaves the list immediately.
+// exception: if a third room passes only one of the two rooms, the passed room also moves
+// below the other room. A room that empties leaves the list immediately.
 //
 // While rooms change, updating a list takes O(n log n) in each interval. If the list
 // changed, each subscriber receives a copy. So limit the n that clients can choose.
