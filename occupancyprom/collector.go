@@ -63,11 +63,11 @@ var metrics = []metric{
 		func(s *occupancy.Stats) float64 { return float64(s.Published) }),
 	counter("events_delivered_total", "Events sent to subscribers, including the first event of each subscriber.",
 		func(s *occupancy.Stats) float64 { return float64(s.Delivered) }),
-	counter("events_superseded_total", "Events that a newer event replaced before the subscriber read them.",
+	counter("events_folded_total", "Events that a newer event replaced before the subscriber read them.",
 		func(s *occupancy.Stats) float64 { return float64(s.Folded) }),
 }
 
-var refusedDesc = prometheus.NewDesc("occupancy_calls_refused_total",
+var refusedDesc = prometheus.NewDesc("occupancy_hooks_refused_total",
 	"Calls of Join, Leave, Enter, Exit and Connect that returned an error, by error.", []string{"error"}, nil)
 
 // refusals lists all errors of these calls. Each error has a series from the start, with

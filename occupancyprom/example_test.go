@@ -26,7 +26,7 @@ func ExampleNewCollector() {
 	_ = engine.Leave("nowhere") // returns ErrNotJoined
 	show(server.URL, "occupancy_rooms ", `error="not_joined"`)
 	// Output:
-	// occupancy_calls_refused_total{error="not_joined"} 1
+	// occupancy_hooks_refused_total{error="not_joined"} 1
 	// occupancy_rooms 1
 }
 
