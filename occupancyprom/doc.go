@@ -16,7 +16,7 @@
 //	occupancy_departures_total              connections of this process that departed
 //	occupancy_events_published_total        events of rooms with a subscriber or watcher
 //	occupancy_events_delivered_total        events sent to subscribers
-//	occupancy_events_folded_total       events that were replaced before they were read
+//	occupancy_events_folded_total           events that were replaced before they were read
 //	occupancy_hooks_refused_total{error}    calls of Join, Leave, … that returned an error
 //	occupancy_publish_duration_seconds      duration of publishing rounds: a summary with _sum and _count
 //	occupancy_interval_seconds              the setting of WithInterval

@@ -12,6 +12,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyprom"
+	"github.com/occupancy/occupancy/trending"
 )
 
 func ExampleNewCollector() {
@@ -30,14 +31,18 @@ func ExampleNewCollector() {
 	// occupancy_rooms 1
 }
 
-// The function top returns the only room of the example. A real program can call Popular
-// of a trending.Board.
+// The rooms are the most popular ones of a trending.Board.
 func ExampleWithTopRooms() {
 	engine := occupancy.New()
 	defer engine.Close()
 	_ = engine.Join("lobby")
-	top := func(k int) []occupancyprom.Room {
-		return []occupancyprom.Room{{Name: "lobby", Occupancy: engine.Current("lobby")}}
+	board := trending.New(engine)
+	defer func() { _ = board.Close() }()
+	top := func(k int) (rooms []occupancyprom.Room) {
+		for _, r := range board.Popular(k) {
+			rooms = append(rooms, occupancyprom.Room{Name: r.Name, Occupancy: r.Occupancy})
+		}
+		return rooms
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(20, top)))
