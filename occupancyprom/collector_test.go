@@ -157,7 +157,7 @@ func TestCollector_ExportsStats(t *testing.T) {
 		"occupancy_departures_total":                              float64(s.Departures),
 		"occupancy_events_published_total":                        float64(s.Published),
 		"occupancy_events_delivered_total":                        float64(s.Delivered),
-		"occupancy_events_folded_total":                       float64(s.Folded),
+		"occupancy_events_folded_total":                           float64(s.Folded),
 		"occupancy_hooks_refused_total{error=closed}":             5,
 		"occupancy_hooks_refused_total{error=invalid_room}":       1,
 		"occupancy_hooks_refused_total{error=invalid_client_id}":  4,
