@@ -40,7 +40,8 @@ func serveRoom(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request)
 	}
 }
 
-// ping pings the client until done is closed or the client accepts no more data.
+// ping pings the client until done is closed. It closes the connection if a ping cannot be
+// written within writeWait.
 func ping(ws *websocket.Conn, done <-chan struct{}) {
 	defer ws.Close()
 	ticker := time.NewTicker(pingPeriod)
@@ -61,5 +62,5 @@ func ping(ws *websocket.Conn, done <-chan struct{}) {
 
 // handleMessage sends the message back.
 func handleMessage(ws *websocket.Conn, messageType int, message []byte) {
-	_ = ws.WriteMessage(messageType, message) // without a deadline: ping ends it
+	_ = ws.WriteMessage(messageType, message) // if this blocks, ping closes the connection
 }

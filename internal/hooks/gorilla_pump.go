@@ -18,8 +18,8 @@ type client struct {
 	done  chan struct{}    // closed when readPump returns
 }
 
-// servePumps is the handler of "GET /ws/{room}". It returns at once, so it must not
-// close the lease.
+// servePumps is the handler of "GET /ws/{room}". It returns while the websocket is still
+// open, so it must not close the lease.
 func servePumps(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
@@ -35,7 +35,7 @@ func servePumps(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request
 	go c.readPump()
 }
 
-// readPump returns when the connection has ended: closed, reset, or silent for pongWait.
+// readPump returns when the connection is closed, reset, or silent for pongWait.
 func (c *client) readPump() {
 	defer c.lease.Close()
 	defer c.ws.Close()
@@ -51,9 +51,9 @@ func (c *client) readPump() {
 	}
 }
 
-// writePump writes messages and pings until readPump has returned or a write fails.
+// writePump writes messages and pings. It returns when readPump has returned or a write fails.
 func (c *client) writePump() {
-	defer c.ws.Close() // makes readPump return, too
+	defer c.ws.Close() // then readPump also returns
 	ticker := time.NewTicker(pingPeriod)
 	defer ticker.Stop()
 	for {
@@ -75,7 +75,7 @@ func (c *client) writePump() {
 
 // end: pump
 
-// handle sends the message back, unless the client is too slow.
+// handle sends the message back. It closes the connection if the client reads too slowly.
 func (c *client) handle(message []byte) {
 	select {
 	case c.send <- message:

@@ -9,7 +9,7 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// serveManyRooms is the handler of "GET /ws", whose clients join and leave rooms.
+// serveManyRooms is the handler of "GET /ws". Clients send messages to join and leave rooms.
 func serveManyRooms(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
@@ -25,9 +25,9 @@ func serveManyRooms(engine *occupancy.Engine, w http.ResponseWriter, r *http.Req
 
 // begin: many-rooms
 
-// readRooms reads {"type":"join","room":"lobby"} and {"type":"leave","room":"lobby"}.
+// readRooms handles {"type":"join","room":"lobby"} and {"type":"leave","room":"lobby"}.
 func readRooms(engine *occupancy.Engine, ws *websocket.Conn) {
-	leases := map[string]*occupancy.Lease{} // by room; only this loop uses it
+	leases := map[string]*occupancy.Lease{} // by room
 	defer func() {
 		for _, lease := range leases {
 			lease.Close()
@@ -42,7 +42,7 @@ func readRooms(engine *occupancy.Engine, ws *websocket.Conn) {
 		switch m.Type {
 		case "join":
 			if leases[m.Room] != nil || len(leases) == maxRooms {
-				continue // joined already, or in too many rooms
+				continue // the client is in this room already, or in too many rooms
 			}
 			lease, err := engine.Connect(m.Room)
 			if err != nil {
@@ -58,4 +58,4 @@ func readRooms(engine *occupancy.Engine, ws *websocket.Conn) {
 
 // end: many-rooms
 
-const maxRooms = 100 // of one client
+const maxRooms = 100 // that one client can join

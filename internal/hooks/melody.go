@@ -23,7 +23,7 @@ func newMelody(engine *occupancy.Engine) (*melody.Melody, http.HandlerFunc) {
 		}
 		s.Set("lease", lease)
 	})
-	m.HandleDisconnect(func(s *melody.Session) { // called once, after HandleConnect
+	m.HandleDisconnect(func(s *melody.Session) { // melody calls this once, after HandleConnect
 		if lease, ok := s.Get("lease"); ok {
 			lease.(*occupancy.Lease).Close()
 		}

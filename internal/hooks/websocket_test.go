@@ -9,7 +9,7 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// handlers are the handlers of "GET /ws/{room}" that send each message back.
+// handlers contains the handlers of "GET /ws/{room}" that send each message back to the client.
 var handlers = map[string]func(*occupancy.Engine) http.Handler{
 	"gorilla": func(engine *occupancy.Engine) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveRoom(engine, w, r) })
@@ -26,7 +26,7 @@ var handlers = map[string]func(*occupancy.Engine) http.Handler{
 	},
 }
 
-func TestWebsocketHandlers(t *testing.T) {
+func TestWebsocketHandlers_Disconnects(t *testing.T) {
 	t.Parallel()
 	for name, handler := range handlers {
 		t.Run(name, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestWebsocketHandlers(t *testing.T) {
 			s.testFlood(t)
 			s.testInvalidRoom(t)
 
-			c := s.dial(t, "lobby") // the server's own work goes on
+			c := s.dial(t, "lobby") // the server still handles messages
 			c.send("hello")
 			c.receive(t, "hello")
 		})
@@ -51,8 +51,7 @@ func TestWebsocketHandlers_PlainGETIsNotCounted(t *testing.T) {
 	}
 }
 
-// A melody server that closes ends all leases.
-func TestMelody_Close(t *testing.T) {
+func TestMelody_CloseEndsAllLeases(t *testing.T) {
 	t.Parallel()
 	engine := newEngine(t)
 	m, handler := newMelody(engine)
@@ -68,15 +67,15 @@ func TestMelody_Close(t *testing.T) {
 func newManyRooms(t *testing.T, engine *occupancy.Engine) *server {
 	s := newServer(t, engine, "GET /ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveManyRooms(engine, w, r) }))
 	s.path = func(string) string { return "/ws" }
-	s.hello = func(_ *testing.T, c *testClient, room string) {
+	s.join = func(_ *testing.T, c *testClient, room string) {
 		c.send(`{"type":"join","room":"` + room + `"}`)
-		c.send(`{"type":"join","room":"` + room + `"}`) // again: not counted twice
+		c.send(`{"type":"join","room":"` + room + `"}`) // has no effect
 		c.send(`{"type":"join","room":"all"}`)
 	}
 	return s
 }
 
-func TestManyRooms(t *testing.T) {
+func TestManyRooms_Disconnects(t *testing.T) {
 	t.Parallel()
 	s := newManyRooms(t, newEngine(t))
 	s.testDisconnects(t)
@@ -90,8 +89,8 @@ func TestManyRooms_JoinAndLeave(t *testing.T) {
 	s.waitFor(t, "lobby", 2)
 	s.waitFor(t, "all", 2)
 	c.send(`{"type":"leave","room":"lobby"}`)
-	c.send(`{"type":"leave","room":"lobby"}`)   // again: not counted twice
-	c.send(`{"type":"leave","room":"nowhere"}`) // never joined
+	c.send(`{"type":"leave","room":"lobby"}`)   // has no effect
+	c.send(`{"type":"leave","room":"nowhere"}`) // has no effect: not joined
 	s.waitFor(t, "lobby", 1)
 	c.send(`{"type":"join","room":"lobby"}`)
 	s.waitFor(t, "lobby", 2)
