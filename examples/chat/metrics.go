@@ -11,10 +11,9 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// metrics returns the handler of GET /metrics: metrics of the engine and of its ten most
-// popular rooms.
-func metrics(engine *occupancy.Engine, board *trending.Board) http.Handler {
-	// begin: metrics
+// newMetricsHandler returns the handler of GET /metrics. It exports the metrics of the engine
+// and the counts of the ten most popular rooms.
+func newMetricsHandler(engine *occupancy.Engine, board *trending.Board) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(10,
 		func(k int) (top []occupancyprom.Room) {
@@ -23,6 +22,5 @@ func metrics(engine *occupancy.Engine, board *trending.Board) http.Handler {
 			}
 			return top
 		})))
-	// end: metrics
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
