@@ -2,7 +2,7 @@ package cluster
 
 import "sync"
 
-// BusEvents provides the Events channel of a [Bus], for implementations of Bus. Tell
+// BusEvents provides the Events channel of a [Bus], for implementations of Bus. Send
 // never blocks, however many events are not read. Create it with [NewBusEvents]. Its
 // methods may be called from any goroutine.
 type BusEvents struct {
@@ -18,10 +18,10 @@ func NewBusEvents() *BusEvents { return &BusEvents{out: make(chan BusEvent, 3)} 
 // C returns the channel that Events should return.
 func (b *BusEvents) C() <-chan BusEvent { return b.out }
 
-// Tell sends e to the channel, folded with the unread events. After it, each event is in
+// Send sends e to the channel, folded with the unread events. After it, each event is in
 // the channel at most once, the newest state is the last event, and a Connected does not
-// remove an unread Disconnected. After Close, Tell does nothing.
-func (b *BusEvents) Tell(e BusEvent) {
+// remove an unread Disconnected. After Close, Send does nothing.
+func (b *BusEvents) Send(e BusEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {

@@ -21,11 +21,11 @@ func TestBusEvents_FoldUnreadEvents(t *testing.T) {
 	} {
 		events := cluster.NewBusEvents()
 		for _, e := range c.in {
-			events.Tell(e)
+			events.Send(e)
 		}
 		events.Close()
 		events.Close()
-		events.Tell(up) // ignored
+		events.Send(up) // ignored
 		var got []cluster.BusEvent
 		for e := range events.C() {
 			got = append(got, e)

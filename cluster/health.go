@@ -31,34 +31,34 @@ type Health struct {
 
 	// The following are counted since Start. Bytes are those of payloads, without the
 	// overhead of the bus.
-	MessagesIn  uint64 `json:"messagesIn"`
-	MessagesOut uint64 `json:"messagesOut"`
-	BytesIn     uint64 `json:"bytesIn"`
-	BytesOut    uint64 `json:"bytesOut"`
-	Unsent      uint64 `json:"unsent"`     // messages for which the bus returned an error
-	Malformed   uint64 `json:"malformed"`  // received messages that are invalid or of an unsupported version
-	Duplicates  uint64 `json:"duplicates"` // digests received again, or not needed
-	Gaps        uint64 `json:"gaps"`       // digests received without an earlier one
-	Mismatches  uint64 `json:"mismatches"` // heartbeats with another hash than that of the received counts
-	Resyncs     uint64 `json:"resyncs"`    // sync requests to peers
-	Served      uint64 `json:"served"`     // sync requests of peers that were served
-	Lossy       uint64 `json:"lossy"`      // times that the bus reported Lossy
-	Doubts      uint64 `json:"doubts"`     // times that this node was paused for more than a heartbeat
-	Dropped     uint64 `json:"dropped"`    // peers that were dropped without a Bye
-	TooMany     uint64 `json:"tooMany"`    // messages dropped because there are WithMaxPeers peers
+	MessagesIn    uint64 `json:"messagesIn"`
+	MessagesOut   uint64 `json:"messagesOut"`
+	BytesIn       uint64 `json:"bytesIn"`
+	BytesOut      uint64 `json:"bytesOut"`
+	Unsent        uint64 `json:"unsent"`        // messages for which the bus returned an error
+	Malformed     uint64 `json:"malformed"`     // received messages that are invalid or of an unsupported version
+	Duplicates    uint64 `json:"duplicates"`    // digests received again, or not needed
+	Gaps          uint64 `json:"gaps"`          // digests received without an earlier one
+	Mismatches    uint64 `json:"mismatches"`    // heartbeats with another hash than that of the received counts
+	Resyncs       uint64 `json:"resyncs"`       // sync requests to peers
+	Served        uint64 `json:"served"`        // sync requests of peers that were served
+	Lossy         uint64 `json:"lossy"`         // times that the bus reported Lossy
+	Pauses        uint64 `json:"pauses"`        // times that this node was paused for more than a heartbeat
+	Dropped       uint64 `json:"dropped"`       // peers that were dropped without a Bye
+	RejectedPeers uint64 `json:"rejectedPeers"` // messages dropped because there are WithMaxPeers peers
 }
 
 // PeerHealth is the state of a peer.
 type PeerHealth struct {
-	Name        string        `json:"name"`
-	Incarnation string        `json:"incarnation"`
-	State       State         `json:"state"`
-	Age         time.Duration `json:"age"`      // time since its last heartbeat, in JSON as nanoseconds
-	Rooms       int           `json:"rooms"`    // its rooms that are not empty, including refused ones
-	Behind      bool          `json:"behind"`   // a change that it has published was not received yet
-	Refused     int           `json:"refused"`  // rooms whose counts exceed WithMaxCount or were refused by the engine
-	Over        bool          `json:"over"`     // it has more rooms than WithMaxRooms; the rest is ignored
-	Degraded    bool          `json:"degraded"` // its own Health reports Degraded
+	Name           string        `json:"name"`
+	Incarnation    string        `json:"incarnation"`
+	State          State         `json:"state"`
+	SinceHeartbeat time.Duration `json:"sinceHeartbeat"` // time since its last heartbeat, in JSON as nanoseconds
+	Rooms          int           `json:"rooms"`          // its rooms that are not empty, including refused ones
+	Behind         bool          `json:"behind"`         // a change that it has published was not received yet
+	Refused        int           `json:"refused"`        // rooms whose counts exceed WithMaxCount or were refused by the engine
+	OverLimit      bool          `json:"overLimit"`      // it has more rooms than WithMaxRooms; the rest is ignored
+	Degraded       bool          `json:"degraded"`       // its own Health reports Degraded
 }
 
 // tally contains the counters of Health.
@@ -67,31 +67,31 @@ type tally struct {
 	messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
 	unsent, malformed, duplicates, gaps        atomic.Uint64
 	mismatches, syncs, served                  atomic.Uint64
-	lossy, doubts, dropped, tooMany            atomic.Uint64
+	lossy, pauses, dropped, rejectedPeers      atomic.Uint64
 }
 
 // Health returns the current state. It does not wait for the bus. The counters are read
 // one after another and are not a snapshot. After Close there are no peers.
 func (n *Node) Health() Health {
 	h := Health{
-		Name:        n.name,
-		Incarnation: hex.EncodeToString(n.id[:]),
-		Rooms:       int(n.rooms.Load()),
-		MessagesIn:  n.messagesIn.Load(),
-		MessagesOut: n.messagesOut.Load(),
-		BytesIn:     n.bytesIn.Load(),
-		BytesOut:    n.bytesOut.Load(),
-		Unsent:      n.unsent.Load(),
-		Malformed:   n.malformed.Load(),
-		Duplicates:  n.duplicates.Load(),
-		Gaps:        n.gaps.Load(),
-		Mismatches:  n.mismatches.Load(),
-		Resyncs:     n.syncs.Load(),
-		Served:      n.served.Load(),
-		Lossy:       n.lossy.Load(),
-		Doubts:      n.doubts.Load(),
-		Dropped:     n.dropped.Load(),
-		TooMany:     n.tooMany.Load(),
+		Name:          n.name,
+		Incarnation:   hex.EncodeToString(n.id[:]),
+		Rooms:         int(n.rooms.Load()),
+		MessagesIn:    n.messagesIn.Load(),
+		MessagesOut:   n.messagesOut.Load(),
+		BytesIn:       n.bytesIn.Load(),
+		BytesOut:      n.bytesOut.Load(),
+		Unsent:        n.unsent.Load(),
+		Malformed:     n.malformed.Load(),
+		Duplicates:    n.duplicates.Load(),
+		Gaps:          n.gaps.Load(),
+		Mismatches:    n.mismatches.Load(),
+		Resyncs:       n.syncs.Load(),
+		Served:        n.served.Load(),
+		Lossy:         n.lossy.Load(),
+		Pauses:        n.pauses.Load(),
+		Dropped:       n.dropped.Load(),
+		RejectedPeers: n.rejectedPeers.Load(),
 	}
 	now := n.now()
 	n.mu.Lock()
@@ -100,15 +100,15 @@ func (n *Node) Health() Health {
 	h.Connected, h.Degraded = n.connected, n.degraded(now)
 	for _, p := range n.peers {
 		h.Peers = append(h.Peers, PeerHealth{
-			Name:        p.name,
-			Incarnation: hex.EncodeToString(p.id[:]),
-			State:       p.state,
-			Age:         now - p.beatAt,
-			Rooms:       p.rooms,
-			Behind:      p.behind(),
-			Refused:     len(p.refused),
-			Over:        p.overLimit,
-			Degraded:    p.flags&flagDegraded != 0,
+			Name:           p.name,
+			Incarnation:    hex.EncodeToString(p.id[:]),
+			State:          p.state,
+			SinceHeartbeat: now - p.beatAt,
+			Rooms:          p.rooms,
+			Behind:         p.behind(),
+			Refused:        len(p.refused),
+			OverLimit:      p.overLimit,
+			Degraded:       p.flags&flagDegraded != 0,
 		})
 	}
 	slices.SortFunc(h.Peers, func(a, b PeerHealth) int {

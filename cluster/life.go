@@ -60,7 +60,7 @@ func (n *Node) renewLeases(now time.Duration) {
 func (n *Node) checkPeers(now time.Duration) {
 	if now > n.nextBeat+n.heartbeat {
 		// This node was paused. The peers may have sent heartbeats meanwhile.
-		n.doubts.Add(1)
+		n.pauses.Add(1)
 		n.renewLeases(now)
 	}
 	n.checkAt = never

@@ -276,7 +276,7 @@ func TestSelfDoubt(t *testing.T) {
 	bubble(t, "no lease expires after a pause", func(t *testing.T) {
 		h, dropped := stall(t)
 		require.Zero(t, dropped)
-		require.Equal(t, uint64(1), h.node.Health().Doubts)
+		require.Equal(t, uint64(1), h.node.Health().Pauses)
 		always(t, h, occ(3, 0), 10*time.Second)
 		require.False(t, h.node.Health().Degraded)
 	})

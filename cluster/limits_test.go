@@ -27,7 +27,7 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		p.digest(0, 1, many)
 		require.Equal(t, 100, h.Stats().Rooms)
 		require.Equal(t, 100, peer(h, p.name).Rooms)
-		require.True(t, peer(h, p.name).Over)
+		require.True(t, peer(h, p.name).OverLimit)
 		require.True(t, h.node.Health().Degraded)
 		requests := 0
 		for range 60 {
@@ -42,7 +42,7 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		require.Equal(t, 100, h.Stats().Rooms)
 		p.digest(0, 2, parts{"r": occ(1, 0)}, snapshot(2))
 		p.heartbeat(2, parts{"r": occ(1, 0)})
-		require.False(t, peer(h, p.name).Over)
+		require.False(t, peer(h, p.name).OverLimit)
 		require.Equal(t, 1, h.Stats().Rooms)
 	})
 	bubble(t, "WithMaxCount", func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 			p.digest(0, 1, parts{"r": occ(1, 0)})
 		}
 		require.Len(t, h.node.Health().Peers, 10)
-		require.Equal(t, uint64(40), h.node.Health().TooMany)
+		require.Equal(t, uint64(40), h.node.Health().RejectedPeers)
 		require.Equal(t, occ(10, 0), h.Current("r"))
 		require.True(t, h.node.Health().Degraded)
 		after(lease + hold + beat)

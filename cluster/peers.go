@@ -21,7 +21,7 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 		return nil
 	}
 	if len(n.peers) >= n.maxPeers {
-		n.tooMany.Add(1)
+		n.rejectedPeers.Add(1)
 		n.freshAt = max(n.freshAt, now+n.lease)
 		return nil
 	}

@@ -164,7 +164,7 @@ func TestHeartbeat_DetectsMissedChanges(t *testing.T) {
 		p.beats = 0
 		p.heartbeat(0, nil)
 		require.Empty(t, p.syncs())
-		require.Equal(t, time.Second, h.node.Health().Peers[0].Age.Truncate(time.Millisecond))
+		require.Equal(t, time.Second, h.node.Health().Peers[0].SinceHeartbeat.Truncate(time.Millisecond))
 	})
 }
 

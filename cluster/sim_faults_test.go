@@ -87,7 +87,7 @@ func (s *sim) isolated(groups [][]string) (isolated []*simHost) {
 		for i, p := range health.Peers {
 			// A replaced peer does not count as lost. A peer whose last heartbeat is older is
 			// lost at another time.
-			healthy = healthy && p.Age < 3*beat/2 && p.Name != health.Name && (i == 0 || p.Name != health.Peers[i-1].Name)
+			healthy = healthy && p.SinceHeartbeat < 3*beat/2 && p.Name != health.Name && (i == 0 || p.Name != health.Peers[i-1].Name)
 		}
 		if !healthy {
 			return nil

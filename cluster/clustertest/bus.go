@@ -111,7 +111,7 @@ func (b *Bus) receive(m cluster.Message) {
 		}
 		if b.overflow > 0 {
 			b.overflow--
-			b.events.Tell(cluster.Lossy)
+			b.events.Send(cluster.Lossy)
 			continue
 		}
 		copied := m
@@ -119,7 +119,7 @@ func (b *Bus) receive(m cluster.Message) {
 		select {
 		case s.out <- copied:
 		default:
-			b.events.Tell(cluster.Lossy)
+			b.events.Send(cluster.Lossy)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (b *Bus) setConnected(connected bool, event cluster.BusEvent) {
 	defer b.net.mu.Unlock()
 	if !b.closed && b.connected != connected {
 		b.connected = connected
-		b.events.Tell(event)
+		b.events.Send(event)
 	}
 }
 

@@ -111,7 +111,7 @@ func (n *Network) Bus(name string) *Bus {
 	}
 	n.names[name] = true
 	b := &Bus{net: n, name: name, events: cluster.NewBusEvents(), connected: true, maxPayload: 1 << 20}
-	b.events.Tell(cluster.Connected)
+	b.events.Send(cluster.Connected)
 	n.buses = append(n.buses, b)
 	return b
 }

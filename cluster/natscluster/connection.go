@@ -44,13 +44,13 @@ func (b *Bus) onConnect(conn *nats.Conn) {
 	b.maxPayload.Store(max(n, cluster.MinPayload))
 	b.connects.Add(1)
 	b.connected.Store(true)
-	b.events.Tell(cluster.Connected)
+	b.events.Send(cluster.Connected)
 	b.config.Log.Info("connected to NATS", "server", url)
 }
 
 func (b *Bus) onDisconnect(err error) {
 	if !b.closing.Load() && b.connected.CompareAndSwap(true, false) {
-		b.events.Tell(cluster.Disconnected)
+		b.events.Send(cluster.Disconnected)
 		b.config.Log.Warn("disconnected from NATS", "error", err)
 	}
 }
@@ -58,7 +58,7 @@ func (b *Bus) onDisconnect(err error) {
 func (b *Bus) onError(sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) { // dialer.drain prevents it
 		b.lost.Add(1) // or more: the client does not report the number
-		b.events.Tell(cluster.Lossy)
+		b.events.Send(cluster.Lossy)
 	}
 	err = explain(err)
 	if !b.errorLog.Allow(err.Error()) {

@@ -160,7 +160,7 @@ func (s *subscription) deliver() {
 			case s.out <- cluster.Message{Subject: s.subjects[m.Subject], Payload: m.Data}:
 			default:
 				s.bus.lost.Add(1)
-				s.bus.events.Tell(cluster.Lossy)
+				s.bus.events.Send(cluster.Lossy)
 			}
 		}
 	}

@@ -92,7 +92,7 @@ func (r *report) print(out io.Writer) {
 	row("exact nodes at the end", "all", "%d of %d, after %v", r.exactNodes, r.nodes, r.exactAfter.Round(time.Millisecond))
 	row("gaps, resyncs, mismatches", "0", "%d, %d, %d", t.gaps, t.resyncs, t.mismatches)
 	row("lossy, lost, unsent", "0", "%d, %d, %d", t.lossy, t.lost, t.unsent)
-	row("doubts, dropped", "0", "%d, %d", t.doubts, t.dropped)
+	row("pauses, dropped", "0", "%d, %d", t.pauses, t.dropped)
 	row("all nodes: CPU", "", "%.2f cores", r.cpu.Seconds()/seconds)
 	row("one node: heap", "", "%.2f MB", float64(r.heap)/1e6/float64(r.nodes))
 	row("changes made, maximum delay", fmt.Sprintf("%d/s", r.changes), "%.0f/s, %v", rate(0, r.changesMade), r.maxDelay.Round(100*time.Microsecond))

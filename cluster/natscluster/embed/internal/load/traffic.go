@@ -30,7 +30,7 @@ type traffic struct {
 	bytes, maxBytes, messages float64
 
 	// Of all nodes.
-	gaps, resyncs, lossy, unsent, lost, mismatches, doubts, dropped uint64
+	gaps, resyncs, lossy, unsent, lost, mismatches, pauses, dropped uint64
 }
 
 func between(before, after []sample) (t traffic) {
@@ -48,7 +48,7 @@ func between(before, after []sample) (t traffic) {
 		t.unsent += a.Unsent - b.Unsent
 		t.lost += a.lost - b.lost
 		t.mismatches += a.Mismatches - b.Mismatches
-		t.doubts += a.Doubts - b.Doubts
+		t.pauses += a.Pauses - b.Pauses
 		t.dropped += a.Dropped - b.Dropped
 	}
 	return t
