@@ -35,7 +35,7 @@ func (l *serverLog) Errorf(format string, v ...any)  { l.write(slog.LevelError, 
 func (l *serverLog) Debugf(format string, v ...any)  { l.write(slog.LevelDebug, format, v) }
 func (l *serverLog) Tracef(format string, v ...any)  { l.write(slog.LevelDebug, format, v) }
 
-// Fatalf collects the error. The server's own logger would end the process.
+// Fatalf collects the error. It does not end the process, as the server's own logger does.
 func (l *serverLog) Fatalf(format string, v ...any) {
 	l.write(slog.LevelError, format, v)
 	l.mu.Lock()

@@ -16,7 +16,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// logBuffer collects a log. Searching it ignores case.
+// logBuffer collects a log. Searches in the log ignore case.
 type logBuffer struct {
 	mu  sync.Mutex
 	all bytes.Buffer

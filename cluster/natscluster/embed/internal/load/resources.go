@@ -21,8 +21,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// writeCalls returns how often this process has called write, or 0 on systems other than
-// Linux.
+// writeCalls returns the number of write system calls of this process. On systems other
+// than Linux it returns 0.
 func writeCalls() (n int64) {
 	b, _ := os.ReadFile("/proc/self/io")
 	_, count, _ := strings.Cut(string(b), "syscw: ")

@@ -13,18 +13,19 @@ import (
 	"time"
 )
 
-// floor is a process that only writes to connections. Its CPU time is the minimum for any
-// server that writes as often on this machine. On the loopback that includes the TCP work
-// of the receivers.
-type floor struct {
-	Conns int
-	Bytes int           // of each write
-	Gap   time.Duration // between two rounds; a round is one write to each connection
+// baseline describes a process that only writes to connections. On this machine, no server
+// with the same number of writes can use less CPU time. On the loopback, the CPU time
+// includes the TCP work of the receivers.
+type baseline struct {
+	Conns int           // the number of connections
+	Bytes int           // the size of each write
+	Gap   time.Duration // the time between two rounds; a round is one write to each connection
 }
 
-// serveFloor is the main function of a floor's process. It returns when in is closed.
-func serveFloor(spec string, in io.Reader, out io.Writer) error {
-	var f floor
+// serveBaseline is the main function of the baseline process. It returns when the standard
+// input of the process is closed.
+func serveBaseline(spec string, in io.Reader, out io.Writer) error {
+	var f baseline
 	if err := json.Unmarshal([]byte(spec), &f); err != nil {
 		return err
 	}
@@ -39,9 +40,9 @@ func serveFloor(spec string, in io.Reader, out io.Writer) error {
 	})
 }
 
-// write accepts the connections and writes until an error. A round that is late does not
-// delay the rounds after it.
-func (f floor) write(l net.Listener, sent *atomic.Int64) error {
+// write accepts the connections and writes to them until an error occurs. A late round does
+// not delay the following rounds.
+func (f baseline) write(l net.Listener, sent *atomic.Int64) error {
 	conns := make([]net.Conn, f.Conns)
 	for i := range conns {
 		var err error
@@ -61,21 +62,21 @@ func (f floor) write(l net.Listener, sent *atomic.Int64) error {
 	}
 }
 
-// usage is what a floor's process used.
+// usage is the resource usage of a baseline process.
 type usage struct {
-	cores  float64
+	cores  float64 // CPU seconds per second
 	writes float64 // per second
 }
 
-// measure runs the process and reads everything that it writes as the NATS client does:
-// with one goroutine for each connection and a buffer of 32 KiB. If ctx ends, it returns a
-// zero usage and no error.
-func (f floor) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
+// measure runs the process and measures its usage. Like the NATS client, it reads with one
+// goroutine for each connection and a buffer of 32 KiB. If ctx ends, measure returns a zero
+// usage and no error.
+func (f baseline) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
 	spec, err := json.Marshal(f)
 	if err != nil {
 		return u, err
 	}
-	p, err := startProcess(floorVariable + "=" + string(spec))
+	p, err := startProcess(baselineVariable + "=" + string(spec))
 	if err != nil {
 		return u, err
 	}

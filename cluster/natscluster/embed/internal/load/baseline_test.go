@@ -13,11 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFloor_WritesToEachConnection(t *testing.T) {
+func TestBaseline_WritesToEachConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	f := floor{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
+	f := baseline{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
 	var sent atomic.Int64
 	start, result := time.Now(), make(chan error)
 	go func() { result <- f.write(l, &sent) }()
@@ -41,17 +41,17 @@ func TestFloor_WritesToEachConnection(t *testing.T) {
 	require.GreaterOrEqual(t, sent.Load(), int64(rounds*f.Conns))
 }
 
-func TestFloor_MeasureReturnsUsage(t *testing.T) {
-	u, err := floor{Conns: 3, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 100*time.Millisecond)
+func TestBaseline_MeasureReturnsUsage(t *testing.T) {
+	u, err := baseline{Conns: 3, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 100*time.Millisecond)
 	require.NoError(t, err)
 	require.Positive(t, u.cores)
 	require.Positive(t, u.writes)
 }
 
-func TestFloor_MeasureReturnsZero_IfContextEnds(t *testing.T) {
+func TestBaseline_MeasureReturnsZero_IfContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	u, err := floor{Conns: 2, Bytes: 1, Gap: time.Second}.measure(ctx, time.Hour)
+	u, err := baseline{Conns: 2, Bytes: 1, Gap: time.Second}.measure(ctx, time.Hour)
 	require.NoError(t, err)
 	require.Zero(t, u)
 }
