@@ -15,7 +15,7 @@ import (
 
 const benchRooms = 100 // rooms in a digest
 
-// perRoom reports the time and the bytes for each room of a digest.
+// perRoom reports the time and the number of bytes for each room of a digest.
 func perRoom(b *testing.B, size int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRooms, "ns/room")
 	if size > 0 {
@@ -100,7 +100,7 @@ func BenchmarkDigestDecodeGenerated(b *testing.B) {
 	perRoom(b, len(payload))
 }
 
-// The time for the receiver of a digest with known rooms, including the engine's.
+// The receiver's time for a digest with known rooms. It includes the time of the engine.
 func BenchmarkDigestApply(b *testing.B) {
 	b.ReportAllocs()
 	e := occupancy.New()
@@ -116,12 +116,12 @@ func BenchmarkDigestApply(b *testing.B) {
 			b.Fatal("no digest")
 		}
 		digests[i].each(p.set)
-		p.flush()
+		p.applyBatch()
 	}
 	n := 0
 	for b.Loop() {
 		digests[n%2].each(p.set)
-		p.flush()
+		p.applyBatch()
 		n++
 	}
 	perRoom(b, 0)
@@ -144,9 +144,9 @@ func link(e *occupancy.Engine) *occupancy.Link {
 	return l
 }
 
-// measureMemory adds the same rooms to two peers of one engine and returns the memory for
-// each room in bytes, without the name: for the second peer, and for the first one,
-// including the engine's own.
+// measureMemory adds the same rooms to two peers of one engine. It returns the memory for
+// each room in bytes, without the name. The memory for the first peer includes the memory
+// that the engine needs for the room; the memory for the second peer does not.
 func measureMemory(rooms int) (second, first float64) {
 	e := occupancy.New()
 	defer e.Close()
@@ -169,7 +169,7 @@ func measureMemory(rooms int) (second, first float64) {
 			connections += n
 			p.set(buf, packed(n)<<32)
 		}
-		p.flush()
+		p.applyBatch()
 		for e.Stats().Total.Connections != connections { // the engine has changes to publish
 			time.Sleep(time.Millisecond)
 		}

@@ -9,7 +9,8 @@ type span struct {
 	snapshot  uint64 // the seq at which the snapshot is complete
 }
 
-// digest is a decoded Digest. It refers to the payload.
+// digest is a decoded Digest: a numbered list of changed rooms with their current counts.
+// It refers to the payload.
 type digest struct {
 	span
 	from    incarnation
@@ -27,8 +28,8 @@ const (
 	digestMembers     = 9
 )
 
-// decode decodes the payload and reports whether it is a valid Digest. It reads all of it,
-// so that a digest is applied entirely or not at all. It does not allocate.
+// decode decodes the payload and reports whether it is a valid Digest. It checks the whole
+// payload, so that a digest is applied entirely or not at all. It does not allocate.
 func (d *digest) decode(payload []byte) bool {
 	*d = digest{payload: payload}
 	connections, members, hasID := 0, 0, false
@@ -60,7 +61,7 @@ func (d *digest) decode(payload []byte) bool {
 	}) && hasID && connections == d.rooms && members == d.rooms && d.valid()
 }
 
-// valid reports whether a node can have sent a digest with this span.
+// valid reports whether the protocol allows a digest with this span.
 func (s span) valid() bool {
 	if s.reset {
 		return s.base == 0 && s.seq <= s.snapshot
@@ -80,7 +81,7 @@ func (d *digest) each(f func(room []byte, p packed)) {
 	}
 }
 
-// digestWriter encodes digests of at most limit bytes. It reuses its memory.
+// digestWriter encodes digests of at most limit bytes and reuses its buffers.
 type digestWriter struct {
 	id    incarnation
 	name  string
@@ -93,7 +94,8 @@ type digestWriter struct {
 // maxDigestHead is the maximum size in bytes of a digest without rooms.
 const maxDigestHead = (2 + 16) + (1 + 2 + maxNodeName) + 3*(1+10) + 2 + 2*(1+5)
 
-// add adds a room. It reports false, and adds nothing, if the digest would exceed limit.
+// add adds a room and returns true. If the digest would exceed limit, add returns false and
+// adds nothing.
 func (w *digestWriter) add(room string, p packed) bool {
 	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members())
 	if maxDigestHead+len(w.rooms)+len(w.connections)+len(w.members)+size > w.limit {
@@ -117,7 +119,8 @@ func (w *digestWriter) rollback(m mark) {
 	w.rooms, w.connections, w.members = w.rooms[:m.rooms], w.connections[:m.connections], w.members[:m.members]
 }
 
-// finish returns the digest, which is valid until the next call, and empties the writer.
+// finish returns the digest and empties the writer. The digest is valid until the next call
+// of finish.
 func (w *digestWriter) finish(s span) []byte {
 	b := appendBytes(w.payload[:0], 1, w.id[:])
 	b = appendBytes(b, 2, w.name)

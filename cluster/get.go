@@ -27,12 +27,12 @@ type getCall struct {
 type query struct {
 	id          uint64
 	calls       []*getCall
-	pending     int // calls that have not returned
+	pending     int // the number of calls that have not returned
 	peers       []*peer
-	answers     [][]packed // by peer; nil if it has not answered
-	waiting     []bool     // by peer: the calls wait for its answer; true at first for Live peers
-	outstanding int        // the number of peers that are waited for
-	err         error      // why the query could not be published
+	answers     [][]packed // by peer; nil for a peer that has not answered
+	waiting     []bool     // by peer: whether the calls wait for its answer; initially true for Live peers
+	outstanding int        // the number of peers whose answers the calls wait for
+	err         error      // the error of Publish
 }
 
 // maxQueryRooms is the maximum number of rooms in a query.
@@ -40,9 +40,9 @@ const maxQueryRooms = 16
 
 // Reasons of a PartialError.
 var (
-	errSuspect      = errors.New("no heartbeat for a lease")
-	errOverMaxCount = errors.New("the answer exceeds WithMaxCount")
-	errUnknownPeers = errors.New("there may be peers that this node does not know yet")
+	errSuspect      = errors.New("the lease has expired without a heartbeat")
+	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
+	errUnknownPeers = errors.New("this node may not know all peers yet")
 )
 
 // Get queries the peers for their current counts of the room and returns the sum.
@@ -64,7 +64,7 @@ func (lp *linkPeers) Get(ctx context.Context, room string) (occupancy.Occupancy,
 	return n.result(call, ctx.Err())
 }
 
-// sendQuery publishes a query for the call and others that are waiting.
+// sendQuery publishes a query for this call and for the other waiting calls.
 func (n *Node) sendQuery(first *getCall) {
 	calls := []*getCall{first}
 	for more := true; more && len(calls) < maxQueryRooms; {
@@ -142,12 +142,12 @@ func (q *query) resolve(i int, answer []packed) {
 	}
 }
 
-// result returns the sum of the peers' counts. The error is errClosed or a PartialError,
-// whose reason is err if there is no other.
-func (n *Node) result(call *getCall, err error) (occupancy.Occupancy, error) {
+// result returns the sum of the peers' counts. The parameter ctxErr is the error of Get's
+// context. The returned error is errClosed or a PartialError.
+func (n *Node) result(call *getCall, ctxErr error) (occupancy.Occupancy, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ctx.Err() != nil { // checked under mu, as shutdown removes the peers
+	if n.ctx.Err() != nil { // checked while mu is locked, because shutdown removes the peers
 		return occupancy.Occupancy{}, errClosed
 	}
 	call.returned = true
@@ -178,13 +178,13 @@ func (n *Node) result(call *getCall, err error) (occupancy.Occupancy, error) {
 		members += part.members()
 	}
 	sum := occupancy.Occupancy{
-		Connections:     int(min(connections, maxRoomCount)),
-		PresenceMembers: int(min(members, maxRoomCount)),
+		Connections:     int(min(connections, largestCount)),
+		PresenceMembers: int(min(members, largestCount)),
 	}
 	switch {
 	case missing != nil:
 		slices.Sort(missing)
-		return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, invalid, errSuspect)}
+		return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, ctxErr, invalid, errSuspect)}
 	case !n.connected || n.now() < n.freshAt:
 		return sum, &PartialError{Err: errUnknownPeers}
 	}

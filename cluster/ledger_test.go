@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A receiver with the state of any seq has the current state after the reply. The memory
-// of the ledger is bounded.
+// For each seq, a receiver with the state of that seq has the current state after the
+// reply. The memory of the ledger is bounded.
 func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -49,13 +49,13 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 				flush()
 			}
 		}
-		require.Positive(t, l.floor) // tombstones were removed
+		require.Positive(t, l.removedUpTo) // tombstones were removed
 		require.Equal(t, len(now), l.live())
 		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.slack)
 		require.LessOrEqual(t, len(l.changes), 2*len(l.rooms)+2*l.slack)
 		hash := uint64(0)
 		for room, p := range now {
-			hash += hashOf(room, p)
+			hash += hashRoom(room, p)
 		}
 		require.Equal(t, hash, l.hash)
 
@@ -87,7 +87,7 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 			})
 			require.Equal(t, now, got, "since %d of %d", since, l.seq)
 			require.Equal(t, l.seq, last)
-			require.Equal(t, since == 0 || since < l.floor || since > l.seq, whole)
+			require.Equal(t, since == 0 || since < l.removedUpTo || since > l.seq, whole)
 		}
 	}
 }

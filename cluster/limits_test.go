@@ -38,7 +38,7 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 				p.digest(0, 1, many, snapshot(1))
 			}
 		}
-		require.InDelta(t, 4, requests, 1) // once in each hold time
+		require.InDelta(t, 4, requests, 1) // the time between two requests is the hold time
 		require.Equal(t, 100, h.Stats().Rooms)
 		p.digest(0, 2, parts{"r": occ(1, 0)}, snapshot(2))
 		p.heartbeat(2, parts{"r": occ(1, 0)})
@@ -122,7 +122,7 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		require.Empty(t, h.node.Health().Peers)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "remembered peers that said Bye", func(t *testing.T) {
+	bubble(t, "remembered peers that have sent a Bye", func(t *testing.T) {
 		h, p := startWithPuppet(t, cluster.WithMaxPeers(10))
 		for i := range 50 {
 			p.id = fmt.Appendf(nil, "%016d", i)

@@ -6,34 +6,31 @@ import "github.com/occupancy/occupancy"
 // in the lower.
 type packed uint64
 
-const maxRoomCount = 1<<31 - 1 // the largest count of a room
+// largestCount is the largest number of connections, or of members, in one room.
+const largestCount = 1<<31 - 1
 
 func pack(o occupancy.Occupancy) packed {
 	return packed(o.Connections)<<32 | packed(o.PresenceMembers)
 }
 
-func (p packed) connections() uint64 { return uint64(p>>32) & maxRoomCount }
-func (p packed) members() uint64     { return uint64(p) & maxRoomCount }
+func (p packed) connections() uint64 { return uint64(p>>32) & largestCount }
+func (p packed) members() uint64     { return uint64(p) & largestCount }
 
 func (p packed) unpack() occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: int(p.connections()), PresenceMembers: int(p.members())}
 }
 
-// hashOf returns the room's part of the hash in a heartbeat, as cluster.proto defines it.
-// An empty room has none.
-func hashOf(room string, p packed) uint64 { return hashNamed(hashName(room), p) }
+// hashRoom returns the hash of a room and its counts, as cluster.proto defines it. The hash
+// of an empty room is 0.
+func hashRoom(room string, counts packed) uint64 { return hashCounts(hashName(room), counts) }
 
-// hashChange returns by how much the hash changes when the room's counts do.
-func hashChange(room string, before, now packed) uint64 {
-	name := hashName(room)
-	return hashNamed(name, now) - hashNamed(name, before)
-}
-
-func hashNamed(name uint64, p packed) uint64 {
-	if p == 0 {
+// hashCounts returns the same hash as hashRoom, for the room whose name has the hash
+// nameHash.
+func hashCounts(nameHash uint64, counts packed) uint64 {
+	if counts == 0 {
 		return 0
 	}
-	return mix(name ^ mix(uint64(p)))
+	return mix(nameHash ^ mix(uint64(counts)))
 }
 
 // hashName returns the FNV-1a hash of the name.

@@ -19,50 +19,52 @@ type peer struct {
 	// The peer's counts of its rooms, whether or not the engine has accepted them.
 	remote    *occupancy.Remote   // the counts that the engine has accepted
 	refused   map[string]packed   // the counts that it has not accepted, by room; nil if there are none
-	stale     map[string]struct{} // rooms that the snapshot being received has not mentioned yet
-	batch     *batch              // counts to set in the engine; all peers share it
+	stale     map[string]struct{} // during a snapshot: the known rooms that it has not contained yet
+	batch     *batch              // counts to set in the engine; all peers use the same batch
 	rooms     int                 // the number of rooms that are not empty
 	hash      uint64              // the sum of the hashes of the rooms
-	overLimit bool                // it has more rooms than WithMaxRooms; the rest is ignored
+	overLimit bool                // the peer has more rooms than WithMaxRooms; the rest is ignored
 
-	// How much of what the peer has published was received.
-	applied   uint64 // all changes up to this seq are applied
-	published uint64 // the peer has published changes up to this seq
-	reset     bool   // the received counts are wrong: only a snapshot is applied
-	snapshot  uint64 // the seq at which the snapshot being received is complete; 0: none
-	lastBeat  uint64 // the number of its last heartbeat
-	lateBeat  uint64 // the number of the last heartbeat if it was ignored as delayed, or 0
-	beatAt    time.Duration
-	flags     uint64 // of its last heartbeat
+	// The progress of receiving the peer's changes.
+	applied       uint64        // all changes up to this seq are applied
+	published     uint64        // the peer has published changes up to this seq
+	needsSnapshot bool          // the received counts are wrong: only a snapshot is applied
+	snapshot      uint64        // the seq at which the snapshot being received is complete; 0: none
+	lastBeat      uint64        // the number of the peer's last heartbeat
+	lateBeat      uint64        // the number of the last heartbeat if it was ignored as delayed, or 0
+	beatAt        time.Duration // when the last heartbeat arrived
+	flags         uint64        // the flags of the last heartbeat
 
-	// Times are since the start of the node.
+	// Times are durations since the start of the node.
 	state      State
-	leaseStart time.Duration // the last heartbeat, or a later call of renewLeases
+	leaseStart time.Duration // when the last heartbeat arrived, or renewLeases was called
 	replaced   bool          // another incarnation with the same name is live
-	syncSent   time.Duration // when the last sync request was sent to it
-	lastServed time.Duration // when its last sync request was served
-	wantSync   bool          // request a sync, whatever the seq is
+	syncSent   time.Duration // when the last sync request was sent to the peer
+	lastServed time.Duration // when the last sync request of the peer was answered
+	wantSync   bool          // request a sync, even if no change seems to be missing
 
 	dropped bool
 }
 
-// behind reports whether a change that the peer has published was not received yet.
-func (p *peer) behind() bool { return p.published > p.applied || p.reset || p.snapshot != 0 }
+// behind reports whether the peer has published a change that was not received yet.
+func (p *peer) behind() bool { return p.published > p.applied || p.needsSnapshot || p.snapshot != 0 }
 
-// isDuplicate reports whether all changes of the digest are applied. The start of a newer
-// snapshot is not a duplicate, even if its seq is: the peer has removed tombstones, and
-// only a complete snapshot shows which rooms are empty.
+// isDuplicate reports whether the digest is not needed, because all its changes are
+// applied. The first digest of a newer snapshot is always needed: the peer has removed
+// tombstones, so only a complete snapshot shows which rooms are empty.
 func (p *peer) isDuplicate(s span) bool {
 	return s.seq <= p.applied && (!s.reset || s.snapshot <= max(p.applied, p.snapshot))
 }
 
-// set stores the peer's counts of a room. The engine receives them with the next flush.
+// set stores the peer's counts of a room. The engine receives these counts when applyBatch
+// is called.
 func (p *peer) set(room []byte, counts packed) {
 	hash := hashName(room)
 	if p.batch.full() || p.batch.mayHave(hash) {
-		p.flush()
+		p.applyBatch()
 	}
-	// Remote.Get does not keep the name, and a known room's name is the engine's own copy.
+	// This unsafe conversion is correct because Remote.Get does not keep its argument. If
+	// the room is known, part.Room is the engine's own copy of the name.
 	part := p.remote.Get(unsafe.String(unsafe.SliceData(room), len(room)))
 	before, isRefused := p.refused[string(room)]
 	if !isRefused {
@@ -73,8 +75,8 @@ func (p *peer) set(room []byte, counts packed) {
 	}
 	_, isStale := p.stale[string(room)]
 	if before == 0 || isStale && counts != 0 {
-		// Stale rooms do not count against the limit, as the end of the snapshot may remove
-		// them. But there are never more rooms than twice the limit, to bound the memory.
+		// The end of the snapshot may remove the stale rooms. Therefore the limit does not
+		// include them. To bound the memory, there are at most twice as many rooms as the limit.
 		if limit := p.config.maxRooms; p.rooms-len(p.stale) >= limit || before == 0 && p.rooms/2 >= limit {
 			p.overLimit = true
 			return
@@ -84,7 +86,7 @@ func (p *peer) set(room []byte, counts packed) {
 	if part.Occupancy == (occupancy.Occupancy{}) {
 		name = string(room)
 	}
-	p.hash += hashNamed(hash, counts) - hashNamed(hash, before)
+	p.hash += hashCounts(hash, counts) - hashCounts(hash, before)
 	p.rooms += toInt(counts != 0) - toInt(before != 0)
 	delete(p.stale, name)
 	switch {
@@ -96,9 +98,9 @@ func (p *peer) set(room []byte, counts packed) {
 	}
 }
 
-// flush sets the counts of the batch in the engine. If the engine refuses them for a room,
-// it keeps the previous counts of the room.
-func (p *peer) flush() {
+// applyBatch sets the counts of the batch in the engine. If the engine refuses the counts
+// of a room, it keeps the previous counts of this room.
+func (p *peer) applyBatch() {
 	if len(p.batch.parts) == 0 {
 		return
 	}
@@ -136,21 +138,22 @@ func (p *peer) valid(counts packed) bool {
 	return counts.connections() <= limit && counts.members() <= limit
 }
 
-// retry sets the refused counts again: the engine may accept them now.
-func (p *peer) retry() {
+// retryRefused sets the refused counts again, as the engine may accept them now.
+func (p *peer) retryRefused() {
 	for _, room := range slices.Collect(maps.Keys(p.refused)) {
 		if counts := p.refused[room]; p.valid(counts) {
 			if p.batch.full() {
-				p.flush()
+				p.applyBatch()
 			}
 			p.batch.add(room, hashName(room), counts)
 		}
 	}
-	p.flush()
+	p.applyBatch()
 }
 
-// begin starts to receive a snapshot: every known room is stale until it is mentioned.
-func (p *peer) begin(snapshot uint64) {
+// beginSnapshot starts to receive a snapshot. A known room is stale until the snapshot
+// contains it.
+func (p *peer) beginSnapshot(snapshot uint64) {
 	p.stale = nil
 	if p.rooms > 0 {
 		p.stale = make(map[string]struct{}, p.rooms)
@@ -161,16 +164,16 @@ func (p *peer) begin(snapshot uint64) {
 			p.stale[room] = struct{}{}
 		}
 	}
-	p.snapshot, p.reset, p.overLimit = snapshot, false, false
+	p.snapshot, p.needsSnapshot, p.overLimit = snapshot, false, false
 }
 
-// complete ends a snapshot: it removes the rooms that are still stale.
-func (p *peer) complete() {
+// endSnapshot ends a snapshot and removes the rooms that are still stale.
+func (p *peer) endSnapshot() {
 	p.snapshot = 0
 	for room := range p.stale {
 		p.set([]byte(room), 0)
 	}
-	p.flush()
+	p.applyBatch()
 	p.stale = nil
 }
 
@@ -185,14 +188,14 @@ func (p *peer) part(room string) packed {
 	return pack(p.remote.Get(room).Occupancy)
 }
 
-// batchLen is the maximum number of parts in one Remote.Set, during which the engine holds
-// its lock.
+// batchLen is the maximum number of parts in one call of Remote.Set. The engine holds its
+// lock during the call.
 const batchLen = 512
 
 // batch collects parts for one call of Remote.Set, each room once.
 type batch struct {
 	parts []occupancy.Part
-	seen  [1 << 10]uint64 // a bit for each value of 16 bits of the hash of a name
+	seen  [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
 }
 
 func (b *batch) full() bool { return len(b.parts) == batchLen }

@@ -11,8 +11,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// A peer agrees with a plain map of the rooms, for every order of digests, snapshots
-// and refusals.
+// A peer has the same rooms as a simple model, for random digests, snapshots and refusals.
+// The model is a map.
 func TestPeer_MatchesModel(t *testing.T) {
 	const maxRooms, maxCount, names = 30, 50, 90
 	refusals, overLimit := 0, 0
@@ -29,17 +29,17 @@ func TestPeer_MatchesModel(t *testing.T) {
 		for range 300 {
 			switch {
 			case stale == nil && r.IntN(10) == 0:
-				p.begin(1)
+				p.beginSnapshot(1)
 				stale = map[string]bool{}
 				for room := range claims {
 					stale[room] = true
 				}
 			case stale != nil && r.IntN(5) == 0:
-				p.complete()
+				p.endSnapshot()
 				maps.DeleteFunc(claims, func(room string, _ packed) bool { return stale[room] })
 				stale = nil
 			case r.IntN(5) == 0:
-				p.retry()
+				p.retryRefused()
 			}
 			for range r.IntN(40) { // a digest, which may contain a room twice
 				room := fmt.Sprint(r.IntN(names))
@@ -61,11 +61,11 @@ func TestPeer_MatchesModel(t *testing.T) {
 					delete(claims, room)
 				}
 			}
-			p.flush()
+			p.applyBatch()
 
 			hash := uint64(0)
 			for room, now := range claims {
-				hash += hashOf(room, now)
+				hash += hashRoom(room, now)
 				accepted := e.Current(room)
 				refused, ok := p.refused[room]
 				if ok != (accepted != now.unpack()) || ok && refused != now || p.valid(now) != (p.part(room) == now) {
@@ -85,7 +85,7 @@ func TestPeer_MatchesModel(t *testing.T) {
 		for room := range claims {
 			p.set([]byte(room), 0)
 		}
-		p.flush()
+		p.applyBatch()
 		require.Nil(t, p.refused) // its memory is released
 		require.Zero(t, p.rooms)
 		require.Zero(t, p.hash)

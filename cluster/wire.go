@@ -19,29 +19,29 @@ const (
 	maxRoomName = 1024 // the limit of occupancy.ValidRoom
 )
 
-// fieldVersion is the number of the field least_version, which every message has: the
-// oldest version of the protocol that can read the message.
+// fieldVersion is the number of the field least_version. Every message has this field. Its
+// value is the oldest version of the protocol that can read the message.
 const fieldVersion = 15
 
 // field is one field of a message.
 type field struct {
 	num   protowire.Number
 	typ   protowire.Type
-	value uint64 // of a varint or fixed64
+	value uint64 // the value of a varint or fixed64
 	bytes []byte // refers to the message
 }
 
 // nextField returns the first field of b and the bytes after it. It returns false if b
 // does not start with a valid field.
 func nextField(b []byte) (f field, rest []byte, ok bool) {
-	// Most fields are room names with one byte of tag and one of length. This fast path
-	// halves the time.
+	// This fast path halves the time for room names with one byte of tag and one byte of
+	// length. Most fields are such names.
 	if len(b) >= 2 && b[0] < 0x80 && b[0]>>3 > 0 && b[0]&7 == byte(protowire.BytesType) && int(b[1]) <= min(len(b)-2, 0x7f) {
 		end := 2 + int(b[1])
 		return field{num: protowire.Number(b[0] >> 3), typ: protowire.BytesType, bytes: b[2:end]}, b[end:], true
 	}
 	num, typ, n := protowire.ConsumeTag(b)
-	if n < 0 || num > protowire.MaxValidNumber { // ConsumeTag does not check it
+	if n < 0 || num > protowire.MaxValidNumber { // ConsumeTag does not check the maximum
 		return f, nil, false
 	}
 	f.num, f.typ = num, typ
@@ -62,9 +62,9 @@ func nextField(b []byte) (f field, rest []byte, ok bool) {
 	return f, b[n:], true
 }
 
-// scan calls handle for each field of a message except the version, which scan checks
-// itself. It reports whether the message is well formed: whether every call of handle has
-// returned true.
+// scan calls handle for each field of a message, except for the version, which scan checks
+// itself. It reports whether the message is valid: all fields can be decoded, and every
+// call of handle has returned true.
 func scan(b []byte, handle func(f field) bool) bool {
 	for len(b) > 0 {
 		f, rest, ok := nextField(b)
@@ -124,7 +124,7 @@ func (f field) column(to *column, length *int) bool {
 	*to, *length = f.bytes, 0
 	for b := f.bytes; len(b) > 0; *length++ {
 		v, n := protowire.ConsumeVarint(b)
-		if n < 0 || v > maxRoomCount {
+		if n < 0 || v > largestCount {
 			return false
 		}
 		b = b[n:]
