@@ -80,7 +80,7 @@ func BenchmarkDigestDecode(b *testing.B) {
 		if !d.decode(payload) {
 			b.Fatal("no digest")
 		}
-		d.each(func(_ []byte, p packed) { sum += p })
+		d.forEach(func(_ []byte, p packed) { sum += p })
 	}
 	perRoom(b, len(payload))
 }
@@ -115,12 +115,12 @@ func BenchmarkDigestApply(b *testing.B) {
 		if !digests[i].decode(append([]byte(nil), w.finish(span{seq: 1})...)) {
 			b.Fatal("no digest")
 		}
-		digests[i].each(p.set)
+		digests[i].forEach(p.set)
 		p.applyBatch()
 	}
 	n := 0
 	for b.Loop() {
-		digests[n%2].each(p.set)
+		digests[n%2].forEach(p.set)
 		p.applyBatch()
 		n++
 	}

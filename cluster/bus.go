@@ -21,7 +21,7 @@ type Bus interface {
 	// can reuse the payload when Publish returns.
 	//
 	// As long as nothing fails, each subscriber receives the messages of one Bus in the
-	// order of the Publish calls, also if their subjects differ. A nil error does not mean
+	// order of the Publish calls, even if their subjects differ. A nil error does not mean
 	// that the message was delivered. If Publish returns an error, the Bus has dropped the
 	// message: it must not send an old message later.
 	//
@@ -67,14 +67,14 @@ type Message struct {
 	Payload []byte
 }
 
-// Subject is the address of a message. A Bus translates it into a subject or channel
-// name of its broker, for example "occupancy.v1.digest.0". Different Subjects must have
-// different names.
+// Subject is the address of a message. A Bus converts a Subject to a subject name or
+// channel name of its broker, for example "occupancy.v1.digest.0". Different Subjects must
+// have different names.
 //
-// Shard is the address of the receiving nodes: 0 addresses all nodes, and any other number
-// addresses one node. It is not a part of the data. Each node chooses its own random
-// shard when it starts. A node subscribes to seven subjects, however many rooms and peers
-// there are.
+// A shard is the address of the receiving nodes, and not a partition of the data. Shard 0
+// addresses all nodes, and any other shard addresses one node. Each node chooses its own
+// random shard when it starts. A node subscribes to seven subjects, however many rooms and
+// peers there are.
 type Subject struct {
 	Kind  Kind
 	Shard uint32

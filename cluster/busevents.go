@@ -7,7 +7,7 @@ import "sync"
 type BusEvents struct {
 	out chan BusEvent // its capacity is the number of different events
 
-	mu     sync.Mutex // held to send, and to replace unread events
+	mu     sync.Mutex // locked while events are sent or merged
 	closed bool
 }
 

@@ -46,7 +46,7 @@ func asGenerated(d *digest) *clusterpb.Digest {
 	g := &clusterpb.Digest{
 		Incarnation: d.from[:], Name: string(d.name), Base: d.base, Seq: d.seq, Reset_: d.reset, Snapshot: d.snapshot,
 	}
-	d.each(func(room []byte, p packed) {
+	d.forEach(func(room []byte, p packed) {
 		g.Rooms = append(g.Rooms, string(room))
 		g.Connections = append(g.Connections, uint32(p.connections()))
 		g.Members = append(g.Members, uint32(p.members()))
@@ -115,7 +115,7 @@ func TestDigest_DecodeDoesNotAllocate(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		var d digest
 		if d.decode(b) {
-			d.each(func(_ []byte, p packed) { sum += p })
+			d.forEach(func(_ []byte, p packed) { sum += p })
 		}
 	}))
 	require.NotZero(t, sum)

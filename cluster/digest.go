@@ -69,8 +69,9 @@ func (s span) valid() bool {
 	return s.base < s.seq
 }
 
-// each calls f with the name and the counts of every room. The name refers to the payload.
-func (d *digest) each(f func(room []byte, p packed)) {
+// forEach calls f with the name and the counts of every room. The name refers to the
+// payload.
+func (d *digest) forEach(f func(room []byte, p packed)) {
 	connections, members := d.connections, d.members
 	for b := d.payload; len(b) > 0; {
 		var field field
@@ -94,7 +95,7 @@ type digestWriter struct {
 // maxDigestHead is the maximum size in bytes of a digest without rooms.
 const maxDigestHead = (2 + 16) + (1 + 2 + maxNodeName) + 3*(1+10) + 2 + 2*(1+5)
 
-// add adds a room and returns true. If the digest would exceed limit, add returns false and
+// add adds a room and returns true. If the digest would exceed limit, it returns false and
 // adds nothing.
 func (w *digestWriter) add(room string, p packed) bool {
 	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members())

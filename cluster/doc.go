@@ -29,7 +29,7 @@
 // A node publishes the counts of its own process only, as absolute values. It collects
 // changes until the next flush, and then publishes them in a digest. A digest is a numbered
 // list of the rooms that have changed, with their current counts. The other nodes are the
-// peers of this node. They add its counts to their own.
+// peers of this node. The peers add these counts to their own counts.
 //
 // If a node misses a digest, it notices the gap from the number of the next digest or
 // heartbeat. It then requests the changes since the last digest that it applied. A
@@ -38,8 +38,8 @@
 // Nothing is stored. Each start of a node is a new incarnation, which knows no counts of
 // its peers. When a node starts, its peers greet it with an early heartbeat.
 //
-// A peer has a lease, which each of its heartbeats renews. The lease lasts for five
-// heartbeat intervals. If it expires, the node drops the peer and the peer's counts one
+// Each heartbeat of a peer renews the peer's lease, which lasts for five heartbeat
+// intervals. If the lease expires, the node drops the peer and the peer's counts one
 // heartbeat interval later.
 //
 // Get queries the peers, so its result includes changes that have not been flushed yet.
@@ -69,15 +69,15 @@
 //     node requests a snapshot of that peer every 15 seconds, the hold time.
 //
 // A node publishes the first change at once. It collects the changes that follow, and
-// publishes them with the next flush, at most 200 milliseconds later. After a flush time
-// without changes, the next change is again published at once.
+// publishes them with the next flush, at most 200 milliseconds later. If a flush is due and
+// there are no changes, the next change is again published at once.
 //
 // If a room changes more than once within the engine's interval
 // ([occupancy.WithInterval]), only the first change is published immediately. The newest
 // counts are published when the interval has ended. The receiving engine delays its events
 // in the same way.
 //
-// It is not promised that both sides of a partition agree while it lasts. A peer's own
-// counts are taken as true; nothing verifies them. Nothing protects against a publisher
-// on the bus that uses the identity of a node: the bus must authenticate its clients.
+// Before a partition of the network ends, both sides can have different counts. A peer's
+// own counts are taken as true; nothing verifies them. A client of the bus can publish
+// messages with the identity of a node, so the bus must authenticate its clients.
 package cluster

@@ -40,7 +40,7 @@ const maxQueryRooms = 16
 
 // Reasons of a PartialError.
 var (
-	errSuspect      = errors.New("the lease has expired without a heartbeat")
+	errSuspect      = errors.New("no heartbeat has arrived within the lease")
 	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
 	errUnknownPeers = errors.New("this node may not know all peers yet")
 )

@@ -46,8 +46,8 @@ type Health struct {
 	Pauses      uint64 `json:"pauses"`     // pauses of this node that were longer than a heartbeat interval
 	Dropped     uint64 `json:"dropped"`    // peers that were dropped without a Bye
 
-	// RejectedPeers counts the rejected attempts to add a peer, because the number of peers
-	// had reached the limit of WithMaxPeers. Each message of such a peer is an attempt.
+	// RejectedPeers is the number of times that a node was rejected as a peer, because there
+	// were already as many peers as WithMaxPeers allows. Each message of such a node counts.
 	RejectedPeers uint64 `json:"rejectedPeers"`
 }
 
@@ -58,8 +58,8 @@ type PeerHealth struct {
 	State       State  `json:"state"`
 	Rooms       int    `json:"rooms"`     // the peer's occupied rooms, including refused rooms
 	Behind      bool   `json:"behind"`    // the peer has published a change that this node has not received yet
-	Refused     int    `json:"refused"`   // rooms whose counts exceed WithMaxCount, or which the engine has refused
-	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms; this node ignores the rest
+	Refused     int    `json:"refused"`   // rooms that the engine has refused, or whose counts exceed the limit of WithMaxCount
+	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms allows; this node ignores the rest
 	Degraded    bool   `json:"degraded"`  // the peer reports that it is Degraded
 
 	// SinceHeartbeat is the time since the last heartbeat of the peer, in JSON as

@@ -71,7 +71,8 @@ func toInt(b bool) int {
 	return 0
 }
 
-// endFlush ends a flush: it contains the rooms of all calls of put since the last endFlush.
+// endFlush ends a flush. A flush contains the rooms of all calls of put since the previous
+// endFlush.
 func (l *ledger) endFlush() {
 	l.seq++
 	l.peak = max(l.peak, len(l.rooms))
@@ -113,10 +114,10 @@ func (l *ledger) compact(live int) {
 // live returns the number of rooms that are not empty.
 func (l *ledger) live() int { return len(l.rooms) - l.tombstones }
 
-// since encodes all changes after seq s and calls emit with each digest. The payload is
-// valid until emit returns. If s is 0, or if the ledger has removed changes after s, since
-// encodes a snapshot. It stops when emit returns false.
-func (l *ledger) since(s uint64, w *digestWriter, emit func(payload []byte) bool) {
+// encodeSince encodes all changes after seq s, and calls emit with each digest. If s is 0,
+// or if the ledger has removed changes after s, it encodes a snapshot. The payload is valid
+// until emit returns. If emit returns false, encodeSince stops.
+func (l *ledger) encodeSince(s uint64, w *digestWriter, emit func(payload []byte) bool) {
 	sp, snapshot := span{base: s}, s == 0 || s < l.removedUpTo || s > l.seq
 	if snapshot {
 		sp = span{reset: true, snapshot: l.seq}

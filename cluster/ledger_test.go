@@ -11,7 +11,7 @@ import (
 
 // For each seq, a receiver with the state of that seq has the current state after the
 // reply. The memory of the ledger is bounded.
-func TestLedger_SinceReturnsAllChanges(t *testing.T) {
+func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		l, w := newLedger(1024), digestWriter{limit: 600}
@@ -68,7 +68,7 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 			if since < l.seq {
 				got = maps.Clone(history[since])
 			}
-			l.since(since, &reply, func(payload []byte) bool {
+			l.encodeSince(since, &reply, func(payload []byte) bool {
 				require.LessOrEqual(t, len(payload), reply.limit)
 				var d digest
 				require.True(t, d.decode(payload))
@@ -77,7 +77,7 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 				}
 				require.Equal(t, last, d.base)
 				last = d.seq
-				d.each(func(room []byte, p packed) {
+				d.forEach(func(room []byte, p packed) {
 					got[string(room)] = p
 					if p == 0 {
 						delete(got, string(room))
@@ -92,13 +92,13 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 	}
 }
 
-func TestLedger_SinceStopsIfEmitFails(t *testing.T) {
+func TestLedger_EncodeSinceStopsIfEmitFails(t *testing.T) {
 	l, w := newLedger(1024), digestWriter{limit: 600}
 	for i := range 100 {
 		l.put(fmt.Sprint("room", i), 1)
 		l.endFlush()
 	}
 	n := 0
-	l.since(0, &w, func([]byte) bool { n++; return false })
+	l.encodeSince(0, &w, func([]byte) bool { n++; return false })
 	require.Equal(t, 1, n)
 }

@@ -10,9 +10,9 @@ import (
 // the order in which the bus delivers them. While nothing changes, only heartbeats wake
 // the loop.
 //
-// If several events are ready, run handles the timers first. Then it takes one event from
-// each channel, in a fixed order. A select would choose a channel at random. The fixed
-// order makes simulations reproducible, and no channel waits forever.
+// If several events are ready, the loop handles the timers first. It then takes one event
+// from each channel, in a fixed order. A select statement would choose a channel at random.
+// The fixed order makes simulations reproducible, and no channel waits forever.
 func (n *Node) run() {
 	timer := time.NewTimer(never)
 	sources := []func() bool{n.takeEvent, n.takeMessage, n.takeChanges, n.takeGet}

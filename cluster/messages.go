@@ -2,8 +2,8 @@ package cluster
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// The messages except Digest. Each has a method decode, which decodes a payload and
-// reports whether it is valid, and a method append, which encodes the message.
+// The following types are the messages, except Digest. The method decode decodes a payload
+// and reports whether it is valid. The method append encodes the message.
 
 type heartbeat struct {
 	from  incarnation

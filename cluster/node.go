@@ -38,7 +38,7 @@ type Node struct {
 	greetAt       time.Duration // when the next greeting is due
 	lastBeat      time.Duration // when the last heartbeat was published
 	beats         uint64        // the number of published heartbeats
-	busStateKnown bool          // the bus has reported Connected or Disconnected
+	busStateKnown bool          // whether the bus has reported Connected or Disconnected
 	buf           []byte
 	outbox        []outgoing    // messages to publish after mu is unlocked
 	syncRequests  []syncRequest // requests of known peers, in the order of the answers
@@ -47,10 +47,10 @@ type Node struct {
 	// mu protects the following. Except for queries, only the goroutine of run changes these
 	// fields, so this goroutine can read them without mu. It must not hold mu during Publish.
 	mu              sync.Mutex
-	peers           []*peer // in the order in which they appeared
+	peers           []*peer // in the order of their first messages
 	byID            map[incarnation]*peer
 	recentlyDropped map[incarnation]droppedPeer
-	recentLosses    []time.Duration // when peers were dropped; older times than one lease are removed
+	recentLosses    []time.Duration // the times at which peers were dropped, at most one lease ago
 	checkAt         time.Duration   // when checkPeers is due
 	connected       bool            // whether the bus is connected
 	freshAt         time.Duration   // until this time, the node is Degraded

@@ -2,8 +2,8 @@ package cluster
 
 import "github.com/occupancy/occupancy"
 
-// packed is the occupancy of a room in one word: connections in the upper half, members
-// in the lower.
+// packed is the occupancy of a room in one word. The upper half is the number of
+// connections, and the lower half is the number of members.
 type packed uint64
 
 // largestCount is the largest number of connections, or of members, in one room.

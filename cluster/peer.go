@@ -18,20 +18,20 @@ type peer struct {
 
 	// The peer's counts of its rooms, whether or not the engine has accepted them.
 	remote    *occupancy.Remote   // the counts that the engine has accepted
-	refused   map[string]packed   // the counts that it has not accepted, by room; nil if there are none
-	stale     map[string]struct{} // during a snapshot: the known rooms that it has not contained yet
+	refused   map[string]packed   // the counts that the engine has not accepted, by room; nil if there are no such counts
+	stale     map[string]struct{} // the known rooms that the current snapshot has not contained yet
 	batch     *batch              // counts to set in the engine; all peers use the same batch
 	rooms     int                 // the number of rooms that are not empty
 	hash      uint64              // the sum of the hashes of the rooms
-	overLimit bool                // the peer has more rooms than WithMaxRooms; the rest is ignored
+	overLimit bool                // the peer has more rooms than WithMaxRooms allows; the rest is ignored
 
 	// The progress of receiving the peer's changes.
 	applied       uint64        // all changes up to this seq are applied
 	published     uint64        // the peer has published changes up to this seq
 	needsSnapshot bool          // the received counts are wrong: only a snapshot is applied
-	snapshot      uint64        // the seq at which the snapshot being received is complete; 0: none
+	snapshot      uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
 	lastBeat      uint64        // the number of the peer's last heartbeat
-	lateBeat      uint64        // the number of the last heartbeat if it was ignored as delayed, or 0
+	lateBeat      uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
 	beatAt        time.Duration // when the last heartbeat arrived
 	flags         uint64        // the flags of the last heartbeat
 
@@ -75,8 +75,8 @@ func (p *peer) set(room []byte, counts packed) {
 	}
 	_, isStale := p.stale[string(room)]
 	if before == 0 || isStale && counts != 0 {
-		// The end of the snapshot may remove the stale rooms. Therefore the limit does not
-		// include them. To bound the memory, there are at most twice as many rooms as the limit.
+		// The limit does not include stale rooms, because the end of the snapshot removes rooms
+		// that are still stale. Including the stale rooms, there are at most 2 × limit rooms.
 		if limit := p.config.maxRooms; p.rooms-len(p.stale) >= limit || before == 0 && p.rooms/2 >= limit {
 			p.overLimit = true
 			return
@@ -132,7 +132,7 @@ func (p *peer) refuse(room string, counts packed) {
 	p.refused[room] = counts
 }
 
-// valid reports whether the counts are within WithMaxCount.
+// valid reports whether the counts do not exceed the limit of WithMaxCount.
 func (p *peer) valid(counts packed) bool {
 	limit := uint64(p.config.maxCount)
 	return counts.connections() <= limit && counts.members() <= limit
@@ -177,7 +177,8 @@ func (p *peer) endSnapshot() {
 	p.stale = nil
 }
 
-// part returns the peer's last counts of the room, or 0 if they exceed WithMaxCount.
+// part returns the peer's last counts of the room, or 0 if they exceed the limit of
+// WithMaxCount.
 func (p *peer) part(room string) packed {
 	if counts, ok := p.refused[room]; ok {
 		if !p.valid(counts) {

@@ -74,7 +74,7 @@ func (n *Node) handleDigest(d *digest, now time.Duration) {
 	if d.reset {
 		p.beginSnapshot(d.snapshot)
 	}
-	d.each(p.set)
+	d.forEach(p.set)
 	p.applyBatch()
 	p.applied = d.seq
 	if (d.reset || p.snapshot != 0) && p.applied >= p.snapshot {
@@ -93,9 +93,9 @@ func (n *Node) handleHeartbeat(h *heartbeat, now time.Duration) {
 	if p == nil {
 		return
 	}
-	// A heartbeat with a lower number than the last heartbeat was probably delayed: ignore
-	// it. If the next heartbeat also has a lower number, but the two numbers ascend, then
-	// lastBeat is of a forged message.
+	// Ignore a heartbeat if its number is not greater than lastBeat, because it was delayed.
+	// But if two such heartbeats arrive in ascending order, accept the second: then they were
+	// not delayed, and the message with the number lastBeat was forged.
 	if h.beat <= p.lastBeat && (p.lateBeat == 0 || h.beat <= p.lateBeat) {
 		p.lateBeat = h.beat
 		return

@@ -74,9 +74,9 @@ func (s *sim) partition() {
 }
 
 // isolated returns the nodes that lose more than half of three or more peers because of a
-// partition. These nodes must not drop peers if there is no other fault. Therefore isolated
-// prevents other faults during the partition. In half of the cases it does not do this, and
-// returns nil.
+// partition. These nodes must not drop peers if there is no other fault, so the function
+// prevents other faults during the partition. In half of the cases, at random, it allows
+// other faults and returns nil.
 func (s *sim) isolated(groups [][]string) (isolated []*simHost) {
 	if !s.allBusesOK() || s.chance(0.5) {
 		return nil

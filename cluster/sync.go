@@ -79,7 +79,7 @@ func (n *Node) sendSync(r syncRequest) {
 	}
 	n.served.Add(1)
 	n.replyWriter.limit = max(n.flushSize, min(n.bus.MaxPayload(), n.replySize))
-	n.ledger.since(r.since, &n.replyWriter, func(payload []byte) bool {
+	n.ledger.encodeSince(r.since, &n.replyWriter, func(payload []byte) bool {
 		return n.publish(n.ctx, Subject{KindSyncReply, r.from.shard()}, payload) == nil
 	})
 }

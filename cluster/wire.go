@@ -7,13 +7,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// incarnation identifies one start of a node: random bits.
+// incarnation identifies one start of a node. It consists of random bits.
 type incarnation [16]byte
 
 // shard returns the shard of the messages to this node.
 func (id incarnation) shard() uint32 { return binary.BigEndian.Uint32(id[:]) }
 
-// The longest names in bytes. A message with a longer name is malformed.
+// The maximum lengths of names in bytes. A message with a longer name is malformed.
 const (
 	maxNodeName = 255
 	maxRoomName = 1024 // the limit of occupancy.ValidRoom
@@ -62,9 +62,9 @@ func nextField(b []byte) (f field, rest []byte, ok bool) {
 	return f, b[n:], true
 }
 
-// scan calls handle for each field of a message, except for the version, which scan checks
-// itself. It reports whether the message is valid: all fields can be decoded, and every
-// call of handle has returned true.
+// scan calls the function handle for each field of a message except the version. It reports
+// whether the message is valid: all fields can be decoded, the version is supported, and
+// every call of handle has returned true.
 func scan(b []byte, handle func(f field) bool) bool {
 	for len(b) > 0 {
 		f, rest, ok := nextField(b)
@@ -113,7 +113,7 @@ func (f field) roomName() bool {
 	return f.typ == protowire.BytesType && len(f.bytes) > 0 && len(f.bytes) <= maxRoomName && utf8.Valid(f.bytes)
 }
 
-// column contains one count for each room of a message, each a varint.
+// column contains one count for each room of a message. Each count is a varint.
 type column []byte
 
 // column reads a column and its length. A message contains each column at most once.
@@ -139,7 +139,7 @@ func (c *column) next() packed {
 	return packed(v)
 }
 
-// The following functions append a field. As in all of proto3, zero values are omitted.
+// The following functions append a field. As always in proto3, zero values are omitted.
 
 func appendNumber(b []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {

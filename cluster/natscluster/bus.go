@@ -108,7 +108,7 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, nats.ErrMaxPayload):
-		limit := conn.MaxPayload() // the server may have changed it
+		limit := conn.MaxPayload() // the server can change its limit
 		b.maxPayload.Store(max(limit, cluster.MinPayload))
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), limit)
 	case b.closing.Load():
@@ -162,9 +162,9 @@ func (b *Bus) Close(ctx context.Context) error {
 	}
 	b.connected.Store(false)
 	b.dialer.sendBuffered.Store(unsent == nil)
-	b.dialer.close() // also interrupts a dial, on which conn.Close would wait
+	b.dialer.close() // also interrupts a dial, because conn.Close would wait for the dial
 	b.unsubscribe()
-	b.conn.Load().Close() // conn may be nil
+	b.conn.Load().Close() // this pointer can be nil
 	b.replacements.Wait()
 	b.events.Close()
 	go func() {
@@ -188,7 +188,7 @@ func (b *Bus) Close(ctx context.Context) error {
 type Stats struct {
 	Server     string // the URL of the connected server, empty while disconnected
 	Reconnects uint64 // the number of connections after the first connection
-	Lost       uint64 // messages dropped because a subscriber's channel was full
+	Lost       uint64 // the number of messages dropped because a subscriber's channel was full
 }
 
 // Stats returns the current server and the counters. It does not block.

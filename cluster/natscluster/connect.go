@@ -63,7 +63,7 @@ func parseServers(urls string) ([]string, error) {
 	return servers, nil
 }
 
-// start creates the first connection. If this fails, start closes the Bus.
+// start creates the first connection. If it returns an error, it has closed the Bus.
 func (b *Bus) start(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, b.dialer.close)
 	err := b.dial(rejected)
@@ -84,12 +84,13 @@ func (b *Bus) start(ctx context.Context) error {
 	return nil
 }
 
-// dial retries until the Bus is connected or closed, or final reports true for an error.
-func (b *Bus) dial(final func(error) bool) error {
+// dial retries until the Bus is connected or closed, or until the function isFinal returns
+// true for an error.
+func (b *Bus) dial(isFinal func(error) bool) error {
 	var last error
 	for {
 		err := b.dialOnce()
-		if err == nil || final(err) {
+		if err == nil || isFinal(err) {
 			return err
 		}
 		if b.dialer.ctx.Err() != nil {
@@ -151,11 +152,11 @@ func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
 	o.ReconnectWait = reconnectWait
 	o.ReconnectJitter = reconnectWait
 	o.ReconnectJitterTLS = reconnectWait
-	o.ReconnectBufSize = -1       // no buffer: the digests in it would be outdated
+	o.ReconnectBufSize = -1       // no buffer, because buffered digests would be outdated
 	o.IgnoreAuthErrorAbort = true // retry: after a restart, the server may accept the credentials
 
 	o.CustomDialer = b.dialer
-	o.SkipHostLookup = true // the dialer resolves names itself, because it respects ctx
+	o.SkipHostLookup = true // the dialer resolves names, because the client's lookup ignores ctx
 
 	o.User, o.Password, o.Token = b.config.User, b.config.Password, b.config.Token
 	o.Nkey, o.UserJWT, o.SignatureCB = b.config.KeyFile.Nkey, b.config.KeyFile.UserJWT, b.config.KeyFile.SignatureCB

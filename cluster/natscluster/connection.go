@@ -71,8 +71,8 @@ func (b *Bus) onError(sub *nats.Subscription, err error) {
 	b.config.Log.Warn("NATS error", "error", err, "subject", subject)
 }
 
-// replace creates a new connection because the NATS client will not reconnect any more.
-// After some errors, the client stops to reconnect although MaxReconnect is unlimited.
+// replace creates a new connection, because the NATS client will not reconnect any more.
+// After some errors, the client stops reconnecting although MaxReconnect is unlimited.
 func (b *Bus) replace(closed *nats.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

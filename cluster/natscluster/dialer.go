@@ -41,7 +41,7 @@ func newDialer() *dialer {
 }
 
 // interrupt closes the connection, cancels a dial, and makes dials fail until resume is
-// called. After resume, the NATS client reconnects.
+// called. After the call of resume, the NATS client reconnects.
 func (d *dialer) interrupt() {
 	d.interrupted.Add(1)
 	d.mu.Lock()

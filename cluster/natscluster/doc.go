@@ -16,8 +16,8 @@
 //
 // A Bus delivers each message immediately after it has read the message. If the
 // subscriber's channel is full, the message is dropped and Events reports [cluster.Lossy].
-// Therefore a Bus needs little memory: it has never more than one message and about 64 KiB
-// of other data that it has read but not delivered.
+// Therefore a Bus needs little memory: the data that it has read but not delivered is never
+// more than one message and about 64 KiB.
 //
 // # Security
 //

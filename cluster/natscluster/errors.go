@@ -53,7 +53,7 @@ func rejected(err error) bool {
 	return !errors.Is(err, io.EOF) || errors.Is(err, nats.ErrTLS)
 }
 
-// hasType reports whether err is a T or wraps one.
+// hasType reports whether err is a T or wraps a T.
 func hasType[T error](err error) bool {
 	var target T
 	return errors.As(err, &target)

@@ -83,7 +83,8 @@ func setKeyFile(c *config.Config, option string, auth nats.Option) {
 }
 
 // WithTLS encrypts all connections, and refuses servers without TLS. The node trusts the
-// servers whose certificates are signed by RootCAs. Certificates identify the node itself.
+// servers whose certificates are signed by RootCAs. The field Certificates contains the
+// certificates of the node itself.
 //
 // An embedded server uses the same configuration, so its certificate must be valid for a
 // server and for a client. The server requires certificates from other seeds. They must be

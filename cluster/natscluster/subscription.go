@@ -69,7 +69,7 @@ func (b *Bus) newSubscription(subjects []cluster.Subject, out chan<- cluster.Mes
 	return s
 }
 
-// start returns when the subscription is active. If an error occurs, start closes the
+// start returns when the subscription is active. If it returns an error, it has closed the
 // subscription.
 func (s *subscription) start(ctx context.Context) error {
 	resume := s.bus.dialer.interruptAfter(ctx) // the NATS client holds its lock while it dials
@@ -216,7 +216,7 @@ func (s *subscription) Close() error {
 // unsubscribe closes all subscriptions. The caller has set closing, so that no subscription
 // is added.
 func (b *Bus) unsubscribe() {
-	b.mu.Lock() // waits for an add that began before closing was set
+	b.mu.Lock() // wait until a running call of add has returned
 	subs := slices.Collect(b.subscriptions())
 	b.mu.Unlock()
 	for _, s := range subs {

@@ -30,5 +30,5 @@
 // an error for an address that is not a loopback address, unless natscluster.WithUser,
 // natscluster.WithToken or natscluster.WithTLS is given. Without TLS, credentials are sent
 // unencrypted, and a seed sends them to any server that answers at an address of
-// [WithSeeds]. Either all seeds need credentials, or no seed.
+// [WithSeeds]. Give credentials to all seeds, or to no seed.
 package embed

@@ -66,8 +66,8 @@ func startProcess(t testing.TB) (url string, process *os.Process) {
 	return strings.TrimSpace(url), cmd.Process
 }
 
-// startServer starts a NATS server that is not embedded. It listens on a free port unless
-// the function set chooses a port.
+// startServer starts a NATS server that is not embedded. It listens on a free port. The
+// function set can change the options; it can be nil.
 func startServer(t testing.TB, set func(*server.Options)) *server.Server {
 	t.Helper()
 	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true}
@@ -147,8 +147,8 @@ func subscribe(t testing.TB, b cluster.Bus, size int, subjects ...cluster.Subjec
 	return out
 }
 
-// receive publishes payload again and again until the channel in receives this payload. It
-// returns the payloads that the channel has received earlier.
+// receive publishes the payload again and again until it arrives at the subscriber. It
+// returns the payloads that have arrived earlier.
 func receive(t testing.TB, from cluster.Bus, in <-chan cluster.Message, payload string) (before []string) {
 	t.Helper()
 	deadline := time.After(timeout)

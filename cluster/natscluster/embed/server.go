@@ -27,7 +27,7 @@ func serverOptions(c *config.Config) (*server.Options, error) {
 		// ServerName is random, because servers with the same name refuse to connect.
 		NoSigs:          true, // the program handles signals itself
 		NoSystemAccount: true, // the statistics of the account are not used
-		// DontListen is not set, because Shutdown of a server with DontListen and routes blocks.
+		// DontListen is not set: with this setting, Shutdown of a server with routes blocks.
 		Host:          loopback,
 		Port:          server.RANDOM_PORT,
 		Username:      c.User,

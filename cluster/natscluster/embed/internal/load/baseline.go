@@ -25,8 +25,8 @@ type baseline struct {
 // serveBaseline is the main function of the baseline process. It returns when the standard
 // input of the process is closed.
 func serveBaseline(spec string, in io.Reader, out io.Writer) error {
-	var f baseline
-	if err := json.Unmarshal([]byte(spec), &f); err != nil {
+	var b baseline
+	if err := json.Unmarshal([]byte(spec), &b); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,7 +34,7 @@ func serveBaseline(spec string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	var sent atomic.Int64
-	go func() { exit(f.write(l, &sent)) }()
+	go func() { exit(b.write(l, &sent)) }()
 	return serveCounters(in, out, l.Addr().String(), func() (counters, error) {
 		return counters{CPU: cpuTime(), OutMsgs: sent.Load()}, nil
 	})
@@ -42,16 +42,16 @@ func serveBaseline(spec string, in io.Reader, out io.Writer) error {
 
 // write accepts the connections and writes to them until an error occurs. A late round does
 // not delay the following rounds.
-func (f baseline) write(l net.Listener, sent *atomic.Int64) error {
-	conns := make([]net.Conn, f.Conns)
+func (b baseline) write(l net.Listener, sent *atomic.Int64) error {
+	conns := make([]net.Conn, b.Conns)
 	for i := range conns {
 		var err error
 		if conns[i], err = l.Accept(); err != nil {
 			return err
 		}
 	}
-	payload := make([]byte, f.Bytes)
-	for due := time.Now(); ; due = due.Add(f.Gap) {
+	payload := make([]byte, b.Bytes)
+	for due := time.Now(); ; due = due.Add(b.Gap) {
 		sleep(context.Background(), time.Until(due))
 		for _, conn := range conns {
 			if _, err := conn.Write(payload); err != nil {
@@ -71,8 +71,8 @@ type usage struct {
 // measure runs the process and measures its usage. Like the NATS client, it reads with one
 // goroutine for each connection and a buffer of 32 KiB. If ctx ends, measure returns a zero
 // usage and no error.
-func (f baseline) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
-	spec, err := json.Marshal(f)
+func (b baseline) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
+	spec, err := json.Marshal(b)
 	if err != nil {
 		return u, err
 	}
@@ -83,7 +83,7 @@ func (f baseline) measure(ctx context.Context, duration time.Duration) (u usage,
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	defer func() { err = errors.Join(err, p.stop()) }()
-	for range f.Conns {
+	for range b.Conns {
 		conn, err := net.Dial("tcp", p.address)
 		if err != nil {
 			return u, err

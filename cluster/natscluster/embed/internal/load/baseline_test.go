@@ -17,12 +17,12 @@ func TestBaseline_WritesToEachConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	f := baseline{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
+	b := baseline{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
 	var sent atomic.Int64
 	start, result := time.Now(), make(chan error)
-	go func() { result <- f.write(l, &sent) }()
+	go func() { result <- b.write(l, &sent) }()
 	var conns []net.Conn
-	for range f.Conns {
+	for range b.Conns {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		require.NoError(t, err)
 		defer conn.Close()
@@ -30,15 +30,15 @@ func TestBaseline_WritesToEachConnection(t *testing.T) {
 	}
 	const rounds = 5
 	for _, conn := range conns {
-		_, err := io.ReadFull(conn, make([]byte, rounds*f.Bytes))
+		_, err := io.ReadFull(conn, make([]byte, rounds*b.Bytes))
 		require.NoError(t, err)
 	}
-	require.GreaterOrEqual(t, time.Since(start), (rounds-1)*f.Gap, "not faster than one round per gap")
+	require.GreaterOrEqual(t, time.Since(start), (rounds-1)*b.Gap, "not faster than one round per gap")
 	for _, conn := range conns {
 		require.NoError(t, conn.Close())
 	}
 	require.Error(t, <-result)
-	require.GreaterOrEqual(t, sent.Load(), int64(rounds*f.Conns))
+	require.GreaterOrEqual(t, sent.Load(), int64(rounds*b.Conns))
 }
 
 func TestBaseline_MeasureReturnsUsage(t *testing.T) {

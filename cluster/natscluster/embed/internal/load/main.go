@@ -22,10 +22,10 @@
 //
 // The exit code is 1 if the counts of a node are not exact at the end.
 //
-// The nodes and the server run on the same machine. If all cores are busy, the measured
-// times include the waiting for a core. During this waiting, messages arrive, and the server
-// then writes several messages at once. The baselines are measured after the nodes and the
-// server have stopped.
+// The nodes and the server run on the same machine. If all cores are busy, the nodes and
+// the server wait for a core, and the measured times include this wait. During the wait,
+// messages arrive, and the server then writes several messages at once. The baselines are
+// measured after the nodes and the server have stopped.
 package main
 
 import (

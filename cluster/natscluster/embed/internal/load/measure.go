@@ -16,7 +16,7 @@ import (
 )
 
 // run runs the whole measurement. If the measurement succeeds but the counts are wrong at
-// the end, run returns both a report and an error.
+// the end, it returns both a report and an error.
 func run(ctx context.Context, c config) (*report, error) {
 	if err := c.validate(); err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func serveCounters(in io.Reader, out io.Writer, address string, count func() (co
 	return nil
 }
 
-// process is a measured process that this process has started.
+// process is a child process that is measured.
 type process struct {
 	address string
 	cmd     *exec.Cmd

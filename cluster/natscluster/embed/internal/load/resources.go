@@ -41,6 +41,6 @@ func startProfile(file string) (stop func(), err error) {
 	}
 	return func() {
 		pprof.StopCPUProfile()
-		_ = f.Close() // pprof reports an incomplete file when it reads it
+		_ = f.Close() // if the file is incomplete, the tool pprof reports an error
 	}, nil
 }
