@@ -62,7 +62,8 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 // because the peer answers only requests of nodes that it knows.
 func (n *Node) scheduleGreeting(p *peer, now time.Duration) {
 	delay := n.heartbeat / 8
-	n.greetAt = min(n.greetAt, max(now, n.lastBeat+delay)+delay*time.Duration(n.id[0])/256)
+	ownDelay := max(1, delay*time.Duration(n.id[0])/256) // positive, so that requestSync waits for the greeting
+	n.greetAt = min(n.greetAt, max(now, n.lastBeat+delay)+ownDelay)
 	p.syncSent = max(p.syncSent, n.greetAt-syncInterval)
 }
 
