@@ -141,7 +141,7 @@ func TestGet_PartialErrorNamesMissingPeers(t *testing.T) {
 		require.Equal(t, occ(0, 0), o)
 		require.Equal(t, 100*time.Millisecond, time.Since(begin))
 	})
-	bubble(t, "node closed meanwhile", func(t *testing.T) {
+	bubble(t, "node closed during the call", func(t *testing.T) {
 		h, _ := startWithPuppet(t)
 		failed := make(chan error)
 		go func() {

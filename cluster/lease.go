@@ -96,7 +96,7 @@ func (n *Node) expire(p *peer, now time.Duration) {
 	end := n.leaseEnd(p)
 	if p.state != Live && !p.replaced {
 		// Wait for one heartbeat interval after the lease: if other peers were lost at the
-		// same time, they are Suspect by then.
+		// same time, they are also Suspect now.
 		if now >= end+n.heartbeat && n.massLoss(now) {
 			p.state = Held
 		}

@@ -50,7 +50,7 @@ type Node struct {
 	peers           []*peer // in the order of their first messages
 	byID            map[incarnation]*peer
 	recentlyDropped map[incarnation]droppedPeer
-	recentLosses    []time.Duration // the times at which peers were dropped, at most one lease ago
+	recentLosses    []time.Duration // the times at which peers were dropped, not longer ago than the length of a lease
 	checkAt         time.Duration   // when checkPeers is due
 	connected       bool            // whether the bus is connected
 	freshAt         time.Duration   // until this time, the node is Degraded

@@ -99,7 +99,7 @@ func newConfig(opts []Option) (config, error) {
 	case c.flush < 0 || c.hold < 0:
 		return c, fmt.Errorf("cluster: WithFlush, WithHold: negative time: flush %v, hold %v", c.flush, c.hold)
 	case c.heartbeat <= 0 || c.lease < 2*c.heartbeat:
-		return c, fmt.Errorf("cluster: WithHeartbeat, WithLease: the heartbeat %[2]v must be positive and the lease %[1]v at least two heartbeats", c.lease, c.heartbeat)
+		return c, fmt.Errorf("cluster: WithHeartbeat, WithLease: the heartbeat interval %[2]v must be positive, and the lease %[1]v must be at least two heartbeat intervals", c.lease, c.heartbeat)
 	case c.getTimeout <= 0:
 		return c, fmt.Errorf("cluster: WithGetTimeout: %v must be positive", c.getTimeout)
 	case c.maxPeers < 1 || c.maxRooms < 1 || c.maxCount < 1:

@@ -137,7 +137,7 @@ func TestHeartbeat_DetectsMissedChanges(t *testing.T) {
 	bubble(t, "forged snapshot that is never complete: snapshot", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		p.digest(0, 1, nil, snapshot(1<<60))
-		require.Empty(t, p.syncs()) // the rest may be on its way
+		require.Empty(t, p.syncs()) // the rest of the snapshot can still arrive
 		p.heartbeat(1, nil)
 		after(time.Second)
 		require.Equal(t, []uint64{0}, p.syncs())

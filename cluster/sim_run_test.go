@@ -52,7 +52,7 @@ type sim struct {
 	garbled     bool     // payloads were altered
 	crashed     bool     // a node stopped, and possibly another node received no Bye
 	parted      bool     // the network is partitioned
-	undisturbed bool     // no other fault may start
+	undisturbed bool     // if true, no other fault can start
 	repairs     []repair // the repairs of the current faults
 
 	// mu protects the following, which change when nodes publish.
