@@ -14,6 +14,7 @@ import (
 // newMetricsHandler returns the handler of GET /metrics. It exports the metrics of the engine
 // and the counts of the ten most popular rooms.
 func newMetricsHandler(engine *occupancy.Engine, board *trending.Board) http.Handler {
+	// begin: metrics
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(10,
 		func(k int) (top []occupancyprom.Room) {
@@ -22,5 +23,6 @@ func newMetricsHandler(engine *occupancy.Engine, board *trending.Board) http.Han
 			}
 			return top
 		})))
+	// end: metrics
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
