@@ -37,7 +37,7 @@ func BenchmarkDigestEncode(b *testing.B) {
 	w, rooms, size := digestWriter{name: "chat-1", limit: MinPayload}, names(), 0
 	for b.Loop() {
 		for i, room := range rooms {
-			w.add(room, packed(i)<<32|packed(i/2))
+			w.add(room, roomCounts(i)<<32|roomCounts(i/2))
 		}
 		size = len(w.finish(span{base: 100_000, seq: 100_001}))
 	}
@@ -67,20 +67,20 @@ func BenchmarkDigestEncodeGenerated(b *testing.B) {
 func benchDigest() []byte {
 	w := digestWriter{name: "chat-1", limit: MinPayload}
 	for i, room := range names() {
-		w.add(room, packed(i)<<32|packed(i/2))
+		w.add(room, roomCounts(i)<<32|roomCounts(i/2))
 	}
 	return w.finish(span{base: 100_000, seq: 100_001})
 }
 
 func BenchmarkDigestDecode(b *testing.B) {
 	b.ReportAllocs()
-	payload, sum := benchDigest(), packed(0)
+	payload, sum := benchDigest(), roomCounts(0)
 	for b.Loop() {
 		var d digest
 		if !d.decode(payload) {
 			b.Fatal("no digest")
 		}
-		d.forEach(func(_ []byte, p packed) { sum += p })
+		d.forEach(func(_ []byte, p roomCounts) { sum += p })
 	}
 	perRoom(b, len(payload))
 }
@@ -110,7 +110,7 @@ func BenchmarkDigestApply(b *testing.B) {
 	for i := range digests {
 		w := digestWriter{name: "chat-1", limit: MinPayload}
 		for j, room := range names() {
-			w.add(room, packed(i+j+1)<<32)
+			w.add(room, roomCounts(i+j+1)<<32)
 		}
 		if !digests[i].decode(append([]byte(nil), w.finish(span{seq: 1})...)) {
 			b.Fatal("no digest")
@@ -167,7 +167,7 @@ func measureMemory(rooms int) (second, first float64) {
 			buf = fmt.Appendf(buf[:0], "room-%07d", i)
 			n := 1 + rand.IntN(100)
 			connections += n
-			p.set(buf, packed(n)<<32)
+			p.set(buf, roomCounts(n)<<32)
 		}
 		p.applyBatch()
 		for e.Stats().Total.Connections != connections { // the engine has changes to publish

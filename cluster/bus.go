@@ -71,13 +71,12 @@ type Message struct {
 // channel name of its broker, for example "occupancy.v1.digest.0". Different Subjects must
 // have different names.
 //
-// A shard is the address of the receiving nodes, and not a partition of the data. Shard 0
-// addresses all nodes, and any other shard addresses one node. Each node chooses its own
-// random shard when it starts. A node subscribes to seven subjects, however many rooms and
-// peers there are.
+// Each node chooses a random shard number when it starts. A message to one node has the
+// shard number of this node. A message to all nodes has the shard number 0. A node
+// subscribes to seven subjects, however many rooms and peers there are.
 type Subject struct {
 	Kind  Kind
-	Shard uint32
+	Shard uint32 // the receiver: the shard number of one node, or 0 for all nodes
 }
 
 // String returns the kind's name and the shard, for example "digest.0". It contains only
@@ -122,8 +121,8 @@ type BusEvent uint8
 
 // The events of a Bus.
 const (
-	Connected    BusEvent = iota + 1 // the Bus is connected; messages published during an outage are lost
-	Disconnected                     // the Bus delivers no messages until it is connected again
+	Connected    BusEvent = iota + 1 // the Bus is connected and delivers messages
+	Disconnected                     // the Bus is disconnected; messages are lost until the next Connected
 	Lossy                            // the channel of a subscriber was full, and messages to it were lost
 )
 

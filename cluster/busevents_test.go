@@ -8,7 +8,7 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-func TestBusEvents_FoldUnreadEvents(t *testing.T) {
+func TestBusEvents_MergeUnreadEvents(t *testing.T) {
 	const up, down, lossy = cluster.Connected, cluster.Disconnected, cluster.Lossy
 	for _, c := range []struct{ in, want []cluster.BusEvent }{
 		{nil, nil},

@@ -51,11 +51,11 @@
 //
 //  1. When all faults have ended, all counts are exact within 2.5 seconds, whatever
 //     messages were lost, repeated or reordered. If a peer crashes, its counts are removed
-//     within 6 seconds: the lease and one heartbeat interval. If more than half of three or
-//     more peers are lost together, their counts are removed within 20 seconds: the lease
-//     and the hold time. If a peer restarts under the same name, the counts of its previous
-//     incarnation are removed within 1.5 seconds. If a peer is closed, its counts are
-//     removed at once.
+//     within 6 seconds: the lease and one heartbeat interval. If a node has at least three
+//     peers and loses most of them at once, their counts are removed within 20 seconds: the
+//     lease and the hold time of 15 seconds ([WithHold]). If a peer restarts under the same
+//     name, the counts of its previous incarnation are removed within 1.5 seconds.
+//     If a peer is closed, its counts are removed at once.
 //  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused.
 //  3. While counts may be out of date, [Health] reports Degraded. A node detects a missed
@@ -66,11 +66,11 @@
 //     Unknown fields are skipped, so that later versions can add fields.
 //  5. While nothing changes, a node publishes heartbeats only, however many rooms there
 //     are. There is one exception: if a peer has more rooms than WithMaxRooms allows, the
-//     node requests a snapshot of that peer every 15 seconds, the hold time.
+//     node requests all counts of that peer once per hold time.
 //
-// A node publishes the first change at once. It collects the changes that follow, and
-// publishes them with the next flush, at most 200 milliseconds later. If a flush is due and
-// there are no changes, the next change is again published at once.
+// After a time without changes, a node publishes a change at once. It collects the changes
+// that follow, and publishes them with the next flush, at most 200 milliseconds later. If
+// a flush is due and there are no changes, the next change is again published at once.
 //
 // If a room changes more than once within the engine's interval
 // ([occupancy.WithInterval]), only the first change is published immediately. The newest

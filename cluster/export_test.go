@@ -40,7 +40,7 @@ func WithSizes(flush, reply, spare int) Option {
 // Hash returns the hash in the heartbeat of a node that has these rooms.
 func Hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
 	for room, o := range rooms {
-		sum += hashRoom(room, pack(o))
+		sum += hashRoom(room, toRoomCounts(o))
 	}
 	return sum
 }

@@ -10,9 +10,10 @@ const maxWatchBatch = 4096
 // digest is one flush and has its own seq.
 func (n *Node) publishRooms(rooms []occupancy.RoomEvent) {
 	for _, e := range rooms {
-		// Do not read newer counts from the engine. If such a newer change were undone
-		// within the engine's interval, no later event would correct the published counts.
-		counts := pack(e.Occupancy)
+		// Publish the counts of the event, and not newer counts of the engine. The engine
+		// sends no event for a change that is undone within its interval. Therefore no later
+		// event would correct the newer counts.
+		counts := toRoomCounts(e.Occupancy)
 		if !n.ledger.differs(e.Room, counts) {
 			continue
 		}

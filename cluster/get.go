@@ -29,10 +29,10 @@ type query struct {
 	calls       []*getCall
 	pending     int // the number of calls that have not returned
 	peers       []*peer
-	answers     [][]packed // by peer; nil for a peer that has not answered
-	waiting     []bool     // by peer: whether the calls wait for its answer; initially true for Live peers
-	outstanding int        // the number of peers whose answers the calls wait for
-	err         error      // the error of Publish
+	answers     [][]roomCounts // by peer; nil for a peer that has not answered
+	waiting     []bool         // by peer: whether the calls wait for its answer; initially true for Live peers
+	outstanding int            // the number of peers whose answers the calls wait for
+	err         error          // the error of Publish
 }
 
 // maxQueryRooms is the maximum number of rooms in a query.
@@ -109,7 +109,7 @@ func (n *Node) newQuery(id uint64, calls []*getCall) *query {
 		calls:   calls,
 		pending: len(calls),
 		peers:   slices.Clone(n.peers),
-		answers: make([][]packed, len(n.peers)),
+		answers: make([][]roomCounts, len(n.peers)),
 		waiting: make([]bool, len(n.peers)),
 	}
 	for i, p := range q.peers {
@@ -127,7 +127,7 @@ func (n *Node) newQuery(id uint64, calls []*getCall) *query {
 
 // resolve stores the answer of the peer with index i, and stops waiting for it. A nil
 // answer means that the peer will not answer.
-func (q *query) resolve(i int, answer []packed) {
+func (q *query) resolve(i int, answer []roomCounts) {
 	if answer != nil {
 		q.answers[i] = answer
 	}
@@ -162,7 +162,7 @@ func (n *Node) result(call *getCall, ctxErr error) (occupancy.Occupancy, error) 
 	var missing []string
 	var invalid error
 	for i, p := range q.peers {
-		var part packed
+		var part roomCounts
 		answered := q.answers[i] != nil
 		if answered && !p.valid(q.answers[i][call.roomIndex]) {
 			answered, invalid = false, errOverMaxCount
@@ -195,7 +195,7 @@ func (n *Node) result(call *getCall, ctxErr error) (occupancy.Occupancy, error) 
 func (n *Node) handleQuery(q *queryMessage) {
 	a := answer{from: n.id, to: q.from, id: q.id}
 	for _, room := range q.rooms {
-		a.parts = append(a.parts, pack(n.eng.Local(string(room))))
+		a.parts = append(a.parts, toRoomCounts(n.eng.Local(string(room))))
 	}
 	n.outbox = append(n.outbox, outgoing{to: Subject{KindAnswer, q.from.shard()}, payload: a.append(nil)})
 }

@@ -95,8 +95,8 @@ func (n *Node) expire(p *peer, now time.Duration) {
 	}
 	end := n.leaseEnd(p)
 	if p.state != Live && !p.replaced {
-		// Wait for one heartbeat interval after the lease: if other peers were lost at the
-		// same time, they are also Suspect now.
+		// Before massLoss is called, wait for one heartbeat interval after the lease. During
+		// this wait, the other peers that were lost at the same time become Suspect.
 		if now >= end+n.heartbeat && n.massLoss(now) {
 			p.state = Held
 		}
@@ -118,8 +118,8 @@ func (n *Node) expire(p *peer, now time.Duration) {
 	n.rememberDropped(p.id, droppedPeer{until: now + max(n.lease, syncInterval), syncSent: p.syncSent, replaced: p.replaced}, now)
 }
 
-// massLoss reports whether more than half of three or more peers were lost within the
-// time of one lease. Replaced peers do not count as lost.
+// massLoss reports whether most peers were lost within the time of one lease. It returns
+// false if there were fewer than three peers. Replaced peers are not included.
 func (n *Node) massLoss(now time.Duration) bool {
 	n.recentLosses = slices.DeleteFunc(n.recentLosses, func(at time.Duration) bool { return at < now-n.lease })
 	lost := len(n.recentLosses)

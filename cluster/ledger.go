@@ -27,7 +27,7 @@ type ledger struct {
 // record is the last published state of a room.
 type record struct {
 	room   string
-	counts packed
+	counts roomCounts
 	seq    uint64
 }
 
@@ -43,13 +43,13 @@ func (c change) outdated() bool { return c.at != c.seq }
 func newLedger(slack int) *ledger { return &ledger{rooms: map[string]*record{}, slack: slack} }
 
 // differs reports whether the counts differ from the last published counts.
-func (l *ledger) differs(room string, p packed) bool {
+func (l *ledger) differs(room string, p roomCounts) bool {
 	r := l.rooms[room]
 	return r == nil && p != 0 || r != nil && r.counts != p
 }
 
 // put records the counts that the next flush publishes.
-func (l *ledger) put(room string, p packed) {
+func (l *ledger) put(room string, p roomCounts) {
 	r := l.rooms[room]
 	if r == nil {
 		r = &record{room: room}
@@ -120,13 +120,16 @@ func (l *ledger) live() int { return len(l.rooms) - l.tombstones }
 func (l *ledger) encodeSince(s uint64, w *digestWriter, emit func(payload []byte) bool) {
 	sp, snapshot := span{base: s}, s == 0 || s < l.removedUpTo || s > l.seq
 	if snapshot {
-		sp = span{reset: true, snapshot: l.seq}
+		sp = span{reset: true, snapshotEnd: l.seq}
 	}
 	first := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].at > sp.base })
 	// A digest ends at the end of a flush, because its seq is the seq of a flush. All rooms
-	// of a flush always fit in one digest, because they were published in a digest of at
-	// most the same size.
-	start, startMark, previous := first, w.mark(), sp.base // start and startMark are of the current flush
+	// of a flush always fit in one digest: the flush was itself one digest, and w.limit is
+	// not smaller than the limit of that digest.
+	//
+	// start is the index of the first change of the current flush, and startMark is the
+	// mark before this change. previous is the seq of the previous flush.
+	start, startMark, previous := first, w.mark(), sp.base
 	for i := first; i < len(l.changes); {
 		c := l.changes[i]
 		if c.at != l.changes[start].at {

@@ -15,8 +15,8 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		l, w := newLedger(1024), digestWriter{limit: 600}
-		now := map[string]packed{}
-		history := []map[string]packed{{}} // by seq
+		now := map[string]roomCounts{}
+		history := []map[string]roomCounts{{}} // by seq
 		flush := func() {
 			l.endFlush()
 			w.finish(span{base: 0, seq: 1})
@@ -25,7 +25,7 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 				history[len(history)-1500] = nil // old states are not needed
 			}
 		}
-		set := func(room string, p packed) {
+		set := func(room string, p roomCounts) {
 			if !l.differs(room, p) {
 				return
 			}
@@ -41,7 +41,7 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 		}
 		for i := range 2000 {
 			for range r.IntN(6) {
-				set(fmt.Sprint("room", r.IntN(40)), packed(r.Uint32N(3)))
+				set(fmt.Sprint("room", r.IntN(40)), roomCounts(r.Uint32N(3)))
 			}
 			set(fmt.Sprint("once", i), 1)
 			set(fmt.Sprint("once", i-5), 0)
@@ -64,7 +64,7 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 			if since > 0 && since < l.seq && (history[since] == nil || r.IntN(10) > 0) || since == l.seq {
 				continue
 			}
-			got, last, whole := map[string]packed{}, since, false
+			got, last, whole := map[string]roomCounts{}, since, false
 			if since < l.seq {
 				got = maps.Clone(history[since])
 			}
@@ -73,11 +73,11 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 				var d digest
 				require.True(t, d.decode(payload))
 				if d.reset {
-					got, last, whole = map[string]packed{}, 0, true
+					got, last, whole = map[string]roomCounts{}, 0, true
 				}
 				require.Equal(t, last, d.base)
 				last = d.seq
-				d.forEach(func(room []byte, p packed) {
+				d.forEach(func(room []byte, p roomCounts) {
 					got[string(room)] = p
 					if p == 0 {
 						delete(got, string(room))

@@ -132,7 +132,7 @@ func (q *queryMessage) append(b []byte) []byte {
 type answer struct {
 	from, to incarnation
 	id       uint64
-	parts    []packed
+	parts    []roomCounts
 }
 
 func (a *answer) decode(payload []byte) bool {
@@ -159,7 +159,7 @@ func (a *answer) decode(payload []byte) bool {
 		return false
 	}
 	for range length[0] {
-		a.parts = append(a.parts, columns[0].next()<<32|columns[1].next())
+		a.parts = append(a.parts, roomCounts(columns[0].next()<<32|columns[1].next()))
 	}
 	return true
 }

@@ -41,7 +41,7 @@ type Node struct {
 	busStateKnown bool          // whether the bus has reported Connected or Disconnected
 	buf           []byte
 	outbox        []outgoing    // messages to publish after mu is unlocked
-	syncRequests  []syncRequest // requests of known peers, in the order of the answers
+	syncRequests  []syncRequest // queued requests of known peers; the first is answered next
 	nextReply     time.Duration // when the next sync request can be answered
 
 	// mu protects the following. Except for queries, only the goroutine of run changes these
@@ -68,9 +68,9 @@ type outgoing struct {
 	syncPeer *peer // the receiver of a sync request
 }
 
-// inboxLen is the capacity of the inbox: the number of messages that a hundred peers send
-// in more than one second. If the inbox is full, the bus drops messages, and the node
-// requests the lost changes.
+// inboxLen is the capacity of the inbox. A hundred peers send about 600 messages per
+// second. If the inbox is full, the bus drops messages, and the node requests the lost
+// changes.
 const inboxLen = 1024
 
 // never is a time that is never reached.
@@ -166,9 +166,10 @@ func (n *Node) subjects() []Subject {
 }
 
 // Close stops the node. It publishes a Bye, so that the peers remove this node's counts at
-// once. It then unlinks the engine, which returns only the counts of this process again.
-// Close waits for a Publish in progress, and then for at most one heartbeat interval until
-// the bus has accepted the Bye. Close can be called more than once. The error is always nil.
+// once. It then unlinks the engine. From then on, the engine returns only the counts of this
+// process. Close waits for a Publish in progress, and then for at most one heartbeat
+// interval until the bus has accepted the Bye. Close can be called more than once. The
+// error is always nil.
 func (n *Node) Close() error {
 	n.cancel()
 	<-n.closed

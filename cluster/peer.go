@@ -17,23 +17,23 @@ type peer struct {
 	config *config
 
 	// The peer's counts of its rooms, whether or not the engine has accepted them.
-	remote    *occupancy.Remote   // the counts that the engine has accepted
-	refused   map[string]packed   // the counts that the engine has not accepted, by room; nil if there are no such counts
-	stale     map[string]struct{} // the known rooms that the current snapshot has not contained yet
-	batch     *batch              // counts to set in the engine; all peers use the same batch
-	rooms     int                 // the number of rooms that are not empty
-	hash      uint64              // the sum of the hashes of the rooms
-	overLimit bool                // the peer has more rooms than WithMaxRooms allows; the rest is ignored
+	remote    *occupancy.Remote     // the counts that the engine has accepted
+	refused   map[string]roomCounts // the counts that the engine has not accepted, by room; nil if there are no such counts
+	stale     map[string]struct{}   // the known rooms that the current snapshot has not contained yet
+	batch     *batch                // counts to set in the engine; all peers use the same batch
+	rooms     int                   // the number of rooms that are not empty
+	hash      uint64                // the sum of the hashes of the rooms
+	overLimit bool                  // the peer has more rooms than WithMaxRooms allows; the rest is ignored
 
 	// The progress of receiving the peer's changes.
-	applied       uint64        // all changes up to this seq are applied
-	published     uint64        // the peer has published changes up to this seq
-	needsSnapshot bool          // the received counts are wrong: only a snapshot is applied
-	snapshot      uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
-	lastBeat      uint64        // the number of the peer's last heartbeat
-	lateBeat      uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
-	beatAt        time.Duration // when the last heartbeat arrived
-	flags         uint64        // the flags of the last heartbeat
+	applied           uint64        // all changes up to this seq are applied
+	published         uint64        // the peer has published changes up to this seq
+	needsSnapshot     bool          // the received counts are wrong: only a snapshot is applied
+	snapshotEnd       uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
+	lastBeatNumber    uint64        // the number of the peer's last heartbeat
+	ignoredBeatNumber uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
+	beatAt            time.Duration // when the last heartbeat arrived
+	flags             uint64        // the flags of the last heartbeat
 
 	// Times are durations since the start of the node.
 	state      State
@@ -47,18 +47,18 @@ type peer struct {
 }
 
 // behind reports whether the peer has published a change that was not received yet.
-func (p *peer) behind() bool { return p.published > p.applied || p.needsSnapshot || p.snapshot != 0 }
+func (p *peer) behind() bool { return p.published > p.applied || p.needsSnapshot || p.snapshotEnd != 0 }
 
 // isDuplicate reports whether the digest is not needed, because all its changes are
 // applied. The first digest of a newer snapshot is always needed: the peer has removed
 // tombstones, so only a complete snapshot shows which rooms are empty.
 func (p *peer) isDuplicate(s span) bool {
-	return s.seq <= p.applied && (!s.reset || s.snapshot <= max(p.applied, p.snapshot))
+	return s.seq <= p.applied && (!s.reset || s.snapshotEnd <= max(p.applied, p.snapshotEnd))
 }
 
 // set stores the peer's counts of a room. The engine receives these counts when applyBatch
 // is called.
-func (p *peer) set(room []byte, counts packed) {
+func (p *peer) set(room []byte, counts roomCounts) {
 	hash := hashName(room)
 	if p.batch.full() || p.batch.mayHave(hash) {
 		p.applyBatch()
@@ -68,7 +68,7 @@ func (p *peer) set(room []byte, counts packed) {
 	part := p.remote.Get(unsafe.String(unsafe.SliceData(room), len(room)))
 	before, isRefused := p.refused[string(room)]
 	if !isRefused {
-		before = pack(part.Occupancy)
+		before = toRoomCounts(part.Occupancy)
 	}
 	if before == 0 && counts == 0 {
 		return
@@ -114,7 +114,7 @@ func (p *peer) applyBatch() {
 		var refused *occupancy.SetError
 		if errors.As(err, &refused) {
 			for _, r := range refused.Refused {
-				p.refuse(r.Part.Room, pack(r.Part.Occupancy))
+				p.refuse(r.Part.Room, toRoomCounts(r.Part.Occupancy))
 			}
 		}
 	}
@@ -125,15 +125,15 @@ func (p *peer) applyBatch() {
 }
 
 // refuse stores counts that are not set in the engine.
-func (p *peer) refuse(room string, counts packed) {
+func (p *peer) refuse(room string, counts roomCounts) {
 	if p.refused == nil {
-		p.refused = map[string]packed{}
+		p.refused = map[string]roomCounts{}
 	}
 	p.refused[room] = counts
 }
 
 // valid reports whether the counts do not exceed the limit of WithMaxCount.
-func (p *peer) valid(counts packed) bool {
+func (p *peer) valid(counts roomCounts) bool {
 	limit := uint64(p.config.maxCount)
 	return counts.connections() <= limit && counts.members() <= limit
 }
@@ -151,9 +151,9 @@ func (p *peer) retryRefused() {
 	p.applyBatch()
 }
 
-// beginSnapshot starts to receive a snapshot. A known room is stale until the snapshot
-// contains it.
-func (p *peer) beginSnapshot(snapshot uint64) {
+// beginSnapshot starts to receive a snapshot, which is complete at the seq end. A known
+// room is stale until the snapshot contains it.
+func (p *peer) beginSnapshot(end uint64) {
 	p.stale = nil
 	if p.rooms > 0 {
 		p.stale = make(map[string]struct{}, p.rooms)
@@ -164,12 +164,12 @@ func (p *peer) beginSnapshot(snapshot uint64) {
 			p.stale[room] = struct{}{}
 		}
 	}
-	p.snapshot, p.needsSnapshot, p.overLimit = snapshot, false, false
+	p.snapshotEnd, p.needsSnapshot, p.overLimit = end, false, false
 }
 
 // endSnapshot ends a snapshot and removes the rooms that are still stale.
 func (p *peer) endSnapshot() {
-	p.snapshot = 0
+	p.snapshotEnd = 0
 	for room := range p.stale {
 		p.set([]byte(room), 0)
 	}
@@ -179,14 +179,14 @@ func (p *peer) endSnapshot() {
 
 // part returns the peer's last counts of the room, or 0 if they exceed the limit of
 // WithMaxCount.
-func (p *peer) part(room string) packed {
+func (p *peer) part(room string) roomCounts {
 	if counts, ok := p.refused[room]; ok {
 		if !p.valid(counts) {
 			return 0
 		}
 		return counts
 	}
-	return pack(p.remote.Get(room).Occupancy)
+	return toRoomCounts(p.remote.Get(room).Occupancy)
 }
 
 // batchLen is the maximum number of parts in one call of Remote.Set. The engine holds its
@@ -206,8 +206,8 @@ func (b *batch) mayHave(hash uint64) bool {
 	return b.seen[hash>>6%uint64(len(b.seen))]&(1<<(hash%64)) != 0
 }
 
-func (b *batch) add(room string, hash uint64, counts packed) {
-	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.unpack()})
+func (b *batch) add(room string, hash uint64, counts roomCounts) {
+	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.occupancy()})
 	b.seen[hash>>6%uint64(len(b.seen))] |= 1 << (hash % 64)
 }
 

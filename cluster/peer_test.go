@@ -24,7 +24,7 @@ func TestPeer_MatchesModel(t *testing.T) {
 		cfg, err := newConfig([]Option{WithMaxRooms(maxRooms), WithMaxCount(maxCount)})
 		require.NoError(t, err)
 		p := &peer{remote: l.Remote("p"), batch: new(batch), config: &cfg}
-		claims := map[string]packed{}
+		claims := map[string]roomCounts{}
 		var stale map[string]bool // nil while no snapshot is received
 		for range 300 {
 			switch {
@@ -36,14 +36,14 @@ func TestPeer_MatchesModel(t *testing.T) {
 				}
 			case stale != nil && r.IntN(5) == 0:
 				p.endSnapshot()
-				maps.DeleteFunc(claims, func(room string, _ packed) bool { return stale[room] })
+				maps.DeleteFunc(claims, func(room string, _ roomCounts) bool { return stale[room] })
 				stale = nil
 			case r.IntN(5) == 0:
 				p.retryRefused()
 			}
 			for range r.IntN(40) { // a digest, which may contain a room twice
 				room := fmt.Sprint(r.IntN(names))
-				now := packed(r.IntN(maxCount+5))<<32 | packed(r.IntN(maxCount+5))
+				now := roomCounts(r.IntN(maxCount+5))<<32 | roomCounts(r.IntN(maxCount+5))
 				if r.IntN(3) == 0 {
 					now = 0
 				}
@@ -68,7 +68,7 @@ func TestPeer_MatchesModel(t *testing.T) {
 				hash += hashRoom(room, now)
 				accepted := e.Current(room)
 				refused, ok := p.refused[room]
-				if ok != (accepted != now.unpack()) || ok && refused != now || p.valid(now) != (p.part(room) == now) {
+				if ok != (accepted != now.occupancy()) || ok && refused != now || p.valid(now) != (p.part(room) == now) {
 					t.Fatalf("seed %d: room %s is %x, accepted %v, refused %x", seed, room, now, accepted, refused)
 				}
 			}

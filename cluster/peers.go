@@ -62,7 +62,9 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 // because the peer answers only requests of nodes that it knows.
 func (n *Node) scheduleGreeting(p *peer, now time.Duration) {
 	delay := n.heartbeat / 8
-	ownDelay := max(1, delay*time.Duration(n.id[0])/256) // positive, so that requestSync waits for the greeting
+	// The delay is at least 1 ns. The greeting is then due after now, and requestSync waits
+	// until it is due.
+	ownDelay := max(1, delay*time.Duration(n.id[0])/256)
 	n.greetAt = min(n.greetAt, max(now, n.lastBeat+delay)+ownDelay)
 	p.syncSent = max(p.syncSent, n.greetAt-syncInterval)
 }
@@ -110,7 +112,8 @@ func (n *Node) rememberDropped(id incarnation, d droppedPeer, now time.Duration)
 	}
 }
 
-// handleBye drops the peer. A Bye can be the first message of a peer that arrives.
+// handleBye drops the peer. The sender can be unknown, because its Bye
+// can arrive before its other messages.
 func (n *Node) handleBye(id incarnation, now time.Duration) {
 	if !n.enabled(ruleBye) || id == n.id {
 		return

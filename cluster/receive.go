@@ -72,12 +72,12 @@ func (n *Node) handleDigest(d *digest, now time.Duration) {
 		return
 	}
 	if d.reset {
-		p.beginSnapshot(d.snapshot)
+		p.beginSnapshot(d.snapshotEnd)
 	}
 	d.forEach(p.set)
 	p.applyBatch()
 	p.applied = d.seq
-	if (d.reset || p.snapshot != 0) && p.applied >= p.snapshot {
+	if (d.reset || p.snapshotEnd != 0) && p.applied >= p.snapshotEnd {
 		p.endSnapshot()
 	}
 	if p.behind() {
@@ -93,21 +93,21 @@ func (n *Node) handleHeartbeat(h *heartbeat, now time.Duration) {
 	if p == nil {
 		return
 	}
-	// Ignore a heartbeat if its number is not greater than lastBeat, because it was delayed.
-	// But if two such heartbeats arrive in ascending order, accept the second: then they were
-	// not delayed, and the message with the number lastBeat was forged.
-	if h.beat <= p.lastBeat && (p.lateBeat == 0 || h.beat <= p.lateBeat) {
-		p.lateBeat = h.beat
+	// If the number is not greater than lastBeatNumber, this heartbeat was delayed, or
+	// lastBeatNumber is the number of a forged heartbeat. Ignore the first heartbeat of this
+	// kind. Accept the next one if its number is greater than that of the ignored heartbeat.
+	if h.beat <= p.lastBeatNumber && (p.ignoredBeatNumber == 0 || h.beat <= p.ignoredBeatNumber) {
+		p.ignoredBeatNumber = h.beat
 		return
 	}
-	p.lateBeat = 0
+	p.ignoredBeatNumber = 0
 	if p.state != Live {
 		n.scheduleGreeting(p, now)
 	}
-	p.lastBeat, p.beatAt, p.flags = h.beat, now, h.flags
+	p.lastBeatNumber, p.beatAt, p.flags = h.beat, now, h.flags
 	p.leaseStart, p.state = now, Live
 	switch {
-	case h.seq < max(p.applied, p.snapshot):
+	case h.seq < max(p.applied, p.snapshotEnd):
 		// A received digest was forged, or the digest has overtaken the heartbeat.
 		if n.enabled(ruleHeartbeatSeq) {
 			p.published, p.needsSnapshot = h.seq, true

@@ -62,7 +62,7 @@ func (n *Node) sendReply() {
 	began := n.now()
 	r := n.syncRequests[0]
 	n.syncRequests = slices.Delete(n.syncRequests, 0, 1)
-	n.sendSync(r)
+	n.publishMissedChanges(r)
 	end := n.now()
 	n.nextReply = end + min(end-began, n.heartbeat)
 	n.mu.Lock()
@@ -72,8 +72,8 @@ func (n *Node) sendReply() {
 	}
 }
 
-// sendSync publishes the changes that the peer requests.
-func (n *Node) sendSync(r syncRequest) {
+// publishMissedChanges publishes the changes that the peer requests.
+func (n *Node) publishMissedChanges(r syncRequest) {
 	if r.since == n.ledger.seq && r.since != 0 {
 		return
 	}

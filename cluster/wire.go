@@ -133,10 +133,10 @@ func (f field) column(to *column, length *int) bool {
 }
 
 // next removes the first count and returns it. The column must not be empty.
-func (c *column) next() packed {
+func (c *column) next() uint64 {
 	v, n := protowire.ConsumeVarint(*c)
 	*c = (*c)[n:]
-	return packed(v)
+	return v
 }
 
 // The following functions append a field. As always in proto3, zero values are omitted.

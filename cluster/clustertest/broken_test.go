@@ -19,11 +19,11 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// defects are functions that break a promise, each with the name of the subtest of TestBus
+// defects are functions that violate a guarantee, each with the name of the subtest of TestBus
 // that must fail.
 var defects = []struct {
-	promise string
-	apply   func(b *defectiveBus)
+	guarantee string
+	apply     func(b *defectiveBus)
 }{
 	{"the first event is the initial state", func(b *defectiveBus) { b.filter = func(cluster.BusEvent) bool { return false } }},
 	{"every subscriber receives each message", func(b *defectiveBus) {
@@ -107,7 +107,7 @@ var defects = []struct {
 }
 
 // Each defective Bus is tested in a separate process, in which TestBus must fail.
-func TestTestBus_DetectsEachBrokenPromise(t *testing.T) {
+func TestTestBus_DetectsEachDefectiveBus(t *testing.T) {
 	const env = "CLUSTERTEST_DEFECT"
 	if which := os.Getenv(env); which != "" {
 		var i int
@@ -125,10 +125,10 @@ func TestTestBus_DetectsEachBrokenPromise(t *testing.T) {
 		return
 	}
 	for i, defect := range defects {
-		t.Run(defect.promise, func(t *testing.T) {
+		t.Run(defect.guarantee, func(t *testing.T) {
 			t.Parallel()
-			name := strings.ReplaceAll(defect.promise, " ", "_")
-			only := "^TestTestBus_DetectsEachBrokenPromise$/^" + name + "$"
+			name := strings.ReplaceAll(defect.guarantee, " ", "_")
+			only := "^TestTestBus_DetectsEachDefectiveBus$/^" + name + "$"
 			c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", only)
 			c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", env, i))
 			out, err := c.CombinedOutput()
@@ -138,7 +138,7 @@ func TestTestBus_DetectsEachBrokenPromise(t *testing.T) {
 	}
 }
 
-// defectiveBus is a Bus that breaks a promise.
+// defectiveBus is a Bus that violates a guarantee.
 type defectiveBus struct {
 	cluster.Bus
 	real *clustertest.Bus

@@ -13,18 +13,19 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// TestBus tests that a Bus keeps the promises of [cluster.Bus]. Each call of newBus must
+// TestBus tests that a Bus meets the guarantees of [cluster.Bus]. Each call of newBus must
 // return a new Bus on the same network. This Bus is connected, or connects soon. TestBus
 // closes the buses. It uses random shards, so other tests can use the network at the same
 // time.
 //
-// TestBus waits for conditions. Only a faulty Bus exceeds the timeouts, which are long.
+// TestBus waits for each expected message or event until a timeout. The timeouts are long,
+// so only a faulty Bus exceeds them.
 func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option) {
 	var cfg config
 	for _, o := range opts {
 		o(&cfg)
 	}
-	for _, promise := range []struct {
+	for _, guarantee := range []struct {
 		name string
 		test func(*suite)
 	}{
@@ -42,8 +43,8 @@ func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option
 		{"a closed Bus sends and receives nothing", testClosedBus},
 		{"messages of a failed Publish are not sent later", testOutage},
 	} {
-		t.Run(promise.name, func(t *testing.T) {
-			promise.test(&suite{T: t, newBus: newBus, cfg: cfg})
+		t.Run(guarantee.name, func(t *testing.T) {
+			guarantee.test(&suite{T: t, newBus: newBus, cfg: cfg})
 		})
 	}
 }

@@ -56,7 +56,7 @@ func (b *Bus) onDisconnect(err error) {
 }
 
 func (b *Bus) onError(sub *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrSlowConsumer) { // not expected, because of dialer.drain
+	if errors.Is(err, nats.ErrSlowConsumer) { // not expected, because of dialer.awaitDelivery
 		b.lost.Add(1) // at least one message was lost: the client does not report the number
 		b.events.Send(cluster.Lossy)
 	}

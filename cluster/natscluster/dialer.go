@@ -14,11 +14,11 @@ import (
 // holds its locks while it waits for the network. If the dialer closes the connection, the
 // client stops waiting and releases its locks.
 type dialer struct {
-	ctx         context.Context
-	close       context.CancelFunc // closes the connection and makes all later dials fail
-	dialContext func(ctx context.Context, address string) (net.Conn, error)
-	drain       func()       // waits until the subscribers have received all data that was read
-	interrupted atomic.Int32 // the number of interrupts without resume; if it is positive, dials fail
+	ctx           context.Context
+	close         context.CancelFunc // closes the connection and makes all later dials fail
+	dialContext   func(ctx context.Context, address string) (net.Conn, error)
+	awaitDelivery func()       // waits until the subscribers have received all data that was read
+	interrupted   atomic.Int32 // the number of interrupts without resume; if it is positive, dials fail
 
 	// If sendBuffered is set, the kernel sends its buffered data after a connection is closed.
 	sendBuffered atomic.Bool
@@ -32,7 +32,7 @@ type dialer struct {
 const dialTimeout = 2 * time.Second
 
 func newDialer() *dialer {
-	d := &dialer{drain: func() {}}
+	d := &dialer{awaitDelivery: func() {}}
 	d.ctx, d.close = context.WithCancel(context.Background())
 	d.dialContext = func(ctx context.Context, address string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", address)
@@ -62,12 +62,14 @@ func (d *dialer) interruptAfter(ctx context.Context) (resume func()) {
 	stop := context.AfterFunc(ctx, d.interrupt)
 	return func() {
 		if !stop() {
-			d.resume() // if interrupt runs later, it only closes a connection unnecessarily
+			// interrupt has started in another goroutine. If it runs after resume, its only
+			// effect is that it closes a connection that is still usable.
+			d.resume()
 		}
 	}
 }
 
-var errInterrupted = errors.New("dial interrupted: the context of a call ended")
+var errInterrupted = errors.New("dial interrupted by a Publish or Subscribe whose context ended, or by the end of a subscription; the Bus will dial again")
 
 // Dial creates a connection for the NATS client. It also closes the previous connection:
 // the client uses only one connection at a time, and does not close it if the login fails.
@@ -126,26 +128,26 @@ type socket struct {
 	net.Conn
 	dialer        *dialer
 	stopAfterFunc func() bool // called by Close, so that dialer.ctx does not refer to a closed socket
-	undrained     int         // the number of bytes read since the last drain
+	undelivered   int         // the number of bytes read since the last call of awaitDelivery
 }
 
-// readAhead is the number of bytes after which Read drains. It is the size of the NATS
-// client's read buffer. With this size, draining has no measurable cost.
+// readAhead is the number of bytes after which Read calls awaitDelivery. It is the size of
+// the NATS client's read buffer. With this size, the calls have no measurable cost.
 const readAhead = 32 << 10
 
 // Read reads from the connection. It limits the undelivered data: at most 2 × readAhead
 // bytes and one message have been read but not delivered to the subscribers' channels. The
 // NATS client itself limits only the number of messages, and drops messages above its limit.
 //
-// Draining in Read cannot deadlock: when the client calls Read, it has processed all data
-// of the previous Read, and it holds no lock that the delivery needs.
+// The call of awaitDelivery cannot deadlock: when the client calls Read, it has processed
+// all data of the previous Read, and it holds no lock that the delivery needs.
 func (s *socket) Read(p []byte) (int, error) {
-	if s.undrained >= readAhead {
-		s.dialer.drain()
-		s.undrained = 0
+	if s.undelivered >= readAhead {
+		s.dialer.awaitDelivery()
+		s.undelivered = 0
 	}
 	n, err := s.Conn.Read(p[:min(len(p), readAhead)])
-	s.undrained += n
+	s.undelivered += n
 	return n, err
 }
 

@@ -20,9 +20,9 @@ import (
 type subscription struct {
 	bus       *Bus
 	subjects  map[string]cluster.Subject
-	queue     chan *nats.Msg // when deliver receives a nil message, it sends to drained
+	queue     chan *nats.Msg // when deliver receives a nil message, it sends to delivered
 	out       chan<- cluster.Message
-	drained   chan struct{}
+	delivered chan struct{}
 	stop      chan struct{}
 	delivery  sync.WaitGroup
 	closeOnce sync.Once
@@ -31,7 +31,7 @@ type subscription struct {
 }
 
 // queueSize is larger than the number of messages that [socket.Read] reads between two
-// drains: a message has at least 22 bytes.
+// calls of awaitDelivery: a message has at least 22 bytes.
 const queueSize = 4096
 
 // Subscribe delivers messages of the subjects to out. It implements [cluster.Bus].
@@ -56,12 +56,12 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 
 func (b *Bus) newSubscription(subjects []cluster.Subject, out chan<- cluster.Message) *subscription {
 	s := &subscription{
-		bus:      b,
-		subjects: make(map[string]cluster.Subject, len(subjects)),
-		queue:    make(chan *nats.Msg, queueSize),
-		out:      out,
-		drained:  make(chan struct{}),
-		stop:     make(chan struct{}),
+		bus:       b,
+		subjects:  make(map[string]cluster.Subject, len(subjects)),
+		queue:     make(chan *nats.Msg, queueSize),
+		out:       out,
+		delivered: make(chan struct{}),
+		stop:      make(chan struct{}),
 	}
 	for _, subject := range subjects {
 		s.subjects[b.natsSubject(subject)] = subject
@@ -152,7 +152,7 @@ func (s *subscription) deliver() {
 		case m := <-s.queue:
 			if m == nil {
 				select {
-				case s.drained <- struct{}{}:
+				case s.delivered <- struct{}{}:
 					continue
 				case <-s.stop:
 					return
@@ -168,22 +168,22 @@ func (s *subscription) deliver() {
 	}
 }
 
-// drain waits until deliver has sent or dropped all currently queued messages.
-func (s *subscription) drain() {
+// awaitDelivery waits until deliver has sent or dropped all currently queued messages.
+func (s *subscription) awaitDelivery() {
 	select {
 	case s.queue <- nil:
 	case <-s.stop:
 		return
 	}
 	select {
-	case <-s.drained:
+	case <-s.delivered:
 	case <-s.stop:
 	}
 }
 
-func (b *Bus) drain() {
+func (b *Bus) awaitDelivery() {
 	for s := range b.subscriptions() {
-		s.drain()
+		s.awaitDelivery()
 	}
 }
 

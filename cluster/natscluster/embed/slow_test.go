@@ -15,7 +15,7 @@ import (
 
 // The Bus has only one processor, and one read can return more messages than the capacity
 // of the queue.
-func TestBus_LosesNothing_IfSubscriberHasRoom(t *testing.T) {
+func TestBus_LosesNoMessage_IfChannelHasCapacity(t *testing.T) {
 	checkGoroutines(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	s := startServer(t, nil)

@@ -59,7 +59,7 @@ func main() {
 	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node collects changes before it publishes them")
 	flag.DurationVar(&c.duration, "duration", 30*time.Second, "duration of the measurement of the nodes. The warm-up takes at most the same time, and the measurement of each baseline a third of this time")
 	flag.StringVar(&c.profiles, "profiles", "", "`directory` for the CPU profiles nodes.pprof and server.pprof")
-	idle := flag.Bool("idle", false, "run two nodes whose only changes are 10 probes per second in total")
+	idle := flag.Bool("idle", false, "run two nodes, which make only the changes of the probes: 10 per second in total")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "Load measures the cost of many nodes on one NATS server and prints a Markdown table: CPU and memory of\n"+
 			"the server, bytes and messages received by each node, the time from a change to the event on another\n"+

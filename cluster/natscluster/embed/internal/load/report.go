@@ -89,7 +89,7 @@ func (r *report) print(out io.Writer) {
 	row("change → event, p50", "", "%v", r.percentile(50))
 	row("change → event, p99", fmt.Sprintf("< %v idle", r.flush+10*time.Millisecond), "%v", r.percentile(99))
 	row("change → event, maximum", "", "%v in %d measurements", r.percentile(100), len(r.latencies))
-	row("exact nodes at the end", "all", "%d of %d, after %v", r.exactNodeCount, r.nodes, r.exactAfter.Round(time.Millisecond))
+	row("nodes with exact counts at the end", "all", "%d of %d, after %v", r.exactNodeCount, r.nodes, r.exactAfter.Round(time.Millisecond))
 	row("gaps, resyncs, mismatches", "0", "%d, %d, %d", t.gaps, t.resyncs, t.mismatches)
 	row("lossy, lost, unsent", "0", "%d, %d, %d", t.lossy, t.lost, t.unsent)
 	row("pauses, dropped", "0", "%d, %d", t.pauses, t.dropped)

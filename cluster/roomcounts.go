@@ -2,31 +2,31 @@ package cluster
 
 import "github.com/occupancy/occupancy"
 
-// packed is the occupancy of a room in one word. The upper half is the number of
+// roomCounts is the occupancy of a room in one word. The upper half is the number of
 // connections, and the lower half is the number of members.
-type packed uint64
+type roomCounts uint64
 
 // largestCount is the largest number of connections, or of members, in one room.
 const largestCount = 1<<31 - 1
 
-func pack(o occupancy.Occupancy) packed {
-	return packed(o.Connections)<<32 | packed(o.PresenceMembers)
+func toRoomCounts(o occupancy.Occupancy) roomCounts {
+	return roomCounts(o.Connections)<<32 | roomCounts(o.PresenceMembers)
 }
 
-func (p packed) connections() uint64 { return uint64(p>>32) & largestCount }
-func (p packed) members() uint64     { return uint64(p) & largestCount }
+func (p roomCounts) connections() uint64 { return uint64(p>>32) & largestCount }
+func (p roomCounts) members() uint64     { return uint64(p) & largestCount }
 
-func (p packed) unpack() occupancy.Occupancy {
+func (p roomCounts) occupancy() occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: int(p.connections()), PresenceMembers: int(p.members())}
 }
 
 // hashRoom returns the hash of a room and its counts, as cluster.proto defines it. The hash
 // of an empty room is 0.
-func hashRoom(room string, counts packed) uint64 { return hashCounts(hashName(room), counts) }
+func hashRoom(room string, counts roomCounts) uint64 { return hashCounts(hashName(room), counts) }
 
 // hashCounts returns the same hash as hashRoom, for the room whose name has the hash
 // nameHash.
-func hashCounts(nameHash uint64, counts packed) uint64 {
+func hashCounts(nameHash uint64, counts roomCounts) uint64 {
 	if counts == 0 {
 		return 0
 	}
