@@ -37,7 +37,8 @@ func WithInterval(d time.Duration) Option { return func(c *config) { c.interval 
 // members of this process: a Join, Enter or Connect that would occupy one more room
 // returns [ErrTooManyRooms]. Two other numbers have a separate limit of n each: the rooms
 // that are only subscribed to, and the rooms of other nodes. So neither subscribers nor
-// other nodes can cause a Join to be refused. The default, 0, means no limit.
+// other nodes can cause a Join to be refused. The number of all rooms
+// with subscriptions, occupied or not, is limited to 3n. The default, 0, means no limit.
 func WithMaxRooms(n int) Option { return func(c *config) { c.maxRooms = n } }
 
 // New returns an engine, which runs one goroutine until [Engine.Close]. It panics if an

@@ -31,16 +31,17 @@ type publisher struct {
 	stopped  chan struct{} // closed when the goroutine has ended; Engine.Done
 
 	// mu protects the following, and every cell's mark and extra. No hook locks it.
-	mu          sync.Mutex
-	seq         uint64         // the number of publications
-	waiting     fifo[deadline] // rooms with listeners, until their interval is over
-	unwatched   fifo[deadline] // rooms without listeners, until their pause is over
-	totals      journal
-	locals      journal
-	remoteRooms int           // rooms that have parts of other nodes
-	unannounced bool          // a journal has entries that no watcher was woken for
-	changed     chan struct{} // closed by wakeWatchers; nil if no watcher waits
-	closed      bool
+	mu              sync.Mutex
+	seq             uint64         // the number of publications
+	waiting         fifo[deadline] // rooms with listeners, until their interval is over
+	unwatched       fifo[deadline] // rooms without listeners, until their pause is over
+	totals          journal
+	locals          journal
+	remoteRooms     int           // rooms that have parts of other nodes
+	subscribedRooms int           // rooms that have subscriptions
+	unannounced     bool          // a journal has entries that no watcher was woken for
+	changed         chan struct{} // closed by wakeWatchers; nil if no watcher waits
+	closed          bool
 
 	tally
 }

@@ -1,7 +1,6 @@
 package occupancy
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -37,6 +36,9 @@ type RefusedPart struct {
 }
 
 func (e *SetError) Error() string {
+	if len(e.Refused) == 0 {
+		return "occupancy: parts refused"
+	}
 	first := e.Refused[0]
 	return fmt.Sprintf("occupancy: %d parts refused, the first of room %.100q: %v", len(e.Refused), first.Part.Room, first.Err)
 }
@@ -67,12 +69,12 @@ func (r *Remote) Set(parts ...Part) error {
 	p := r.l.e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if r.closed || p.closed {
+		return ErrClosed
+	}
 	var refused []RefusedPart
 	for _, part := range parts {
-		switch err := r.set(part); {
-		case errors.Is(err, ErrClosed):
-			return ErrClosed
-		case err != nil:
+		if err := r.set(part); err != nil {
 			refused = append(refused, RefusedPart{part, err})
 		}
 	}
@@ -156,12 +158,9 @@ func (r *Remote) Close() error {
 	return nil
 }
 
-// set is Set for one part. The caller holds mu.
+// set is Set for one part. The caller holds mu, and the Remote is not closed.
 func (r *Remote) set(part Part) error {
 	p := r.l.e.pub
-	if r.closed || p.closed {
-		return ErrClosed
-	}
 	if !validName(part.Room) {
 		return ErrInvalidRoom
 	}

@@ -19,11 +19,12 @@ type Watcher struct {
 	done   chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
-	start   uint64             // the journal has the publications from this seq on
-	next    uint64             // the first seq that is not read
-	backlog []*cell            // the rooms that existed when it began, not read yet
-	owed    map[*cell]struct{} // those of them that the journal has and next has not passed
-	closed  bool
+	start      uint64             // the journal has the publications from this seq on
+	next       uint64             // the first seq that is not read
+	backlog    []*cell            // the rooms that existed when it began, not read yet
+	owed       map[*cell]struct{} // those of them that the journal has and next has not passed
+	incomplete bool               // it was closed before it had caught up
+	closed     bool
 }
 
 // WatchOption is a setting of [Engine.Watch].
@@ -124,7 +125,7 @@ func (w *Watcher) CaughtUp() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.closed || p.closed {
-		return len(w.backlog) == 0 && len(w.owed) == 0
+		return !w.incomplete && len(w.backlog) == 0 && len(w.owed) == 0
 	}
 	for i := 0; len(w.backlog) > 0 && !w.first(w.backlog[0]); i++ {
 		w.backlog = w.backlog[1:]
@@ -160,6 +161,7 @@ func (w *Watcher) Close() error {
 		return nil
 	}
 	w.closed = true
+	w.incomplete = len(w.backlog) > 0 || len(w.owed) > 0
 	w.backlog, w.owed = nil, nil
 	close(w.done)
 	if w.link != nil {
