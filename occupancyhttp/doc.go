@@ -1,5 +1,5 @@
-// Package occupancyhttp serves the room counts of an [occupancy.Engine] over HTTP: as
-// JSON, as Server-Sent Events, and to a small browser client, which it also serves.
+// Package occupancyhttp serves the room counts of an [occupancy.Engine] over HTTP, as JSON
+// and as Server-Sent Events. It also serves a small JavaScript client for browsers.
 //
 // Mount the handler under any prefix:
 //
@@ -33,7 +33,7 @@
 //
 //  1. A stream starts with one event for each room. If another stream of the room is open,
 //     this first event is the newest event of the room. Otherwise it contains the current
-//     occupancy. The first event is at most one interval of the engine old.
+//     occupancy. The first event is never older than the engine's interval.
 //  2. A slow stream skips values, but never the last value, and does not delay other
 //     streams. The handler closes a stream if a write to its client takes longer than
 //     ten seconds. The ReadTimeout and WriteTimeout of the server do not apply to streams.
@@ -49,8 +49,9 @@
 // every room whose name it knows. A stream is authorized once, when it opens. To end an
 // open stream, cancel the context of the request in your middleware.
 //
-// A stream makes its rooms exist in the engine. [WithMaxStreams] limits the number of open
-// streams, and [occupancy.WithMaxRooms] the number of rooms that are only subscribed to.
+// While a stream is open, the engine keeps each room of the stream in memory, even if the
+// room is empty. [WithMaxStreams] limits the number of open streams, and
+// [occupancy.WithMaxRooms] the number of empty rooms with subscribers.
 // The handler sets no CORS headers; add them in your middleware if you need them.
 //
 // Middleware that compresses responses, or that wraps the [http.ResponseWriter] without an

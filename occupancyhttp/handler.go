@@ -23,7 +23,7 @@ type handler struct {
 
 // NewHandler returns a handler that serves the occupancy of the engine's rooms at the
 // paths that the package comment lists. Several servers may use one handler, under any
-// prefix. A handler needs no Close. NewHandler panics if the engine is nil or the number
+// prefix. A handler needs no Close. NewHandler panics if the engine is nil or the value
 // of an option is negative.
 func NewHandler(engine *occupancy.Engine, opts ...Option) http.Handler {
 	if engine == nil {

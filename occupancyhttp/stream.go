@@ -202,8 +202,10 @@ func (s *stream) writePending(out *writer) error {
 		for pending := s.pending[i].Swap(0); pending != 0; pending &= pending - 1 {
 			slot := &s.slots[i*64+bits.TrailingZeros64(pending)]
 			newest := slot.feed.newest.Load()
+			// If a feed publishes a frame after the Swap and before the Load, this call writes the
+			// frame. The pending bit stays set, so the next call must skip the frame.
 			if newest == slot.lastSent {
-				continue // already written: the feed published it between the Swap and the Load of the previous call
+				continue
 			}
 			slot.lastSent = newest
 			data := newest.plain

@@ -16,10 +16,14 @@
 //	occupancy_departures_total              connections of this process that departed
 //	occupancy_events_published_total        events of rooms with a subscriber or watcher
 //	occupancy_events_delivered_total        events sent to subscribers
-//	occupancy_events_folded_total           events that were replaced before they were read
-//	occupancy_hooks_refused_total{error}    calls of Join, Leave, … that returned an error
+//	occupancy_events_folded_total           events that a newer event replaced before they were read
+//	occupancy_hooks_refused_total{error}    calls of hooks that returned an error
 //	occupancy_publish_duration_seconds      duration of publishing rounds: a summary with _sum and _count
 //	occupancy_interval_seconds              the setting of WithInterval
+//
+// The hooks are the methods that a server calls when clients connect or disconnect, and
+// enter or exit presence: Join, Leave, Enter, Exit and Connect. To fold an event means to
+// replace it by a newer event of the same room.
 //
 // All linked nodes export the totals of the same service. So compute the maximum of
 // occupancy_connections over the nodes, not the sum. The sum of occupancy_local_connections

@@ -49,7 +49,7 @@ func newFilledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
 	}
 	board := New(e, WithHalfLife(time.Minute))
 	b.Cleanup(func() { _ = board.Close() })
-	now := board.now()
+	now := board.elapsedHalfLives()
 	board.mu.Lock()
 	for _, e := range board.rooms { // as after some minutes of traffic
 		e.score = e.score.withArrivals(randomConnections(r), now-5*r.Float64())
@@ -110,9 +110,9 @@ func BenchmarkRank(b *testing.B) {
 	}
 }
 
-// BenchmarkOrder changes one room and moves it to its new place in the heap of one order.
-// BenchmarkOrderBTree of internal/bench does the same with a balanced tree.
-func BenchmarkOrder(b *testing.B) {
+// BenchmarkHeap changes one room and moves it to its new place in the heap of one order.
+// BenchmarkBTree of internal/bench does the same with a balanced tree.
+func BenchmarkHeap(b *testing.B) {
 	names := roomNames(1_000_000)
 	for _, by := range []Order{Popular, Trending} {
 		rooms := func() ([]*entry, *rand.Rand) {
@@ -170,10 +170,10 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkLoad makes 100,000 changes in a million rooms in each iteration, which takes one
+// BenchmarkCPUUnderLoad makes 100,000 changes in a million rooms in each iteration, which takes one
 // second. It reports how many cores the process uses for the hooks, the engine, and a board
 // or a watcher. The watcher discards its events.
-func BenchmarkLoad(b *testing.B) {
+func BenchmarkCPUUnderLoad(b *testing.B) {
 	names := roomNames(1_000_000)
 	for _, consumer := range []string{"none", "watcher", "board"} {
 		b.Run(consumer, func(b *testing.B) { loadSeconds(b, names, consumer) })

@@ -124,7 +124,7 @@ const applyStep = 16 // events that apply handles before it unlocks mu
 // apply updates the rankings. If initial is true, the connections of rooms that are not on
 // the board yet do not count as arrivals.
 func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
-	now := b.now()
+	now := b.elapsedHalfLives()
 	for len(events) > 0 {
 		n := min(applyStep, len(events))
 		b.mu.Lock()
@@ -183,5 +183,5 @@ func (b *Board) shrink() {
 	b.rooms, b.peakRooms = rooms, len(rooms)
 }
 
-// now returns the time since the board was created, in half-lives.
-func (b *Board) now() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }
+// elapsedHalfLives returns the time since the board was created, in half-lives.
+func (b *Board) elapsedHalfLives() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }

@@ -37,6 +37,6 @@
 // ahead. A balanced tree can store ranks, but its updates are slower. With a million rooms
 // an update of a tree took six times as long in the order of heats. In the order of
 // connections it took almost twenty times as long, because many rooms have equal values
-// and a comparison of such rooms reads both names from memory. BenchmarkOrder measures the
-// heap, and BenchmarkOrderBTree of internal/bench measures a tree.
+// and a comparison of such rooms reads both names from memory. BenchmarkHeap measures the
+// heap, and BenchmarkBTree of internal/bench measures a tree.
 package trending

@@ -9,13 +9,13 @@ func (b *Board) Popular(n int) []Room { return b.Top(Popular, n) }
 func (b *Board) Trending(n int) []Room { return b.Top(Trending, n) }
 
 // Top returns the first n rooms in the given order, or all rooms if n is greater. The
-// caller owns the slice. While Top reads the rooms, the board is not updated: for
-// microseconds if n is 100, for seconds if n is a million. Top panics on an invalid order.
+// caller owns the slice. While Top reads the rooms, the board applies no changes. Top reads
+// 100 rooms in microseconds, and a million rooms in seconds. Top panics on an invalid order.
 func (b *Board) Top(by Order, n int) []Room {
 	by.mustBeValid()
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	now, top := b.now(), b.rankings[by].top(n)
+	now, top := b.elapsedHalfLives(), b.rankings[by].top(n)
 	rooms := make([]Room, len(top))
 	for i, e := range top {
 		rooms[i] = e.row().room(now)

@@ -2,9 +2,9 @@ package trending
 
 import "math"
 
-// score stores the heat of a room as a number that does not change as time passes. Let
-// the sum S be 2^(t/half-life), added up for all arrivals of the room, where t is the time
-// between the creation of the board and the arrival. Then the heat is S / 2^(now/half-life).
+// score stores the heat of a room as a number that does not change as time passes. Each
+// arrival adds 2^(t/half-life) to the room's sum S, where t is the time between the creation
+// of the board and the arrival. The heat of the room is then S / 2^(now/half-life).
 // So the room with the greater S has the greater heat at any time.
 //
 // A score is the binary logarithm of S, because S itself is too large for a float64 after
@@ -25,5 +25,5 @@ func (s score) withArrivals(n int, now float64) score {
 // heat returns the heat at the time now, in half-lives.
 func (s score) heat(now float64) float64 { return math.Exp2(float64(s) - now) }
 
-// times returns the score of a room with f times the heat.
-func (s score) times(f float64) score { return s + score(math.Log2(f)) }
+// scaled returns the score of a room with f times the heat.
+func (s score) scaled(f float64) score { return s + score(math.Log2(f)) }

@@ -66,5 +66,5 @@ func (o Order) ahead(a, b *entry, margin float64) bool {
 	if o == Popular {
 		return float64(a.connections) > float64(b.connections)*(1+margin)
 	}
-	return a.score > b.score.times(1+margin)
+	return a.score > b.score.scaled(1+margin)
 }

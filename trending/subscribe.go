@@ -42,8 +42,11 @@ type list struct {
 // values. A room that is ahead of another room by more than the margin of [WithMargin] is
 // always listed first. If the difference is smaller, the two rooms keep their order, and a
 // room that is not on the list counts as lower than every listed room. There is one
-// exception: if a third room passes only one of the two rooms, the passed room also moves
-// below the other room. A room that empties leaves the list immediately.
+// exception. For example, rooms A, B and C are listed in this order, C is ahead of A by more
+// than the margin, and the other differences are smaller. Then C must be listed before A but
+// not before B, so the list becomes B, C, A.
+//
+// A room that empties leaves the list immediately.
 //
 // While rooms change, updating a list takes O(n log n) in each interval. If the list
 // changed, each subscriber receives a copy. So limit the n that clients can choose.
@@ -63,7 +66,7 @@ func (b *Board) Subscribe(by Order, n int) *Subscription {
 	}
 	s := &Subscription{board: b, list: l, rooms: make(chan []Room, 1)}
 	l.subscriptions[s] = struct{}{}
-	s.rooms <- l.publishedRooms(b.now())
+	s.rooms <- l.publishedRooms(b.elapsedHalfLives())
 	if b.closed {
 		s.close()
 	}
@@ -105,7 +108,7 @@ func (s *Subscription) close() {
 func (b *Board) publish() {
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()
-	now := b.now()
+	now := b.elapsedHalfLives()
 	for _, l := range b.lists {
 		if !b.refresh(l) {
 			continue
@@ -138,9 +141,9 @@ func (b *Board) refresh(l *list) bool {
 	return true
 }
 
-// publishedRooms returns the list that was last published, for new subscribers too. The state
-// of the board may be newer, but all subscribers must have the same list: publish sends
-// the next list only if it differs from the last published list.
+// publishedRooms returns the list that was last published. A new subscriber also receives
+// this list, even if the board has changed since. So all subscribers have the same list, and
+// publish sends the next list only if it differs from this list.
 func (l *list) publishedRooms(now float64) []Room {
 	rooms := make([]Room, len(l.rows))
 	for i, r := range l.rows {

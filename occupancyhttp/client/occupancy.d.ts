@@ -61,12 +61,13 @@ export interface Room {
 export interface Rooms {
   /**
    * Returns the room with this name, always the same object. Rejects with a TypeError if the name is
-   * not a non-empty string or contains a lone surrogate.
+   * not a string, is empty, or contains a lone surrogate.
    */
   readonly get: (name: string) => Promise<Room>;
 }
 
-export interface Connection {
+/** The client of one handler. */
+export interface Client {
   readonly rooms: Rooms;
 }
 
@@ -87,6 +88,6 @@ export interface OccupancyError extends Error {
 
 /**
  * Connects to the handler that is mounted at base, such as "/occupancy". The client sends no request
- * before a room is used. Call connect once per page: up to 256 rooms of one connection share a stream.
+ * before a room is used. Call connect once per page: up to 256 rooms of one client share a stream.
  */
-export function connect(base: string | URL, options?: ConnectOptions): Connection;
+export function connect(base: string | URL, options?: ConnectOptions): Client;

@@ -85,7 +85,7 @@ export const connect = (base, options = {}) => {
     const streamRooms = new Set();
     let query = ""; // the rooms of the current connection; "" while the stream is stopped
     let failures = 0; // failed attempts since the last event
-    let connecting; // false from the first data of a connection until the connection ends; otherwise true
+    let connected = false; // true from the first data of a connection until the connection ends
     let reconnecting; // true if reconnect ended the connection
     let controller, updateTimer, wake;
 
@@ -100,13 +100,14 @@ export const connect = (base, options = {}) => {
     /** Opens a connection and handles its events until it ends. */
     const read = async () => {
       let watchdog;
-      const abortAfter = (ms) => {
+      /** Aborts the connection after ms, unless setWatchdog is called again. 0 stops the watchdog. */
+      const setWatchdog = (ms) => {
         clearTimeout(watchdog);
         watchdog = ms && setTimeout(() => controller.abort(), ms);
       };
       controller = new AbortController();
       try {
-        abortAfter(openTimeout);
+        setWatchdog(openTimeout);
         const response = await request(`${root}/occupancy/events?${query}`, { signal: controller.signal, cache: "no-store" });
         // If base is wrong, a server may return a page with status 200.
         if (!response.ok || !contentType(response).startsWith("text/event-stream")) throw await responseError(response, "cannot open the stream");
@@ -114,7 +115,7 @@ export const connect = (base, options = {}) => {
         const reader = response.body.getReader();
         const decoder = new TextDecoder();
         for (let text = ""; ; ) {
-          abortAfter(maxSilence);
+          setWatchdog(maxSilence);
           const { done, value } = await reader.read();
           if (done) return;
           const frames = (text + decoder.decode(value, { stream: true })).split("\n\n");
@@ -125,13 +126,13 @@ export const connect = (base, options = {}) => {
             failures = 0;
             receive(data);
           }
-          if (connecting) {
-            connecting = false;
+          if (!connected) {
+            connected = true;
             scheduleUpdate(); // the set of rooms may have changed during the attempt
           }
         }
       } finally {
-        abortAfter(0);
+        setWatchdog(0);
         controller.abort();
       }
     };
@@ -162,9 +163,8 @@ export const connect = (base, options = {}) => {
           room.live = false;
         }
         reconnecting = false;
-        connecting = true;
         const error = (await read().catch((error) => error)) ?? {};
-        connecting = true; // a room that is added now waits for the next attempt
+        connected = false; // a room that is added now waits for the next attempt
         if (reconnecting) continue;
         const room = rooms.get(error.room);
         const refused = streamRooms.has(room);
@@ -194,7 +194,7 @@ export const connect = (base, options = {}) => {
         const wanted = wantedQuery();
         if (!query) run();
         // While a room has a listener, an attempt to connect is never aborted: frequent changes of the rooms would abort every attempt.
-        else if (wanted !== query && !(wanted && connecting)) reconnect();
+        else if (wanted !== query && (!wanted || connected)) reconnect();
       }, updateDelay);
     };
 
