@@ -1,7 +1,9 @@
 // Command ratios reads the output of several passes of `go test -bench` from its
-// standard input and prints a table of the benchmarks. In each pass it divides the time of
-// a sub-benchmark by the time of the sub-benchmark floor of the same benchmark. The table
-// shows the median of these ratios. So the speed of the machine may change between passes.
+// standard input and prints a table of the benchmarks. A benchmark can have a sub-benchmark
+// with the name "floor", such as BenchmarkJoin/floor. In each pass, ratios divides the times
+// of the other sub-benchmarks, such as BenchmarkJoin/hooks, by the time of this one. The
+// table shows the median of these ratios. Both times are from the same pass, so the ratios
+// stay correct if the speed of the machine changes between passes.
 package main
 
 import (

@@ -22,9 +22,9 @@ import (
 // that imports this module must not link the module in the value.
 var forbidden = map[string]string{"cluster/natscluster": "github.com/nats-io/nats-server/v2"}
 
-// consumers publishes the workspace to a local repository. Then it uses each public module
+// testConsumers publishes the workspace to a local repository. Then it uses each public module
 // from this repository as users do: without the workspace and without replace directives.
-func (w *workspace) consumers(ctx context.Context, forbidden map[string]string, out io.Writer) (err error) {
+func (w *workspace) testConsumers(ctx context.Context, forbidden map[string]string, out io.Writer) (err error) {
 	version, err := w.version()
 	if err != nil {
 		return err

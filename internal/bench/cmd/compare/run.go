@@ -80,7 +80,7 @@ func (o options) measure(w workload.Workload) ([]report.Row, error) {
 			}
 			for k, f := range figures {
 				row := &rows[k*len(specs)+i]
-				row.Passes = append(row.Passes, f)
+				row.Figures = append(row.Figures, f)
 			}
 		}
 	}

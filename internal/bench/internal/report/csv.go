@@ -31,7 +31,7 @@ func (r Report) WriteCSV(w io.Writer) error {
 			ratios = []string{formatCSV(s.Median), formatCSV(s.Min), formatCSV(s.Max)}
 		}
 		var passes []string
-		for _, v := range row.Passes {
+		for _, v := range row.Figures {
 			passes = append(passes, strconv.FormatFloat(v, 'g', -1, 64))
 		}
 		record := slices.Concat(
@@ -68,9 +68,9 @@ func ReadCSV(in io.Reader) (Report, error) {
 			if err != nil {
 				return Report{}, fmt.Errorf("%s, %s: %w", row.Case, row.Implementation, err)
 			}
-			row.Passes = append(row.Passes, v)
+			row.Figures = append(row.Figures, v)
 		}
-		if len(row.Passes) == 0 {
+		if len(row.Figures) == 0 {
 			return Report{}, fmt.Errorf("%s, %s: no passes", row.Case, row.Implementation)
 		}
 		r.Rows = append(r.Rows, row)

@@ -30,7 +30,7 @@ type Row struct {
 	Case, Implementation, Unit string
 
 	NoRatio bool      // see workload.Case
-	Passes  []float64 // one figure for each pass
+	Figures []float64 // one figure for each pass
 }
 
 // Summary summarizes the figures of several passes.
@@ -43,7 +43,7 @@ func summarize(values []float64) Summary {
 }
 
 // Summary summarizes the row's figures.
-func (r Row) Summary() Summary { return summarize(r.Passes) }
+func (r Row) Summary() Summary { return summarize(r.Figures) }
 
 // Row returns the row of an implementation in a case.
 func (r Report) Row(caseName, implementation string) (Row, bool) {
@@ -59,12 +59,12 @@ func (r Report) Row(caseName, implementation string) (Row, bool) {
 // change the ratios. Ratio returns false if NoRatio is true or the engine has no figures.
 func (r Report) Ratio(row Row) (Summary, bool) {
 	engine, ok := r.Row(row.Case, impl.Engine)
-	if !ok || row.NoRatio || len(engine.Passes) != len(row.Passes) {
+	if !ok || row.NoRatio || len(engine.Figures) != len(row.Figures) {
 		return Summary{}, false
 	}
-	ratios := make([]float64, len(row.Passes))
-	for i, v := range row.Passes {
-		ratios[i] = v / engine.Passes[i]
+	ratios := make([]float64, len(row.Figures))
+	for i, v := range row.Figures {
+		ratios[i] = v / engine.Figures[i]
 	}
 	return summarize(ratios), true
 }

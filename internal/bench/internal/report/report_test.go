@@ -19,8 +19,8 @@ func sampleReport() Report {
 	r := Report{Machine: Machine{CPU: "A, \"quoted\" CPU", Cores: 2, Go: "go1", OS: "os/arch", Date: "2001-02-03"}}
 	add := func(name, unit string, engine, hub []float64) {
 		r.Rows = append(r.Rows,
-			Row{Case: name, Implementation: impl.Engine, Unit: unit, Passes: engine},
-			Row{Case: name, Implementation: "hub, members", Unit: unit, Passes: hub})
+			Row{Case: name, Implementation: impl.Engine, Unit: unit, Figures: engine},
+			Row{Case: name, Implementation: "hub, members", Unit: unit, Figures: hub})
 	}
 	// The machine ran at half its speed in the second pass. The ratio is 3 in each pass.
 	add("join+leave/rooms=1/goroutines=1", "ns", []float64{7, 7, 7}, []float64{7, 7, 7})
@@ -30,7 +30,7 @@ func sampleReport() Report {
 	add("fan-out/subscribers=1", "ns", []float64{1}, []float64{2})
 	add("event latency/idle/p50", "ns", []float64{1e6}, []float64{2e6})
 	add("memory per room/rooms=1000000", "bytes", []float64{100}, []float64{200})
-	r.Rows = append(r.Rows, Row{Case: "idle CPU/rooms=1", Implementation: "hub, members", Unit: "µs/s", NoRatio: true, Passes: []float64{0}})
+	r.Rows = append(r.Rows, Row{Case: "idle CPU/rooms=1", Implementation: "hub, members", Unit: "µs/s", NoRatio: true, Figures: []float64{0}})
 	return r
 }
 
@@ -53,7 +53,7 @@ func TestRatio_NoneWithoutEngineFigure(t *testing.T) {
 	row, _ := r.Row("idle CPU/rooms=1", "hub, members")
 	_, ok := r.Ratio(row)
 	require.False(t, ok)
-	_, ok = r.Ratio(Row{Case: "read/members=1/goroutines=2", Passes: []float64{1, 2}})
+	_, ok = r.Ratio(Row{Case: "read/members=1/goroutines=2", Figures: []float64{1, 2}})
 	require.False(t, ok, "different numbers of passes")
 	_, ok = r.Row("unknown", "unknown")
 	require.False(t, ok)
@@ -75,15 +75,15 @@ func TestReadCSV_ReturnsWrittenReport(t *testing.T) {
 // If a file is read and written again, no digit changes.
 func TestCSV_UnchangedWhenWrittenAgain(t *testing.T) {
 	r := sampleReport()
-	r.Rows[0].Passes = []float64{1.0 / 3, 2.0 / 3, 100_000.0 / 3}
-	r.Rows[1].Passes = []float64{1.23456789, 9.87654321, 5.55555555}
+	r.Rows[0].Figures = []float64{1.0 / 3, 2.0 / 3, 100_000.0 / 3}
+	r.Rows[1].Figures = []float64{1.23456789, 9.87654321, 5.55555555}
 	var once, twice bytes.Buffer
 	require.NoError(t, r.WriteCSV(&once))
 	read, err := ReadCSV(bytes.NewReader(once.Bytes()))
 	require.NoError(t, err)
 	require.NoError(t, read.WriteCSV(&twice))
 	require.Equal(t, once.String(), twice.String())
-	require.Equal(t, 1.0/3, r.Rows[0].Passes[0], "WriteCSV does not modify the report")
+	require.Equal(t, 1.0/3, r.Rows[0].Figures[0], "WriteCSV does not modify the report")
 }
 
 func TestReadCSV_InvalidFile(t *testing.T) {

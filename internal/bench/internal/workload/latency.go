@@ -78,8 +78,8 @@ var percentiles = []struct {
 	fraction float64
 }{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}}
 
-// percentile returns the smallest of the sorted values that is not less than the given
-// fraction of the values.
+// percentile returns a percentile of the sorted values. For the fraction 0.99 it returns the
+// smallest value v for which at least 99% of the values are less than or equal to v.
 func percentile(sorted []float64, fraction float64) float64 {
 	return sorted[max(0, int(math.Ceil(fraction*float64(len(sorted))))-1)]
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// procs returns the number of processors, and so the greatest number of goroutines.
+// procs returns the number of processors. The join+leave workloads run at most one goroutine
+// for each processor.
 func procs() int { return runtime.GOMAXPROCS(0) }
 
 // batch is the number of operations that a goroutine runs between two checks of the time.
@@ -15,21 +16,21 @@ const batch = 16
 
 // nsPerOp runs op in the given number of goroutines for about d. It returns the elapsed
 // nanoseconds divided by the number of operations of all goroutines, as `go test -bench`
-// does. last runs at the end of the measured time, and must wait until all queued
+// does. waitForQueue runs at the end of the measured time, and must wait until all queued
 // operations are done.
 //
 // A warm-up precedes the measurement. It takes d/2 or warmUp, whichever is longer. In an
 // idle engine, the first change of a room is published immediately, and takes longer than
 // the following changes. The measured time then includes the work that the implementation
 // deferred in the warm-up.
-func nsPerOp(d, warmUp time.Duration, goroutines int, op func(goroutine, i int), last func()) float64 {
+func nsPerOp(d, warmUp time.Duration, goroutines int, op func(goroutine, i int), waitForQueue func()) float64 {
 	runtime.GC() // collect the garbage of earlier passes
 	next := make([]int, goroutines)
 	run(max(d/2, warmUp), next, op)
-	last()
+	waitForQueue()
 	start := time.Now()
 	ops := run(d, next, op)
-	last()
+	waitForQueue()
 	return float64(time.Since(start).Nanoseconds()) / float64(ops)
 }
 

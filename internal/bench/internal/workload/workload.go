@@ -20,7 +20,7 @@ type Workload struct {
 	MaxPasses int // 0: no limit; set if a pass takes long and the figures hardly vary
 }
 
-// Case is a row of the table.
+// Case is a quantity that a workload measures for each implementation.
 type Case struct {
 	Name    string // begins with the workload's name: "join+leave/rooms=1000/goroutines=2"
 	Unit    string // of the figures; a smaller figure is better
@@ -107,8 +107,9 @@ func isCounter(s impl.Spec) bool         { return s.NewCounter != nil }
 func isNotifier(s impl.Spec) bool        { return s.NewNotifier != nil }
 func isCounterNotifier(s impl.Spec) bool { return isCounter(s) && isNotifier(s) }
 
-// roomNames returns n names. Each call creates new strings. A server reads a room's name
-// from a message, so this string and the key in the map never share their bytes.
+// roomNames returns n names. Each call creates new strings, so that a name passed to Join
+// does not share memory with the key in the implementation's map. Comparing strings that
+// share memory would be faster than in a server, which reads each name from a message.
 func roomNames(n int) []string {
 	names := make([]string, n)
 	for i := range names {
