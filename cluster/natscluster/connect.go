@@ -26,11 +26,11 @@ import (
 // or the certificate, Connect returns the error at once.
 func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
 	c, err := config.New(opts)
-	if err != nil {
-		return nil, fmt.Errorf("natscluster: %w", err)
-	}
 	if len(c.EmbedOnly) > 0 && c.Server == nil {
 		return nil, fmt.Errorf("natscluster: %s applies to embed.Start only", c.EmbedOnly[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("natscluster: %w", err)
 	}
 	b := newBus(c)
 	if b.servers, err = parseServers(urls); err != nil {

@@ -59,11 +59,7 @@ func WithToken(token string) Option {
 func WithNkeyFile(path string) Option {
 	return func(c *config.Config) {
 		auth, err := nats.NkeyOptionFromSeed(path)
-		if err != nil {
-			c.Errs = append(c.Errs, fmt.Errorf("WithNkeyFile: %w", err))
-			return
-		}
-		setKeyFile(c, "WithNkeyFile", auth)
+		setKeyFile(c, "WithNkeyFile", auth, err)
 	}
 }
 
@@ -71,11 +67,14 @@ func WithNkeyFile(path string) Option {
 // the format of the NATS tools. The file is read again for every connection. The option
 // applies to [Connect] only.
 func WithCredentialsFile(path string) Option {
-	return func(c *config.Config) { setKeyFile(c, "WithCredentialsFile", nats.UserCredentials(path)) }
+	return func(c *config.Config) { setKeyFile(c, "WithCredentialsFile", nats.UserCredentials(path), nil) }
 }
 
-func setKeyFile(c *config.Config, option string, auth nats.Option) {
-	if err := auth(&c.KeyFile); err != nil {
+func setKeyFile(c *config.Config, option string, auth nats.Option, err error) {
+	if err == nil {
+		err = auth(&c.KeyFile)
+	}
+	if err != nil {
 		c.Errs = append(c.Errs, fmt.Errorf("%s: %w", option, err))
 	}
 	c.Credentials = append(c.Credentials, option)

@@ -32,11 +32,11 @@ var _ cluster.Bus = (*Bus)(nil)
 // number of these connections.
 func Start(ctx context.Context, opts ...natscluster.Option) (*Bus, error) {
 	c, err := config.New(opts)
-	if err != nil {
-		return nil, fmt.Errorf("embed: %w", err)
-	}
 	if len(c.ConnectOnly) > 0 {
 		return nil, fmt.Errorf("embed: %s applies to natscluster.Connect only", c.ConnectOnly[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("embed: %w", err)
 	}
 	settings, err := serverOptions(c)
 	if err != nil {

@@ -47,7 +47,8 @@ type Server struct {
 // subjects of other services.
 var validPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
-// New applies the options to the defaults and checks the result.
+// New applies the options to the defaults and checks the result. It returns a Config even
+// with an error, so that the caller can check ConnectOnly and EmbedOnly first.
 func New[Option ~func(*Config)](opts []Option) (*Config, error) {
 	c := &Config{Name: "occupancy", Prefix: "occupancy"}
 	for _, opt := range opts {
