@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"time"
@@ -45,9 +46,9 @@ func (s *callbackServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer call("disconnect", "")
 
 	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(pongWait)) })
-	done := make(chan struct{})
-	defer close(done)
-	go ping(ws, done)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go ping(ctx, ws)
 	for {
 		ws.SetReadDeadline(time.Now().Add(pongWait))
 		var m struct{ Event, Room string }

@@ -85,16 +85,19 @@ type testClient struct {
 	tcp      *net.TCPConn
 	messages chan string // received messages without pings; dropped if the buffer is full
 	ended    chan struct{}
+	err      error // of the last read, for example a *websocket.CloseError; set before ended is closed
 	silent   atomic.Bool
 	pings    atomic.Int64
 	writeMu  sync.Mutex // gorilla/websocket allows one writer
 }
 
+func tcpConn(ws *websocket.Conn) *net.TCPConn { return ws.NetConn().(*net.TCPConn) }
+
 func (s *server) dial(t *testing.T, room string) *testClient {
 	t.Helper()
 	ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), s.url+s.path(room), nil)
 	require.NoError(t, err)
-	c := &testClient{ws: ws, tcp: ws.NetConn().(*net.TCPConn), messages: make(chan string, 64), ended: make(chan struct{})}
+	c := &testClient{ws: ws, tcp: tcpConn(ws), messages: make(chan string, 64), ended: make(chan struct{})}
 	t.Cleanup(func() {
 		ws.Close()
 		<-c.ended
@@ -113,6 +116,7 @@ func (s *server) dial(t *testing.T, room string) *testClient {
 		for !c.silent.Load() {
 			_, message, err := ws.ReadMessage()
 			if err != nil {
+				c.err = err
 				return
 			}
 			if answer, ok := s.pongs[string(message)]; ok {
@@ -294,6 +298,26 @@ func testPlainGET(t *testing.T, handler func(*occupancy.Engine) http.Handler) {
 	require.GreaterOrEqual(t, resp.StatusCode, http.StatusBadRequest)
 	require.Zero(t, engine.Current("lobby"))
 	require.Zero(t, engine.Stats().Refused)
+}
+
+// testRefusesInvalidRoom checks that the server sends the reason if the name of the room is
+// invalid, and disconnects the client.
+func (s *server) testRefusesInvalidRoom(t *testing.T) {
+	t.Helper()
+	c := s.dial(t, strings.Repeat("x", 1025))
+	c.waitClosed(t)
+	require.Equal(t, &websocket.CloseError{Code: websocket.ClosePolicyViolation, Text: occupancy.ErrInvalidRoom.Error()}, c.err)
+	s.waitEmpty(t)
+}
+
+// testRefusesLongMessage checks that the server disconnects a client that sends a long message.
+func (s *server) testRefusesLongMessage(t *testing.T) {
+	t.Helper()
+	c := s.dial(t, "lobby")
+	s.waitFor(t, "lobby", 1)
+	c.send(strings.Repeat("x", 40_000)) // more than the limits of all libraries
+	c.waitClosed(t)
+	s.waitEmpty(t)
 }
 
 // testInvalidRoom checks that the server disconnects a client if the name of the room is invalid.

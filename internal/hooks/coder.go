@@ -13,7 +13,7 @@ import (
 // begin: coder
 
 // serveWebsocket is the handler of "GET /ws/{room}". It returns when the websocket is closed.
-func serveWebsocket(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
+func serveWebsocket(ctx context.Context, engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return // Accept has written the response
@@ -26,7 +26,7 @@ func serveWebsocket(engine *occupancy.Engine, w http.ResponseWriter, r *http.Req
 	}
 	defer lease.Close()
 
-	ctx, cancel := context.WithCancel(context.Background()) // do not use r.Context()
+	ctx, cancel := context.WithCancel(ctx) // do not use r.Context()
 	defer cancel()
 	go keepAlive(ctx, ws)
 	for {

@@ -17,7 +17,7 @@ func TestSubscribe_SendsEvents(t *testing.T) {
 	engine := newEngine(t)
 	s := newServer(t, engine, "GET /ws/{room}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveSubscribed(engine, w, r) }))
 	one := s.dial(t, "lobby")
-	require.Equal(t, `{"type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":0}}`+"\n", one.receive(t, ""))
+	require.Equal(t, eventJSON(1), one.receive(t, ""))
 	two := s.dial(t, "lobby")
 	one.receive(t, `"connections":2`)
 	two.receive(t, `"connections":2`)
@@ -94,14 +94,15 @@ func TestDisconnect_EndsGoroutines(t *testing.T) {
 	t.Run("server", func(t *testing.T) {
 		engine := newEngine(t)
 		b := newBroadcaster()
-		for _, handler := range []http.HandlerFunc{
-			func(w http.ResponseWriter, r *http.Request) { serveRoom(engine, w, r) },
-			func(w http.ResponseWriter, r *http.Request) { servePumps(engine, w, r) },
-			func(w http.ResponseWriter, r *http.Request) { serveWebsocket(engine, w, r) },
+		for _, h := range []http.HandlerFunc{
+			handler(context.Background(), engine, serveRoom),
+			handler(context.Background(), engine, servePumps),
+			handler(context.Background(), engine, servePumpsWithEvents),
+			handler(context.Background(), engine, serveWebsocket),
 			func(w http.ResponseWriter, r *http.Request) { serveSubscribed(engine, w, r) },
 			func(w http.ResponseWriter, r *http.Request) { serveBroadcast(engine, b, w, r) },
 		} {
-			s := newServer(t, engine, "GET /ws/{room}", handler)
+			s := newServer(t, engine, "GET /ws/{room}", h)
 			for _, disconnect := range disconnects {
 				disconnect(t, s.dial(t, "lobby"))
 			}
