@@ -146,12 +146,16 @@ func (n *clusterNode) close() error {
 }
 
 // joinHint returns a log line that explains how another chat server joins the cluster.
-func (n *clusterNode) joinHint() string {
+func (f *clusterFlags) joinHint(n *clusterNode) string {
 	switch {
 	case n == nil:
-		return "form a cluster:                start one chat server with -cluster, and the others with -nats"
+		return "form a cluster:                start one chat server with -cluster, and the others with -addr and -nats"
 	case n.seed != nil && n.seed.ClientURL() != "":
-		return "add a chat server:             chat -nats " + n.seed.ClientURL()
+		command := "run chat -addr localhost:0 -nats " + n.seed.ClientURL() // a free port, because the port of this server is in use
+		if f.token != "" {
+			command = "set " + tokenVariable + " and " + command
+		}
+		return "add a chat server:             " + command
 	default:
 		return "joined the cluster of the NATS server " + n.bus.Stats().Server
 	}

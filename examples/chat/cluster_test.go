@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
+	"net/http"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +52,63 @@ func TestRun_StopsWhileConnectingToNATS(t *testing.T) {
 	var out bytes.Buffer
 	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", listener.Addr().String()}, &out))
 	require.NotContains(t, out.String(), "listening")
+	require.Contains(t, out.String(), "waiting for a NATS server before serving requests\n")
 	require.Contains(t, out.String(), "stopped")
+}
+
+// The first chat server prints the flags with which another one joins the cluster. They work
+// on the same machine.
+func TestRun_PrintsFlagsToJoin(t *testing.T) {
+	t.Setenv(tokenVariable, "secret")
+	first := startRun(t, "-addr", "127.0.0.1:0", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", "127.0.0.1:0")
+	hint := first.find(t, `add a chat server:  +set CHAT_CLUSTER_TOKEN and run chat (.*)`)
+	second := startRun(t, strings.Fields(hint)...)
+	url := second.find(t, `curl (http://.*/cluster)`)
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(url)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		var health struct{ Nodes int }
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&health))
+		return health.Nodes == 2
+	}, time.Minute, 10*time.Millisecond)
+}
+
+// output collects the output of a program.
+type output struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.Write(p)
+}
+
+// find waits until the output matches the pattern. It returns the first submatch.
+func (o *output) find(t *testing.T, pattern string) string {
+	t.Helper()
+	var match []string
+	require.Eventually(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		match = regexp.MustCompile(pattern).FindStringSubmatch(o.all.String())
+		return match != nil
+	}, time.Minute, 10*time.Millisecond, pattern)
+	return match[1]
+}
+
+// startRun calls run until the end of the test.
+func startRun(t *testing.T, args ...string) *output {
+	ctx, cancel := context.WithCancel(context.Background())
+	out, code := &output{}, make(chan int, 1)
+	go func() { code <- run(ctx, args, out) }()
+	t.Cleanup(func() {
+		cancel()
+		require.Zero(t, <-code)
+	})
+	return out
 }
 
 // A server that stops leaves the cluster first and then disconnects its clients. So the

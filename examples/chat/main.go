@@ -108,6 +108,9 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	host := clientAddress(ln.Addr())
 	s := newServer(defaultLimits)
 	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if cluster.servers != "" {
+		logger.Print("waiting for a NATS server before serving requests")
+	}
 	var err error
 	if s.node, err = cluster.join(ctx, s.engine, ln.Addr(), warnings); err != nil {
 		_, _ = ln.Close(), s.close()
@@ -127,7 +130,7 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	logger.Printf("  list the trending rooms:       curl 'http://%s/rooms?by=trending&limit=5'", host)
 	logger.Printf("  read the Prometheus metrics:   curl http://%s/metrics", host)
 	logger.Printf("  read the cluster's state:      curl http://%s/cluster", host)
-	logger.Printf("  %s", s.node.joinHint())
+	logger.Printf("  %s", cluster.joinHint(s.node))
 	logger.Printf("  open a websocket:              ws://%s/ws/lobby", host)
 	logger.Printf(`  and send messages to it:       {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {
