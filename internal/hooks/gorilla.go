@@ -19,7 +19,7 @@ const maxMessage = 4096 // bytes of a message from the client; without a limit, 
 // refuse sends a close frame with the reason, and closes the websocket.
 func refuse(ws *websocket.Conn, reason error) {
 	frame := websocket.FormatCloseMessage(websocket.ClosePolicyViolation, reason.Error()) // code 1008
-	ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeWait))
+	_ = ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeWait))         // fails if the client has disconnected
 	ws.Close()
 }
 

@@ -18,7 +18,7 @@ func newMelody(engine *occupancy.Engine) (*melody.Melody, http.HandlerFunc) {
 	m.HandleConnect(func(s *melody.Session) {
 		lease, err := engine.Connect(s.Request.PathValue("room"))
 		if err != nil {
-			s.CloseWithMsg(melody.FormatCloseMessage(melody.ClosePolicyViolation, err.Error())) // code 1008
+			_ = s.CloseWithMsg(melody.FormatCloseMessage(melody.ClosePolicyViolation, err.Error())) // code 1008
 			return
 		}
 		s.Set("lease", lease)

@@ -41,7 +41,7 @@ func serve(ctx context.Context, ln net.Listener, engine *occupancy.Engine, node 
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Shutdown(timeout) }() // 1. accept no connections; websockets stay open
 	if node != nil {
-		node.Close() // 2. the other nodes remove this node's counts in one step
+		_ = node.Close() // 2. the other nodes remove this node's counts in one step
 	}
 	disconnect()                            // 3. close the websockets
 	err = errors.Join(err, <-stopped)       // 4. wait for the requests that are not websockets
