@@ -95,9 +95,16 @@ func tcpConn(ws *websocket.Conn) *net.TCPConn { return ws.NetConn().(*net.TCPCon
 
 func (s *server) dial(t *testing.T, room string) *testClient {
 	t.Helper()
+	return s.dialClient(t, room, false)
+}
+
+// dialClient dials as a client that is silent from the start or not.
+func (s *server) dialClient(t *testing.T, room string, silent bool) *testClient {
+	t.Helper()
 	ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), s.url+s.path(room), nil)
 	require.NoError(t, err)
 	c := &testClient{ws: ws, tcp: tcpConn(ws), messages: make(chan string, 64), ended: make(chan struct{})}
+	c.silent.Store(silent)
 	t.Cleanup(func() {
 		ws.Close()
 		<-c.ended
@@ -283,6 +290,15 @@ func (s *server) testFlood(t *testing.T) {
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server did not close the connection")
 	s.waitFor(t, "flood", 0)
 	s.waitEmpty(t)
+}
+
+// testSilentFromStart checks that the server disconnects a client that never answers, not
+// even the first ping.
+func (s *server) testSilentFromStart(t *testing.T) {
+	t.Helper()
+	s.dialClient(t, "silent", true)
+	s.waitFor(t, "silent", 1)
+	s.waitFor(t, "silent", 0)
 }
 
 // testPlainGET checks that a request without an upgrade never counts a connection. The room

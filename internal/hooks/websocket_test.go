@@ -41,6 +41,7 @@ func TestWebsocketHandlers_Disconnects(t *testing.T) {
 			s := newServer(t, engine, "GET /ws/{room}", newHandler(engine))
 			s.testDisconnects(t)
 			s.testFlood(t)
+			s.testSilentFromStart(t)
 			s.testRefusesInvalidRoom(t)
 			s.testRefusesLongMessage(t)
 
