@@ -9,7 +9,7 @@ BENCHTIME ?= 300ms
 BENCH ?= .
 # fuzz: the time for each target.
 FUZZTIME ?= 1m
-# soak: the minutes under load, the recorded histories and random programs, and the simulations of the cluster.
+# soak: MINUTES under load; the number of recorded HISTORIES and of random programs; the number of simulated clusters (SEEDS).
 MINUTES ?= 5
 HISTORIES ?= 20000
 SEEDS ?= 20000
@@ -49,8 +49,9 @@ test: tools $(CLIENT)/node_modules/.package-lock.json
 	$(RELEASE) consumers
 
 # Publishes the current files as a release in a temporary git repository, uncommitted
-# changes included. For each public module a new module outside this repository runs
-# go get and the module's examples; the chat is installed with go install.
+# changes included. Then, for each public module, it creates a new module outside this
+# repository, runs go get there, and runs the examples of the public module. It installs
+# the chat server with go install.
 .PHONY: consumers
 consumers: tools
 	$(RELEASE) consumers
@@ -82,7 +83,7 @@ bench:
 
 # Lock-free code depends on the processor's memory model, and its interleavings on the
 # number of processors. 386 needs an amd64 machine. An emulated arm64 has the memory
-# order of the machine that emulates it: run this on arm64 hardware to test its own.
+# order of the machine that emulates it: only arm64 hardware tests the memory order of arm64.
 ENGINE := . ./internal/promises ./internal/verify
 .PHONY: arch
 arch: tools
@@ -119,7 +120,7 @@ fuzz:
 soak:
 	$(GO) run ./internal/verify/soak -minutes $(MINUTES)
 	cd internal/verify && $(GO) test -count=1 -timeout 1h . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
-	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_EndsExact$$' . -sim.seeds $(SEEDS)
+	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_CountsAreExactAtEnd$$' . -sim.seeds $(SEEDS)
 
 .PHONY: cluster-faults
 cluster-faults:
@@ -149,8 +150,8 @@ lint: .bin/golangci-lint-$(LINT_VERSION)
 # Checks that each module builds with its own go.mod and go.sum instead of the
 # workspace's, and that they are tidy. The modules of this repository that it requires
 # are still replaced by their directories. examples/chat has no replace directives, so
-# that go install accepts it, and cannot build alone before its requirements are
-# published; consumers builds it.
+# that go install accepts it. It cannot be built without the workspace before its
+# requirements are published, so `make consumers` builds it.
 .PHONY: alone
 alone:
 	GOARCH=386 $(GO) vet .

@@ -3,8 +3,9 @@
 // subscribers are notified when they change.
 //
 // A server calls [Engine.Connect] for each connection to a room, and closes the [Lease]
-// when the connection ends. A server that does its own bookkeeping may instead call the
-// four hooks: [Engine.Join], [Engine.Leave], [Engine.Enter] and [Engine.Exit].
+// when the connection ends. A server that does its own bookkeeping may instead call
+// [Engine.Join], [Engine.Leave], [Engine.Enter] and [Engine.Exit]. These four methods are
+// called hooks, because the server calls them where its connections begin and end.
 //
 //	connection        one attachment to a room; a user with two tabs is two connections
 //	presence member   a (connection, client ID) pair that has entered the room's presence set
@@ -33,8 +34,8 @@
 //  7. An idle engine costs nothing: no ticker, no wake-up and no allocation while nothing
 //     changes. The memory of emptied rooms is released.
 //  8. Invalid input returns an error and changes nothing.
-//  9. After Close, every method that can return an error returns ErrClosed, closing
-//     objects returns nil, and Current still works.
+//  9. After Close, every method that can return an error returns ErrClosed, except Close
+//     methods, which return nil. Current still works.
 //
 // All methods of all types may be called from any goroutine. A context must not be nil.
 package occupancy

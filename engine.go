@@ -33,11 +33,12 @@ type config struct {
 // listening to it, after 100ms at most.
 func WithInterval(d time.Duration) Option { return func(c *config) { c.interval = d } }
 
-// WithMaxRooms limits the number of rooms that this process occupies: a hook that would
-// occupy one more returns [ErrTooManyRooms]. Rooms that are only subscribed to have a
-// limit of the same size of their own, and so have the rooms of other nodes, so neither
-// subscribers nor other nodes can cause a Join to be refused. The default, 0, means no
-// limit.
+// WithMaxRooms limits the number of occupied rooms, which are those with connections or
+// members of this process: a Join, Enter or Connect that would occupy one more room
+// returns [ErrTooManyRooms]. Two other numbers have a separate limit of n each: the rooms
+// that are only subscribed to, and the rooms of other nodes. So neither subscribers nor
+// other nodes can cause a Join to be refused. The number of all rooms
+// with subscriptions, occupied or not, is limited to 3n. The default, 0, means no limit.
 func WithMaxRooms(n int) Option { return func(c *config) { c.maxRooms = n } }
 
 // New returns an engine, which runs one goroutine until [Engine.Close]. It panics if an
@@ -105,7 +106,7 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 		return e.Current(room), nil
 	}
 	theirs, err := link.peers.Get(ctx, room)
-	ours, _ := pack(e.Local(room)) // what was unpacked packs
+	ours, _ := pack(e.Local(room)) // never fails: Local returns possible counts
 	part, bad := pack(theirs)
 	if bad != nil {
 		return unpack(ours), fmt.Errorf("%w: peers answered %+v", bad, theirs)
@@ -136,8 +137,8 @@ func (e *Engine) Done() <-chan struct{} { return e.pub.stopped }
 
 // Close closes the engine. Every subscriber receives its room's last occupancy, and then
 // its channel is closed. From then on every method that can return an error returns
-// ErrClosed, except that closing an object returns nil, and Current still works. A
-// server should close its connections first, because a Leave after Close is not counted.
+// ErrClosed, except Close methods, which return nil. Current still works. A server should
+// close its connections first, because a Leave after Close is not counted.
 //
 // Close waits for the engine's goroutine, but not for subscribers. It may be called
 // from any goroutine and more than once; the error is always nil.

@@ -4,13 +4,20 @@ package occupancy
 // leaves it. The caller of the functions below holds mu.
 
 // holdSubscription finds or creates the room and holds it for a subscription.
+//
+// It refuses to add a room if as many rooms are only subscribed to as the limit allows.
+// A room that was occupied when it was subscribed to, and empties, exceeds that number,
+// since a Leave cannot be refused. So the number of all rooms with subscriptions is
+// limited, too: to three times the limit, because that many rooms may be occupied, have
+// parts of other nodes, or be only subscribed to.
 func (p *publisher) holdSubscription(room string) (*cell, *extra, error) {
-	// Rooms that have both another node's part and connections of this process are
-	// counted in remoteRooms but not in heldOnly. So in a cluster this allows a few
-	// rooms too many, but it never refuses one too early.
-	onlySubscribed := p.rooms.number(heldOnly) - int64(p.remoteRooms)
-	if p.full(onlySubscribed) {
-		if c := p.rooms.live(room); c == nil || stateOf(c.word.Load()) == absent {
+	c := p.rooms.live(room)
+	if c == nil || c.extra.Load() == nil || len(c.extra.Load().subs) == 0 {
+		// Rooms that have both another node's part and connections of this process are
+		// counted in remoteRooms but not in heldOnly, so this never refuses a room too early.
+		onlySubscribed := p.rooms.number(heldOnly) - int64(p.remoteRooms)
+		exists := c != nil && stateOf(c.word.Load()) != absent
+		if p.full(onlySubscribed) && !exists || p.full(int64(p.subscribedRooms)/3) {
 			return nil, nil, p.refuseRoom(room)
 		}
 	}

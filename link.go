@@ -15,8 +15,8 @@ type Peers interface {
 }
 
 // Link connects an engine to the other nodes of a service: it reads this process's
-// own counts, to be sent to them, and adds their counts to the engine's. Package
-// cluster uses it, and so can a cluster of your own. Create it with [Engine.Link].
+// own counts, so that they can be sent to the others, and adds the others' counts to the
+// engine's. Package cluster uses it, and so can a cluster of your own. Create it with [Engine.Link].
 // All its methods may be called from any goroutine.
 type Link struct {
 	e      *Engine
@@ -49,9 +49,9 @@ func (l *Link) Watch() (*Watcher, error) {
 	return l.e.watch(watchConfig{link: l})
 }
 
-// Remote opens a part for another node, which is empty until [Remote.Set]. Each call
-// opens a part of its own; node is a label. On a closed link or engine it returns a
-// closed Remote.
+// Remote returns a new Remote for the counts of another node. It has no counts until
+// [Remote.Set]. The name of the node is a label: two calls with the same name return two
+// separate Remotes. On a closed link or engine it returns a closed Remote.
 func (l *Link) Remote(node string) *Remote {
 	p := l.e.pub
 	r := &Remote{l: l, node: node, parts: map[*cell]uint64{}}
@@ -66,8 +66,8 @@ func (l *Link) Remote(node string) *Remote {
 }
 
 // Close unlinks the engine: it closes the link's remotes and watchers, after which the
-// engine counts this process alone and can be linked again. It blocks until the parts
-// are removed, but does not hold up other callers meanwhile. Close may be called more
+// engine counts this process alone and can be linked again. It blocks until the counts of
+// all remotes are removed; other callers do not wait for it. Close may be called more
 // than once; the error is always nil.
 func (l *Link) Close() error {
 	l.once.Do(func() {

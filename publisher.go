@@ -37,19 +37,20 @@ type publisher struct {
 	stopped  chan struct{} // closed when the goroutine has ended; Engine.Done
 
 	// mu protects the following, and every cell's mark and extra. No hook waits for it.
-	mu          sync.Mutex
-	seq         uint64         // the number of publications
-	waiting     fifo[deadline] // rooms with listeners, until their interval is over
-	unwatched   fifo[deadline] // emptied rooms without listeners, until their pause is over
-	totals      journal
-	locals      journal
-	remoteRooms int                   // rooms that have parts of other nodes
-	selected    map[string][]*Watcher // the watchers of selected rooms, by room
-	sleepers    []*Watcher            // those that wait in Next
-	anyDue      bool                  // some of them are due
-	swept       chan struct{}         // closed when the totals are up to date; nil if nobody waits for that
-	sweptAt     time.Duration         // when the last sweep began
-	closed      bool
+	mu              sync.Mutex
+	seq             uint64         // the number of publications
+	waiting         fifo[deadline] // rooms with listeners, until their interval is over
+	unwatched       fifo[deadline] // emptied rooms without listeners, until their pause is over
+	totals          journal
+	locals          journal
+	remoteRooms     int                   // rooms that have parts of other nodes
+	subscribedRooms int                   // rooms that have subscriptions
+	selected        map[string][]*Watcher // the watchers of selected rooms, by room
+	sleepers        []*Watcher            // those that wait in Next
+	anyDue          bool                  // some of them are due
+	swept           chan struct{}         // closed when the totals are up to date; nil if nobody waits for that
+	sweptAt         time.Duration         // when the last sweep began
+	closed          bool
 
 	timer *time.Timer   // of the goroutine
 	armed time.Duration // the time for which timer is set, or never

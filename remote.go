@@ -1,7 +1,6 @@
 package occupancy
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -13,8 +12,8 @@ type Part struct {
 	Occupancy Occupancy
 }
 
-// Remote holds another node's part of each room. The parts are added to Current, All
-// and the events of the engine. Create it with [Link.Remote]. All its methods may be
+// Remote holds the counts of another node, one [Part] for each room. They are added to
+// Current, All and the events of the engine. Create it with [Link.Remote]. All its methods may be
 // called from any goroutine.
 type Remote struct {
 	l    *Link
@@ -37,8 +36,11 @@ type RefusedPart struct {
 }
 
 func (e *SetError) Error() string {
+	if len(e.Refused) == 0 {
+		return "occupancy: parts refused"
+	}
 	first := e.Refused[0]
-	return fmt.Sprintf("occupancy: %d parts refused, the first of room %q: %v", len(e.Refused), first.Part.Room, first.Err)
+	return fmt.Sprintf("occupancy: %d parts refused, the first of room %.100q: %v", len(e.Refused), first.Part.Room, first.Err)
 }
 
 // Unwrap returns the reasons.
@@ -50,29 +52,29 @@ func (e *SetError) Unwrap() []error {
 	return errs
 }
 
-// Node returns the label that the part was opened with.
+// Node returns the name that was passed to [Link.Remote].
 func (r *Remote) Node() string { return r.node }
 
 // Set replaces the node's parts of the given rooms. The values are absolute, so
-// repeating a call is harmless; an empty occupancy removes the part. It holds the
-// engine's lock for all parts together, so pass at most some hundred in one call.
+// repeating a call is harmless. An empty occupancy removes the part. Set locks the engine
+// once for all parts, so a call should pass no more than about 500.
 //
-// The error is ErrClosed, and then nothing is set, or a [*SetError] that lists the
-// parts that were refused, while the others are set: with ErrInvalidRoom;
-// ErrTooManyRooms if the other nodes have as many rooms as [WithMaxRooms] allows; or
-// ErrCount if a count is negative or the sum of all remote parts exceeds 2³¹−1. If
-// only the sum with this process's own counts exceeds it, the part is accepted and the
-// room's occupancy is capped there.
+// If the Remote is closed, the error is ErrClosed and no part is set. Otherwise it is nil
+// or a [*SetError], which lists the parts that were refused; the other parts are set. The
+// reasons are ErrInvalidRoom; ErrTooManyRooms if the other nodes have as many rooms as
+// [WithMaxRooms] allows; and ErrCount if a count is negative or the sum of all nodes'
+// parts exceeds 2³¹−1. If only the sum with this process's own counts exceeds it, the part
+// is accepted, and the room's occupancy is capped at 2³¹−1.
 func (r *Remote) Set(parts ...Part) error {
 	p := r.l.e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if r.closed || p.closed {
+		return ErrClosed
+	}
 	var refused []RefusedPart
 	for _, part := range parts {
-		switch err := r.set(part); {
-		case errors.Is(err, ErrClosed):
-			return ErrClosed
-		case err != nil:
+		if err := r.set(part); err != nil {
 			refused = append(refused, RefusedPart{part, err})
 		}
 	}
@@ -131,8 +133,8 @@ func (r *Remote) All() iter.Seq[Part] {
 	}
 }
 
-// Close removes all parts. Subscribers and watchers are notified of the change. It
-// removes the parts in slices, so that other callers do not wait. Close may be called
+// Close removes all parts, which is published as a change of each room. It unlocks the
+// engine after every 512 parts, so that other callers do not wait. Close may be called
 // more than once; the error is always nil.
 func (r *Remote) Close() error {
 	p := r.l.e.pub
@@ -156,12 +158,9 @@ func (r *Remote) Close() error {
 	return nil
 }
 
-// set is Set for one part. The caller holds mu.
+// set is Set for one part. The caller holds mu, and the Remote is not closed.
 func (r *Remote) set(part Part) error {
 	p := r.l.e.pub
-	if r.closed || p.closed {
-		return ErrClosed
-	}
 	if !validName(part.Room) {
 		return ErrInvalidRoom
 	}
@@ -197,7 +196,7 @@ func (r *Remote) set(part Part) error {
 	return nil
 }
 
-// put replaces the part of a room that is held for it.
+// put replaces the part of c, which is held for the old or the new part.
 func (r *Remote) put(c *cell, part uint64) {
 	p := r.l.e.pub
 	x := c.extra.Load()

@@ -19,15 +19,15 @@ type Room struct {
 // return ErrInvalidRoom.
 func (e *Engine) Room(name string) *Room {
 	r := &Room{e: e, name: name}
-	r.cell.Store(gone)
+	r.cell.Store(noCell)
 	return r
 }
 
 // Name returns the room's name.
 func (r *Room) Name() string { return r.name }
 
-// gone is the cell of a handle that has not found its room's cell yet.
-var gone = func() *cell {
+// noCell is the cell of a handle that has not found its room's cell yet.
+var noCell = func() *cell {
 	c := new(cell)
 	c.word.Store(retired)
 	return c
@@ -46,7 +46,7 @@ func (r *Room) Leave() error {
 	if r.cell.Load().tryLeave() {
 		return nil
 	}
-	return r.e.remove(r.find(), r.name, connection)
+	return r.e.remove(r.live(), r.name, connection)
 }
 
 // Enter is like [Engine.Enter] for this room.
@@ -62,11 +62,11 @@ func (r *Room) Exit(clientID string) error {
 	if r.cell.Load().tryExit() {
 		return nil
 	}
-	return r.e.remove(r.find(), r.name, member)
+	return r.e.remove(r.live(), r.name, member)
 }
 
 // Connect is like [Engine.Connect] for this room.
-func (r *Room) Connect() (*Lease, error) { return r.e.connect(r.find(), r.name) }
+func (r *Room) Connect() (*Lease, error) { return r.e.connect(r.live(), r.name) }
 
 // Subscribe is like [Engine.Subscribe] for this room.
 func (r *Room) Subscribe() (*Subscription, error) { return r.e.Subscribe(r.name) }
@@ -79,7 +79,7 @@ func (r *Room) Current() Occupancy {
 	if w := r.cell.Load().word.Load(); w&held == 0 {
 		return unpack(countsOf(w))
 	}
-	if c := r.find(); c != nil {
+	if c := r.live(); c != nil {
 		return unpack(c.total(c.local()))
 	}
 	return r.e.Current(r.name)
@@ -87,22 +87,22 @@ func (r *Room) Current() Occupancy {
 
 // Local is like [Engine.Local] for this room.
 func (r *Room) Local() Occupancy {
-	if c := r.find(); c != nil {
+	if c := r.live(); c != nil {
 		return unpack(c.local())
 	}
 	return r.e.Local(r.name)
 }
 
 func (r *Room) add(one uint64) error {
-	c, err := r.e.add(r.find(), r.name, one, true)
+	c, err := r.e.add(r.live(), r.name, one, true)
 	if err == nil {
 		r.cell.Store(c)
 	}
 	return err
 }
 
-// find returns the room's cell, or nil if it has none that is not retired.
-func (r *Room) find() *cell {
+// live returns the room's cell, or nil if the room does not exist. The cell is not retired.
+func (r *Room) live() *cell {
 	c := r.cell.Load()
 	if c.word.Load() != retired {
 		return c

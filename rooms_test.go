@@ -44,7 +44,7 @@ func TestRooms_RetiredCellNeverChanges(t *testing.T) {
 		require.False(t, ok)
 
 		require.NoError(t, e.Join("a"))
-		require.NotSame(t, old, handle.find())
+		require.NotSame(t, old, handle.live())
 		require.NoError(t, lease.Close(), "the room of that name is a new one")
 		require.Equal(t, Occupancy{Connections: 1}, e.Current("a"))
 		e.rooms.drop(old) // too late: the map has a new cell

@@ -74,6 +74,9 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	s.events <- x.event(c)
 	x.subs = append(x.subs, listener{s, s.events, c.mark.value})
 	p.subscriptions.Add(1)
+	if s.index == 0 {
+		p.subscribedRooms++
+	}
 	p.delivered.Add(1)
 	if p.now() >= x.next && (x.next > 0 || p.watchers.Load() == 0) {
 		// The room was quiet for an interval, so the next change must be published at
@@ -113,7 +116,9 @@ func (s *Subscription) Unsubscribe() {
 	close(s.events)
 	p.subscriptions.Add(-1)
 	x := s.c.extra.Load()
-	x.remove(s.index)
+	if x.remove(s.index); len(x.subs) == 0 {
+		p.subscribedRooms--
+	}
 	p.release(s.c, x)
 }
 

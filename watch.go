@@ -22,14 +22,15 @@ type Watcher struct {
 	done    chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
-	start    uint64             // the journal has the publications from this seq on
-	next     uint64             // the first seq that is not read
-	backlog  []*cell            // the rooms that existed when it began, not read yet
-	owed     map[*cell]struct{} // those of them that the journal has and next has not passed
-	selected *selection         // nil for all rooms
-	waiting  bool               // it is in publisher.sleepers
-	due      bool               // to be woken
-	closed   bool
+	start      uint64             // the journal has the publications from this seq on
+	next       uint64             // the first seq that is not read
+	backlog    []*cell            // the rooms that existed when it began, not read yet
+	owed       map[*cell]struct{} // those of them that the journal has and next has not passed
+	selected   *selection         // nil for all rooms
+	waiting    bool               // it is in publisher.sleepers
+	due        bool               // to be woken
+	incomplete bool               // it was closed before it had caught up
+	closed     bool
 }
 
 // selection is what a watcher of selected rooms has to return, by name: so it does not
@@ -180,7 +181,7 @@ func (w *Watcher) CaughtUp() bool {
 		return len(w.selected.first) == 0
 	}
 	if w.closed || p.closed {
-		return len(w.backlog) == 0 && len(w.owed) == 0
+		return !w.incomplete && len(w.backlog) == 0 && len(w.owed) == 0
 	}
 	for i := 0; len(w.backlog) > 0 && !w.first(w.backlog[0]); i++ {
 		w.backlog = w.backlog[1:]
@@ -212,6 +213,7 @@ func (w *Watcher) Close() error {
 		return nil
 	}
 	w.closed = true
+	w.incomplete = len(w.backlog) > 0 || len(w.owed) > 0
 	w.backlog, w.owed = nil, nil
 	close(w.done)
 	if w.link != nil {

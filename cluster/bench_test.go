@@ -15,7 +15,7 @@ import (
 
 const benchRooms = 100 // rooms in a digest
 
-// perRoom reports the time and the bytes for each room of a digest.
+// perRoom reports the time and the number of bytes for each room of a digest.
 func perRoom(b *testing.B, size int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRooms, "ns/room")
 	if size > 0 {
@@ -37,7 +37,7 @@ func BenchmarkDigestEncode(b *testing.B) {
 	w, rooms, size := digestWriter{name: "chat-1", limit: MinPayload}, names(), 0
 	for b.Loop() {
 		for i, room := range rooms {
-			w.add(room, packed(i)<<32|packed(i/2))
+			w.add(room, roomCounts(i)<<32|roomCounts(i/2))
 		}
 		size = len(w.finish(span{base: 100_000, seq: 100_001}))
 	}
@@ -67,20 +67,20 @@ func BenchmarkDigestEncodeGenerated(b *testing.B) {
 func benchDigest() []byte {
 	w := digestWriter{name: "chat-1", limit: MinPayload}
 	for i, room := range names() {
-		w.add(room, packed(i)<<32|packed(i/2))
+		w.add(room, roomCounts(i)<<32|roomCounts(i/2))
 	}
 	return w.finish(span{base: 100_000, seq: 100_001})
 }
 
 func BenchmarkDigestDecode(b *testing.B) {
 	b.ReportAllocs()
-	payload, sum := benchDigest(), packed(0)
+	payload, sum := benchDigest(), roomCounts(0)
 	for b.Loop() {
 		var d digest
 		if !d.decode(payload) {
 			b.Fatal("no digest")
 		}
-		d.each(func(_ []byte, p packed) { sum += p })
+		d.forEach(func(_ []byte, p roomCounts) { sum += p })
 	}
 	perRoom(b, len(payload))
 }
@@ -100,7 +100,7 @@ func BenchmarkDigestDecodeGenerated(b *testing.B) {
 	perRoom(b, len(payload))
 }
 
-// The time for the receiver of a digest with known rooms, including the engine's.
+// The receiver's time for a digest with known rooms. It includes the time of the engine.
 func BenchmarkDigestApply(b *testing.B) {
 	b.ReportAllocs()
 	e := occupancy.New()
@@ -110,18 +110,18 @@ func BenchmarkDigestApply(b *testing.B) {
 	for i := range digests {
 		w := digestWriter{name: "chat-1", limit: MinPayload}
 		for j, room := range names() {
-			w.add(room, packed(i+j+1)<<32)
+			w.add(room, roomCounts(i+j+1)<<32)
 		}
 		if !digests[i].decode(append([]byte(nil), w.finish(span{seq: 1})...)) {
 			b.Fatal("no digest")
 		}
-		digests[i].each(p.set)
-		p.flush()
+		digests[i].forEach(p.set)
+		p.applyBatch()
 	}
 	n := 0
 	for b.Loop() {
-		digests[n%2].each(p.set)
-		p.flush()
+		digests[n%2].forEach(p.set)
+		p.applyBatch()
 		n++
 	}
 	perRoom(b, 0)
@@ -144,9 +144,9 @@ func link(e *occupancy.Engine) *occupancy.Link {
 	return l
 }
 
-// measureMemory adds the same rooms to two peers of one engine and returns the memory for
-// each room in bytes, without the name: for the second peer, and for the first one,
-// including the engine's own.
+// measureMemory adds the same rooms to two peers of one engine. It returns the memory for
+// each room in bytes, without the name. The memory for the first peer includes the memory
+// that the engine needs for the room; the memory for the second peer does not.
 func measureMemory(rooms int) (second, first float64) {
 	e := occupancy.New()
 	defer e.Close()
@@ -167,9 +167,9 @@ func measureMemory(rooms int) (second, first float64) {
 			buf = fmt.Appendf(buf[:0], "room-%07d", i)
 			n := 1 + rand.IntN(100)
 			connections += n
-			p.set(buf, packed(n)<<32)
+			p.set(buf, roomCounts(n)<<32)
 		}
-		p.flush()
+		p.applyBatch()
 		for e.Stats().Total.Connections != connections { // the engine has changes to publish
 			time.Sleep(time.Millisecond)
 		}

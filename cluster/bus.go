@@ -6,49 +6,55 @@ import (
 	"io"
 )
 
-// Bus moves bytes between the nodes of one service. It knows nothing of the protocol,
-// which is in [Node]. It publishes and subscribes like the client of a message broker, and
-// may lose, repeat and delay messages. Package clustertest has a Bus in memory and the
+// Bus moves bytes between the nodes of one service. A Bus publishes and subscribes like the
+// client of a message broker. It can lose, repeat and delay messages. A Bus does not know
+// the protocol, which [Node] implements. Package clustertest has a Bus in memory and the
 // test TestBus, which every Bus must pass.
 //
-// All methods may be called from any goroutine. A Bus is used by one node at a time,
-// which reads its Events. The caller that creates a Bus closes it, after the node.
+// All methods can be called from any goroutine. Only one node at a time can use a Bus,
+// because the node reads the channel of Events. The caller closes the node first, and then
+// the Bus.
 type Bus interface {
-	// Publish sends the payload to all subscribers of the subject, without waiting for
-	// them. Slow subscribers do not delay it. It may or may not deliver to the
-	// subscribers of the same Bus. The caller may reuse the payload when Publish returns.
+	// Publish sends the payload to all subscribers of the subject. It does not wait until
+	// they receive it, so a slow subscriber does not delay Publish. Whether the subscribers
+	// of the same Bus also receive the message depends on the implementation. The caller
+	// can reuse the payload when Publish returns.
 	//
 	// As long as nothing fails, each subscriber receives the messages of one Bus in the
-	// order of the Publish calls, whatever their subjects. A nil error does not mean
-	// that a message was delivered. An error means that it is not delivered: a message
-	// that cannot be sent now is not kept and sent later, as later messages replace it.
+	// order of the Publish calls, even if their subjects differ. A nil error does not mean
+	// that the message was delivered. If Publish returns an error, the Bus has dropped the
+	// message: it must not send an old message later.
+	//
 	// Publish returns an error if the payload is larger than MaxPayload, after Close,
 	// while the Bus is disconnected, and if ctx is done.
 	Publish(ctx context.Context, subject Subject, payload []byte) error
 
 	// Subscribe sends the messages of the subjects to out, from the time it returns
-	// until the Closer is closed. The subscription survives disconnections. The
-	// messages of all subjects are sent to the one channel, so that their order is kept.
+	// until the Closer is closed. The subscription survives disconnections. One channel
+	// receives the messages of all subjects, so that their order is kept.
 	//
 	// The Bus never blocks on out. If out is full, the message is lost for this
 	// subscriber and Events reports Lossy. Nothing is sent to out after the Close of the
-	// Closer or of the Bus has returned. Out is never closed. The Closer may be closed
+	// Closer or of the Bus has returned. The Bus never closes out. The Closer can be closed
 	// more than once. The receiver owns the payload of a message.
 	Subscribe(ctx context.Context, subjects []Subject, out chan<- Message) (io.Closer, error)
 
-	// Events reports the state of the connection. It always returns the same channel.
-	// The first event is the initial state, Connected or Disconnected. The Bus never
-	// waits for a reader: it may fold unread events, as [BusEvents] does, but the newest
-	// state and a Lossy are always reported, and a Disconnected is reported even if a
-	// Connected follows it. Close closes the channel.
+	// Events returns the channel that reports the state of the connection. It is always
+	// the same channel. The first event is the initial state, Connected or Disconnected.
+	// Close closes the channel.
+	//
+	// The Bus does not wait until an event is read. It can merge the unread events, as
+	// [BusEvents] does. The last event is always the newest state. A Lossy or Disconnected
+	// remains in the channel until it is read.
 	Events() <-chan BusEvent
 
 	// MaxPayload returns the current maximum size of a payload in bytes: at least
 	// [MinPayload].
 	MaxPayload() int
 
-	// Close disconnects. It waits until the published messages have been sent or ctx is
-	// done. It may be called more than once. After it, Publish and Subscribe return an error.
+	// Close waits until the published messages have been sent or ctx is done, and then
+	// disconnects. It can be called more than once. After Close, Publish and Subscribe
+	// return an error.
 	Close(ctx context.Context) error
 }
 
@@ -61,16 +67,16 @@ type Message struct {
 	Payload []byte
 }
 
-// Subject is the address of a message. A Bus translates it into a subject or channel
-// name of its broker, for example "occupancy.v1.digest.0". Different Subjects must have
-// different names.
+// Subject is the address of a message. A Bus converts a Subject to a subject name or
+// channel name of its broker, for example "occupancy.v1.digest.0". Different Subjects must
+// have different names.
 //
-// A message to all nodes has shard 0. A message to one node has the shard of that node, a
-// random number that the node draws when it starts. So a node subscribes to seven
-// subjects, however many rooms and peers there are.
+// Each node chooses a random shard number when it starts. A message to one node has the
+// shard number of this node. A message to all nodes has the shard number 0. A node
+// subscribes to seven subjects, however many rooms and peers there are.
 type Subject struct {
 	Kind  Kind
-	Shard uint32
+	Shard uint32 // the receiver: the shard number of one node, or 0 for all nodes
 }
 
 // String returns the kind's name and the shard, for example "digest.0". It contains only
@@ -80,15 +86,16 @@ func (s Subject) String() string { return fmt.Sprintf("%s.%d", s.Kind, s.Shard) 
 // Kind is the type of a message.
 type Kind uint8
 
-// The kinds of messages; cluster.proto defines their contents.
+// The kinds of messages; cluster.proto defines their contents. A digest is a list of the
+// rooms that have changed, with their current counts.
 const (
-	KindDigest      Kind = iota + 1 // to all nodes: changed counts of the sender's rooms
-	KindHeartbeat                   // to all nodes: the sender is alive, and its last seq
-	KindBye                         // to all nodes: the sender leaves
-	KindQuery                       // to all nodes: a request for their current counts of some rooms
-	KindAnswer                      // to one node: the counts that it queried
-	KindSyncRequest                 // to one node: a request for missed changes
-	KindSyncReply                   // to one node: a Digest of these changes
+	KindDigest      Kind = iota + 1 // to all nodes: a digest of the sender's changes
+	KindHeartbeat                   // to all nodes: the sender is alive; contains the number of its last digest
+	KindBye                         // to all nodes: the sender stops
+	KindQuery                       // to all nodes: a request for the current counts of some rooms
+	KindAnswer                      // to one node: the counts that this node has queried
+	KindSyncRequest                 // to one node: a request for the changes that the sender has missed
+	KindSyncReply                   // to one node: a digest of the requested changes
 )
 
 var kindNames = [...]string{
@@ -114,9 +121,9 @@ type BusEvent uint8
 
 // The events of a Bus.
 const (
-	Connected    BusEvent = iota + 1 // messages are delivered again; those published meanwhile are lost
-	Disconnected                     // no messages are delivered until Connected
-	Lossy                            // messages to a subscriber of this Bus were lost, as its channel was full
+	Connected    BusEvent = iota + 1 // the Bus is connected and delivers messages
+	Disconnected                     // the Bus is disconnected; messages are lost until the next Connected
+	Lossy                            // the channel of a subscriber was full, and messages to it were lost
 )
 
 func (e BusEvent) String() string {

@@ -2,13 +2,12 @@ package cluster
 
 import "sync"
 
-// BusEvents provides the Events channel of a [Bus], for implementations of Bus. Tell
-// never blocks, however many events are not read. Create it with [NewBusEvents]. Its
-// methods may be called from any goroutine.
+// BusEvents provides the Events channel of a [Bus], for implementations of Bus. Create a
+// BusEvents with [NewBusEvents]. All methods can be called from any goroutine.
 type BusEvents struct {
-	out chan BusEvent // has room for one of each
+	out chan BusEvent // its capacity is the number of different events
 
-	mu     sync.Mutex // held to send, and to replace unread events
+	mu     sync.Mutex // locked while events are sent or merged
 	closed bool
 }
 
@@ -18,17 +17,18 @@ func NewBusEvents() *BusEvents { return &BusEvents{out: make(chan BusEvent, 3)} 
 // C returns the channel that Events should return.
 func (b *BusEvents) C() <-chan BusEvent { return b.out }
 
-// Tell sends e to the channel, folded with the unread events. After it, each event is in
-// the channel at most once, the newest state is the last event, and a Connected does not
-// remove an unread Disconnected. After Close, Tell does nothing.
-func (b *BusEvents) Tell(e BusEvent) {
+// Send sends e to the channel and merges it with the unread events. It never blocks.
+// Afterwards the channel contains each event at most once, and the newest state is the
+// last event. A Connected does not remove an unread Disconnected. After Close, Send does
+// nothing.
+func (b *BusEvents) Send(e BusEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return
 	}
 	var down, up, lossy bool
-	fold := func(e BusEvent) {
+	merge := func(e BusEvent) {
 		switch e {
 		case Connected:
 			up = true
@@ -41,14 +41,14 @@ func (b *BusEvents) Tell(e BusEvent) {
 	for {
 		select {
 		case unread := <-b.out:
-			fold(unread)
+			merge(unread)
 			continue
 		default:
 		}
 		break
 	}
-	fold(e)
-	// The channel has room for all three, as every sender holds mu.
+	merge(e)
+	// These sends do not block: the channel is empty, and mu excludes other senders.
 	if lossy {
 		b.out <- Lossy
 	}
@@ -60,8 +60,8 @@ func (b *BusEvents) Tell(e BusEvent) {
 	}
 }
 
-// Close closes the channel. Unread events can still be received. Close may be called
-// more than once.
+// Close closes the channel. Unread events can still be received. Close can be called more
+// than once.
 func (b *BusEvents) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

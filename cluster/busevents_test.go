@@ -8,7 +8,7 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-func TestBusEvents_FoldUnreadEvents(t *testing.T) {
+func TestBusEvents_MergeUnreadEvents(t *testing.T) {
 	const up, down, lossy = cluster.Connected, cluster.Disconnected, cluster.Lossy
 	for _, c := range []struct{ in, want []cluster.BusEvent }{
 		{nil, nil},
@@ -21,11 +21,11 @@ func TestBusEvents_FoldUnreadEvents(t *testing.T) {
 	} {
 		events := cluster.NewBusEvents()
 		for _, e := range c.in {
-			events.Tell(e)
+			events.Send(e)
 		}
 		events.Close()
 		events.Close()
-		events.Tell(up) // ignored
+		events.Send(up) // ignored
 		var got []cluster.BusEvent
 		for e := range events.C() {
 			got = append(got, e)

@@ -14,9 +14,9 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// All methods are called concurrently while nodes start and stop. In the end the counts are
-// exact.
-func TestNode_ConcurrentUse_EndsExact(t *testing.T) {
+// All methods are called concurrently while nodes start and stop. At the end, all counts
+// are exact.
+func TestNode_ConcurrentUse_CountsAreExactAtEnd(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		net.SetFaults(clustertest.Faults{Loss: 0.1, Reorder: 0.1, MinDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond})
@@ -77,7 +77,7 @@ func TestNode_ConcurrentUse_EndsExact(t *testing.T) {
 		}
 		wg.Wait()
 		net.SetFaults(clustertest.Faults{})
-		after(lease + 2*beat) // a Bye may have been lost
+		after(lease + 2*beat) // if a Bye was lost, the lease expires
 		truth["d"] = 0
 		for _, h := range hosts {
 			for room, n := range truth {

@@ -4,12 +4,13 @@ import "google.golang.org/protobuf/encoding/protowire"
 
 // span is the range of changes that a digest contains: (base, seq].
 type span struct {
-	base, seq uint64
-	reset     bool   // the digest starts a snapshot
-	snapshot  uint64 // the seq at which the snapshot is complete
+	base, seq   uint64
+	reset       bool   // the digest starts a snapshot
+	snapshotEnd uint64 // the seq at which the snapshot is complete
 }
 
-// digest is a decoded Digest. It refers to the payload.
+// digest is a decoded Digest: a numbered list of changed rooms with their current counts.
+// It refers to the payload.
 type digest struct {
 	span
 	from    incarnation
@@ -20,15 +21,15 @@ type digest struct {
 	connections, members column
 }
 
-// The numbers of the fields of a Digest that are repeated.
+// The field numbers of the rooms of a Digest, and of their counts.
 const (
 	digestRooms       = 7
 	digestConnections = 8
 	digestMembers     = 9
 )
 
-// decode decodes the payload and reports whether it is a valid Digest. It reads all of it,
-// so that a digest is applied entirely or not at all. It does not allocate.
+// decode decodes the payload and reports whether it is a valid Digest. It checks the whole
+// payload, so that a digest is applied entirely or not at all. It does not allocate.
 func (d *digest) decode(payload []byte) bool {
 	*d = digest{payload: payload}
 	connections, members, hasID := 0, 0, false
@@ -47,7 +48,7 @@ func (d *digest) decode(payload []byte) bool {
 			d.reset = f.value != 0
 			return f.typ == protowire.VarintType
 		case 6:
-			return f.number(&d.snapshot)
+			return f.number(&d.snapshotEnd)
 		case digestRooms:
 			d.rooms++
 			return f.roomName()
@@ -60,27 +61,28 @@ func (d *digest) decode(payload []byte) bool {
 	}) && hasID && connections == d.rooms && members == d.rooms && d.valid()
 }
 
-// valid reports whether a node can have sent a digest with this span.
+// valid reports whether the protocol allows a digest with this span.
 func (s span) valid() bool {
 	if s.reset {
-		return s.base == 0 && s.seq <= s.snapshot
+		return s.base == 0 && s.seq <= s.snapshotEnd
 	}
 	return s.base < s.seq
 }
 
-// each calls f with the name and the counts of every room. The name refers to the payload.
-func (d *digest) each(f func(room []byte, p packed)) {
+// forEach calls f with the name and the counts of every room. The name refers to the
+// payload.
+func (d *digest) forEach(f func(room []byte, p roomCounts)) {
 	connections, members := d.connections, d.members
 	for b := d.payload; len(b) > 0; {
 		var field field
 		field, b, _ = nextField(b)
 		if field.num == digestRooms {
-			f(field.bytes, connections.next()<<32|members.next())
+			f(field.bytes, roomCounts(connections.next()<<32|members.next()))
 		}
 	}
 }
 
-// digestWriter encodes digests of at most limit bytes. It reuses its memory.
+// digestWriter encodes digests of at most limit bytes and reuses its buffers.
 type digestWriter struct {
 	id    incarnation
 	name  string
@@ -93,8 +95,9 @@ type digestWriter struct {
 // maxDigestHead is the maximum size in bytes of a digest without rooms.
 const maxDigestHead = (2 + 16) + (1 + 2 + maxNodeName) + 3*(1+10) + 2 + 2*(1+5)
 
-// add adds a room. It reports false, and adds nothing, if the digest would exceed limit.
-func (w *digestWriter) add(room string, p packed) bool {
+// add adds a room and returns true. If the digest would exceed limit, it returns false and
+// adds nothing.
+func (w *digestWriter) add(room string, p roomCounts) bool {
 	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members())
 	if maxDigestHead+len(w.rooms)+len(w.connections)+len(w.members)+size > w.limit {
 		return false
@@ -117,7 +120,8 @@ func (w *digestWriter) rollback(m mark) {
 	w.rooms, w.connections, w.members = w.rooms[:m.rooms], w.connections[:m.connections], w.members[:m.members]
 }
 
-// finish returns the digest, which is valid until the next call, and empties the writer.
+// finish returns the digest and empties the writer. The digest is valid until the next call
+// of finish.
 func (w *digestWriter) finish(s span) []byte {
 	b := appendBytes(w.payload[:0], 1, w.id[:])
 	b = appendBytes(b, 2, w.name)
@@ -126,7 +130,7 @@ func (w *digestWriter) finish(s span) []byte {
 	if s.reset {
 		b = appendNumber(b, 5, 1)
 	}
-	b = appendNumber(b, 6, s.snapshot)
+	b = appendNumber(b, 6, s.snapshotEnd)
 	b = append(b, w.rooms...)
 	b = appendBytes(b, digestConnections, w.connections)
 	b = appendBytes(b, digestMembers, w.members)

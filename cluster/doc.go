@@ -27,16 +27,20 @@
 //	+----------+                                                    +----------+
 //
 // A node publishes the counts of its own process only, as absolute values. It collects
-// changes until the next flush, which publishes them as numbered digests. The other
-// nodes, its peers, add them to their own counts.
+// changes until the next flush, and then publishes them in a digest. A digest is a numbered
+// list of the rooms that have changed, with their current counts. The other nodes are the
+// peers of this node. The peers add these counts to their own counts.
 //
-// A node that misses a digest notices it from the sequence number of the next digest or
-// heartbeat, and requests the changes since the last digest that it applied. A heartbeat
-// also contains a hash of all counts of its sender.
+// If a node misses a digest, it notices the gap from the number of the next digest or
+// heartbeat. It then requests the changes since the last digest that it applied. A
+// heartbeat also contains a hash of all counts of its sender.
 //
 // Nothing is stored. Each start of a node is a new incarnation, which knows no counts of
-// its peers. The peers greet it with an early heartbeat. A node that receives no
-// heartbeat of a peer for a lease drops the peer and its counts.
+// its peers. When a node starts, its peers greet it with an early heartbeat.
+//
+// Each heartbeat of a peer renews the peer's lease, which lasts for five heartbeat
+// intervals. If the lease expires, the node drops the peer and the peer's counts one
+// heartbeat interval later.
 //
 // Get queries the peers, so its result includes changes that have not been flushed yet.
 // If a peer does not answer, Get returns the known sum and a [PartialError].
@@ -45,31 +49,35 @@
 //
 // The times are those of the default options.
 //
-//  1. Within 2.5 seconds after all faults have ended, each node has the exact counts of
-//     every room, whatever was lost, repeated or reordered before. The counts of a peer
-//     that crashed are removed within the lease and one heartbeat (6 seconds). If more
-//     than half of three or more peers are lost together, their counts are removed within
-//     the lease and the hold time (20 seconds). If a peer restarts under the same name, the
-//     counts of its previous incarnation are removed within one and a half heartbeats. The
-//     counts of a peer that was closed are removed at once.
+//  1. When all faults have ended, all counts are exact within 2.5 seconds, whatever
+//     messages were lost, repeated or reordered. If a peer crashes, its counts are removed
+//     within 6 seconds: the lease and one heartbeat interval. If a node has at least three
+//     peers and loses most of them at once, their counts are removed within 20 seconds: the
+//     lease and the hold time of 15 seconds ([WithHold]). If a peer restarts under the same
+//     name, the counts of its previous incarnation are removed within 1.5 seconds.
+//     If a peer is closed, its counts are removed at once.
 //  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused.
-//  3. While counts may be out of date, [Health] reports Degraded. A missed change is
-//     detected at the peer's next heartbeat. If no heartbeat arrives, the node is Degraded
+//  3. While counts may be out of date, [Health] reports Degraded. A node detects a missed
+//     change at the peer's next heartbeat. If no heartbeat arrives, the node is Degraded
 //     when the lease expires.
-//  4. No message causes a panic. Memory is bounded by the options and by an inbox of 1024
-//     messages of the bus's maximum payload. Invalid messages are counted and dropped.
-//     Unknown fields, of later versions, are skipped.
-//  5. While nothing changes, a node publishes heartbeats only, whatever the number of
-//     rooms. The exception is a peer with more rooms than WithMaxRooms: a node requests its
-//     snapshot again once in each hold time.
+//  4. No message causes a panic. The options limit the memory for counts. At most 1024
+//     received messages wait to be handled. Invalid messages are counted and dropped.
+//     Unknown fields are skipped, so that later versions can add fields.
+//  5. While nothing changes, a node publishes heartbeats only, however many rooms there
+//     are. There is one exception: if a peer has more rooms than WithMaxRooms allows, the
+//     node requests all counts of that peer once per hold time.
 //
-// A change is published at once if no other was published since the last flush was due,
-// and otherwise with the next flush. If the same room changed within the engine's interval
-// before, the change is published at the end of the interval at the earliest; the same
-// interval applies at the receiving engine.
+// After a time without changes, a node publishes a change at once. It collects the changes
+// that follow, and publishes them with the next flush, at most 200 milliseconds later. If
+// a flush is due and there are no changes, the next change is again published at once.
 //
-// It is not promised that both sides of a partition agree while it lasts. A peer's own
-// counts are taken as true; nothing verifies them. Nothing protects against a publisher
-// on the bus that uses the identity of a node: the bus must authenticate its clients.
+// If a room changes more than once within the engine's interval
+// ([occupancy.WithInterval]), only the first change is published immediately. The newest
+// counts are published when the interval has ended. The receiving engine delays its events
+// in the same way.
+//
+// Before a partition of the network ends, both sides can have different counts. A peer's
+// own counts are taken as true; nothing verifies them. A client of the bus can publish
+// messages with the identity of a node, so the bus must authenticate its clients.
 package cluster

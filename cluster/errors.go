@@ -10,14 +10,14 @@ import (
 // errClosed is the error of a Get during which the node was closed.
 var errClosed = fmt.Errorf("cluster: node is closed: %w", occupancy.ErrClosed)
 
-// PartialError is the error of [occupancy.Engine.Get] if not every peer has answered, or
-// if there may be peers that this node does not know yet: just after its start, while
-// the bus is disconnected, and if there are more peers than WithMaxPeers.
+// PartialError is the error of [occupancy.Engine.Get] if a peer did not answer, or if the
+// node may not know all peers. A node may not know all peers shortly after its start,
+// while its bus is disconnected, and if there are more peers than WithMaxPeers allows.
 //
-// Get returns a sum together with this error: the counts of this process, the answers,
-// and the last received counts of each peer in Missing.
+// Together with this error, Get returns the sum of three parts: the counts of this
+// process, the counts in the answers, and the last received counts of the peers in Missing.
 type PartialError struct {
-	Missing []string // the names of the peers that did not answer, sorted; may be empty
+	Missing []string // the sorted names of the peers that did not answer; can be empty
 	Err     error    // the reason: for example context.DeadlineExceeded, or an error of the bus
 }
 

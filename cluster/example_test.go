@@ -11,7 +11,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// Two processes of a service, here in memory. Each has its own engine and a Bus.
+// Two processes of a service. In this example, both run in one process. Each of them has
+// its own engine and its own Bus.
 func Example() {
 	net := clustertest.NewNetwork(1)
 	serve := func(name string) (*occupancy.Engine, *cluster.Node) {
@@ -32,7 +33,7 @@ func Example() {
 	}
 	fmt.Println("chat-2:", (<-events.Events()).Occupancy)
 
-	alice, err := one.Connect("lobby") // on chat-1
+	alice, err := one.Connect("lobby") // a client connects to chat-1
 	if err != nil {
 		panic(err)
 	}
@@ -47,7 +48,7 @@ func Example() {
 	// chat-2: {0 0}
 }
 
-// Get queries every node and returns the names of those that did not answer.
+// Get queries every node. Its error contains the names of the nodes that did not answer.
 func ExamplePartialError() {
 	net := clustertest.NewNetwork(1)
 	engines := map[string]*occupancy.Engine{}

@@ -13,8 +13,8 @@ func WithEntropy(r io.Reader) Option { return func(c *config) { c.entropy = r } 
 // WithClockSkew adds d to the wall clock of the node.
 func WithClockSkew(d time.Duration) Option { return func(c *config) { c.clockSkew = d } }
 
-// WithoutRule disables rules.
-func WithoutRule(r rule) Option { return func(c *config) { c.disabledRules |= r } }
+// WithoutRule disables a rule.
+func WithoutRule(rule rules) Option { return func(c *config) { c.disabledRules |= rule } }
 
 // The rules.
 const (
@@ -25,22 +25,22 @@ const (
 	RuleSyncLimit      = ruleSyncLimit
 	RuleLease          = ruleLease
 	RuleNewIncarnation = ruleNewIncarnation
-	RuleSelfDoubt      = ruleSelfDoubt
+	RuleOwnOutage      = ruleOwnOutage
 	RuleMassLoss       = ruleMassLoss
 	RuleLossy          = ruleLossy
 	RuleBye            = ruleBye
 )
 
-// WithSizes sets the maximum sizes of digests, so that few rooms need many of them, and the
-// number of tombstones that are always kept.
+// WithSizes sets the maximum sizes of digests and the number of tombstones that are always
+// kept. With small sizes, a few rooms already need many digests.
 func WithSizes(flush, reply, spare int) Option {
 	return func(c *config) { c.flushSize, c.replySize, c.tombstoneSlack = flush, reply, spare }
 }
 
-// Hash returns the hash in a heartbeat of a node with these rooms.
+// Hash returns the hash in the heartbeat of a node that has these rooms.
 func Hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
 	for room, o := range rooms {
-		sum += hashOf(room, pack(o))
+		sum += hashRoom(room, toRoomCounts(o))
 	}
 	return sum
 }

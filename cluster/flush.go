@@ -2,16 +2,18 @@ package cluster
 
 import "github.com/occupancy/occupancy"
 
-// fullBatch is the length of a Watcher's longest batch: after it there may be more.
-const fullBatch = 4096
+// maxWatchBatch is the maximum number of events that a Watcher returns at once. After a
+// batch of this length, the Watcher may have more events.
+const maxWatchBatch = 4096
 
-// publishRooms publishes the rooms whose counts differ from the last published ones.
-// Each digest is one flush, with a seq of its own.
+// publishRooms publishes the rooms whose counts differ from the last published counts. Each
+// digest is one flush and has its own seq.
 func (n *Node) publishRooms(rooms []occupancy.RoomEvent) {
 	for _, e := range rooms {
-		// The event's counts, not newer ones of the engine: if a newer change is undone
-		// within the engine's interval, the watcher returns no event that would correct it.
-		counts := pack(e.Occupancy)
+		// Publish the counts of the event, and not newer counts of the engine. The engine
+		// sends no event for a change that is undone within its interval. Therefore no later
+		// event would correct the newer counts.
+		counts := toRoomCounts(e.Occupancy)
 		if !n.ledger.differs(e.Room, counts) {
 			continue
 		}
@@ -27,7 +29,7 @@ func (n *Node) publishRooms(rooms []occupancy.RoomEvent) {
 	n.rooms.Store(int64(n.ledger.live()))
 }
 
-// sendFlush publishes a flush. If that fails, the peers request the changes later.
+// sendFlush publishes a flush. If Publish fails, the peers request the changes later.
 func (n *Node) sendFlush() {
 	payload := n.flushWriter.finish(span{base: n.ledger.seq, seq: n.ledger.seq + 1})
 	n.ledger.endFlush()

@@ -30,7 +30,7 @@ func TestFlush_UndoneChangeDoesNotRemainAtPeers(t *testing.T) {
 }
 
 func TestFlush_CollectsChanges(t *testing.T) {
-	bubble(t, "one digest for each flush, none for undone changes", func(t *testing.T) {
+	bubble(t, "one digest for each flush, no digest for undone changes", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a := start(t, net, "a", cluster.WithFlush(time.Second))
 		p := newPuppet(t, net, "p")
@@ -51,22 +51,22 @@ func TestFlush_CollectsChanges(t *testing.T) {
 		digests = 0
 		a.join(t, "undone", 1)
 		after(10 * time.Millisecond)
-		require.Equal(t, 1, digests) // the first change at once
+		require.Equal(t, 1, digests) // the first change is published at once
 		a.join(t, "undone", 1)
 		must(t, a.Leave("undone"))
 		after(3 * time.Second)
 		require.Equal(t, 1, digests)
 		_ = p
 	})
-	bubble(t, "changes shortly after a flush are in the next one", func(t *testing.T) {
+	bubble(t, "changes shortly after a flush are in the next flush", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a, b := start(t, net, "a"), start(t, net, "b")
 		after(2 * time.Second)
-		for i := range 3 { // the first is published at once
+		for i := range 3 { // the first change is published at once
 			a.join(t, room(i), 1)
 			after(10 * time.Millisecond)
 		}
-		after(170 * time.Millisecond) // one flush after the first
+		after(170 * time.Millisecond) // until the next flush
 		settle()
 		for i := range 3 {
 			require.Equal(t, occ(1, 0), b.Current(room(i)))
@@ -74,7 +74,7 @@ func TestFlush_CollectsChanges(t *testing.T) {
 	})
 	bubble(t, "busy nodes flush at the same time", func(t *testing.T) {
 		net, hosts := service(t, 5)
-		busy := func(rooms int) { // for five milliseconds each
+		busy := func(rooms int) { // changes one room every five milliseconds
 			for i := range rooms {
 				hosts[i%5].join(t, room(i), 1)
 				after(5 * time.Millisecond)

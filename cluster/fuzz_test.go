@@ -15,8 +15,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// FuzzReceive publishes arbitrary messages, also in the name of a peer. Nothing panics,
-// memory is bounded, and afterwards the node recovers.
+// FuzzReceive publishes arbitrary messages. Some of them have the identity of a peer. The
+// node must not panic, its memory is bounded, and it recovers afterwards.
 func FuzzReceive(f *testing.F) {
 	id := []byte("puppet0123456789")
 	add := func(kinds []cluster.Kind, messages ...proto.Message) {

@@ -27,12 +27,12 @@ type getCall struct {
 type query struct {
 	id          uint64
 	calls       []*getCall
-	pending     int // calls that have not returned
+	pending     int // the number of calls that have not returned
 	peers       []*peer
-	answers     [][]packed // by peer; nil if it has not answered
-	waiting     []bool     // by peer: the calls wait for its answer; true at first for Live peers
-	outstanding int        // the number of peers that are waited for
-	err         error      // why the query could not be published
+	answers     [][]roomCounts // by peer; nil for a peer that has not answered
+	waiting     []bool         // by peer: whether the calls wait for its answer; initially true for Live peers
+	outstanding int            // the number of peers whose answers the calls wait for
+	err         error          // the error of Publish
 }
 
 // maxQueryRooms is the maximum number of rooms in a query.
@@ -40,9 +40,9 @@ const maxQueryRooms = 16
 
 // Reasons of a PartialError.
 var (
-	errSuspect      = errors.New("no heartbeat for a lease")
-	errOverMaxCount = errors.New("the answer exceeds WithMaxCount")
-	errUnknownPeers = errors.New("there may be peers that this node does not know yet")
+	errSuspect      = errors.New("no heartbeat has arrived within the lease")
+	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
+	errUnknownPeers = errors.New("this node may not know all peers yet")
 )
 
 // Get queries the peers for their current counts of the room and returns the sum.
@@ -64,7 +64,7 @@ func (lp *linkPeers) Get(ctx context.Context, room string) (occupancy.Occupancy,
 	return n.result(call, ctx.Err())
 }
 
-// sendQuery publishes a query for the call and others that are waiting.
+// sendQuery publishes a query for this call and for the other waiting calls.
 func (n *Node) sendQuery(first *getCall) {
 	calls := []*getCall{first}
 	for more := true; more && len(calls) < maxQueryRooms; {
@@ -109,7 +109,7 @@ func (n *Node) newQuery(id uint64, calls []*getCall) *query {
 		calls:   calls,
 		pending: len(calls),
 		peers:   slices.Clone(n.peers),
-		answers: make([][]packed, len(n.peers)),
+		answers: make([][]roomCounts, len(n.peers)),
 		waiting: make([]bool, len(n.peers)),
 	}
 	for i, p := range q.peers {
@@ -127,7 +127,7 @@ func (n *Node) newQuery(id uint64, calls []*getCall) *query {
 
 // resolve stores the answer of the peer with index i, and stops waiting for it. A nil
 // answer means that the peer will not answer.
-func (q *query) resolve(i int, answer []packed) {
+func (q *query) resolve(i int, answer []roomCounts) {
 	if answer != nil {
 		q.answers[i] = answer
 	}
@@ -142,12 +142,12 @@ func (q *query) resolve(i int, answer []packed) {
 	}
 }
 
-// result returns the sum of the peers' counts. The error is errClosed or a PartialError,
-// whose reason is err if there is no other.
-func (n *Node) result(call *getCall, err error) (occupancy.Occupancy, error) {
+// result returns the sum of the peers' counts. The parameter ctxErr is the error of Get's
+// context. The returned error is errClosed or a PartialError.
+func (n *Node) result(call *getCall, ctxErr error) (occupancy.Occupancy, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ctx.Err() != nil { // checked under mu, as shutdown removes the peers
+	if n.ctx.Err() != nil { // checked while mu is locked, because shutdown removes the peers
 		return occupancy.Occupancy{}, errClosed
 	}
 	call.returned = true
@@ -162,7 +162,7 @@ func (n *Node) result(call *getCall, err error) (occupancy.Occupancy, error) {
 	var missing []string
 	var invalid error
 	for i, p := range q.peers {
-		var part packed
+		var part roomCounts
 		answered := q.answers[i] != nil
 		if answered && !p.valid(q.answers[i][call.roomIndex]) {
 			answered, invalid = false, errOverMaxCount
@@ -178,13 +178,13 @@ func (n *Node) result(call *getCall, err error) (occupancy.Occupancy, error) {
 		members += part.members()
 	}
 	sum := occupancy.Occupancy{
-		Connections:     int(min(connections, maxRoomCount)),
-		PresenceMembers: int(min(members, maxRoomCount)),
+		Connections:     int(min(connections, largestCount)),
+		PresenceMembers: int(min(members, largestCount)),
 	}
 	switch {
 	case missing != nil:
 		slices.Sort(missing)
-		return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, err, invalid, errSuspect)}
+		return sum, &PartialError{Missing: missing, Err: cmp.Or(q.err, ctxErr, invalid, errSuspect)}
 	case !n.connected || n.now() < n.freshAt:
 		return sum, &PartialError{Err: errUnknownPeers}
 	}
@@ -195,7 +195,7 @@ func (n *Node) result(call *getCall, err error) (occupancy.Occupancy, error) {
 func (n *Node) handleQuery(q *queryMessage) {
 	a := answer{from: n.id, to: q.from, id: q.id}
 	for _, room := range q.rooms {
-		a.parts = append(a.parts, pack(n.eng.Local(string(room))))
+		a.parts = append(a.parts, toRoomCounts(n.eng.Local(string(room))))
 	}
 	n.outbox = append(n.outbox, outgoing{to: Subject{KindAnswer, q.from.shard()}, payload: a.append(nil)})
 }

@@ -126,7 +126,7 @@ func TestGet_PartialErrorNamesMissingPeers(t *testing.T) {
 		o, err := hosts[0].Get(t.Context(), "r")
 		must(t, err)
 		require.Equal(t, occ(2, 0), o)
-		require.Equal(t, 1, queries) // not for calls that have returned
+		require.Equal(t, 1, queries) // calls that have returned cause no query
 	})
 	bubble(t, "does not wait for a peer that leaves", func(t *testing.T) {
 		h, p := startWithPuppet(t)
@@ -141,7 +141,7 @@ func TestGet_PartialErrorNamesMissingPeers(t *testing.T) {
 		require.Equal(t, occ(0, 0), o)
 		require.Equal(t, 100*time.Millisecond, time.Since(begin))
 	})
-	bubble(t, "node closed meanwhile", func(t *testing.T) {
+	bubble(t, "node closed during the call", func(t *testing.T) {
 		h, _ := startWithPuppet(t)
 		failed := make(chan error)
 		go func() {
@@ -164,7 +164,7 @@ func TestGet_PartialErrorIfPeersMayBeUnknown(t *testing.T) {
 		var e *cluster.PartialError
 		require.ErrorAs(t, err, &e)
 		require.Empty(t, e.Missing)
-		require.Equal(t, "cluster: there may be peers that this node does not know yet", err.Error())
+		require.Equal(t, "cluster: this node may not know all peers yet", err.Error())
 		require.Equal(t, want, o)
 	}
 	bubble(t, "just after the start", func(t *testing.T) {
@@ -263,7 +263,8 @@ func TestGet_WhileStartSubscribes_ReturnsPartialError(t *testing.T) {
 
 func TestGet_EnforcesMaxCount(t *testing.T) {
 	const most = 1000
-	// get returns the result of Get if the peer answers with so many connections; 0: no answer.
+	// get returns the result of Get if the peer answers with this number of connections. If
+	// the number is 0, the peer does not answer.
 	get := func(t *testing.T, h *host, p *puppet, answer uint32) (o occupancy.Occupancy, err error) {
 		done := make(chan struct{})
 		go func() {
@@ -288,7 +289,7 @@ func TestGet_EnforcesMaxCount(t *testing.T) {
 		must(t, err)
 		require.Equal(t, occ(most, 0), o)
 		o, err = get(t, h, p, most+1)
-		require.EqualError(t, err, "cluster: counts of "+p.name+" are missing: the answer exceeds WithMaxCount")
+		require.EqualError(t, err, "cluster: counts of "+p.name+" are missing: the answer exceeds the limit of WithMaxCount")
 		require.Equal(t, occ(3, 0), o)
 	})
 	bubble(t, "last received counts", func(t *testing.T) {

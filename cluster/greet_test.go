@@ -12,7 +12,7 @@ import (
 )
 
 func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
-	const greeting = beat / 4 // if the last heartbeat was just before
+	const greeting = beat / 4 // the longest delay, if the last heartbeat was published just before
 	bubble(t, "a node that starts", func(t *testing.T) {
 		net, hosts := service(t, 3)
 		after(100 * time.Millisecond)
@@ -23,14 +23,14 @@ func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
 	})
 	bubble(t, "a peer that returns after its lease", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
-		a := start(t, net, "a")
+		a := start(t, net, "a", cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // the shortest delay
 		after(beat / 2)
 		b := start(t, net, "b")
 		a.join(t, "r", 1)
 		b.join(t, "r", 1)
 		net.Partition([]string{"a"})
 		after(2 * lease)
-		after(beat/2 + 5*time.Millisecond) // a has just sent a heartbeat; the next one is of b
+		after(beat/2 + 5*time.Millisecond) // node a has just sent a heartbeat, and node b will send the next heartbeat
 		require.Equal(t, occ(1, 0), a.Current("r"))
 		net.Partition()
 		require.Less(t, until(t, a, occ(2, 0)), beat/2+greeting)
@@ -48,11 +48,11 @@ func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
 		after(beat - time.Millisecond)
 		require.Equal(t, before+2, hosts[0].node.Health().MessagesOut)
 	})
-	bubble(t, "at most eight greetings in a heartbeat", func(t *testing.T) {
-		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // the delay of this node is 0
+	bubble(t, "at most eight greetings in a heartbeat interval", func(t *testing.T) {
+		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // the shortest delay
 		p := newPuppet(t, net, "p")
 		before := hosts[0].node.Health().MessagesOut
-		for range 1000 { // two heartbeats
+		for range 1000 { // this takes two heartbeat intervals
 			p.beats = 0
 			p.heartbeat(0, nil)
 			p.id = bytes.Clone(p.id)

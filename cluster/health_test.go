@@ -59,7 +59,7 @@ func TestHealth_DegradedAfterLossyBus(t *testing.T) {
 }
 
 func TestHealth_ReusedBus_NotDegradedForever(t *testing.T) {
-	bubble(t, "if Lossy is its first event", func(t *testing.T) {
+	bubble(t, "if Lossy is the first event of the bus", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a := start(t, net, "a")
 		b := start(t, net, "b")

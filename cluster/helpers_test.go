@@ -14,7 +14,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// bubble runs a subtest in virtual time.
+// bubble runs a subtest in a bubble of testing/synctest, with virtual time.
 func bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
@@ -66,7 +66,7 @@ func (h *host) join(t testing.TB, room string, n int) {
 	}
 }
 
-// settle waits until everything is done that does not wait for a time.
+// settle waits until all goroutines wait for a time or for an event.
 func settle() {
 	time.Sleep(time.Millisecond)
 	synctest.Wait()

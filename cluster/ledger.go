@@ -6,32 +6,33 @@ import (
 	"sort"
 )
 
-// ledger stores this node's own counts as they were published: the last counts of each
-// room, and the seq of the flush that published them. It returns all changes since a seq,
-// each room once, however often it changed.
+// ledger stores the published counts of this node: the last counts of each room, and the
+// seq of the flush that published them. The ledger returns all changes since a given seq,
+// with each room once, even if it changed several times.
 //
-// A room that emptied stays in the ledger as a tombstone, so that peers that missed the
-// change can request it. The oldest tombstones are removed when there are more
-// tombstones than other rooms. A peer that needs a removed tombstone receives a snapshot.
+// When a room becomes empty, it stays in the ledger as a tombstone, so that peers that
+// missed the change can request it. If there are more tombstones than other rooms, the
+// oldest tombstones are removed. A peer that needs a removed tombstone receives a snapshot.
 type ledger struct {
-	rooms      map[string]*record
-	changes    []change // in the order of seq
-	seq        uint64   // of the last flush
-	floor      uint64   // the highest seq of a removed tombstone
-	tombstones int      // the number of records that are empty
-	peak       int      // the largest len(rooms) since the map was made
-	hash       uint64   // the sum of the hashes of all rooms
-	slack      int      // that many tombstones and outdated changes are never removed
+	rooms       map[string]*record
+	changes     []change // in the order of seq
+	seq         uint64   // the seq of the last flush
+	removedUpTo uint64   // the highest seq of a removed tombstone
+	tombstones  int      // the number of empty records
+	peak        int      // the largest len(rooms) since the map was created
+	hash        uint64   // the sum of the hashes of all rooms
+	slack       int      // the number of tombstones, and of outdated changes, that are always kept
 }
 
 // record is the last published state of a room.
 type record struct {
 	room   string
-	counts packed
+	counts roomCounts
 	seq    uint64
 }
 
-// change is a change of a room in a flush. It is outdated if the room changed again later.
+// change is a change of a room in a flush. A change is outdated if a later flush contains
+// the room again.
 type change struct {
 	*record
 	at uint64 // the seq of the flush
@@ -41,21 +42,22 @@ func (c change) outdated() bool { return c.at != c.seq }
 
 func newLedger(slack int) *ledger { return &ledger{rooms: map[string]*record{}, slack: slack} }
 
-// differs reports whether the counts differ from the last published ones.
-func (l *ledger) differs(room string, p packed) bool {
+// differs reports whether the counts differ from the last published counts.
+func (l *ledger) differs(room string, p roomCounts) bool {
 	r := l.rooms[room]
 	return r == nil && p != 0 || r != nil && r.counts != p
 }
 
 // put records the counts that the next flush publishes.
-func (l *ledger) put(room string, p packed) {
+func (l *ledger) put(room string, p roomCounts) {
 	r := l.rooms[room]
 	if r == nil {
 		r = &record{room: room}
 		l.rooms[room] = r
 		l.tombstones++ // the new record is empty until it is set below
 	}
-	l.hash += hashChange(room, r.counts, p)
+	nameHash := hashName(room)
+	l.hash += hashCounts(nameHash, p) - hashCounts(nameHash, r.counts)
 	l.tombstones += toInt(p == 0) - toInt(r.counts == 0)
 	r.counts, r.seq = p, l.seq+1
 	l.changes = append(l.changes, change{r, r.seq})
@@ -69,7 +71,8 @@ func toInt(b bool) int {
 	return 0
 }
 
-// endFlush ends a flush, which consists of the calls of put since the last endFlush.
+// endFlush ends a flush. A flush contains the rooms of all calls of put since the previous
+// endFlush.
 func (l *ledger) endFlush() {
 	l.seq++
 	l.peak = max(l.peak, len(l.rooms))
@@ -95,12 +98,12 @@ func (l *ledger) compact(live int) {
 		}
 		remove--
 		l.tombstones--
-		l.floor = c.seq
+		l.removedUpTo = c.seq
 		delete(l.rooms, c.room)
 		return true
 	})
 	if l.peak > 8*max(len(l.rooms), l.slack) {
-		// A map and a slice keep the memory of deleted entries; copies do not.
+		// A map and a slice keep the memory of deleted entries, but copies do not.
 		rooms := make(map[string]*record, len(l.rooms))
 		maps.Copy(rooms, l.rooms)
 		l.rooms, l.peak = rooms, len(rooms)
@@ -111,18 +114,22 @@ func (l *ledger) compact(live int) {
 // live returns the number of rooms that are not empty.
 func (l *ledger) live() int { return len(l.rooms) - l.tombstones }
 
-// since encodes all changes after seq s and calls emit with each digest, which is valid
-// until emit returns. It encodes a snapshot if s is 0 or the changes since s are no
-// longer known. It stops when emit returns false.
-func (l *ledger) since(s uint64, w *digestWriter, emit func(payload []byte) bool) {
-	sp, snapshot := span{base: s}, s == 0 || s < l.floor || s > l.seq
+// encodeSince encodes all changes after seq s, and calls emit with each digest. If s is 0,
+// or if the ledger has removed changes after s, it encodes a snapshot. The payload is valid
+// until emit returns. If emit returns false, encodeSince stops.
+func (l *ledger) encodeSince(s uint64, w *digestWriter, emit func(payload []byte) bool) {
+	sp, snapshot := span{base: s}, s == 0 || s < l.removedUpTo || s > l.seq
 	if snapshot {
-		sp = span{reset: true, snapshot: l.seq}
+		sp = span{reset: true, snapshotEnd: l.seq}
 	}
 	first := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].at > sp.base })
-	// A digest ends at the end of a flush, as there is no seq within a flush. The rooms of
-	// one flush always fit, as they were published in one digest of at most the same size.
-	start, startMark, previous := first, w.mark(), sp.base // of the current flush
+	// A digest ends at the end of a flush, because its seq is the seq of a flush. All rooms
+	// of a flush always fit in one digest: the flush was itself one digest, and w.limit is
+	// not smaller than the limit of that digest.
+	//
+	// start is the index of the first change of the current flush, and startMark is the
+	// mark before this change. previous is the seq of the previous flush.
+	start, startMark, previous := first, w.mark(), sp.base
 	for i := first; i < len(l.changes); {
 		c := l.changes[i]
 		if c.at != l.changes[start].at {

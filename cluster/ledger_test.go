@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A receiver with the state of any seq has the current state after the reply. The memory
-// of the ledger is bounded.
-func TestLedger_SinceReturnsAllChanges(t *testing.T) {
+// For each seq, a receiver with the state of that seq has the current state after the
+// reply. The memory of the ledger is bounded.
+func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		l, w := newLedger(1024), digestWriter{limit: 600}
-		now := map[string]packed{}
-		history := []map[string]packed{{}} // by seq
+		now := map[string]roomCounts{}
+		history := []map[string]roomCounts{{}} // by seq
 		flush := func() {
 			l.endFlush()
 			w.finish(span{base: 0, seq: 1})
@@ -25,7 +25,7 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 				history[len(history)-1500] = nil // old states are not needed
 			}
 		}
-		set := func(room string, p packed) {
+		set := func(room string, p roomCounts) {
 			if !l.differs(room, p) {
 				return
 			}
@@ -41,7 +41,7 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 		}
 		for i := range 2000 {
 			for range r.IntN(6) {
-				set(fmt.Sprint("room", r.IntN(40)), packed(r.Uint32N(3)))
+				set(fmt.Sprint("room", r.IntN(40)), roomCounts(r.Uint32N(3)))
 			}
 			set(fmt.Sprint("once", i), 1)
 			set(fmt.Sprint("once", i-5), 0)
@@ -49,13 +49,13 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 				flush()
 			}
 		}
-		require.Positive(t, l.floor) // tombstones were removed
+		require.Positive(t, l.removedUpTo) // tombstones were removed
 		require.Equal(t, len(now), l.live())
 		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.slack)
 		require.LessOrEqual(t, len(l.changes), 2*len(l.rooms)+2*l.slack)
 		hash := uint64(0)
 		for room, p := range now {
-			hash += hashOf(room, p)
+			hash += hashRoom(room, p)
 		}
 		require.Equal(t, hash, l.hash)
 
@@ -64,20 +64,20 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 			if since > 0 && since < l.seq && (history[since] == nil || r.IntN(10) > 0) || since == l.seq {
 				continue
 			}
-			got, last, whole := map[string]packed{}, since, false
+			got, last, whole := map[string]roomCounts{}, since, false
 			if since < l.seq {
 				got = maps.Clone(history[since])
 			}
-			l.since(since, &reply, func(payload []byte) bool {
+			l.encodeSince(since, &reply, func(payload []byte) bool {
 				require.LessOrEqual(t, len(payload), reply.limit)
 				var d digest
 				require.True(t, d.decode(payload))
 				if d.reset {
-					got, last, whole = map[string]packed{}, 0, true
+					got, last, whole = map[string]roomCounts{}, 0, true
 				}
 				require.Equal(t, last, d.base)
 				last = d.seq
-				d.each(func(room []byte, p packed) {
+				d.forEach(func(room []byte, p roomCounts) {
 					got[string(room)] = p
 					if p == 0 {
 						delete(got, string(room))
@@ -87,18 +87,18 @@ func TestLedger_SinceReturnsAllChanges(t *testing.T) {
 			})
 			require.Equal(t, now, got, "since %d of %d", since, l.seq)
 			require.Equal(t, l.seq, last)
-			require.Equal(t, since == 0 || since < l.floor || since > l.seq, whole)
+			require.Equal(t, since == 0 || since < l.removedUpTo || since > l.seq, whole)
 		}
 	}
 }
 
-func TestLedger_SinceStopsIfEmitFails(t *testing.T) {
+func TestLedger_EncodeSinceStopsIfEmitFails(t *testing.T) {
 	l, w := newLedger(1024), digestWriter{limit: 600}
 	for i := range 100 {
 		l.put(fmt.Sprint("room", i), 1)
 		l.endFlush()
 	}
 	n := 0
-	l.since(0, &w, func([]byte) bool { n++; return false })
+	l.encodeSince(0, &w, func([]byte) bool { n++; return false })
 	require.Equal(t, 1, n)
 }

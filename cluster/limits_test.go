@@ -27,7 +27,7 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		p.digest(0, 1, many)
 		require.Equal(t, 100, h.Stats().Rooms)
 		require.Equal(t, 100, peer(h, p.name).Rooms)
-		require.True(t, peer(h, p.name).Over)
+		require.True(t, peer(h, p.name).OverLimit)
 		require.True(t, h.node.Health().Degraded)
 		requests := 0
 		for range 60 {
@@ -38,11 +38,11 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 				p.digest(0, 1, many, snapshot(1))
 			}
 		}
-		require.InDelta(t, 4, requests, 1) // once in each hold time
+		require.InDelta(t, 4, requests, 1) // the time between two requests is the hold time
 		require.Equal(t, 100, h.Stats().Rooms)
 		p.digest(0, 2, parts{"r": occ(1, 0)}, snapshot(2))
 		p.heartbeat(2, parts{"r": occ(1, 0)})
-		require.False(t, peer(h, p.name).Over)
+		require.False(t, peer(h, p.name).OverLimit)
 		require.Equal(t, 1, h.Stats().Rooms)
 	})
 	bubble(t, "WithMaxCount", func(t *testing.T) {
@@ -115,14 +115,14 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 			p.digest(0, 1, parts{"r": occ(1, 0)})
 		}
 		require.Len(t, h.node.Health().Peers, 10)
-		require.Equal(t, uint64(40), h.node.Health().TooMany)
+		require.Equal(t, uint64(40), h.node.Health().RejectedPeers)
 		require.Equal(t, occ(10, 0), h.Current("r"))
 		require.True(t, h.node.Health().Degraded)
 		after(lease + hold + beat)
 		require.Empty(t, h.node.Health().Peers)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "remembered peers that said Bye", func(t *testing.T) {
+	bubble(t, "remembered peers that have sent a Bye", func(t *testing.T) {
 		h, p := startWithPuppet(t, cluster.WithMaxPeers(10))
 		for i := range 50 {
 			p.id = fmt.Appendf(nil, "%016d", i)

@@ -6,13 +6,13 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// run is the node's main loop. It handles one event after another, so messages are
-// handled in the order in which the bus delivers them. While nothing changes, only
-// heartbeats wake it.
+// run is the node's main loop. It handles one event at a time, so messages are handled in
+// the order in which the bus delivers them. While nothing changes, only heartbeats wake
+// the loop.
 //
-// If several events are ready, run handles the timers first and then the channels in
-// turn. A select would choose at random; in turn, simulations repeat exactly and no
-// channel is starved.
+// If several events are ready, the loop handles the timers first. It then takes one event
+// from each channel, in a fixed order. A select statement would choose a channel at random.
+// The fixed order makes simulations reproducible, and no channel waits forever.
 func (n *Node) run() {
 	timer := time.NewTimer(never)
 	sources := []func() bool{n.takeEvent, n.takeMessage, n.takeChanges, n.takeGet}
@@ -44,8 +44,8 @@ func (n *Node) run() {
 	}
 }
 
-// The following functions handle one event of a channel, and report whether there was
-// one.
+// Each of the following functions handles one event of a channel and reports whether an
+// event was ready.
 
 func (n *Node) takeEvent() bool {
 	select {
@@ -108,7 +108,7 @@ func (n *Node) runDue(now time.Duration) {
 		n.sendHeartbeat(now)
 	}
 	if now >= n.checkAt || now > n.nextBeat+n.heartbeat {
-		// If this check is late, heartbeats that have arrived meanwhile are handled first.
+		// If this check is late, first handle the heartbeats that already wait in the inbox.
 		for i := len(n.inbox); i > 0 && now > n.checkAt; i-- {
 			n.receive(<-n.inbox)
 		}
@@ -132,11 +132,10 @@ func (n *Node) retryRefused() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range n.peers {
-		p.retry()
+		p.retryRefused()
 	}
 }
 
-// sendHeartbeat publishes a heartbeat.
 func (n *Node) sendHeartbeat(now time.Duration) {
 	n.beats++
 	n.lastBeat, n.greetAt = now, never
@@ -150,8 +149,8 @@ func (n *Node) sendHeartbeat(now time.Duration) {
 	n.buf = h.append(n.buf[:0])
 	err := n.publish(n.ctx, Subject{KindHeartbeat, 0}, n.buf)
 	if err == nil && n.beats > 1 && !n.busStateKnown {
-		// Another node used this Bus before and has read its first event. As Publish
-		// succeeds, the bus is connected.
+		// Another node has used this Bus earlier and has read its first event. The bus is
+		// connected, because Publish succeeds.
 		n.setBusState(Connected)
 	}
 }
@@ -169,7 +168,7 @@ func (n *Node) setBusState(e BusEvent) {
 		n.connected = false
 	case Lossy:
 		n.lossy.Add(1)
-		n.freshAt = max(n.freshAt, now+n.heartbeat*3/2) // until then heartbeats show which changes were lost
+		n.freshAt = max(n.freshAt, now+n.heartbeat*3/2) // by this time, the peers' heartbeats show which changes were lost
 		if n.enabled(ruleLossy) {
 			for _, p := range n.peers {
 				p.wantSync = true
@@ -182,7 +181,7 @@ func (n *Node) setBusState(e BusEvent) {
 }
 
 // sendOutbox closes the Remotes of dropped peers and publishes the messages in the
-// outbox. Both may take long, so the caller must not hold mu.
+// outbox. The caller must not hold mu, because both can take a long time.
 func (n *Node) sendOutbox() {
 	for _, r := range n.closing {
 		_ = r.Close()
@@ -192,7 +191,7 @@ func (n *Node) sendOutbox() {
 	for _, m := range n.outbox {
 		_ = n.publish(n.ctx, m.to, m.payload)
 		if m.syncPeer != nil {
-			m.syncPeer.syncSent = n.now() // not the time before Publish, which may block
+			m.syncPeer.syncSent = n.now() // the time after Publish, which can block
 		}
 	}
 	clear(n.outbox)

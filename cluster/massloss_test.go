@@ -10,8 +10,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-func TestMassLoss_OnlyWithinALease(t *testing.T) {
-	bubble(t, "not one peer after another", func(t *testing.T) {
+func TestMassLoss_RequiresLossesWithinOneLease(t *testing.T) {
+	bubble(t, "no mass loss if peers crash one after another", func(t *testing.T) {
 		_, hosts := service(t, 6)
 		for i, h := range hosts[1:4] {
 			h.crash()
@@ -19,7 +19,7 @@ func TestMassLoss_OnlyWithinALease(t *testing.T) {
 			after(lease)
 		}
 	})
-	bubble(t, "not if a peer returns", func(t *testing.T) {
+	bubble(t, "no mass loss if a suspect peer returns", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		h := start(t, net, "node")
 		lost, late, live := newPuppet(t, net, "a-lost"), newPuppet(t, net, "b-late"), newPuppet(t, net, "c-live")

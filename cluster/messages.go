@@ -2,8 +2,8 @@ package cluster
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// The messages except Digest. Each has a method decode, which decodes a payload and
-// reports whether it is valid, and a method append, which encodes the message.
+// The following types are the messages, except Digest. The method decode decodes a payload
+// and reports whether it is valid. The method append encodes the message.
 
 type heartbeat struct {
 	from  incarnation
@@ -132,7 +132,7 @@ func (q *queryMessage) append(b []byte) []byte {
 type answer struct {
 	from, to incarnation
 	id       uint64
-	parts    []packed
+	parts    []roomCounts
 }
 
 func (a *answer) decode(payload []byte) bool {
@@ -159,7 +159,7 @@ func (a *answer) decode(payload []byte) bool {
 		return false
 	}
 	for range length[0] {
-		a.parts = append(a.parts, columns[0].next()<<32|columns[1].next())
+		a.parts = append(a.parts, roomCounts(columns[0].next()<<32|columns[1].next()))
 	}
 	return true
 }

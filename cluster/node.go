@@ -11,8 +11,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Node links an engine to the engines of the other nodes. Create it with [Start]. All
-// its methods may be called from any goroutine.
+// Node links an engine to the engines of the other nodes. Create a Node with [Start]. All
+// methods can be called from any goroutine.
 type Node struct {
 	config
 	id    incarnation
@@ -25,7 +25,7 @@ type Node struct {
 	cancel  context.CancelFunc
 	closed  chan struct{}              // closed when the node's goroutines have ended
 	inbox   chan Message               // messages from the bus, in order
-	changes chan []occupancy.RoomEvent // changes of this process's counts; closed when the engine is
+	changes chan []occupancy.RoomEvent // changes of this process's counts; closed when the engine is closed
 	gets    chan *getCall              // calls of Get that wait for a query
 	tally                              // counters for Health
 
@@ -36,29 +36,29 @@ type Node struct {
 	replyWriter   digestWriter
 	nextBeat      time.Duration // when the next regular heartbeat is due
 	greetAt       time.Duration // when the next greeting is due
-	lastBeat      time.Duration
-	beats         uint64 // heartbeats published
-	busStateKnown bool   // the bus has reported Connected or Disconnected
+	lastBeat      time.Duration // when the last heartbeat was published
+	beats         uint64        // the number of published heartbeats
+	busStateKnown bool          // whether the bus has reported Connected or Disconnected
 	buf           []byte
 	outbox        []outgoing    // messages to publish after mu is unlocked
-	syncRequests  []syncRequest // of known peers, in the order in which they are served
-	nextReply     time.Duration // when the first of them may be served
+	syncRequests  []syncRequest // queued requests of known peers; the first is answered next
+	nextReply     time.Duration // when the next sync request can be answered
 
-	// mu protects the following, which only the goroutine of run changes. It publishes
-	// after it has unlocked mu.
+	// mu protects the following. Except for queries, only the goroutine of run changes these
+	// fields, so this goroutine can read them without mu. It must not hold mu during Publish.
 	mu              sync.Mutex
-	peers           []*peer // in the order in which they appeared
+	peers           []*peer // in the order of their first messages
 	byID            map[incarnation]*peer
 	recentlyDropped map[incarnation]droppedPeer
-	recentLosses    []time.Duration // when peers were dropped, within the last lease
+	recentLosses    []time.Duration // the times at which peers were dropped, not longer ago than the length of a lease
 	checkAt         time.Duration   // when checkPeers is due
-	connected       bool            // the bus is connected
-	freshAt         time.Duration   // the node is Degraded until then
-	beatDeadline    time.Duration   // the node is Degraded if it has sent no heartbeat by then
+	connected       bool            // whether the bus is connected
+	freshAt         time.Duration   // until this time, the node is Degraded
+	beatDeadline    time.Duration   // after this time, the node is Degraded unless it sends a heartbeat
 	queries         map[uint64]*query
 	lastQueryID     uint64
-	closing         []*occupancy.Remote // of dropped peers, to close after mu is unlocked
-	batch           *batch              // shared by the peers
+	closing         []*occupancy.Remote // Remotes of dropped peers, to close after mu is unlocked
+	batch           *batch              // used by all peers
 }
 
 // outgoing is a message to publish.
@@ -68,23 +68,25 @@ type outgoing struct {
 	syncPeer *peer // the receiver of a sync request
 }
 
-// inboxLen is the capacity of the inbox: enough for one second of a hundred peers. The
-// bus drops messages that do not fit, and the node requests a sync for them.
+// inboxLen is the capacity of the inbox. A hundred peers send about 600 messages per
+// second. If the inbox is full, the bus drops messages, and the node requests the lost
+// changes.
 const inboxLen = 1024
 
 // never is a time that is never reached.
 const never = time.Duration(1<<63 - 1)
 
-// Start links the engine to the other nodes on the bus. The node publishes this
-// process's counts, and adds the counts of its peers to the engine's Current, All and
-// events as they are received. It knows all peers within a heartbeat interval; until then
-// [Health] reports Degraded. [occupancy.Engine.Get] queries the peers. The context
-// limits the start only.
+// Start links the engine to the other nodes on the bus. The node publishes this process's
+// counts. When it receives the counts of a peer, it adds them to the engine's Current, All
+// and events. [occupancy.Engine.Get] queries the peers.
 //
-// The caller closes the node before the engine and the bus. The error is
-// [occupancy.ErrLinked] if the engine is already linked, [occupancy.ErrClosed] if it is
-// closed, or it says which option is invalid or why the bus failed to subscribe. After
-// an error the engine can be linked as before.
+// After the start, the node needs up to one and a half heartbeat intervals to know all
+// peers; [Health] reports Degraded during this time. The context limits the start only.
+//
+// The caller must close the node before the engine and the bus. The error is
+// [occupancy.ErrLinked] if the engine is already linked, and [occupancy.ErrClosed] if the
+// engine is closed. Other errors are about an invalid option or about the bus. After an
+// error, the engine is not linked and can be passed to Start again.
 func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) (*Node, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
@@ -121,7 +123,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	n.flushWriter = digestWriter{id: n.id, name: n.name, limit: n.flushSize}
 	n.replyWriter = digestWriter{id: n.id, name: n.name}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	// From here on the engine may call Get.
+	// When Link has returned, the engine can call Get.
 	if n.link, err = eng.Link((*linkPeers)(n)); err != nil {
 		n.cancel()
 		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)
@@ -163,17 +165,18 @@ func (n *Node) subjects() []Subject {
 	}
 }
 
-// Close stops the node. It publishes a Bye, after which the peers remove this node's
-// counts at once, and unlinks the engine, which then counts this process alone. Close
-// waits for a Publish in progress, and for at most one heartbeat until the bus has
-// accepted the Bye. It may be called more than once; the error is always nil.
+// Close stops the node. It publishes a Bye, so that the peers remove this node's counts at
+// once. It then unlinks the engine. From then on, the engine returns only the counts of this
+// process. Close waits for a Publish in progress, and then for at most one heartbeat
+// interval until the bus has accepted the Bye. Close can be called more than once. The
+// error is always nil.
 func (n *Node) Close() error {
 	n.cancel()
 	<-n.closed
 	return nil
 }
 
-// shutdown publishes the Bye and unlinks the engine. It runs after run has returned.
+// shutdown publishes the Bye and unlinks the engine. The method run has returned already.
 func (n *Node) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), n.heartbeat)
 	defer cancel()
@@ -185,7 +188,7 @@ func (n *Node) shutdown() {
 }
 
 // forwardChanges sends the changes of this process's counts to n.changes and then waits
-// for the next flush. The watcher collects the changes meanwhile, each room once.
+// for the next flush. During this wait, the watcher collects the changes, each room once.
 func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 	defer func() { _ = watch.Close() }()
 	for {
@@ -201,7 +204,7 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 		case <-n.ctx.Done():
 			return
 		}
-		if len(rooms) >= fullBatch {
+		if len(rooms) >= maxWatchBatch {
 			continue // the watcher may have more changes that are due
 		}
 		select {
@@ -213,10 +216,9 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 }
 
 // untilFlush returns the time until the next flush. Flushes are due at multiples of the
-// flush time on the wall clock, so the nodes flush at the same time, as far as their
-// clocks agree. A broker can then send the digests of many nodes in one write to each
-// connection; with many nodes, writes are most of its work. Nothing else depends on the
-// wall clock.
+// flush interval on the wall clock. Nodes whose clocks agree flush at the same time, so a
+// broker can send the digests of many nodes to a connection with one write. Writes are
+// most of a broker's work if there are many nodes. Nothing else depends on the wall clock.
 func (n *Node) untilFlush() time.Duration {
 	now := time.Now().Add(n.clockSkew)
 	return n.flush - now.Sub(now.Truncate(n.flush))
@@ -225,7 +227,7 @@ func (n *Node) untilFlush() time.Duration {
 // now returns the time since the start of the node.
 func (n *Node) now() time.Duration { return time.Since(n.start) }
 
-// publish publishes a message. The peers handle a message that fails like a lost one.
+// publish publishes a message. If Publish fails, the peers handle it like a lost message.
 func (n *Node) publish(ctx context.Context, to Subject, payload []byte) error {
 	if err := n.bus.Publish(ctx, to, payload); err != nil {
 		n.unsent.Add(1)

@@ -194,6 +194,6 @@ func TestStart_SlowSubscribeIsNoPause(t *testing.T) {
 		must(t, err)
 		defer node.Close()
 		settle()
-		require.Zero(t, node.Health().Doubts)
+		require.Zero(t, node.Health().Pauses)
 	})
 }

@@ -20,55 +20,55 @@ type config struct {
 	// For tests.
 	entropy        io.Reader     // the source of the incarnation
 	clockSkew      time.Duration // added to the wall clock
-	flushSize      int           // maximum size of a flush's digest in bytes, at most MinPayload
-	replySize      int           // maximum size of a reply's digest in bytes, if MaxPayload is larger
+	flushSize      int           // maximum size in bytes of a digest in a flush; at most MinPayload
+	replySize      int           // maximum size in bytes of a digest in a reply; MaxPayload also limits the size
 	tombstoneSlack int           // number of tombstones that are always kept
-	disabledRules  rule          // rules that the node does not follow, to test that each is necessary
+	disabledRules  rules         // rules that the node does not follow, to test that each rule is necessary
 }
 
 // WithName sets the node's name: a label for people, of at most 255 bytes. The default
-// is the host's name and random digits. Give each node its own name, and the same name
-// after a restart: when a node starts again, its peers then remove the counts of its
-// previous incarnation at once, and do not wait for the lease. If two running nodes have
-// the same name, both are counted correctly.
+// is the host's name and random digits. Give each node its own name, and keep the name
+// after a restart: the peers then remove the counts of the previous incarnation without
+// waiting for the end of its lease. If two running nodes have the same name, both are
+// counted correctly.
 func WithName(name string) Option { return func(c *config) { c.name = name } }
 
 // WithFlush sets how long changes are collected before they are published; the default
-// is 200ms. Flushes are due at multiples of d on the wall clock. The first change after
-// a flush without changes is published at once.
+// is 200ms. Flushes are due at multiples of d on the wall clock. If nothing was published
+// since the last multiple of d, a change is published at once.
 func WithFlush(d time.Duration) Option { return func(c *config) { c.flush = d } }
 
-// WithHeartbeat sets the time between two heartbeats of the node; the default is 1s. The
-// peers notice lost messages at the next heartbeat at the latest.
+// WithHeartbeat sets the heartbeat interval: the time between two heartbeats of the node.
+// The default is 1s. The peers notice lost messages at the next heartbeat at the latest.
 func WithHeartbeat(d time.Duration) Option { return func(c *config) { c.heartbeat = d } }
 
-// WithLease sets how long a peer's counts are kept without a heartbeat; the default is
-// five heartbeats. It must be at least two.
+// WithLease sets the length of a peer's lease. The lease starts again at each heartbeat of
+// the peer. The default is five heartbeat intervals, and the minimum is two.
 func WithLease(d time.Duration) Option { return func(c *config) { c.lease = d } }
 
-// WithHold sets how long the last counts of peers are kept after their lease if more
-// than half of the peers were lost together, which is probably a fault of the network;
-// the default is 15s.
+// WithHold sets the hold time; the default is 15s. If more than half of the peers are lost
+// together, the cause is probably a fault of the network. In this case, the last counts
+// of these peers are kept for the hold time after the lease has expired.
 func WithHold(d time.Duration) Option { return func(c *config) { c.hold = d } }
 
 // WithGetTimeout sets how long [occupancy.Engine.Get] waits for answers; the default is
 // 250ms.
 func WithGetTimeout(d time.Duration) Option { return func(c *config) { c.getTimeout = d } }
 
-// WithMaxPeers limits the number of peers; the default is 1000. Messages of further
-// peers are dropped.
+// WithMaxPeers limits the number of peers; the default is 1000. If the limit is reached,
+// the messages of additional peers are dropped.
 func WithMaxPeers(n int) Option { return func(c *config) { c.maxPeers = n } }
 
-// WithMaxRooms limits the number of rooms that each peer may have; the default is
-// 1,000,000. Further rooms are ignored.
+// WithMaxRooms limits the number of rooms of each peer; the default is 1,000,000. If a
+// peer has more rooms, the rest is ignored.
 func WithMaxRooms(n int) Option { return func(c *config) { c.maxRooms = n } }
 
-// WithMaxCount limits the connections, and the members, that a peer may have in one
-// room; the default is 10,000,000. Larger counts are refused.
+// WithMaxCount limits the number of connections, and the number of members, of a peer in
+// one room; the default is 10,000,000. Larger counts are refused.
 func WithMaxCount(n int) Option { return func(c *config) { c.maxCount = n } }
 
-// maxDuration is 18 years. It has the effect of no limit, and a few of it can be added
-// without an overflow.
+// maxDuration is 18 years, which is practically unlimited. The sum of a few such durations
+// does not overflow.
 const maxDuration time.Duration = 1 << 59
 
 func newConfig(opts []Option) (config, error) {
@@ -99,7 +99,7 @@ func newConfig(opts []Option) (config, error) {
 	case c.flush < 0 || c.hold < 0:
 		return c, fmt.Errorf("cluster: WithFlush, WithHold: negative time: flush %v, hold %v", c.flush, c.hold)
 	case c.heartbeat <= 0 || c.lease < 2*c.heartbeat:
-		return c, fmt.Errorf("cluster: WithHeartbeat, WithLease: the heartbeat %[2]v must be positive and the lease %[1]v at least two heartbeats", c.lease, c.heartbeat)
+		return c, fmt.Errorf("cluster: WithHeartbeat, WithLease: the heartbeat interval %[2]v must be positive, and the lease %[1]v must be at least two heartbeat intervals", c.lease, c.heartbeat)
 	case c.getTimeout <= 0:
 		return c, fmt.Errorf("cluster: WithGetTimeout: %v must be positive", c.getTimeout)
 	case c.maxPeers < 1 || c.maxRooms < 1 || c.maxCount < 1:
@@ -117,21 +117,22 @@ func defaultName(id incarnation) string {
 	return fmt.Sprintf("%s-%x", host, id[:4])
 }
 
-// rule is a set of rules of the protocol.
-type rule uint
+// rules is a set of rules of the protocol. Each rule is one bit.
+type rules uint
 
 const (
-	ruleDuplicate      rule = 1 << iota // drop a digest that is not newer
-	ruleGap                             // do not apply a digest after a gap; request a sync
-	ruleHeartbeatSeq                    // request a sync if a heartbeat has another seq
-	ruleHeartbeatHash                   // request a snapshot if a heartbeat has another hash
-	ruleSyncLimit                       // send at most one sync request to each peer and second
-	ruleLease                           // drop a peer without heartbeats
-	ruleNewIncarnation                  // shorten the lease when a new incarnation has the same name
-	ruleSelfDoubt                       // expire no lease after an outage or pause of this node
-	ruleMassLoss                        // hold peers that were lost together
-	ruleLossy                           // request a sync when the bus reports Lossy
-	ruleBye                             // drop a peer at its Bye, and ignore its later messages
+	ruleDuplicate      rules = 1 << iota // drop a digest whose changes are already applied
+	ruleGap                              // if a digest is missing, do not apply the next digest; request a sync
+	ruleHeartbeatSeq                     // request a sync if the seq of a heartbeat is not the last received seq
+	ruleHeartbeatHash                    // request a snapshot if the hash of a heartbeat differs from the received counts
+	ruleSyncLimit                        // send at most one sync request per second to each peer
+	ruleLease                            // drop a peer when its lease has expired
+	ruleNewIncarnation                   // shorten the lease when a new incarnation has the same name
+	ruleOwnOutage                        // let no lease expire because of an outage or pause of this node
+	ruleMassLoss                         // if most peers are lost together, keep their counts for the hold time
+	ruleLossy                            // request a sync when the bus reports Lossy
+	ruleBye                              // drop a peer when it sends a Bye, and ignore delayed messages of the peer
 )
 
-func (c *config) enabled(r rule) bool { return c.disabledRules&r == 0 }
+// enabled reports whether the node follows the rule.
+func (c *config) enabled(rule rules) bool { return c.disabledRules&rule == 0 }

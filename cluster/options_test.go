@@ -28,7 +28,7 @@ func TestOptions_MaximumValuesWork(t *testing.T) {
 	bubble(t, "heartbeat", func(t *testing.T) {
 		h := start(t, clustertest.NewNetwork(1), "a", cluster.WithHeartbeat(math.MaxInt64))
 		after(time.Minute)
-		require.Zero(t, h.node.Health().Doubts)
+		require.Zero(t, h.node.Health().Pauses)
 	})
 	bubble(t, "lease", func(t *testing.T) {
 		_, hosts := service(t, 2, cluster.WithLease(math.MaxInt64))

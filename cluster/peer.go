@@ -17,64 +17,66 @@ type peer struct {
 	config *config
 
 	// The peer's counts of its rooms, whether or not the engine has accepted them.
-	remote    *occupancy.Remote   // the counts that the engine has accepted
-	refused   map[string]packed   // the counts that it has not accepted, by room; nil if there are none
-	stale     map[string]struct{} // rooms that the snapshot being received has not mentioned yet
-	batch     *batch              // counts to set in the engine; all peers share it
-	rooms     int                 // the number of rooms that are not empty
-	hash      uint64              // the sum of the hashes of the rooms
-	overLimit bool                // it has more rooms than WithMaxRooms; the rest is ignored
+	remote    *occupancy.Remote     // the counts that the engine has accepted
+	refused   map[string]roomCounts // the counts that the engine has not accepted, by room; nil if there are no such counts
+	stale     map[string]struct{}   // the known rooms that the current snapshot has not contained yet
+	batch     *batch                // counts to set in the engine; all peers use the same batch
+	rooms     int                   // the number of rooms that are not empty
+	hash      uint64                // the sum of the hashes of the rooms
+	overLimit bool                  // the peer has more rooms than WithMaxRooms allows; the rest is ignored
 
-	// How much of what the peer has published was received.
-	applied   uint64 // all changes up to this seq are applied
-	published uint64 // the peer has published changes up to this seq
-	reset     bool   // the received counts are wrong: only a snapshot is applied
-	snapshot  uint64 // the seq at which the snapshot being received is complete; 0: none
-	lastBeat  uint64 // the number of its last heartbeat
-	lateBeat  uint64 // the number of the last heartbeat if it was ignored as delayed, or 0
-	beatAt    time.Duration
-	flags     uint64 // of its last heartbeat
+	// The progress of receiving the peer's changes.
+	applied           uint64        // all changes up to this seq are applied
+	published         uint64        // the peer has published changes up to this seq
+	needsSnapshot     bool          // the received counts are wrong: only a snapshot is applied
+	snapshotEnd       uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
+	lastBeatNumber    uint64        // the number of the peer's last heartbeat
+	ignoredBeatNumber uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
+	beatAt            time.Duration // when the last heartbeat arrived
+	flags             uint64        // the flags of the last heartbeat
 
-	// Times are since the start of the node.
+	// Times are durations since the start of the node.
 	state      State
-	leaseStart time.Duration // the last heartbeat, or a later call of renewLeases
+	leaseStart time.Duration // when the last heartbeat arrived, or renewLeases was called
 	replaced   bool          // another incarnation with the same name is live
-	syncSent   time.Duration // when the last sync request was sent to it
-	lastServed time.Duration // when its last sync request was served
-	wantSync   bool          // request a sync, whatever the seq is
+	syncSent   time.Duration // when the last sync request was sent to the peer
+	lastServed time.Duration // when the last sync request of the peer was answered
+	wantSync   bool          // request a sync, even if no change seems to be missing
 
 	dropped bool
 }
 
-// behind reports whether a change that the peer has published was not received yet.
-func (p *peer) behind() bool { return p.published > p.applied || p.reset || p.snapshot != 0 }
+// behind reports whether the peer has published a change that was not received yet.
+func (p *peer) behind() bool { return p.published > p.applied || p.needsSnapshot || p.snapshotEnd != 0 }
 
-// isDuplicate reports whether all changes of the digest are applied. The start of a newer
-// snapshot is not a duplicate, even if its seq is: the peer has removed tombstones, and
-// only a complete snapshot shows which rooms are empty.
+// isDuplicate reports whether the digest is not needed, because all its changes are
+// applied. The first digest of a newer snapshot is always needed: the peer has removed
+// tombstones, so only a complete snapshot shows which rooms are empty.
 func (p *peer) isDuplicate(s span) bool {
-	return s.seq <= p.applied && (!s.reset || s.snapshot <= max(p.applied, p.snapshot))
+	return s.seq <= p.applied && (!s.reset || s.snapshotEnd <= max(p.applied, p.snapshotEnd))
 }
 
-// set stores the peer's counts of a room. The engine receives them with the next flush.
-func (p *peer) set(room []byte, counts packed) {
+// set stores the peer's counts of a room. The engine receives these counts when applyBatch
+// is called.
+func (p *peer) set(room []byte, counts roomCounts) {
 	hash := hashName(room)
 	if p.batch.full() || p.batch.mayHave(hash) {
-		p.flush()
+		p.applyBatch()
 	}
-	// Remote.Get does not keep the name, and a known room's name is the engine's own copy.
+	// This unsafe conversion is correct because Remote.Get does not keep its argument. If
+	// the room is known, part.Room is the engine's own copy of the name.
 	part := p.remote.Get(unsafe.String(unsafe.SliceData(room), len(room)))
 	before, isRefused := p.refused[string(room)]
 	if !isRefused {
-		before = pack(part.Occupancy)
+		before = toRoomCounts(part.Occupancy)
 	}
 	if before == 0 && counts == 0 {
 		return
 	}
 	_, isStale := p.stale[string(room)]
 	if before == 0 || isStale && counts != 0 {
-		// Stale rooms do not count against the limit, as the end of the snapshot may remove
-		// them. But there are never more rooms than twice the limit, to bound the memory.
+		// The limit does not include stale rooms, because the end of the snapshot removes rooms
+		// that are still stale. Including the stale rooms, there are at most 2 × limit rooms.
 		if limit := p.config.maxRooms; p.rooms-len(p.stale) >= limit || before == 0 && p.rooms/2 >= limit {
 			p.overLimit = true
 			return
@@ -84,7 +86,7 @@ func (p *peer) set(room []byte, counts packed) {
 	if part.Occupancy == (occupancy.Occupancy{}) {
 		name = string(room)
 	}
-	p.hash += hashNamed(hash, counts) - hashNamed(hash, before)
+	p.hash += hashCounts(hash, counts) - hashCounts(hash, before)
 	p.rooms += toInt(counts != 0) - toInt(before != 0)
 	delete(p.stale, name)
 	switch {
@@ -96,9 +98,9 @@ func (p *peer) set(room []byte, counts packed) {
 	}
 }
 
-// flush sets the counts of the batch in the engine. If the engine refuses them for a room,
-// it keeps the previous counts of the room.
-func (p *peer) flush() {
+// applyBatch sets the counts of the batch in the engine. If the engine refuses the counts
+// of a room, it keeps the previous counts of this room.
+func (p *peer) applyBatch() {
 	if len(p.batch.parts) == 0 {
 		return
 	}
@@ -112,7 +114,7 @@ func (p *peer) flush() {
 		var refused *occupancy.SetError
 		if errors.As(err, &refused) {
 			for _, r := range refused.Refused {
-				p.refuse(r.Part.Room, pack(r.Part.Occupancy))
+				p.refuse(r.Part.Room, toRoomCounts(r.Part.Occupancy))
 			}
 		}
 	}
@@ -123,34 +125,35 @@ func (p *peer) flush() {
 }
 
 // refuse stores counts that are not set in the engine.
-func (p *peer) refuse(room string, counts packed) {
+func (p *peer) refuse(room string, counts roomCounts) {
 	if p.refused == nil {
-		p.refused = map[string]packed{}
+		p.refused = map[string]roomCounts{}
 	}
 	p.refused[room] = counts
 }
 
-// valid reports whether the counts are within WithMaxCount.
-func (p *peer) valid(counts packed) bool {
+// valid reports whether the counts do not exceed the limit of WithMaxCount.
+func (p *peer) valid(counts roomCounts) bool {
 	limit := uint64(p.config.maxCount)
 	return counts.connections() <= limit && counts.members() <= limit
 }
 
-// retry sets the refused counts again: the engine may accept them now.
-func (p *peer) retry() {
+// retryRefused sets the refused counts again, as the engine may accept them now.
+func (p *peer) retryRefused() {
 	for _, room := range slices.Collect(maps.Keys(p.refused)) {
 		if counts := p.refused[room]; p.valid(counts) {
 			if p.batch.full() {
-				p.flush()
+				p.applyBatch()
 			}
 			p.batch.add(room, hashName(room), counts)
 		}
 	}
-	p.flush()
+	p.applyBatch()
 }
 
-// begin starts to receive a snapshot: every known room is stale until it is mentioned.
-func (p *peer) begin(snapshot uint64) {
+// beginSnapshot starts to receive a snapshot, which is complete at the seq end. A known
+// room is stale until the snapshot contains it.
+func (p *peer) beginSnapshot(end uint64) {
 	p.stale = nil
 	if p.rooms > 0 {
 		p.stale = make(map[string]struct{}, p.rooms)
@@ -161,38 +164,39 @@ func (p *peer) begin(snapshot uint64) {
 			p.stale[room] = struct{}{}
 		}
 	}
-	p.snapshot, p.reset, p.overLimit = snapshot, false, false
+	p.snapshotEnd, p.needsSnapshot, p.overLimit = end, false, false
 }
 
-// complete ends a snapshot: it removes the rooms that are still stale.
-func (p *peer) complete() {
-	p.snapshot = 0
+// endSnapshot ends a snapshot and removes the rooms that are still stale.
+func (p *peer) endSnapshot() {
+	p.snapshotEnd = 0
 	for room := range p.stale {
 		p.set([]byte(room), 0)
 	}
-	p.flush()
+	p.applyBatch()
 	p.stale = nil
 }
 
-// part returns the peer's last counts of the room, or 0 if they exceed WithMaxCount.
-func (p *peer) part(room string) packed {
+// part returns the peer's last counts of the room, or 0 if they exceed the limit of
+// WithMaxCount.
+func (p *peer) part(room string) roomCounts {
 	if counts, ok := p.refused[room]; ok {
 		if !p.valid(counts) {
 			return 0
 		}
 		return counts
 	}
-	return pack(p.remote.Get(room).Occupancy)
+	return toRoomCounts(p.remote.Get(room).Occupancy)
 }
 
-// batchLen is the maximum number of parts in one Remote.Set, during which the engine holds
-// its lock.
+// batchLen is the maximum number of parts in one call of Remote.Set. The engine holds its
+// lock during the call.
 const batchLen = 512
 
 // batch collects parts for one call of Remote.Set, each room once.
 type batch struct {
 	parts []occupancy.Part
-	seen  [1 << 10]uint64 // a bit for each value of 16 bits of the hash of a name
+	seen  [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
 }
 
 func (b *batch) full() bool { return len(b.parts) == batchLen }
@@ -202,8 +206,8 @@ func (b *batch) mayHave(hash uint64) bool {
 	return b.seen[hash>>6%uint64(len(b.seen))]&(1<<(hash%64)) != 0
 }
 
-func (b *batch) add(room string, hash uint64, counts packed) {
-	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.unpack()})
+func (b *batch) add(room string, hash uint64, counts roomCounts) {
+	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.occupancy()})
 	b.seen[hash>>6%uint64(len(b.seen))] |= 1 << (hash % 64)
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// A peer agrees with a plain map of the rooms, for every order of digests, snapshots
-// and refusals.
+// A peer has the same rooms as a simple model, for random digests, snapshots and refusals.
+// The model is a map.
 func TestPeer_MatchesModel(t *testing.T) {
 	const maxRooms, maxCount, names = 30, 50, 90
 	refusals, overLimit := 0, 0
@@ -24,26 +24,26 @@ func TestPeer_MatchesModel(t *testing.T) {
 		cfg, err := newConfig([]Option{WithMaxRooms(maxRooms), WithMaxCount(maxCount)})
 		require.NoError(t, err)
 		p := &peer{remote: l.Remote("p"), batch: new(batch), config: &cfg}
-		claims := map[string]packed{}
+		claims := map[string]roomCounts{}
 		var stale map[string]bool // nil while no snapshot is received
 		for range 300 {
 			switch {
 			case stale == nil && r.IntN(10) == 0:
-				p.begin(1)
+				p.beginSnapshot(1)
 				stale = map[string]bool{}
 				for room := range claims {
 					stale[room] = true
 				}
 			case stale != nil && r.IntN(5) == 0:
-				p.complete()
-				maps.DeleteFunc(claims, func(room string, _ packed) bool { return stale[room] })
+				p.endSnapshot()
+				maps.DeleteFunc(claims, func(room string, _ roomCounts) bool { return stale[room] })
 				stale = nil
 			case r.IntN(5) == 0:
-				p.retry()
+				p.retryRefused()
 			}
 			for range r.IntN(40) { // a digest, which may contain a room twice
 				room := fmt.Sprint(r.IntN(names))
-				now := packed(r.IntN(maxCount+5))<<32 | packed(r.IntN(maxCount+5))
+				now := roomCounts(r.IntN(maxCount+5))<<32 | roomCounts(r.IntN(maxCount+5))
 				if r.IntN(3) == 0 {
 					now = 0
 				}
@@ -61,14 +61,14 @@ func TestPeer_MatchesModel(t *testing.T) {
 					delete(claims, room)
 				}
 			}
-			p.flush()
+			p.applyBatch()
 
 			hash := uint64(0)
 			for room, now := range claims {
-				hash += hashOf(room, now)
+				hash += hashRoom(room, now)
 				accepted := e.Current(room)
 				refused, ok := p.refused[room]
-				if ok != (accepted != now.unpack()) || ok && refused != now || p.valid(now) != (p.part(room) == now) {
+				if ok != (accepted != now.occupancy()) || ok && refused != now || p.valid(now) != (p.part(room) == now) {
 					t.Fatalf("seed %d: room %s is %x, accepted %v, refused %x", seed, room, now, accepted, refused)
 				}
 			}
@@ -85,7 +85,7 @@ func TestPeer_MatchesModel(t *testing.T) {
 		for room := range claims {
 			p.set([]byte(room), 0)
 		}
-		p.flush()
+		p.applyBatch()
 		require.Nil(t, p.refused) // its memory is released
 		require.Zero(t, p.rooms)
 		require.Zero(t, p.hash)

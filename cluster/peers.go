@@ -7,7 +7,7 @@ import (
 )
 
 // peer returns the peer with this incarnation and creates it if necessary. It returns nil
-// for this node itself, for a peer that has said Bye, and if there are too many peers.
+// for this node itself, for a peer that has sent a Bye, and if there are too many peers.
 // The caller holds mu.
 func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	if p := n.byID[id]; p != nil {
@@ -21,7 +21,7 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 		return nil
 	}
 	if len(n.peers) >= n.maxPeers {
-		n.tooMany.Add(1)
+		n.rejectedPeers.Add(1)
 		n.freshAt = max(n.freshAt, now+n.lease)
 		return nil
 	}
@@ -43,7 +43,7 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	for _, other := range n.peers {
 		switch {
 		case other.name != p.name || !n.enabled(ruleNewIncarnation):
-		case before.replaced: // this message may be a delayed one
+		case before.replaced: // this message may be delayed
 			p.replaced = true
 		default:
 			other.replaced = true
@@ -56,18 +56,21 @@ func (n *Node) peer(id incarnation, name []byte, now time.Duration) *peer {
 	return p
 }
 
-// scheduleGreeting schedules an early heartbeat for a peer that appeared or came back, so
-// that it knows this node soon. Each node has a different delay, so that the heartbeats of
+// scheduleGreeting schedules an early heartbeat for a new or returned peer, so that the
+// peer knows this node soon. Each node has a different delay, so that the heartbeats of
 // many nodes do not arrive at the same time. The first sync request follows the greeting,
-// as the peer serves only nodes that it knows.
+// because the peer answers only requests of nodes that it knows.
 func (n *Node) scheduleGreeting(p *peer, now time.Duration) {
 	delay := n.heartbeat / 8
-	n.greetAt = min(n.greetAt, max(now, n.lastBeat+delay)+delay*time.Duration(n.id[0])/256)
+	// The delay is at least 1 ns. The greeting is then due after now, and requestSync waits
+	// until it is due.
+	ownDelay := max(1, delay*time.Duration(n.id[0])/256)
+	n.greetAt = min(n.greetAt, max(now, n.lastBeat+delay)+ownDelay)
 	p.syncSent = max(p.syncSent, n.greetAt-syncInterval)
 }
 
-// drop removes a peer. Its counts are removed from the engine after mu is unlocked, as
-// that takes long for a million rooms.
+// drop removes a peer. Its counts are removed from the engine after mu is unlocked,
+// because the removal of a million rooms takes a long time.
 func (n *Node) drop(p *peer) {
 	n.peers = slices.DeleteFunc(n.peers, func(other *peer) bool { return other == p })
 	delete(n.byID, p.id)
@@ -90,16 +93,16 @@ func (n *Node) drop(p *peer) {
 	}
 }
 
-// droppedPeer is the state of a dropped peer that is kept for a while.
+// droppedPeer is the information about a dropped peer that is kept for some time.
 type droppedPeer struct {
-	until    time.Duration // when it may be forgotten
-	bye      bool          // it has said Bye: its later messages are delayed ones
-	syncSent time.Duration // when the last sync request was sent to it
+	until    time.Duration // after this time, the information is not needed any more
+	bye      bool          // the peer has sent a Bye, so a message that arrives now was delayed
+	syncSent time.Duration // when the last sync request was sent to the peer
 
 	replaced bool // another incarnation with the same name was live
 }
 
-// rememberDropped stores the state of a dropped peer. It stores at most maxPeers.
+// rememberDropped stores information about a dropped peer, for at most maxPeers peers.
 func (n *Node) rememberDropped(id incarnation, d droppedPeer, now time.Duration) {
 	if len(n.recentlyDropped) >= n.maxPeers {
 		maps.DeleteFunc(n.recentlyDropped, func(_ incarnation, d droppedPeer) bool { return now >= d.until })
@@ -109,7 +112,8 @@ func (n *Node) rememberDropped(id incarnation, d droppedPeer, now time.Duration)
 	}
 }
 
-// handleBye drops the peer. A Bye may arrive before the first other message of a node.
+// handleBye drops the peer. The sender can be unknown, because its Bye
+// can arrive before its other messages.
 func (n *Node) handleBye(id incarnation, now time.Duration) {
 	if !n.enabled(ruleBye) || id == n.id {
 		return

@@ -15,7 +15,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// puppet is a peer whose messages the test chooses. It encodes them with the generated code.
+// puppet is a peer that sends the messages of a test. It encodes them with the generated
+// code.
 type puppet struct {
 	*testing.T
 	net   *clustertest.Network
@@ -47,7 +48,7 @@ func shard(id []byte) uint32 {
 // parts are the rooms of a digest.
 type parts map[string]occupancy.Occupancy
 
-// digest publishes a digest; the functions change it before.
+// digest publishes a digest. The functions can change the digest before it is published.
 func (p *puppet) digest(base, seq uint64, rooms parts, more ...func(*clusterpb.Digest)) {
 	p.Helper()
 	d := &clusterpb.Digest{Incarnation: p.id, Name: p.name, Base: base, Seq: seq}
@@ -62,7 +63,7 @@ func (p *puppet) digest(base, seq uint64, rooms parts, more ...func(*clusterpb.D
 	p.send(cluster.Subject{Kind: cluster.KindDigest}, d)
 }
 
-// snapshot makes a digest the first one of a snapshot.
+// snapshot changes a digest to the first digest of a snapshot.
 func snapshot(seq uint64) func(*clusterpb.Digest) {
 	return func(d *clusterpb.Digest) { d.Reset_, d.Snapshot = true, seq }
 }
@@ -81,7 +82,7 @@ func (p *puppet) bye() {
 	p.send(cluster.Subject{Kind: cluster.KindBye}, &clusterpb.Bye{Incarnation: p.id})
 }
 
-// send publishes a message and waits until it is handled.
+// send publishes a message and waits until the node has handled it.
 func (p *puppet) send(to cluster.Subject, m proto.Message) {
 	p.Helper()
 	payload, err := proto.Marshal(m)
@@ -95,7 +96,8 @@ func (p *puppet) sendBytes(to cluster.Subject, payload []byte) {
 	synctest.Wait()
 }
 
-// received returns the messages of one kind since the last call, and drops all others.
+// received returns the messages of one kind that arrived since the last call. It drops the
+// messages of all other kinds.
 func received[M any, P interface {
 	*M
 	proto.Message
@@ -116,7 +118,7 @@ func received[M any, P interface {
 func (p *puppet) syncs() (since []uint64) {
 	p.Helper()
 	for _, r := range received[clusterpb.SyncRequest](p, cluster.KindSyncRequest) {
-		if bytes.Equal(r.To, p.id) { // two nodes may have the same shard
+		if bytes.Equal(r.To, p.id) { // another node can have the same shard
 			since = append(since, r.Since)
 		}
 	}

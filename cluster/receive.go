@@ -16,7 +16,7 @@ func (n *Node) receive(m Message) {
 	n.sendOutbox()
 }
 
-// dispatch decodes and handles a message. It reports whether the message is well formed.
+// dispatch decodes and handles a message. It reports whether the message is valid.
 func (n *Node) dispatch(m Message, now time.Duration) (ok bool) {
 	switch m.Subject.Kind {
 	case KindDigest, KindSyncReply:
@@ -53,7 +53,7 @@ func (n *Node) dispatch(m Message, now time.Duration) (ok bool) {
 	return ok
 }
 
-// handleDigest applies a digest if it follows the last applied one. A digest is applied
+// handleDigest applies a digest if no changes are missing before it. A digest is applied
 // entirely or not at all.
 func (n *Node) handleDigest(d *digest, now time.Duration) {
 	p := n.peer(d.from, d.name, now)
@@ -62,8 +62,8 @@ func (n *Node) handleDigest(d *digest, now time.Duration) {
 	}
 	p.published = max(p.published, d.seq)
 	switch {
-	case p.reset && d.reset: // the requested snapshot
-	case p.reset || p.isDuplicate(d.span) && n.enabled(ruleDuplicate):
+	case p.needsSnapshot && d.reset: // the requested snapshot
+	case p.needsSnapshot || p.isDuplicate(d.span) && n.enabled(ruleDuplicate):
 		n.duplicates.Add(1)
 		return
 	case d.base > p.applied && n.enabled(ruleGap):
@@ -72,16 +72,16 @@ func (n *Node) handleDigest(d *digest, now time.Duration) {
 		return
 	}
 	if d.reset {
-		p.begin(d.snapshot)
+		p.beginSnapshot(d.snapshotEnd)
 	}
-	d.each(p.set)
-	p.flush()
+	d.forEach(p.set)
+	p.applyBatch()
 	p.applied = d.seq
-	if (d.reset || p.snapshot != 0) && p.applied >= p.snapshot {
-		p.complete()
+	if (d.reset || p.snapshotEnd != 0) && p.applied >= p.snapshotEnd {
+		p.endSnapshot()
 	}
 	if p.behind() {
-		p.syncSent = max(p.syncSent, now) // the rest is being sent: wait before the next request
+		p.syncSent = max(p.syncSent, now) // the peer is sending the rest: wait before the next request
 	}
 	n.requestSync(p, now)
 }
@@ -93,34 +93,36 @@ func (n *Node) handleHeartbeat(h *heartbeat, now time.Duration) {
 	if p == nil {
 		return
 	}
-	// Ignore a delayed heartbeat, which has a lower number. But if two of them arrive one
-	// after the other in ascending order, the higher number was forged.
-	if h.beat <= p.lastBeat && (p.lateBeat == 0 || h.beat <= p.lateBeat) {
-		p.lateBeat = h.beat
+	// If the number is not greater than lastBeatNumber, this heartbeat was delayed, or
+	// lastBeatNumber is the number of a forged heartbeat. Ignore the first heartbeat of this
+	// kind. Accept the next one if its number is greater than that of the ignored heartbeat.
+	if h.beat <= p.lastBeatNumber && (p.ignoredBeatNumber == 0 || h.beat <= p.ignoredBeatNumber) {
+		p.ignoredBeatNumber = h.beat
 		return
 	}
-	p.lateBeat = 0
+	p.ignoredBeatNumber = 0
 	if p.state != Live {
 		n.scheduleGreeting(p, now)
 	}
-	p.lastBeat, p.beatAt, p.flags = h.beat, now, h.flags
+	p.lastBeatNumber, p.beatAt, p.flags = h.beat, now, h.flags
 	p.leaseStart, p.state = now, Live
 	switch {
-	case h.seq < max(p.applied, p.snapshot):
-		// A received digest was forged, or it has overtaken the heartbeat.
+	case h.seq < max(p.applied, p.snapshotEnd):
+		// A received digest was forged, or the digest has overtaken the heartbeat.
 		if n.enabled(ruleHeartbeatSeq) {
-			p.published, p.reset = h.seq, true
+			p.published, p.needsSnapshot = h.seq, true
 		}
 	case h.seq > p.applied:
 		if n.enabled(ruleHeartbeatSeq) {
 			p.published = h.seq
 		}
 	case p.overLimit:
-		// Rooms were ignored, so the hash differs. Request a snapshot once in each hold time.
-		p.published, p.reset = h.seq, p.reset || now >= p.syncSent+n.hold
-	case h.hash != p.hash && !p.reset && n.enabled(ruleHeartbeatHash):
+		// The hash differs because rooms were ignored. Wait for the hold time between two
+		// requests for a snapshot.
+		p.published, p.needsSnapshot = h.seq, p.needsSnapshot || now >= p.syncSent+n.hold
+	case h.hash != p.hash && !p.needsSnapshot && n.enabled(ruleHeartbeatHash):
 		n.mismatches.Add(1)
-		p.published, p.reset = h.seq, true
+		p.published, p.needsSnapshot = h.seq, true
 	default:
 		p.published = h.seq
 	}

@@ -47,7 +47,7 @@ func TestDigest_AppliedOnceAndInOrder(t *testing.T) {
 		require.Equal(t, uint64(2), h.node.Health().Duplicates)
 		require.Empty(t, p.syncs())
 	})
-	bubble(t, "a digest after a gap is not applied; a sync is requested", func(t *testing.T) {
+	bubble(t, "a digest is not applied if an earlier digest is missing; a sync is requested", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.digest(2, 3, parts{"b": occ(1, 0)})
@@ -71,7 +71,7 @@ func TestDigest_AppliedOnceAndInOrder(t *testing.T) {
 }
 
 func TestSnapshot_ReplacesAllRooms(t *testing.T) {
-	bubble(t, "rooms in both stay counted", func(t *testing.T) {
+	bubble(t, "known rooms in the snapshot remain counted", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"stays": occ(1, 0), "goes": occ(2, 0)})
 		sub, err := h.Subscribe("stays")
@@ -104,13 +104,13 @@ func TestSnapshot_ReplacesAllRooms(t *testing.T) {
 }
 
 func TestHeartbeat_DetectsMissedChanges(t *testing.T) {
-	bubble(t, "higher seq: sync since the last applied one", func(t *testing.T) {
+	bubble(t, "higher seq: sync since the last applied seq", func(t *testing.T) {
 		_, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.heartbeat(3, nil)
 		require.Equal(t, []uint64{1}, p.syncs())
 	})
-	bubble(t, "same seq, other hash: snapshot", func(t *testing.T) {
+	bubble(t, "same seq, different hash: snapshot", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		p.digest(0, 1, parts{"a": occ(1, 0)})
 		p.heartbeat(1, parts{"a": occ(2, 0)})
@@ -137,14 +137,14 @@ func TestHeartbeat_DetectsMissedChanges(t *testing.T) {
 	bubble(t, "forged snapshot that is never complete: snapshot", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		p.digest(0, 1, nil, snapshot(1<<60))
-		require.Empty(t, p.syncs()) // the rest may be on its way
+		require.Empty(t, p.syncs()) // the rest of the snapshot can still arrive
 		p.heartbeat(1, nil)
 		after(time.Second)
 		require.Equal(t, []uint64{0}, p.syncs())
 		p.digest(0, 1, nil, snapshot(1))
 		require.False(t, h.node.Health().Peers[0].Behind)
 	})
-	bubble(t, "a forged high number does not make later heartbeats delayed ones", func(t *testing.T) {
+	bubble(t, "later heartbeats are accepted after a forged heartbeat with a high number", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		p.beats = 1 << 60
 		p.heartbeat(0, nil)
@@ -164,7 +164,7 @@ func TestHeartbeat_DetectsMissedChanges(t *testing.T) {
 		p.beats = 0
 		p.heartbeat(0, nil)
 		require.Empty(t, p.syncs())
-		require.Equal(t, time.Second, h.node.Health().Peers[0].Age.Truncate(time.Millisecond))
+		require.Equal(t, time.Second, h.node.Health().Peers[0].SinceHeartbeat.Truncate(time.Millisecond))
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func TestLease_PausedNodeKeepsReplacedPeer(t *testing.T) {
-	bubble(t, "pause of less than a heartbeat", func(t *testing.T) {
+	bubble(t, "pause of less than a heartbeat interval", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		h := start(t, net, "a")
 		p := newPuppet(t, net, "p")
@@ -22,12 +22,12 @@ func TestLease_PausedNodeKeepsReplacedPeer(t *testing.T) {
 			beats()
 			after(beat)
 		}
-		resume := h.bus.Stall() // at its next heartbeat, at 4s
-		beats()                 // at 3.05
+		resume := h.bus.Stall() // the node stops at its next heartbeat, 4s after the start
+		beats()                 // 3.05s after the start
 		after(beat)
 		q.heartbeat(0, nil)
 		q.heartbeat(0, nil)
-		beats() // at 4.05; they wait in the inbox
+		beats() // 4.05s after the start; these heartbeats wait in the inbox
 		after(550 * time.Millisecond)
 		resume()
 		settle()
@@ -46,13 +46,13 @@ func TestLease_DelayedMessageOfReplacedPeer_IsForgottenSoon(t *testing.T) {
 		old.digest(0, 1, parts{"r": occ(1, 0)})
 		old.heartbeat(1, parts{"r": occ(1, 0)})
 		after(beat)
-		// killed, and started again at once
+		// The process is killed and starts again at once.
 		for range 3 {
 			next.heartbeat(0, nil)
 			after(beat)
 		}
 		require.Len(t, states(h), 1)
-		old.heartbeat(1, parts{"r": occ(1, 0)}) // delayed
+		old.heartbeat(1, parts{"r": occ(1, 0)}) // this heartbeat was delayed
 		for i := range 10 {
 			next.heartbeat(0, nil)
 			after(beat)

@@ -7,8 +7,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// faults chooses the kinds of faults of this simulation and returns a function that starts
-// a random one.
+// faults chooses the kinds of faults of this simulation. It returns a function that starts
+// a random fault.
 func (s *sim) faults() func() {
 	all := []func(){
 		s.badNetwork, s.badNetwork, s.partition, s.partition,
@@ -73,9 +73,10 @@ func (s *sim) partition() {
 	})
 }
 
-// isolated returns the nodes that lose more than half of three or more peers by a partition.
-// They must not drop peers if there is no other fault. By chance, it either prevents other
-// faults during the partition or returns nothing.
+// isolated returns the nodes that lose more than half of three or more peers because of a
+// partition. These nodes must not drop peers if there is no other fault, so the function
+// prevents other faults during the partition. In half of the cases, at random, it allows
+// other faults and returns nil.
 func (s *sim) isolated(groups [][]string) (isolated []*simHost) {
 	if !s.allBusesOK() || s.chance(0.5) {
 		return nil
@@ -85,9 +86,9 @@ func (s *sim) isolated(groups [][]string) (isolated []*simHost) {
 		health := h.node.Health()
 		healthy := !health.Degraded && len(health.Peers) == peers
 		for i, p := range health.Peers {
-			// A replaced peer does not count as lost. A peer whose last heartbeat is older is
-			// lost at another time.
-			healthy = healthy && p.Age < 3*beat/2 && p.Name != health.Name && (i == 0 || p.Name != health.Peers[i-1].Name)
+			// A replaced peer does not count as lost. A peer without a recent heartbeat is lost
+			// earlier than the other peers.
+			healthy = healthy && p.SinceHeartbeat < 3*beat/2 && p.Name != health.Name && (i == 0 || p.Name != health.Peers[i-1].Name)
 		}
 		if !healthy {
 			return nil
@@ -132,7 +133,7 @@ func (s *sim) overflow() {
 	s.lossy = true
 }
 
-// outage disconnects a bus for a while. Its node must not drop peers meanwhile.
+// outage disconnects a bus for some time. During this time, its node must not drop peers.
 func (s *sim) outage() {
 	h := s.randomHost()
 	if h.outage || h.stalled {
@@ -149,7 +150,7 @@ func (s *sim) outage() {
 	})
 }
 
-// stall pauses a process for a while. It must not drop peers when it resumes.
+// stall pauses a process for some time. The process must not drop peers when it resumes.
 func (s *sim) stall() {
 	h := s.randomHost()
 	if h.outage || h.stalled {
@@ -158,7 +159,7 @@ func (s *sim) stall() {
 	s.logf("%v: %s is paused", s.now(), h.bus.Name())
 	h.stalled = true
 	resume := h.bus.Stall()
-	s.step(beat, beat+1) // by then it must have published a heartbeat
+	s.step(beat, beat+1) // the node stops within this time, because it publishes a heartbeat
 	h.dropped = h.node.Health().Dropped
 	begun := s.now()
 	s.later(12*time.Second, func() {
@@ -166,7 +167,7 @@ func (s *sim) stall() {
 		h.stalled = false
 		resume()
 		s.step(0, time.Millisecond)
-		if s.now()-begun > 2*beat { // its heartbeat was late by more than a heartbeat
+		if s.now()-begun > 2*beat { // the pause was longer than a heartbeat interval
 			s.checkNoneDropped(h, "after a pause")
 		}
 	})
@@ -174,7 +175,7 @@ func (s *sim) stall() {
 
 func (s *sim) checkNoneDropped(h *simHost, when string) {
 	if !slices.Contains(s.hosts, h) {
-		return // it was stopped meanwhile
+		return // the process was stopped during the fault
 	}
 	if now := h.node.Health().Dropped; now != h.dropped {
 		s.fail("%s dropped %d peers %s", h.bus.Name(), now-h.dropped, when)

@@ -27,13 +27,13 @@ const (
 	hold  = 15 * time.Second
 )
 
-// sim is a simulation: nodes, faults, and the true counts of their rooms.
+// sim is a simulation: nodes, faults, and the true counts of the rooms.
 //
-// It repeats exactly, as no two events of one node are ready at the same time: the network
-// delivers on whole milliseconds, the driver acts a quarter of a millisecond later, each
-// time one nanosecond more, and the timers of each node have an offset of some microseconds
-// of their own. The engines have no interval, as the end of an interval depends on the
-// scheduling of goroutines.
+// A simulation is reproducible, because no two events of one node are ready at the same
+// time. The network delivers on whole milliseconds. The simulation calls hooks a quarter of
+// a millisecond later, and adds one nanosecond at each step. The timers of each node have
+// their own offset of some microseconds. The engines have no interval, because the end of
+// an interval depends on the scheduling of goroutines.
 type sim struct {
 	seed    uint64
 	rand    *rand.Rand
@@ -46,13 +46,13 @@ type sim struct {
 	started int
 	steps   time.Duration
 
-	interval time.Duration // of the engines
+	interval time.Duration // the interval of the engines
 
-	lossy       bool // messages were lost
-	garbled     bool // payloads were altered
-	crashed     bool // a node stopped, and not all others may have received a Bye
-	parted      bool
-	undisturbed bool     // no other fault may start
+	lossy       bool     // messages were lost
+	garbled     bool     // payloads were altered
+	crashed     bool     // a node stopped, and possibly another node received no Bye
+	parted      bool     // the network is partitioned
+	undisturbed bool     // if true, no other fault can start
 	repairs     []repair // the repairs of the current faults
 
 	// mu protects the following, which change when nodes publish.
@@ -100,8 +100,8 @@ func newSim(seed uint64, logf func(string, ...any), opts []cluster.Option) *sim 
 
 var noFaults = clustertest.Faults{MinDelay: time.Millisecond, MaxDelay: time.Millisecond}
 
-// tap hashes each published message, and checks the time between sync requests. Each bus has
-// a hash of its own, as the order of two buses that publish at the same time may differ.
+// tap hashes each published message, and checks the time between sync requests. There is
+// one hash for each bus: if two buses publish at the same time, their order can differ.
 func (s *sim) tap(from string, m cluster.Message) {
 	s.mu.Lock()
 	h := fnv.New64a()
@@ -153,13 +153,13 @@ func (s *sim) failed() error {
 	return s.err
 }
 
-// wait waits until a time, and until everything that is due then is done.
+// wait waits until the given time, and until everything that is due at this time is done.
 func (s *sim) wait(until time.Duration) {
 	time.Sleep(until - s.now())
 	synctest.Wait()
 }
 
-// step waits until the driver may act again, for a random time in this range.
+// step waits for a random time in the given range.
 func (s *sim) step(least, most time.Duration) {
 	until := s.now() + least + time.Duration(s.rand.Int64N(int64(most-least)))
 	s.steps++
@@ -170,7 +170,7 @@ func (s *sim) chance(p float64) bool { return s.rand.Float64() < p }
 
 func (s *sim) randomHost() *simHost { return s.hosts[s.rand.IntN(len(s.hosts))] }
 
-// start starts a process. Its heartbeats and flushes have an offset of their own.
+// start starts a process. Its heartbeats and flushes have their own offset.
 func (s *sim) start(name string) {
 	s.started++
 	offset := time.Duration(300+s.started) * time.Microsecond
@@ -189,7 +189,7 @@ func (s *sim) start(name string) {
 	h.node, err = cluster.Start(context.Background(), h.Engine, bus, append([]cluster.Option{
 		cluster.WithName(name),
 		cluster.WithEntropy(rand.NewChaCha8(seed)),
-		cluster.WithSizes(700, 800, s.rand.IntN(4)), // about 25 rooms
+		cluster.WithSizes(700, 800, s.rand.IntN(4)), // a digest contains about 25 rooms
 		cluster.WithClockSkew(time.Duration(s.rand.IntN(1000))*time.Millisecond - offset),
 	}, s.opts...)...)
 	if err != nil {
@@ -200,14 +200,14 @@ func (s *sim) start(name string) {
 	s.step(0, time.Millisecond)
 }
 
-// end stops a process, with a Bye or like a crash.
+// end stops a process: with a Bye, or without a Bye like a crash.
 func (s *sim) end(h *simHost, bye bool) {
 	s.logf("%v: %s ends, bye: %v", s.now(), h.bus.Name(), bye)
 	received := bye && s.allBusesOK()
 	s.hosts = slices.DeleteFunc(s.hosts, func(other *simHost) bool { return other == h })
 	if bye {
 		_ = h.node.Close()
-		s.step(2*time.Millisecond, 3*time.Millisecond) // the delivery of the Bye
+		s.step(2*time.Millisecond, 3*time.Millisecond) // wait until the Bye is delivered
 	}
 	h.crash()
 	if !received {
@@ -217,7 +217,7 @@ func (s *sim) end(h *simHost, bye bool) {
 		if slices.ContainsFunc(other.node.Health().Peers, func(p cluster.PeerHealth) bool {
 			return p.Incarnation == h.node.Health().Incarnation
 		}) {
-			s.fail("%s still has %s, which said Bye", other.bus.Name(), h.bus.Name())
+			s.fail("%s still has the peer %s, which has sent a Bye", other.bus.Name(), h.bus.Name())
 		}
 	}
 }
@@ -264,12 +264,12 @@ func (s *sim) run() error {
 		s.start(fmt.Sprint("n", i))
 	}
 	end := s.now() + 4*time.Second + time.Duration(s.rand.IntN(14))*time.Second
-	weather := s.faults()
+	startFault := s.faults()
 	for s.failed() == nil && s.now() < end {
 		s.step(0, 60*time.Millisecond)
 		s.repair(s.now())
 		if s.chance(0.05) {
-			weather()
+			startFault()
 		}
 		for range s.rand.IntN(3) {
 			s.callHook(s.randomHost())
@@ -299,27 +299,29 @@ func (s *sim) run() error {
 			break
 		}
 		timeout := s.timeout()
-		switch known := timeout == exact && s.now()-stop > 2*beat; {
+		// If messages were only lost, each node detects this after two heartbeat intervals.
+		mustDetect := timeout == exact && s.now()-stop > 2*beat
+		switch {
 		case s.now()-stop > timeout:
 			s.fail("not exact after %v: %v", timeout, wrong)
-		case known && !h.node.Health().Degraded:
+		case mustDetect && !h.node.Health().Degraded:
 			s.fail("not exact, and not Degraded: %v", wrong)
 		}
 	}
 	return s.failed()
 }
 
-// timeout returns the time after the end of the faults within which all counts must be
-// exact. Lost messages are detected at the next heartbeat and requested one second after
-// the last sync request. A node that crashed, or an invented one, is dropped after a lease
-// and a heartbeat, or after the hold time. A node with wrong counts must be Degraded after
-// two heartbeats, if it can detect them.
+// timeout returns the time within which all counts must be exact after the end of the
+// faults. Lost messages are detected at the next heartbeat, and requested at most one
+// second after the last sync request. A crashed node, and a node that a garbled message
+// seems to describe, is dropped one heartbeat interval after its lease, or after the hold
+// time.
 func (s *sim) timeout() time.Duration {
 	if !s.crashed && !s.garbled {
 		return exact
 	}
 	held := slices.ContainsFunc(s.hosts, func(h *simHost) bool { return slices.Contains(states(h.host), cluster.Held) })
-	delay := time.Second // the longest of the last heartbeat
+	delay := time.Second // the longest delay of the last heartbeat
 	if held {
 		return delay + lease + hold
 	}
@@ -331,7 +333,7 @@ const exact = 2500 * time.Millisecond
 
 const never = time.Duration(1<<63 - 1)
 
-// repair ends the faults whose time is over.
+// repair ends the faults that are due to end.
 func (s *sim) repair(now time.Duration) {
 	for _, r := range slices.Clone(s.repairs) {
 		if now >= r.at {
@@ -359,7 +361,7 @@ func (s *sim) checkStable() {
 	}
 }
 
-// mismatch returns a node with a count that is not the true sum, and an error that names it.
+// mismatch returns a node with a wrong count, and an error that describes this count.
 func (s *sim) mismatch() (*simHost, error) {
 	sum := map[string]occupancy.Occupancy{}
 	for _, h := range s.hosts {

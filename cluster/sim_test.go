@@ -17,7 +17,7 @@ var (
 
 // After all faults have ended, every node has the exact counts of every room within the
 // promised time.
-func TestSimulation_EndsExact(t *testing.T) {
+func TestSimulation_CountsAreExactAtEnd(t *testing.T) {
 	if *simSeed >= 0 {
 		simulate(t, uint64(*simSeed), t.Logf)
 		return
@@ -25,9 +25,10 @@ func TestSimulation_EndsExact(t *testing.T) {
 	forSeeds(t, *simSeeds, func(t *testing.T, seed uint64) { simulate(t, seed, nil) })
 }
 
-// The engines of the other simulations have no interval, as they would not repeat exactly.
-// With an interval, changes that are undone within it are not published.
-func TestSimulation_EndsExact_WithInterval(t *testing.T) {
+// This simulation also tests engines with an interval: changes that are undone within the
+// interval are not published. The other simulations have no interval, because simulations
+// with an interval are not reproducible.
+func TestSimulation_CountsAreExactAtEnd_WithInterval(t *testing.T) {
 	forSeeds(t, 80, func(t *testing.T, seed uint64) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSim(seed, nil, nil)
@@ -39,7 +40,7 @@ func TestSimulation_EndsExact_WithInterval(t *testing.T) {
 	})
 }
 
-// The same seed gives the same messages at the same times.
+// Two simulations with the same seed publish the same messages at the same times.
 func TestSimulation_RepeatsExactly(t *testing.T) {
 	forSeeds(t, 16, func(t *testing.T, seed uint64) {
 		var traces [3]uint64
@@ -52,7 +53,7 @@ func TestSimulation_RepeatsExactly(t *testing.T) {
 	})
 }
 
-// forSeeds runs f for the seeds 0 to n-1, some in parallel.
+// forSeeds runs f for the seeds 0 to n-1. Several goroutines run f in parallel.
 func forSeeds(t *testing.T, n int, f func(t *testing.T, seed uint64)) {
 	const workers = 4
 	for w := range workers {
@@ -71,7 +72,7 @@ func simulate(t *testing.T, seed uint64, logf func(string, ...any)) (trace uint6
 	t.Helper()
 	trace, err := simulation(t, seed, logf, nil)
 	if err != nil {
-		t.Errorf("seed %d: %v\nreplay: go test -run 'TestSimulation_EndsExact$' -sim.seed %[1]d .", seed, err)
+		t.Errorf("seed %d: %v\nreplay: go test -run 'TestSimulation_CountsAreExactAtEnd$' -sim.seed %[1]d .", seed, err)
 	}
 	return trace
 }
@@ -85,15 +86,15 @@ func simulation(t *testing.T, seed uint64, logf func(string, ...any), opts []clu
 	return trace, err
 }
 
-// Without any rule of the protocol some simulation fails. The exception is ruleLossy:
-// without it, heartbeats detect the lost messages later. TestLossy_RequestsSyncAtOnce tests
-// that rule.
+// Every rule of the protocol is necessary: if it is disabled, a simulation fails. The
+// exception is ruleLossy. Without ruleLossy, heartbeats detect lost messages later.
+// TestLossy_RequestsSyncAtOnce tests this rule.
 func TestSimulation_FailsWithoutEachRule(t *testing.T) {
 	const maxSeeds = 500
 	for _, c := range []struct {
 		name string
 		rule cluster.Option
-		seed uint64 // a simulation that fails: it is tried first
+		seed uint64 // the seed of a simulation that fails; this seed is tried first
 	}{
 		{"ruleDuplicate", cluster.WithoutRule(cluster.RuleDuplicate), 32},
 		{"ruleGap", cluster.WithoutRule(cluster.RuleGap), 0},
@@ -101,7 +102,7 @@ func TestSimulation_FailsWithoutEachRule(t *testing.T) {
 		{"ruleHeartbeatHash", cluster.WithoutRule(cluster.RuleHeartbeatHash), 2},
 		{"ruleSyncLimit", cluster.WithoutRule(cluster.RuleSyncLimit), 0},
 		{"ruleLease", cluster.WithoutRule(cluster.RuleLease), 2},
-		{"ruleSelfDoubt", cluster.WithoutRule(cluster.RuleSelfDoubt), 2},
+		{"ruleOwnOutage", cluster.WithoutRule(cluster.RuleOwnOutage), 2},
 		{"ruleNewIncarnation", cluster.WithoutRule(cluster.RuleNewIncarnation), 13},
 		{"ruleMassLoss", cluster.WithoutRule(cluster.RuleMassLoss), 321},
 		{"ruleBye", cluster.WithoutRule(cluster.RuleBye), 34},

@@ -16,7 +16,7 @@ func TestSnapshot_AppliedAfterTombstonesWereRemoved(t *testing.T) {
 		net := clustertest.NewNetwork(1)
 		a := start(t, net, "a", cluster.WithSizes(700, 800, 1024))
 		b := start(t, net, "b")
-		for i := range 200 { // rooms with low seqs
+		for i := range 200 { // these rooms have low seqs
 			must(t, a.Join(room(i)))
 		}
 		must(t, a.Join("ghost"))

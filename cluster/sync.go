@@ -8,15 +8,15 @@ import (
 // syncInterval is the minimum time between two sync requests to one peer.
 const syncInterval = time.Second
 
-// requestSync requests missing changes from the peer, if there are any, now or as soon as
-// syncInterval allows.
+// requestSync requests the missing changes from the peer, if any are missing. It sends the
+// request now, or schedules it for the end of syncInterval.
 func (n *Node) requestSync(p *peer, now time.Duration) {
 	if !p.behind() && !p.wantSync {
 		return
 	}
 	if now >= p.syncSent+syncInterval || !n.enabled(ruleSyncLimit) {
 		r := syncRequest{from: n.id, to: p.id, since: p.applied}
-		if p.reset {
+		if p.needsSnapshot {
 			r.since = 0
 		}
 		n.outbox = append(n.outbox, outgoing{Subject{KindSyncRequest, p.id.shard()}, r.append(nil), p})
@@ -29,8 +29,8 @@ func (n *Node) requestSync(p *peer, now time.Duration) {
 	n.checkAt = min(n.checkAt, p.syncSent+syncInterval)
 }
 
-// handleSyncRequest queues the request of a peer. It replaces a queued request of the same
-// peer. A request of an unknown node is dropped; the node repeats it.
+// handleSyncRequest queues the request of a peer. A new request replaces a queued request
+// of the same peer. A request of an unknown node is dropped; the node will repeat it.
 func (n *Node) handleSyncRequest(r syncRequest, now time.Duration) {
 	p := n.byID[r.from]
 	if r.to != n.id || p == nil || now < p.lastServed+syncInterval/2 {
@@ -43,11 +43,11 @@ func (n *Node) handleSyncRequest(r syncRequest, now time.Duration) {
 	n.syncRequests = append(n.syncRequests, r)
 }
 
-// maxReply is the maximum size in bytes of a digest in a reply, if MaxPayload is larger.
-// The receiver's inbox may hold 1024 of them.
+// maxReply is the maximum size in bytes of a digest in a reply, even if MaxPayload is
+// larger. It limits the receiver's memory, because an inbox holds up to 1024 messages.
 const maxReply = 256 << 10
 
-// replyAt returns when the next sync request is due to be served.
+// replyAt returns when the node will answer the next sync request.
 func (n *Node) replyAt() time.Duration {
 	if len(n.syncRequests) == 0 {
 		return never
@@ -55,14 +55,14 @@ func (n *Node) replyAt() time.Duration {
 	return n.nextReply
 }
 
-// sendReply serves the first queued sync request. A reply may contain a million rooms, and
-// many peers may have sent requests. So that the loop can handle other events, the next
-// reply waits for as long as this one took.
+// sendReply answers the first queued sync request. A reply can contain a million rooms, and
+// many peers can send requests at the same time. After each reply, the node handles other
+// events for as long as the reply took.
 func (n *Node) sendReply() {
 	began := n.now()
 	r := n.syncRequests[0]
 	n.syncRequests = slices.Delete(n.syncRequests, 0, 1)
-	n.sendSync(r)
+	n.publishMissedChanges(r)
 	end := n.now()
 	n.nextReply = end + min(end-began, n.heartbeat)
 	n.mu.Lock()
@@ -72,14 +72,14 @@ func (n *Node) sendReply() {
 	}
 }
 
-// sendSync publishes the changes that the peer requests.
-func (n *Node) sendSync(r syncRequest) {
+// publishMissedChanges publishes the changes that the peer requests.
+func (n *Node) publishMissedChanges(r syncRequest) {
 	if r.since == n.ledger.seq && r.since != 0 {
 		return
 	}
 	n.served.Add(1)
 	n.replyWriter.limit = max(n.flushSize, min(n.bus.MaxPayload(), n.replySize))
-	n.ledger.since(r.since, &n.replyWriter, func(payload []byte) bool {
+	n.ledger.encodeSince(r.since, &n.replyWriter, func(payload []byte) bool {
 		return n.publish(n.ctx, Subject{KindSyncReply, r.from.shard()}, payload) == nil
 	})
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/clusterpb"
 )
 
-// slowBus delays replies, like the snapshot of a million rooms.
+// slowBus delays replies, as if each reply were the snapshot of a million rooms.
 type slowBus struct {
 	*clustertest.Bus
 	takes time.Duration
@@ -29,8 +29,9 @@ func (b slowBus) Publish(ctx context.Context, to cluster.Subject, payload []byte
 }
 
 func TestSync_ManyRequestsAtOnce(t *testing.T) {
-	// storm sends sync requests of twenty peers at the same time, and again after these times.
-	storm := func(t *testing.T, again ...time.Duration) (*occupancy.Engine, []*puppet) {
+	// sendRequests sends sync requests of twenty peers at the same time, and repeats them after the
+	// given times.
+	sendRequests := func(t *testing.T, again ...time.Duration) (*occupancy.Engine, []*puppet) {
 		net := clustertest.NewNetwork(1)
 		eng := occupancy.New()
 		t.Cleanup(func() { _ = eng.Close() })
@@ -56,11 +57,11 @@ func TestSync_ManyRequestsAtOnce(t *testing.T) {
 		}
 		return eng, puppets
 	}
-	bubble(t, "digests and heartbeats go on meanwhile", func(t *testing.T) {
-		eng, puppets := storm(t)
+	bubble(t, "digests and heartbeats are still published", func(t *testing.T) {
+		eng, puppets := sendRequests(t)
 		p := puppets[0]
 		for i := range uint64(5) {
-			received[clusterpb.Heartbeat](p, cluster.KindHeartbeat) // drop earlier ones
+			received[clusterpb.Heartbeat](p, cluster.KindHeartbeat) // drop earlier heartbeats
 			p.digest(i, i+1, parts{"theirs": occ(int(i)+1, 0)})
 			after(1500 * time.Millisecond)
 			require.Equal(t, occ(int(i)+1, 0), eng.Current("theirs"))
@@ -82,7 +83,7 @@ func TestSync_ManyRequestsAtOnce(t *testing.T) {
 		require.Equal(t, uint64(1), h.node.Health().Served)
 	})
 	bubble(t, "repeated requests of one peer are served once", func(t *testing.T) {
-		_, puppets := storm(t, time.Second, time.Second, time.Second)
+		_, puppets := sendRequests(t, time.Second, time.Second, time.Second)
 		after(20 * time.Second)
 		for i, p := range puppets {
 			replies := received[clusterpb.Digest](p, cluster.KindSyncReply)
@@ -102,7 +103,7 @@ func TestSync_ManyRequestsAtOnce(t *testing.T) {
 		to, err := hex.DecodeString(node.Health().Incarnation)
 		must(t, err)
 		p := newPuppet(t, net, "p")
-		for i := range 200 { // all but the first wait, and leave meanwhile
+		for i := range 200 { // all requests except the first are still queued when their peers leave
 			p.id = fmt.Appendf(nil, "%016d", i)
 			p.heartbeat(0, nil)
 			p.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to})
@@ -114,7 +115,7 @@ func TestSync_ManyRequestsAtOnce(t *testing.T) {
 }
 
 func TestSync_AtMostOneRequestPerPeerAndSecond(t *testing.T) {
-	// requests returns the number of sync requests during ten seconds of gaps.
+	// requests returns the number of sync requests in ten seconds in which digests are missing.
 	requests := func(t *testing.T, opts ...cluster.Option) (n int) {
 		_, p := startWithPuppet(t, opts...)
 		for i := range uint64(100) {
@@ -126,7 +127,7 @@ func TestSync_AtMostOneRequestPerPeerAndSecond(t *testing.T) {
 	bubble(t, "many gaps", func(t *testing.T) {
 		require.Equal(t, 11, requests(t))
 	})
-	bubble(t, "not without ruleSyncLimit", func(t *testing.T) {
+	bubble(t, "fails without ruleSyncLimit", func(t *testing.T) {
 		require.Greater(t, requests(t, cluster.WithoutRule(cluster.RuleSyncLimit)), 90)
 	})
 	bubble(t, "repeated without a reply", func(t *testing.T) {
@@ -138,7 +139,7 @@ func TestSync_AtMostOneRequestPerPeerAndSecond(t *testing.T) {
 	bubble(t, "also for a peer that was dropped and returned", func(t *testing.T) {
 		h, p := startWithPuppet(t, cluster.WithHeartbeat(100*time.Millisecond))
 		p.digest(3, 4, nil)
-		for range 8 { // a heartbeat every 800ms, with a lease of 500ms
+		for range 8 { // the lease of 500ms expires before the next heartbeat, after 800ms
 			after(800 * time.Millisecond)
 			p.heartbeat(4, nil)
 		}
@@ -151,7 +152,7 @@ func TestSync_RequestIsServed(t *testing.T) {
 	request := func(p *puppet, h *host, since uint64) []*clusterpb.Digest {
 		to, err := hex.DecodeString(h.node.Health().Incarnation)
 		require.NoError(p, err)
-		received[clusterpb.Digest](p, cluster.KindSyncReply) // drop earlier ones
+		received[clusterpb.Digest](p, cluster.KindSyncReply) // drop earlier replies
 		p.send(cluster.Subject{Kind: cluster.KindSyncRequest, Shard: shard(to)}, &clusterpb.SyncRequest{From: p.id, To: to, Since: since})
 		return received[clusterpb.Digest](p, cluster.KindSyncReply)
 	}
@@ -192,7 +193,7 @@ func TestSync_RequestIsServed(t *testing.T) {
 		all = request(p, h, 1000) // a seq that was never published
 		require.Len(t, all, 1)
 		require.True(t, all[0].Reset_)
-		require.Empty(t, request(p, h, 0)) // too soon after the last one
+		require.Empty(t, request(p, h, 0)) // too soon after the last request
 		require.Equal(t, uint64(3), h.node.Health().Served)
 	})
 	bubble(t, "in consecutive digests within MaxPayload", func(t *testing.T) {

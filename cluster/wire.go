@@ -7,41 +7,41 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// incarnation identifies one start of a node: random bits.
+// incarnation identifies one start of a node. It consists of random bits.
 type incarnation [16]byte
 
 // shard returns the shard of the messages to this node.
 func (id incarnation) shard() uint32 { return binary.BigEndian.Uint32(id[:]) }
 
-// The longest names in bytes. A message with a longer name is malformed.
+// The maximum lengths of names in bytes. A message with a longer name is malformed.
 const (
 	maxNodeName = 255
 	maxRoomName = 1024 // the limit of occupancy.ValidRoom
 )
 
-// fieldVersion is the number of the field least_version, which every message has: the
-// oldest version of the protocol that can read the message.
+// fieldVersion is the number of the field least_version. Every message has this field. Its
+// value is the oldest version of the protocol that can read the message.
 const fieldVersion = 15
 
 // field is one field of a message.
 type field struct {
 	num   protowire.Number
 	typ   protowire.Type
-	value uint64 // of a varint or fixed64
+	value uint64 // the value of a varint or fixed64
 	bytes []byte // refers to the message
 }
 
 // nextField returns the first field of b and the bytes after it. It returns false if b
 // does not start with a valid field.
 func nextField(b []byte) (f field, rest []byte, ok bool) {
-	// Most fields are room names with one byte of tag and one of length. This fast path
-	// halves the time.
+	// This fast path halves the time for room names with one byte of tag and one byte of
+	// length. Most fields are such names.
 	if len(b) >= 2 && b[0] < 0x80 && b[0]>>3 > 0 && b[0]&7 == byte(protowire.BytesType) && int(b[1]) <= min(len(b)-2, 0x7f) {
 		end := 2 + int(b[1])
 		return field{num: protowire.Number(b[0] >> 3), typ: protowire.BytesType, bytes: b[2:end]}, b[end:], true
 	}
 	num, typ, n := protowire.ConsumeTag(b)
-	if n < 0 || num > protowire.MaxValidNumber { // ConsumeTag does not check it
+	if n < 0 || num > protowire.MaxValidNumber { // ConsumeTag does not check the maximum
 		return f, nil, false
 	}
 	f.num, f.typ = num, typ
@@ -62,9 +62,9 @@ func nextField(b []byte) (f field, rest []byte, ok bool) {
 	return f, b[n:], true
 }
 
-// scan calls handle for each field of a message except the version, which scan checks
-// itself. It reports whether the message is well formed: whether every call of handle has
-// returned true.
+// scan calls the function handle for each field of a message except the version. It reports
+// whether the message is valid: all fields can be decoded, the version is supported, and
+// every call of handle has returned true.
 func scan(b []byte, handle func(f field) bool) bool {
 	for len(b) > 0 {
 		f, rest, ok := nextField(b)
@@ -113,7 +113,7 @@ func (f field) roomName() bool {
 	return f.typ == protowire.BytesType && len(f.bytes) > 0 && len(f.bytes) <= maxRoomName && utf8.Valid(f.bytes)
 }
 
-// column contains one count for each room of a message, each a varint.
+// column contains one count for each room of a message. Each count is a varint.
 type column []byte
 
 // column reads a column and its length. A message contains each column at most once.
@@ -124,7 +124,7 @@ func (f field) column(to *column, length *int) bool {
 	*to, *length = f.bytes, 0
 	for b := f.bytes; len(b) > 0; *length++ {
 		v, n := protowire.ConsumeVarint(b)
-		if n < 0 || v > maxRoomCount {
+		if n < 0 || v > largestCount {
 			return false
 		}
 		b = b[n:]
@@ -133,13 +133,13 @@ func (f field) column(to *column, length *int) bool {
 }
 
 // next removes the first count and returns it. The column must not be empty.
-func (c *column) next() packed {
+func (c *column) next() uint64 {
 	v, n := protowire.ConsumeVarint(*c)
 	*c = (*c)[n:]
-	return packed(v)
+	return v
 }
 
-// The following functions append a field. As in all of proto3, zero values are omitted.
+// The following functions append a field. As always in proto3, zero values are omitted.
 
 func appendNumber(b []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {

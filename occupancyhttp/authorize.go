@@ -38,9 +38,9 @@ func (h *handler) checkAccess(r *http.Request, room string) error {
 }
 
 // checkAccessToAll returns an error if the request may not read one of the rooms. The
-// error names the first such room, so that the client can retry without it. It names no
-// room if authentication is required and none of the rooms is allowed: then the client
-// has to authenticate first.
+// error names the first denied room, so that the client can retry without this room. If
+// no room is allowed and the first error is errUnauthorized, the error names no room,
+// because the client has to authenticate first.
 func (h *handler) checkAccessToAll(r *http.Request, rooms []string) error {
 	var firstErr error
 	var deniedRoom string

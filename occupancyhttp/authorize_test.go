@@ -24,7 +24,7 @@ func TestAuthorize_DenialRevealsNothing(t *testing.T) {
 		}
 		return nil
 	}))
-	answer := func(path string) string {
+	refusal := func(path string) string {
 		resp := serve(h, http.MethodGet, path)
 		if resp.StatusCode != http.StatusForbidden {
 			t.Errorf("%s: %s", path, resp.Status)
@@ -35,7 +35,7 @@ func TestAuthorize_DenialRevealsNothing(t *testing.T) {
 	for _, form := range []string{
 		"/rooms/%s/occupancy", "/rooms/%s/occupancy/events", "/occupancy/events?room=%s", "/occupancy/events?room=a&room=b&room=%s&room=c",
 	} {
-		existing, unknown := answer(fmt.Sprintf(form, "secret")), answer(fmt.Sprintf(form, "nothing"))
+		existing, unknown := refusal(fmt.Sprintf(form, "secret")), refusal(fmt.Sprintf(form, "nothing"))
 		if existing != unknown {
 			t.Errorf("%s: existing room: %s\nunknown room: %s", form, existing, unknown)
 		}
@@ -80,9 +80,9 @@ func TestAuthorize_Unauthorized(t *testing.T) {
 	}
 }
 
-// A 401 for one of several rooms names the room, so that the client can retry without it.
-// If the request may read none of the rooms, the client has to authenticate first.
-func TestAuthorize_401NamesRoomIfAnotherIsAllowed(t *testing.T) {
+// If some of the rooms are allowed, a 401 names the denied room, so that the client can
+// retry without this room. If no room is allowed, the client has to authenticate first.
+func TestAuthorize_401NamesRoomIfSomeRoomIsAllowed(t *testing.T) {
 	h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
 		switch room {
 		case "public":
@@ -111,8 +111,7 @@ func TestAuthorize_401NamesRoomIfAnotherIsAllowed(t *testing.T) {
 	}
 }
 
-// If the host's authorize function panics, no stream and no subscription remain.
-func TestAuthorize_PanicLeavesNoStream(t *testing.T) {
+func TestAuthorize_NoStreamRemainsAfterPanic(t *testing.T) {
 	e := newEngine(t)
 	panics := true
 	h := occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1), occupancyhttp.WithAuthorize(func(*http.Request, string) error {

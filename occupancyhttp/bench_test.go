@@ -16,10 +16,10 @@ import (
 
 const streamCount = 10_000
 
-// BenchmarkFanOut measures the time from a hook until the last of 10,000 streams of a room
-// has received the event. The clients run in another process on the same cores, connected
-// over loopback. The floor writes the same bytes to as many TCP connections, from one
-// goroutine for each core.
+// BenchmarkFanOut measures the time from a Join until all 10,000 streams of the room have
+// received the event. The clients run in a second process on the same cores, and connect
+// over the loopback interface. The floor writes the same bytes to 10,000 TCP connections,
+// from one goroutine for each core.
 func BenchmarkFanOut(b *testing.B) {
 	measure := func(b *testing.B, c *clientProcess, change func()) {
 		c.awaitEvent(b) // the snapshot
@@ -82,7 +82,7 @@ func BenchmarkFanOut(b *testing.B) {
 // BenchmarkIdleStream measures the memory, heap and stack, of an idle stream. It also
 // reports the memory that net/http needs for a handler that only waits.
 func BenchmarkIdleStream(b *testing.B) {
-	const size = streamCount / 2
+	const streams = streamCount / 2
 	memory := func() float64 {
 		runtime.GC()
 		runtime.GC()
@@ -94,10 +94,10 @@ func BenchmarkIdleStream(b *testing.B) {
 		s := httptest.NewServer(h)
 		defer s.Close()
 		before := memory()
-		c := startClients(b, s.Listener.Addr().String(), size, path)
+		c := startClients(b, s.Listener.Addr().String(), streams, path)
 		defer c.stop()
 		c.awaitEvent(b)
-		return (memory() - before) / size
+		return (memory() - before) / streams
 	}
 	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, "data: \n\n")

@@ -33,13 +33,13 @@ func newAsset(contentType string, body []byte) *asset {
 	return &asset{contentType: contentType, body: body, hash: hex.EncodeToString(sum[:8])}
 }
 
-// ClientPath returns the path of the browser client below the prefix of the handler, with
-// a hash of its content: "/occupancy.js?v=0123456789abcdef". Browsers may cache the
-// response to this path permanently. Without the hash, as "/occupancy.js", they may cache
-// it for a day and then revalidate it by its ETag.
+// ClientPath returns the path of the browser client below the prefix of the handler. The
+// path contains a hash of the file: "/occupancy.js?v=0123456789abcdef". Browsers may cache
+// the file permanently under this path. Under the path "/occupancy.js" they may cache the
+// file for a day, and then revalidate it with the ETag.
 func ClientPath() string { return "/occupancy.js?v=" + assets["occupancy.js"].hash }
 
-// serve writes the file, or status 304 if the client has it already.
+// serve writes the file, or status 304 if the client has the file already.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request, _ string) error {
 	h := w.Header()
 	h.Set("Content-Type", a.contentType)

@@ -17,8 +17,8 @@ type httpError struct {
 	status  int
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	// Room is set if the error concerns only this one of several rooms. The client can
-	// open a stream of the other rooms.
+	// Room is set if the request was for several rooms and this room was refused. The
+	// client can open a stream of the other rooms.
 	Room string `json:"room,omitempty"`
 }
 
@@ -27,20 +27,20 @@ func (e *httpError) Error() string { return e.Message }
 const retryAfter = "5" // seconds
 
 var (
-	errNotFound          = &httpError{status: http.StatusNotFound, Code: "not_found", Message: "not found"}
-	errMethodNotAllowed  = &httpError{status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "method not allowed: use GET or HEAD"}
-	errBadQuery          = &httpError{status: http.StatusBadRequest, Code: "bad_query", Message: "malformed query"}
-	errNoRoom            = &httpError{status: http.StatusBadRequest, Code: "no_room", Message: "no room given: add ?room=name"}
-	errTooManyRooms      = &httpError{status: http.StatusBadRequest, Code: "too_many_rooms", Message: "too many rooms: a stream can have at most 256"}
-	errBadRoomName       = &httpError{status: http.StatusBadRequest, Code: "bad_room_name", Message: "invalid room name: must be 1 to 1024 bytes of UTF-8"}
-	errUnauthorized      = &httpError{status: http.StatusUnauthorized, Code: "unauthorized", Message: "authentication required"}
-	errForbidden         = &httpError{status: http.StatusForbidden, Code: "forbidden", Message: "access to this room is denied"}
-	errTooManyStreams    = &httpError{status: http.StatusServiceUnavailable, Code: "too_many_streams", Message: "stream limit reached"}
-	errRoomLimit         = &httpError{status: http.StatusServiceUnavailable, Code: "room_limit", Message: "room limit reached"}
-	errClosed            = &httpError{status: http.StatusServiceUnavailable, Code: "closed", Message: "the server is shutting down"}
-	errTimeout           = &httpError{status: http.StatusServiceUnavailable, Code: "timeout", Message: "the request timed out"}
-	errStreamUnsupported = &httpError{status: http.StatusInternalServerError, Code: "no_streaming", Message: "the server does not support streaming"}
-	errInternal          = &httpError{status: http.StatusInternalServerError, Code: "internal", Message: "internal server error"}
+	errNotFound             = &httpError{status: http.StatusNotFound, Code: "not_found", Message: "not found"}
+	errMethodNotAllowed     = &httpError{status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "method not allowed: use GET or HEAD"}
+	errBadQuery             = &httpError{status: http.StatusBadRequest, Code: "bad_query", Message: "malformed query"}
+	errNoRoom               = &httpError{status: http.StatusBadRequest, Code: "no_room", Message: "no room given: add ?room=name"}
+	errTooManyRoomsInStream = &httpError{status: http.StatusBadRequest, Code: "too_many_rooms_in_stream", Message: "too many rooms: a stream can have at most 256"}
+	errBadRoomName          = &httpError{status: http.StatusBadRequest, Code: "bad_room_name", Message: "invalid room name: must be 1 to 1024 bytes of UTF-8"}
+	errUnauthorized         = &httpError{status: http.StatusUnauthorized, Code: "unauthorized", Message: "authentication required"}
+	errForbidden            = &httpError{status: http.StatusForbidden, Code: "forbidden", Message: "access to this room is denied"}
+	errStreamLimit          = &httpError{status: http.StatusServiceUnavailable, Code: "stream_limit", Message: "stream limit reached"}
+	errRoomLimit            = &httpError{status: http.StatusServiceUnavailable, Code: "room_limit", Message: "room limit reached"}
+	errClosed               = &httpError{status: http.StatusServiceUnavailable, Code: "closed", Message: "the server is shutting down"}
+	errTimeout              = &httpError{status: http.StatusServiceUnavailable, Code: "timeout", Message: "the request timed out"}
+	errNoStreaming          = &httpError{status: http.StatusInternalServerError, Code: "no_streaming", Message: "the server does not support streaming"}
+	errInternal             = &httpError{status: http.StatusInternalServerError, Code: "internal", Message: "internal server error"}
 )
 
 // withRoom returns a copy of e that names the room.
@@ -87,7 +87,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(mustMarshal(v)) // an error means that the client has disconnected
 }
 
-// mustMarshal encodes a value of strings and numbers, which cannot fail.
+// mustMarshal encodes v as JSON. It panics on an error: v must consist of strings and
+// numbers, which always have an encoding.
 func mustMarshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

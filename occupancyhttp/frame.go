@@ -12,11 +12,11 @@ type frame struct {
 	withRoom []byte // for a stream of several rooms
 }
 
-// newFrame encodes an event of the room whose name, as JSON, is roomJSON.
+// newFrame encodes an event. roomJSON is the name of the event's room as JSON.
 func newFrame(e occupancy.Event, roomJSON []byte) *frame {
 	data := mustMarshal(e)
 	head := "event: " + string(e.Type) + "\nid: " + strconv.FormatUint(e.Version, 10) + "\ndata: "
-	// One allocation for both. In withRoom the room precedes the other fields of the object.
+	// One allocation holds both encodings. withRoom has the room as the first JSON field.
 	b := make([]byte, 0, 2*(len(head)+len(data)+2)+len(`{"room":,`)+len(roomJSON))
 	b = append(b, head...)
 	b = append(b, data...)

@@ -22,9 +22,9 @@ type handler struct {
 }
 
 // NewHandler returns a handler that serves the occupancy of the engine's rooms at the
-// paths that the package comment lists. Several servers may use it, under any prefix. It
-// needs no Close. NewHandler panics if the engine is nil or an option is invalid (a
-// negative number).
+// paths that the package comment lists. Several servers may use one handler, under any
+// prefix. A handler needs no Close. NewHandler panics if the engine is nil or the value
+// of an option is negative.
 func NewHandler(engine *occupancy.Engine, opts ...Option) http.Handler {
 	if engine == nil {
 		panic("occupancyhttp: NewHandler: nil engine")
@@ -33,7 +33,7 @@ func NewHandler(engine *occupancy.Engine, opts ...Option) http.Handler {
 		config:    newConfig(opts),
 		engine:    engine,
 		hub:       hub{engine: engine, feeds: map[string]*feed{}},
-		shutdowns: shutdowns{started: map[weak.Pointer[http.Server]]chan struct{}{}},
+		shutdowns: shutdowns{channels: map[weak.Pointer[http.Server]]chan struct{}{}},
 	}
 }
 
@@ -56,9 +56,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route returns the function that serves a path, and the escaped name of the room that
-// the path contains, if any. It does not use an [http.ServeMux]: the redirects of a
-// ServeMux lack a stripped prefix, and its errors are not JSON.
+// route returns the function that serves a path, and the escaped name of the room in the
+// path, if there is one. It does not use an [http.ServeMux], because a ServeMux redirects
+// to paths without the prefix that [http.StripPrefix] removed, and its errors are not JSON.
 func (h *handler) route(path string) (serve func(http.ResponseWriter, *http.Request, string) error, escapedRoom string) {
 	path = strings.TrimPrefix(path, "/")
 	if asset, ok := assets[path]; ok {
@@ -79,8 +79,8 @@ func (h *handler) route(path string) (serve func(http.ResponseWriter, *http.Requ
 	return nil, ""
 }
 
-// getTimeout limits how long a request waits for the other nodes of a cluster. After that
-// it is answered with the counts received so far.
+// getTimeout limits how long a request waits for the other nodes of a cluster. After this
+// time the response contains the counts received so far.
 const getTimeout = 5 * time.Second
 
 // serveOccupancy writes the occupancy of one room.
@@ -99,7 +99,7 @@ func (h *handler) serveOccupancy(w http.ResponseWriter, r *http.Request, escaped
 	case errors.Is(err, occupancy.ErrClosed):
 		return err
 	case err != nil:
-		h.logger.WarnContext(r.Context(), "occupancyhttp: partial answer: some nodes did not respond", "room", room, "error", err)
+		h.logger.WarnContext(r.Context(), "occupancyhttp: partial response: some nodes did not respond", "room", room, "error", err)
 		w.Header().Set("Occupancy-Partial", "true")
 	}
 	writeJSON(w, http.StatusOK, o)

@@ -113,16 +113,16 @@ func TestPaths_AnyRoomName(t *testing.T) {
 		if _, body := s.get(http.MethodGet, "/occupancy/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
 			t.Errorf("occupancy of %q: %s", room, body)
 		}
-		one := s.openStream("/occupancy/rooms/" + url.PathEscape(room) + "/occupancy/events")
-		if n := one.nextEvent(); n.Occupancy.Connections != i+1 {
+		streamOfRoom := s.openStream("/occupancy/rooms/" + url.PathEscape(room) + "/occupancy/events")
+		if n := streamOfRoom.nextEvent(); n.Occupancy.Connections != i+1 {
 			t.Errorf("stream of %q: %+v", room, n)
 		}
-		one.close()
-		several := s.openStream("/occupancy/occupancy/events?room=" + url.QueryEscape(room))
-		if n := several.nextEvent(); n.Occupancy.Connections != i+1 || n.Room != room {
+		streamOfRoom.close()
+		streamOfRooms := s.openStream("/occupancy/occupancy/events?room=" + url.QueryEscape(room))
+		if n := streamOfRooms.nextEvent(); n.Occupancy.Connections != i+1 || n.Room != room {
 			t.Errorf("stream of several rooms with %q: %+v", room, n)
 		}
-		several.close()
+		streamOfRooms.close()
 	}
 }
 
@@ -239,7 +239,7 @@ func TestOccupancy_CanceledRequest(t *testing.T) {
 	}
 }
 
-// Room names in paths are preserved by every way to mount the handler.
+// The handler receives the exact room name, wherever it is mounted.
 func TestMount_AnyPrefix(t *testing.T) {
 	e := newEngine(t)
 	h := occupancyhttp.NewHandler(e)
@@ -259,17 +259,17 @@ func TestMount_AnyPrefix(t *testing.T) {
 			if _, body := s.get(http.MethodGet, prefix+"/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
 				t.Errorf("%s %q: %s", prefix, room, body)
 			}
-			several := s.openStream(prefix + "/occupancy/events?room=" + url.QueryEscape(room))
-			if n := several.nextEvent(); n.Occupancy.Connections != i+1 {
+			streamOfRooms := s.openStream(prefix + "/occupancy/events?room=" + url.QueryEscape(room))
+			if n := streamOfRooms.nextEvent(); n.Occupancy.Connections != i+1 {
 				t.Errorf("%s stream of %q: %+v", prefix, room, n)
 			}
-			several.close()
+			streamOfRooms.close()
 		}
 	}
 }
 
-// The host serves other paths with "GET /" and "/". Neither conflicts with the documented
-// pattern, and each request reaches the right handler.
+// The host program serves other paths, with patterns such as "GET /". These patterns do
+// not conflict with the documented pattern, and each request reaches the right handler.
 func TestMount_NextToHostPatterns(t *testing.T) {
 	h := occupancyhttp.NewHandler(newEngine(t))
 	for _, hostPatterns := range [][]string{{"GET /"}, {"/"}, {"GET /", "/"}, {"GET /{file}", "GET /{$}"}} {

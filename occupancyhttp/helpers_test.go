@@ -17,8 +17,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// pipeListener is a listener whose connections are in-memory pipes. They have no buffer,
-// so a write to a client that does not read blocks, and they work with testing/synctest.
+// pipeListener is a listener whose connections are in-memory pipes. A pipe has no buffer,
+// so a write to a client that does not read blocks. Pipes work with testing/synctest.
 type pipeListener struct {
 	conns  chan net.Conn
 	done   chan struct{}
@@ -49,7 +49,7 @@ func (p *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	}
 }
 
-// testServer is a server on a pipeListener, together with a client.
+// testServer is a server on a pipeListener, and a client of this server.
 type testServer struct {
 	*testing.T
 	server *http.Server
@@ -121,7 +121,7 @@ type streamReader struct {
 	cancel func()
 }
 
-// openStream opens a stream. It is closed when the test ends, at the latest.
+// openStream opens a stream. If the test does not close the stream, Cleanup does.
 func (s *testServer) openStream(path string, header ...string) *streamReader {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
@@ -167,7 +167,7 @@ type streamEvent struct {
 	id        string
 }
 
-// nextEvent returns the next event. It skips comments.
+// nextEvent returns the next event of the stream, and skips comments.
 func (l *streamReader) nextEvent() streamEvent {
 	l.t.Helper()
 	for {
@@ -194,7 +194,7 @@ func (l *streamReader) nextEvent() streamEvent {
 	}
 }
 
-// readUntil reads events until one has this number of connections.
+// readUntil reads events until an event has this number of connections.
 func (l *streamReader) readUntil(connections int) {
 	l.t.Helper()
 	for l.nextEvent().Occupancy.Connections != connections {

@@ -10,27 +10,30 @@ import (
 
 // hub has one feed for each room that has open streams. An event takes this path:
 //
-//	engine → subscription → feed → frame, and a pending bit in each stream → client
+//	engine → subscription → feed → streams → clients
 //
-// The first stream of a room creates the feed and the last one deletes it. Both happen
-// together with the change of feed.streams under mu, so concurrent streams agree on
-// which of them is first or last.
+// The feed encodes the event as a frame and marks the room as pending in each stream. Each
+// stream then writes the frame to its client.
+//
+// The first stream of a room creates the feed, and the last stream deletes the feed. The
+// hub locks mu while it counts the streams and creates or deletes the feed. So a new
+// stream never receives a feed that is being deleted.
 type hub struct {
 	engine *occupancy.Engine
 
-	mu    sync.Mutex // protects the following and the streams field of every feed
+	mu    sync.Mutex // protects feeds, and feed.streams of every feed
 	feeds map[string]*feed
 }
 
-// feed passes the events of one subscription on to all streams of a room.
+// feed sends the events of one subscription to all streams of a room.
 type feed struct {
 	room     string
 	roomJSON []byte // the name of the room as JSON
 	sub      *occupancy.Subscription
 	streams  int                   // number of streams; protected by hub.mu
-	newest   atomic.Pointer[frame] // nil before the first event; written under mu
+	newest   atomic.Pointer[frame] // nil before the first event; written while feed.mu is locked
 
-	mu    sync.Mutex // protects the following
+	mu    sync.Mutex // protects the following fields
 	ended bool       // whether the subscription has ended
 	slots []*slot
 }
@@ -39,13 +42,13 @@ type feed struct {
 type slot struct {
 	stream    *stream
 	index     int    // in stream.slots
-	feed      *feed  // nil: not attached
+	feed      *feed  // nil before attach
 	feedIndex int    // in feed.slots; protected by feed.mu
 	lastSent  *frame // the last frame written to the client; used by the stream's goroutine only
 }
 
-// attach adds the slot to the feed of the room. If the feed already has a frame, the slot
-// is marked as pending. The errors are those of [occupancy.Engine.Subscribe].
+// attach adds the slot to the feed of the room. If the feed already has a frame, attach
+// marks the slot as pending. It returns the errors of [occupancy.Engine.Subscribe].
 func (h *hub) attach(room string, s *slot) error {
 	f, err := h.acquire(room)
 	if err != nil {
@@ -59,7 +62,7 @@ func (h *hub) attach(room string, s *slot) error {
 	return nil
 }
 
-// detach removes the slot from its feed, if it is attached to one.
+// detach removes the slot from its feed. It does nothing if the slot has no feed.
 func (h *hub) detach(s *slot) {
 	if s.feed != nil {
 		s.feed.remove(s)
@@ -67,8 +70,8 @@ func (h *hub) detach(s *slot) {
 	}
 }
 
-// acquire returns the feed of the room, creating it if necessary, and increments its
-// number of streams.
+// acquire returns the feed of the room and increments feed.streams. It creates the feed
+// if the room has none.
 func (h *hub) acquire(room string) (*feed, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -87,7 +90,7 @@ func (h *hub) acquire(room string) (*feed, error) {
 	return f, nil
 }
 
-// release decrements the number of streams, and deletes the feed when it reaches 0.
+// release decrements feed.streams, and deletes the feed after its last stream.
 func (h *hub) release(f *feed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,7 +100,7 @@ func (h *hub) release(f *feed) {
 	}
 }
 
-// run publishes the events of the subscription until it ends.
+// run publishes the events of the subscription until the subscription ends.
 func (f *feed) run() {
 	for e := range f.sub.Events() {
 		f.publish(newFrame(e, f.roomJSON))
@@ -105,9 +108,9 @@ func (f *feed) run() {
 	f.end()
 }
 
-// publish stores the newest frame and marks it as pending in every stream. It does not
-// write to clients: each stream does that in its own goroutine, so that no stream waits
-// for another.
+// publish stores the newest frame and marks the room as pending in every stream. Each
+// stream writes the frame in its own goroutine, so that no stream waits for a slow client
+// of another stream.
 func (f *feed) publish(newest *frame) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,7 +145,7 @@ func (f *feed) add(s *slot) bool {
 	return true
 }
 
-// remove removes the slot from the feed. The last slot of the feed moves to its index.
+// remove removes the slot from the feed. The last slot of the feed takes the free index.
 func (f *feed) remove(s *slot) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

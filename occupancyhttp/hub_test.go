@@ -39,8 +39,8 @@ func (w *frameWriter) Write(b []byte) (int, error) {
 	}
 }
 
-// openStreams opens n streams without a server. They end when the context is done; wait
-// waits for that.
+// openStreams opens n streams without a server. The streams end when the context is done.
+// wait blocks until all streams have ended.
 func openStreams(ctx context.Context, h http.Handler, n int, path string) (writers []*frameWriter, wait func()) {
 	var streams sync.WaitGroup
 	for range n {
@@ -81,10 +81,10 @@ func TestHub_OneSubscriptionForAllStreamsOfARoom(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		before := runtime.NumGoroutine()
 		h := occupancyhttp.NewHandler(e)
-		one, waitOne := openStreams(ctx, h, 50, "/rooms/lobby/occupancy/events")
-		many, waitMany := openStreams(ctx, h, 50, "/occupancy/events?room=lobby")
+		plain, waitPlain := openStreams(ctx, h, 50, "/rooms/lobby/occupancy/events")
+		withRoom, waitWithRoom := openStreams(ctx, h, 50, "/occupancy/events?room=lobby")
 		synctest.Wait()
-		for _, w := range append(one, many...) {
+		for _, w := range append(plain, withRoom...) {
 			if f := <-w.frames; !bytes.Contains(f, []byte(`"connections":0`)) {
 				t.Errorf("%s", f)
 			}
@@ -96,16 +96,16 @@ func TestHub_OneSubscriptionForAllStreamsOfARoom(t *testing.T) {
 			t.Errorf("%d goroutines for 100 requests and one room", got)
 		}
 		cancel()
-		waitOne()
-		waitMany()
+		waitPlain()
+		waitWithRoom()
 		if got := e.Stats().Subscriptions; got != 0 {
 			t.Errorf("%d subscriptions remain", got)
 		}
 	})
 }
 
-// Streams of one room open and close concurrently, so that often one of them is the last
-// while another becomes the first.
+// Streams of one room open and close concurrently, so that the hub often creates a feed
+// for one stream while it deletes the feed of another stream.
 func TestHub_ConcurrentFirstAndLastStream(t *testing.T) {
 	const workers, rounds = 8, 300
 	e := newEngine(t, occupancy.WithInterval(0))
@@ -166,7 +166,8 @@ func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 	others.Wait()
 }
 
-// A room that changes while its stream is about to write it is written once, not twice.
+// Room b changes after the stream has read its pending bit and before the stream writes
+// the event. The stream writes the new event once, not twice.
 func TestStream_NoEventTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)

@@ -87,7 +87,7 @@ func TestMaxStreams_RefusedWithRetryAfter(t *testing.T) {
 		a := s.openStream("/rooms/a/occupancy/events")
 		b := s.openStream("/occupancy/events?room=b&room=c")
 		resp, body := s.get(http.MethodGet, "/rooms/d/occupancy/events")
-		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "too_many_streams") {
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "stream_limit") {
 			t.Errorf("%s %v %s", resp.Status, resp.Header, body)
 		}
 		if got := e.Stats().Rooms; got != 3 {
@@ -113,7 +113,7 @@ func (f logFunc) Handle(_ context.Context, r slog.Record) error { f(r); return n
 func (f logFunc) WithAttrs([]slog.Attr) slog.Handler            { return f }
 func (f logFunc) WithGroup(string) slog.Handler                 { return f }
 
-// While a refused stream is still logging, it does not count towards the limit.
+// While the handler logs the refusal of a stream, the refused stream does not count.
 func TestMaxStreams_RefusedStreamDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refusing := make(chan struct{}, 2)

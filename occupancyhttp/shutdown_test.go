@@ -11,22 +11,22 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-func TestShutdown_EndsOnlyTheServersOwnStreams(t *testing.T) {
+func TestShutdown_StreamsOfOtherServerContinue(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, configure func(*http.Server)) {
 		e := newEngine(t)
 		h := occupancyhttp.NewHandler(e)
-		ending := newTestServer(t, http.StripPrefix("/x", h), configure)
-		staying := newTestServer(t, h, configure)
-		a := ending.openStream("/x/rooms/lobby/occupancy/events")
-		b := ending.openStream("/x/occupancy/events?room=lobby")
-		c := staying.openStream("/rooms/lobby/occupancy/events")
+		stopped := newTestServer(t, http.StripPrefix("/x", h), configure)
+		running := newTestServer(t, h, configure)
+		a := stopped.openStream("/x/rooms/lobby/occupancy/events")
+		b := stopped.openStream("/x/occupancy/events?room=lobby")
+		c := running.openStream("/rooms/lobby/occupancy/events")
 		a.nextEvent()
 		b.nextEvent()
 		c.nextEvent()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		down := make(chan error)
-		go func() { down <- ending.server.Shutdown(ctx) }()
+		go func() { down <- stopped.server.Shutdown(ctx) }()
 		a.readToEnd()
 		b.readToEnd()
 		must(t, <-down)
@@ -61,7 +61,7 @@ func TestShutdown_EndsStreamThatIsStillOpening(t *testing.T) {
 	})
 }
 
-// The handler outlives its servers, and does not keep them in memory.
+// The handler is still used after its server is closed.
 func TestShutdown_ClosedServerIsGarbageCollected(t *testing.T) {
 	h := occupancyhttp.NewHandler(newEngine(t))
 	var server weak.Pointer[http.Server]

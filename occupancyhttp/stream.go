@@ -17,13 +17,13 @@ import (
 const maxRooms = 256
 
 // stream is the event stream of one client. It runs in the goroutine of its HTTP request.
-// Feeds only set pending bits in it. The stream loads the newest frame of a room when it
-// writes it, so a slow stream buffers no frames and skips outdated ones.
+// A feed only sets a pending bit in the stream. The stream then writes the newest frame of
+// the feed, so a slow stream buffers no frames and skips outdated frames.
 type stream struct {
 	slots    []slot
 	withRoom bool // whether the events contain the name of their room
 
-	wake      chan struct{}                // has a buffer of 1; receives a value when a bit is set or the last feed has ended
+	wake      chan struct{}                // has a buffer of 1; receives a value when a pending bit is set or the last feed has ended
 	pending   [maxRooms / 64]atomic.Uint64 // one bit for each slot that has a frame to write
 	liveFeeds atomic.Int32                 // number of slots whose feed has not ended
 }
@@ -34,8 +34,8 @@ func (s *stream) markPending(index int) {
 	s.notify()
 }
 
-// feedEnded records that the feed of one slot has ended, and wakes the stream after the
-// last one.
+// feedEnded records that the feed of one slot has ended. It wakes the stream when all its
+// feeds have ended.
 func (s *stream) feedEnded() {
 	if s.liveFeeds.Add(-1) == 0 {
 		s.notify()
@@ -89,7 +89,7 @@ func parseRooms(query string) ([]string, error) {
 		case occupancy.ValidRoom(room) != nil:
 			return nil, errBadRoomName.withRoom(room)
 		case len(rooms) == maxRooms:
-			return nil, errTooManyRooms
+			return nil, errTooManyRoomsInStream
 		}
 		seen[room] = struct{}{}
 		rooms = append(rooms, room)
@@ -108,9 +108,9 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, rooms []st
 		return nil
 	}
 	if n := h.openStreams.Add(1); h.maxStreams > 0 && n > int64(h.maxStreams) {
-		h.openStreams.Add(-1) // before logging, which may block: a refused stream must not count
+		h.openStreams.Add(-1) // before logging, because logging may block
 		h.logger.WarnContext(r.Context(), "occupancyhttp: stream limit reached", "limit", h.maxStreams)
-		return errTooManyStreams
+		return errStreamLimit
 	}
 	defer h.openStreams.Add(-1)
 
@@ -134,7 +134,7 @@ func (h *handler) serveStream(w http.ResponseWriter, r *http.Request, rooms []st
 	h.setStreamHeaders(w)
 	err := out.writeHeader()
 	if errors.Is(err, http.ErrNotSupported) {
-		return errStreamUnsupported
+		return errNoStreaming
 	}
 	if err == nil {
 		err = s.run(r.Context(), out, h.heartbeat, shutdown)
@@ -202,8 +202,10 @@ func (s *stream) writePending(out *writer) error {
 		for pending := s.pending[i].Swap(0); pending != 0; pending &= pending - 1 {
 			slot := &s.slots[i*64+bits.TrailingZeros64(pending)]
 			newest := slot.feed.newest.Load()
+			// If a feed publishes a frame after the Swap and before the Load, this call writes the
+			// frame. The pending bit stays set, so the next call must skip the frame.
 			if newest == slot.lastSent {
-				continue // the bit was set again after the previous Swap, but the frame had already been loaded
+				continue
 			}
 			slot.lastSent = newest
 			data := newest.plain

@@ -15,8 +15,8 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-// bothProtocols runs a test over HTTP/1.1 and HTTP/2, each in a synctest bubble: the test
-// fails if a goroutine remains at its end.
+// bothProtocols runs a test with HTTP/1.1 and with HTTP/2. Each run is in a synctest
+// bubble, so it fails if a goroutine remains at the end.
 func bothProtocols(t *testing.T, f func(t *testing.T, configure func(*http.Server))) {
 	t.Run("HTTP1", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { f(t, func(*http.Server) {}) })
@@ -28,17 +28,17 @@ func TestStreamEnds_AfterLastEventOfClosedEngine(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, configure func(*http.Server)) {
 		e := newEngine(t, occupancy.WithInterval(time.Hour))
 		s := newTestServer(t, occupancyhttp.NewHandler(e), configure)
-		one := s.openStream("/rooms/lobby/occupancy/events")
-		several := s.openStream("/occupancy/events?room=other&room=lobby")
-		one.nextEvent()
-		several.nextEvent()
-		several.nextEvent()
-		for range 3 { // the first change is published immediately, the others when the interval ends
+		streamOfRoom := s.openStream("/rooms/lobby/occupancy/events")
+		streamOfRooms := s.openStream("/occupancy/events?room=other&room=lobby")
+		streamOfRoom.nextEvent()
+		streamOfRooms.nextEvent()
+		streamOfRooms.nextEvent()
+		for range 3 { // only the first change is published immediately
 			must(t, e.Join("lobby"))
 			synctest.Wait()
 		}
 		must(t, e.Close())
-		for _, stream := range []*streamReader{one, several} {
+		for _, stream := range []*streamReader{streamOfRoom, streamOfRooms} {
 			rest := stream.readToEnd()
 			if at := strings.LastIndex(rest, "data: "); at < 0 || !strings.Contains(rest[at:], `"connections":3`) {
 				t.Errorf("the stream ended with %q", rest)
@@ -99,7 +99,7 @@ func TestStreamEnds_ConnectionIsReusable(t *testing.T) {
 		time.Sleep(time.Minute) // longer than the write timeout, with no write in progress
 		must(t, e.Close())
 		stream.readToEnd()
-		time.Sleep(time.Minute) // a remaining write deadline would have passed
+		time.Sleep(time.Minute) // longer than the write deadline, which must have been cleared
 		if resp, _ := s.get(http.MethodGet, "/occupancy.js"); resp.StatusCode != http.StatusOK {
 			t.Errorf("%s", resp.Status)
 		}
@@ -109,7 +109,7 @@ func TestStreamEnds_ConnectionIsReusable(t *testing.T) {
 	})
 }
 
-// Each stream that opens while the engine closes ends or is refused.
+// A stream that is opened while the engine closes either ends or is refused.
 func TestStreamEnds_EngineClosesWhileStreamsOpen(t *testing.T) {
 	for range 20 {
 		e := occupancy.New(occupancy.WithInterval(0))
@@ -132,7 +132,7 @@ func TestStreamEnds_EngineClosesWhileStreamsOpen(t *testing.T) {
 	}
 }
 
-// Browsers use HTTP/2 only over TLS: events arrive, and the stream ends with the server.
+// Browsers use HTTP/2 only over TLS.
 func TestStream_HTTP2OverTLS(t *testing.T) {
 	e := newEngine(t)
 	s := httptest.NewUnstartedServer(occupancyhttp.NewHandler(e))

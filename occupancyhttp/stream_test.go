@@ -91,7 +91,7 @@ func TestStreamOfRooms_EventsContainTheirRoom(t *testing.T) {
 	})
 }
 
-// roomsQuery returns the path of a stream of n rooms. Each room occurs twice in the query.
+// roomsQuery returns the path of a stream of n rooms. The query contains each room twice.
 func roomsQuery(n int) string {
 	var q strings.Builder
 	q.WriteString("/occupancy/events?")
@@ -164,18 +164,17 @@ func TestStream_IgnoresLastEventID(t *testing.T) {
 	})
 }
 
-func TestStream_BlockedClientIsClosedAndDelaysNoOther(t *testing.T) {
+func TestStream_BlockedClientIsClosedAndDelaysNoOtherStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(time.Hour)))
-		reads := s.openStream("/rooms/lobby/occupancy/events")
-		stuck, err := s.pipes.dial(t.Context(), "", "")
+		reader := s.openStream("/rooms/lobby/occupancy/events")
+		blocked, err := s.pipes.dial(t.Context(), "", "")
 		must(t, err)
-		defer stuck.Close()
-		_, err = fmt.Fprint(stuck, "GET /rooms/lobby/occupancy/events HTTP/1.1\r\nHost: site\r\n\r\n")
+		defer blocked.Close()
+		_, err = fmt.Fprint(blocked, "GET /rooms/lobby/occupancy/events HTTP/1.1\r\nHost: site\r\n\r\n")
 		must(t, err)
-		one := make([]byte, 1)
-		_, err = stuck.Read(one) // the response starts, and the rest is not read
+		_, err = blocked.Read(make([]byte, 1)) // only the first byte of the response
 		must(t, err)
 		other := s.openStream("/rooms/other/occupancy/events")
 		other.readUntil(0)
@@ -184,7 +183,7 @@ func TestStream_BlockedClientIsClosedAndDelaysNoOther(t *testing.T) {
 		for i := range 5 {
 			must(t, e.Join("lobby"))
 			must(t, e.Join("other"))
-			reads.readUntil(i + 1)
+			reader.readUntil(i + 1)
 			other.readUntil(i + 1)
 			if took := time.Since(start); took > 5*100*time.Millisecond {
 				t.Errorf("the other streams were delayed by %v", took)
@@ -192,15 +191,15 @@ func TestStream_BlockedClientIsClosedAndDelaysNoOther(t *testing.T) {
 		}
 		time.Sleep(9*time.Second - time.Since(start))
 		synctest.Wait()
-		if _, err := stuck.Read(nil); err != nil {
+		if _, err := blocked.Read(nil); err != nil {
 			t.Errorf("closed within 9s: %v", err)
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if _, err := stuck.Read(make([]byte, 4096)); err == nil {
+		if _, err := blocked.Read(make([]byte, 4096)); err == nil {
 			t.Error("not closed after 11s")
 		}
-		reads.close()
+		reader.close()
 		synctest.Wait()
 		if got := e.Stats().Subscriptions; got != 1 {
 			t.Errorf("%d subscriptions, want only that of the other room", got)

@@ -13,17 +13,17 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-// A stream whose client stops reading it is closed. Other streams of the same connection
-// continue.
-func TestHTTP2_BlockedStreamIsClosedAlone(t *testing.T) {
+// The handler closes a stream whose client stops reading. The other stream of the same
+// connection continues.
+func TestHTTP2_OnlyBlockedStreamIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, occupancy.WithInterval(0))
 		s := newTestServer(t, occupancyhttp.NewHandler(e), http2)
 		s.client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 16 << 10}
-		reads := s.openStream("/rooms/quiet/occupancy/events")
-		reads.readUntil(0)
-		stuck := s.openStream("/rooms/busy/occupancy/events")
-		stuck.readUntil(0)
+		reader := s.openStream("/rooms/quiet/occupancy/events")
+		reader.readUntil(0)
+		blocked := s.openStream("/rooms/busy/occupancy/events")
+		blocked.readUntil(0)
 		for range 1000 { // more than the receive buffer of the client
 			must(t, e.Join("busy"))
 			synctest.Wait()
@@ -37,20 +37,20 @@ func TestHTTP2_BlockedStreamIsClosedAlone(t *testing.T) {
 			t.Errorf("%d subscriptions, want only that of the stream that is read", got)
 		}
 		must(t, e.Join("quiet"))
-		reads.readUntil(1)
+		reader.readUntil(1)
 		if got := s.pipes.dialed.Load(); got != 1 {
 			t.Errorf("%d connections", got)
 		}
-		reads.close()
-		stuck.close()
+		reader.close()
+		blocked.close()
 	})
 }
 
-// stalledConn is a connection that stops reading when the channel stalled is closed.
+// stalledConn is a connection whose reads block after the channel stalled is closed.
 type stalledConn struct {
 	net.Conn
 	stalled, closed chan struct{}
-	close           func() // closes closed, once
+	close           func() // closes the channel closed, once
 }
 
 func (c *stalledConn) Read(b []byte) (int, error) {
@@ -68,8 +68,8 @@ func (c *stalledConn) Close() error {
 	return c.Conn.Close()
 }
 
-// The handler cannot close a connection of which the client reads nothing. The server
-// closes it if WriteByteTimeout is set, as the package comment says.
+// The handler cannot close a connection whose client has stopped reading. The server
+// closes the connection if WriteByteTimeout is set, as the package comment says.
 func TestHTTP2_WriteByteTimeoutClosesBlockedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, occupancy.WithInterval(0))

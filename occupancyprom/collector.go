@@ -15,8 +15,8 @@ type Collector struct {
 // Option is a setting of [NewCollector].
 type Option func(*Collector)
 
-// NewCollector creates a collector of e. Register it with a [prometheus.Registerer]. It
-// also works after the engine is closed.
+// NewCollector creates a collector of e. Register the collector with a
+// [prometheus.Registerer]. The collector also works after the engine is closed.
 func NewCollector(e *occupancy.Engine, opts ...Option) *Collector {
 	c := &Collector{engine: e}
 	for _, o := range opts {
@@ -55,22 +55,22 @@ var metrics = []metric{
 		func(s *occupancy.Stats) float64 { return float64(s.Subscriptions) }),
 	gauge("watchers", "Open watchers.",
 		func(s *occupancy.Stats) float64 { return float64(s.Watchers) }),
-	counter("arrivals_total", "Connections of this process that arrived, net in each publication of a room.",
+	counter("arrivals_total", "Connections of this process that arrived. Within one interval of a room, arrivals and departures cancel each other out.",
 		func(s *occupancy.Stats) float64 { return float64(s.Arrivals) }),
-	counter("departures_total", "Connections of this process that departed, net in each publication of a room.",
+	counter("departures_total", "Connections of this process that departed. Within one interval of a room, arrivals and departures cancel each other out.",
 		func(s *occupancy.Stats) float64 { return float64(s.Departures) }),
 	counter("events_published_total", "Events published in rooms with a subscriber or watcher.",
 		func(s *occupancy.Stats) float64 { return float64(s.Published) }),
-	counter("events_delivered_total", "Events sent to subscribers, including the first event of each.",
+	counter("events_delivered_total", "Events sent to subscribers, including the first event of each subscriber.",
 		func(s *occupancy.Stats) float64 { return float64(s.Delivered) }),
 	counter("events_folded_total", "Events that a newer event replaced before the subscriber read them.",
 		func(s *occupancy.Stats) float64 { return float64(s.Folded) }),
 }
 
 var refusedDesc = prometheus.NewDesc("occupancy_hooks_refused_total",
-	"Hooks that returned an error and changed nothing, by error.", []string{"error"}, nil)
+	"Calls of Join, Leave, Enter, Exit and Connect that returned an error, by error.", []string{"error"}, nil)
 
-// refusals are all errors that a hook may return. Each has a series from the start, with
+// refusals lists all errors of these calls. Each error has a series from the start, with
 // the value 0.
 var refusals = []struct {
 	label string
@@ -82,11 +82,11 @@ var refusals = []struct {
 	{"too_many_rooms", func(r *occupancy.Refused) uint64 { return r.TooManyRooms }},
 	{"not_joined", func(r *occupancy.Refused) uint64 { return r.NotJoined }},
 	{"not_entered", func(r *occupancy.Refused) uint64 { return r.NotEntered }},
-	{"count", func(r *occupancy.Refused) uint64 { return r.Count }},
+	{"count_out_of_range", func(r *occupancy.Refused) uint64 { return r.Count }},
 }
 
 var publishDesc = prometheus.NewDesc("occupancy_publish_duration_seconds",
-	"Duration of the rounds in which the engine publishes the rooms that changed.", nil, nil)
+	"Duration of the rounds in which the engine publishes changed rooms.", nil, nil)
 
 var intervalDesc = prometheus.NewDesc("occupancy_interval_seconds",
 	"Minimum time between two events of one room, as set by WithInterval.", nil, nil)

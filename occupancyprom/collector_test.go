@@ -66,7 +66,8 @@ func values(families map[string]*dto.MetricFamily) map[string]float64 {
 	return values
 }
 
-func refuse(t testing.TB, want error, n int, hook func(string) error, room string) {
+// wantRefused calls the hook n times and fails unless every call returns the error want.
+func wantRefused(t testing.TB, want error, n int, hook func(string) error, room string) {
 	t.Helper()
 	for range n {
 		if err := hook(room); !errors.Is(err, want) {
@@ -75,9 +76,9 @@ func refuse(t testing.TB, want error, n int, hook func(string) error, room strin
 	}
 }
 
-// busy returns an engine whose Stats differ from zero in every field. Another node is
-// linked, so that the totals of the service differ from those of this process.
-func busy(t testing.TB) *occupancy.Engine {
+// newBusyEngine returns an engine whose Stats are not zero, except for Refused.Count. A
+// second node is linked, so the totals of the service differ from those of this process.
+func newBusyEngine(t testing.TB) *occupancy.Engine {
 	t.Helper()
 	e := occupancy.New(occupancy.WithInterval(time.Millisecond), occupancy.WithMaxRooms(50))
 	t.Cleanup(func() { _ = e.Close() })
@@ -108,14 +109,14 @@ func busy(t testing.TB) *occupancy.Engine {
 		}
 	}
 	must(t, e.Leave("watched"))
-	refuse(t, occupancy.ErrInvalidRoom, 1, e.Join, "")
-	refuse(t, occupancy.ErrNotJoined, 2, e.Leave, "nowhere")
-	refuse(t, occupancy.ErrNotEntered, 3, func(room string) error { return e.Exit(room, "alice") }, "nowhere")
+	wantRefused(t, occupancy.ErrInvalidRoom, 1, e.Join, "")
+	wantRefused(t, occupancy.ErrNotJoined, 2, e.Leave, "nowhere")
+	wantRefused(t, occupancy.ErrNotEntered, 3, func(room string) error { return e.Exit(room, "alice") }, "nowhere")
 	lease, err := e.Connect("room")
 	must(t, err)
-	refuse(t, occupancy.ErrInvalidClientID, 4, lease.Enter, "")
+	wantRefused(t, occupancy.ErrInvalidClientID, 4, lease.Enter, "")
 	must(t, lease.Close())
-	refuse(t, occupancy.ErrClosed, 5, lease.Enter, "alice")
+	wantRefused(t, occupancy.ErrClosed, 5, lease.Enter, "alice")
 	full := false
 	for i := 1; !full; i++ {
 		err := e.Enter(strings.Repeat("y", i), "alice")
@@ -123,12 +124,12 @@ func busy(t testing.TB) *occupancy.Engine {
 			must(t, err)
 		}
 	}
-	refuse(t, occupancy.ErrTooManyRooms, 5, e.Join, "nowhere")
+	wantRefused(t, occupancy.ErrTooManyRooms, 5, e.Join, "nowhere")
 	return e
 }
 
-// settled scrapes until the engine is idle, and returns its Stats as well.
-func settled(t testing.TB, e *occupancy.Engine) (map[string]float64, occupancy.Stats) {
+// scrapeIdle waits until the engine is idle, and returns the scraped values and the Stats.
+func scrapeIdle(t testing.TB, e *occupancy.Engine) (map[string]float64, occupancy.Stats) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		before := e.Stats()
@@ -142,30 +143,30 @@ func settled(t testing.TB, e *occupancy.Engine) (map[string]float64, occupancy.S
 }
 
 func TestCollector_ExportsStats(t *testing.T) {
-	got, s := settled(t, busy(t))
+	got, s := scrapeIdle(t, newBusyEngine(t))
 	want := map[string]float64{
-		"occupancy_rooms":                                        float64(s.Rooms),
-		"occupancy_connections":                                  123,
-		"occupancy_presence_members":                             float64(s.Local.PresenceMembers + 50),
-		"occupancy_local_connections":                            23,
-		"occupancy_local_presence_members":                       float64(s.Local.PresenceMembers),
-		"occupancy_subscriptions":                                3,
-		"occupancy_watchers":                                     2,
-		"occupancy_interval_seconds":                             0.001,
-		"occupancy_arrivals_total":                               float64(s.Arrivals),
-		"occupancy_departures_total":                             float64(s.Departures),
-		"occupancy_events_published_total":                       float64(s.Published),
-		"occupancy_events_delivered_total":                       float64(s.Delivered),
-		"occupancy_events_folded_total":                          float64(s.Folded),
-		"occupancy_hooks_refused_total{error=closed}":            5,
-		"occupancy_hooks_refused_total{error=invalid_room}":      1,
-		"occupancy_hooks_refused_total{error=invalid_client_id}": 4,
-		"occupancy_hooks_refused_total{error=too_many_rooms}":    6,
-		"occupancy_hooks_refused_total{error=not_joined}":        2,
-		"occupancy_hooks_refused_total{error=not_entered}":       3,
-		"occupancy_hooks_refused_total{error=count}":             0,
-		"occupancy_publish_duration_seconds_sum":                 s.Publishing.Seconds(),
-		"occupancy_publish_duration_seconds_count":               float64(s.Rounds),
+		"occupancy_rooms":                                         float64(s.Rooms),
+		"occupancy_connections":                                   123,
+		"occupancy_presence_members":                              float64(s.Local.PresenceMembers + 50),
+		"occupancy_local_connections":                             23,
+		"occupancy_local_presence_members":                        float64(s.Local.PresenceMembers),
+		"occupancy_subscriptions":                                 3,
+		"occupancy_watchers":                                      2,
+		"occupancy_interval_seconds":                              0.001,
+		"occupancy_arrivals_total":                                float64(s.Arrivals),
+		"occupancy_departures_total":                              float64(s.Departures),
+		"occupancy_events_published_total":                        float64(s.Published),
+		"occupancy_events_delivered_total":                        float64(s.Delivered),
+		"occupancy_events_folded_total":                           float64(s.Folded),
+		"occupancy_hooks_refused_total{error=closed}":             5,
+		"occupancy_hooks_refused_total{error=invalid_room}":       1,
+		"occupancy_hooks_refused_total{error=invalid_client_id}":  4,
+		"occupancy_hooks_refused_total{error=too_many_rooms}":     6,
+		"occupancy_hooks_refused_total{error=not_joined}":         2,
+		"occupancy_hooks_refused_total{error=not_entered}":        3,
+		"occupancy_hooks_refused_total{error=count_out_of_range}": 0,
+		"occupancy_publish_duration_seconds_sum":                  s.Publishing.Seconds(),
+		"occupancy_publish_duration_seconds_count":                float64(s.Rounds),
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("\n got %v\nwant %v", got, want)
@@ -175,9 +176,9 @@ func TestCollector_ExportsStats(t *testing.T) {
 	}
 }
 
-// A field that is added to Stats must be added to the collector as well.
+// This test fails if the collector does not export a new field of Stats.
 func TestCollector_ExportsEveryFieldOfStats(t *testing.T) {
-	families := scrape(t, occupancyprom.NewCollector(busy(t)))
+	families := scrape(t, occupancyprom.NewCollector(newBusyEngine(t)))
 	exported := 0
 	for name, f := range families {
 		if name == "occupancy_interval_seconds" {
@@ -206,7 +207,7 @@ func numFields(t reflect.Type) int {
 }
 
 func TestCollector_FollowsNamingConventions(t *testing.T) {
-	e := busy(t)
+	e := newBusyEngine(t)
 	top := func(int) []occupancyprom.Room {
 		return []occupancyprom.Room{{Name: "room", Occupancy: e.Current("room")}}
 	}

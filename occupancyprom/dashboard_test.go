@@ -38,10 +38,10 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// exposed returns the names of all samples, each with its labels.
-func exposed(t *testing.T) map[string][]string {
+// exportedSamples returns the labels of all samples, by the name of the sample.
+func exportedSamples(t *testing.T) map[string][]string {
 	t.Helper()
-	e := busy(t)
+	e := newBusyEngine(t)
 	top := func(int) []occupancyprom.Room {
 		return []occupancyprom.Room{{Name: "room", Occupancy: occupancy.Occupancy{}}}
 	}
@@ -68,7 +68,7 @@ var (
 )
 
 func TestDashboard_ShowsEveryMetric(t *testing.T) {
-	d, names := readDashboard(t), exposed(t)
+	d, names := readDashboard(t), exportedSamples(t)
 	known := map[string]bool{"__rate_interval": true}
 	queried := map[string]bool{}
 	for _, v := range d.Templating.List {
@@ -93,7 +93,7 @@ func TestDashboard_ShowsEveryMetric(t *testing.T) {
 				labels = append(labels, own...)
 				queried[name] = true
 				counter := strings.HasSuffix(name, "_total") || strings.HasSuffix(name, "_sum") || strings.HasSuffix(name, "_count")
-				if rated := strings.Contains(target.Expr, "rate("+name); rated != counter {
+				if hasRate := strings.Contains(target.Expr, "rate("+name); hasRate != counter {
 					t.Errorf("%s: rate must be used for counters and only for them: %s", p.Title, target.Expr)
 				}
 			}

@@ -16,21 +16,25 @@
 //	occupancy_departures_total              connections of this process that departed
 //	occupancy_events_published_total        events of rooms with a subscriber or watcher
 //	occupancy_events_delivered_total        events sent to subscribers
-//	occupancy_events_folded_total           events replaced before they were read
-//	occupancy_hooks_refused_total{error}    hooks that returned an error
-//	occupancy_publish_duration_seconds      summary: duration of publishing rounds, _sum and _count
+//	occupancy_events_folded_total           events that a newer event replaced before they were read
+//	occupancy_hooks_refused_total{error}    calls of hooks that returned an error
+//	occupancy_publish_duration_seconds      duration of publishing rounds: a summary with _sum and _count
 //	occupancy_interval_seconds              the setting of WithInterval
 //
-// Linked nodes all export the totals of the same service, so use max, not sum, over
-// occupancy_connections. The sum of occupancy_local_connections over the nodes is the same
-// total. All totals may lag behind the hooks, as those of Stats do.
+// The hooks are the methods that a server calls when clients connect or disconnect, and
+// enter or exit presence: Join, Leave, Enter, Exit and Connect. To fold an event means to
+// replace it by a newer event of the same room.
 //
-// Single rooms have no series, except those that [WithTopRooms] selects:
+// All linked nodes export the totals of the same service. So compute the maximum of
+// occupancy_connections over the nodes, not the sum. The sum of occupancy_local_connections
+// over the nodes is the same total. All totals may lag: see [occupancy.Stats].
+//
+// There are no series for single rooms, except for the rooms that [WithTopRooms] selects:
 //
 //	occupancy_room_connections{room}
 //	occupancy_room_presence_members{room}
 //
 // If a process has several engines, register each collector with
 // [prometheus.WrapRegistererWith] and a label that names the engine. The file
-// dashboard.json next to this one is a Grafana dashboard of these metrics.
+// dashboard.json in this directory is a Grafana dashboard of these metrics.
 package occupancyprom

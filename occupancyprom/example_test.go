@@ -12,6 +12,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyprom"
+	"github.com/occupancy/occupancy/trending"
 )
 
 func ExampleNewCollector() {
@@ -30,13 +31,18 @@ func ExampleNewCollector() {
 	// occupancy_rooms 1
 }
 
-// With a trending.Board, top would call its Popular method.
+// The rooms are the most popular ones of a trending.Board.
 func ExampleWithTopRooms() {
 	engine := occupancy.New()
 	defer engine.Close()
 	_ = engine.Join("lobby")
-	top := func(k int) []occupancyprom.Room {
-		return []occupancyprom.Room{{Name: "lobby", Occupancy: engine.Current("lobby")}}
+	board := trending.New(engine)
+	defer func() { _ = board.Close() }()
+	top := func(k int) (rooms []occupancyprom.Room) {
+		for _, r := range board.Popular(k) {
+			rooms = append(rooms, occupancyprom.Room{Name: r.Name, Occupancy: r.Occupancy})
+		}
+		return rooms
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(20, top)))
@@ -49,7 +55,7 @@ func ExampleWithTopRooms() {
 	// occupancy_room_presence_members{room="lobby"} 0
 }
 
-// show prints the samples that contain one of the parts.
+// show scrapes url and prints the samples that contain one of the parts.
 func show(url string, parts ...string) {
 	response, err := http.Get(url)
 	if err != nil {

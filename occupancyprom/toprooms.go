@@ -19,13 +19,13 @@ type Room struct {
 const MaxTopRooms = 1000
 
 // WithTopRooms adds the occupancy of up to k rooms, labelled with their names. Each scrape
-// calls top, which returns the rooms, the most important first. top should be cheap, like
-// Popular of a trending.Board: it should not walk all rooms. Rooms after the first k are
-// ignored, and so are repeated names.
+// calls top, which returns the most important rooms first. top should be fast, like
+// Popular of a trending.Board, and should not walk all rooms. The collector ignores rooms
+// after the first k, and repeated names.
 //
-// Prometheus stores a series for every room that was ever among them. If names change
-// often, use a small k or none. WithTopRooms panics unless 0 < k <= [MaxTopRooms] and
-// top is not nil.
+// Prometheus stores a series for every room that was ever a top room. If the top rooms
+// change often, use a small k. WithTopRooms panics if k is not between 1 and
+// [MaxTopRooms], or if top is nil.
 func WithTopRooms(k int, top func(k int) []Room) Option {
 	if k <= 0 || k > MaxTopRooms {
 		panic(fmt.Sprintf("occupancyprom: WithTopRooms: k is %d, must be 1 to %d", k, MaxTopRooms))

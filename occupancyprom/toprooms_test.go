@@ -8,15 +8,16 @@ import (
 	"github.com/occupancy/occupancy/occupancyprom"
 )
 
+// roomSeries returns the series of a collector whose top function returns the rooms.
 func roomSeries(t *testing.T, k int, rooms []occupancyprom.Room) map[string]float64 {
 	t.Helper()
 	e := occupancy.New()
 	defer e.Close()
-	asked := 0
-	top := func(n int) []occupancyprom.Room { asked = n; return rooms }
+	requested := 0
+	top := func(n int) []occupancyprom.Room { requested = n; return rooms }
 	families := scrape(t, occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(k, top)))
-	if asked != k {
-		t.Fatalf("asked for %d rooms, want %d", asked, k)
+	if requested != k {
+		t.Fatalf("the collector requested %d rooms, want %d", requested, k)
 	}
 	for name := range families {
 		if name != "occupancy_room_connections" && name != "occupancy_room_presence_members" {
@@ -34,7 +35,7 @@ func rooms(names ...string) (rooms []occupancyprom.Room) {
 }
 
 func TestTopRooms_NoneByDefault(t *testing.T) {
-	for name := range scrape(t, occupancyprom.NewCollector(busy(t))) {
+	for name := range scrape(t, occupancyprom.NewCollector(newBusyEngine(t))) {
 		if name == "occupancy_room_connections" || name == "occupancy_room_presence_members" {
 			t.Error(name)
 		}

@@ -34,8 +34,8 @@ func randomConnections(r *rand.Rand) int {
 	return n
 }
 
-// filledBoard returns an engine with these rooms, and its board.
-func filledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
+// newFilledBoard returns an engine with these rooms, and its board.
+func newFilledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
 	b.Helper()
 	e := occupancy.New()
 	b.Cleanup(func() { _ = e.Close() })
@@ -49,26 +49,26 @@ func filledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
 	}
 	board := New(e, WithHalfLife(time.Minute))
 	b.Cleanup(func() { _ = board.Close() })
-	now := board.now()
+	now := board.elapsedHalfLives()
 	board.mu.Lock()
-	for _, e := range board.rooms { // the state after some minutes of traffic
-		e.score = e.score.arrive(randomConnections(r), now-5*r.Float64())
+	for _, e := range board.rooms { // as after some minutes of traffic
+		e.score = e.score.withArrivals(randomConnections(r), now-5*r.Float64())
 		board.rankings[Trending].update(e)
 	}
 	board.mu.Unlock()
 	return e, board
 }
 
-// BenchmarkTop reads the first hundred rooms. For comparison, scan+sort does the same
-// without a board.
+// BenchmarkTop reads the first hundred rooms. For comparison, scan+sort reads the same
+// rooms without a board.
 func BenchmarkTop(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
-			e, board := filledBoard(b, roomNames(n))
+			e, board := newFilledBoard(b, roomNames(n))
 			for _, by := range []Order{Popular, Trending} {
 				b.Run(by.String(), func(b *testing.B) {
 					b.ReportAllocs()
-					perCPU(b, 1, func() {
+					reportCPUTime(b, 1, func() {
 						if len(board.Top(by, 100)) != 100 {
 							b.Fatal("the list does not have 100 rooms")
 						}
@@ -76,7 +76,7 @@ func BenchmarkTop(b *testing.B) {
 				})
 			}
 			b.Run("scan+sort", func(b *testing.B) {
-				perCPU(b, 1, func() {
+				reportCPUTime(b, 1, func() {
 					all := make([]Room, 0, n)
 					for name, o := range e.All() {
 						all = append(all, Room{Name: name, Occupancy: o})
@@ -91,16 +91,16 @@ func BenchmarkTop(b *testing.B) {
 	}
 }
 
-// BenchmarkRank counts the rooms before one room, at several places.
+// BenchmarkRank computes the rank of rooms at several places.
 func BenchmarkRank(b *testing.B) {
 	const n = 1_000_000
-	_, board := filledBoard(b, roomNames(n))
+	_, board := newFilledBoard(b, roomNames(n))
 	for _, by := range []Order{Popular, Trending} {
 		ranked := &board.rankings[by]
 		for _, place := range []int{1, 100, 10_000, n} {
 			b.Run(fmt.Sprintf("%v/place=%d", by, place), func(b *testing.B) {
 				e := ranked.top(place)[place-1]
-				perCPU(b, 1, func() {
+				reportCPUTime(b, 1, func() {
 					if rank, _ := ranked.rank(e, func() {}); rank != place-1 {
 						b.Fatalf("rank %d, want %d", rank, place-1)
 					}
@@ -110,9 +110,9 @@ func BenchmarkRank(b *testing.B) {
 	}
 }
 
-// BenchmarkOrder moves one room that changed, in one order. BenchmarkOrderBTree of
-// internal/bench does the same with a balanced tree.
-func BenchmarkOrder(b *testing.B) {
+// BenchmarkHeap changes one room and moves it to its new place in the heap of one order.
+// BenchmarkBTree of internal/bench does the same with a balanced tree.
+func BenchmarkHeap(b *testing.B) {
 	names := roomNames(1_000_000)
 	for _, by := range []Order{Popular, Trending} {
 		rooms := func() ([]*entry, *rand.Rand) {
@@ -135,7 +135,7 @@ func BenchmarkOrder(b *testing.B) {
 			for _, e := range rooms {
 				ranked.add(e)
 			}
-			perCPU(b, 1, func() {
+			reportCPUTime(b, 1, func() {
 				e := rooms[r.IntN(len(rooms))]
 				change(e, r)
 				ranked.update(e)
@@ -144,16 +144,17 @@ func BenchmarkOrder(b *testing.B) {
 	}
 }
 
-// BenchmarkChange applies batches of events to the board and reports the time for one
-// event. At 100,000 changes a second, 5,000 cpu-ns are half a core.
+// BenchmarkChange applies batches of events to the board and reports the CPU time of one
+// event. For example, with 5,000 ns of CPU time per event, 100,000 events per second need
+// half a core.
 func BenchmarkChange(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
 			names := roomNames(n)
-			_, board := filledBoard(b, names)
+			_, board := newFilledBoard(b, names)
 			r := rand.New(rand.NewPCG(3, 3))
 			batch := make([]occupancy.RoomEvent, 0, min(4096, n))
-			perCPU(b, cap(batch), func() {
+			reportCPUTime(b, cap(batch), func() {
 				batch = batch[:0]
 				for range cap(batch) {
 					e := board.rooms[names[r.IntN(n)]]
@@ -169,12 +170,12 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkLoad runs one second of load per iteration: 100,000 changes in a million
-// rooms. It reports how many cores the process uses, hooks and engine included: with
-// a board, with a watcher whose events are discarded, and with neither.
-func BenchmarkLoad(b *testing.B) {
+// BenchmarkCPUUnderLoad makes 100,000 changes in a million rooms in each iteration, which takes one
+// second. It reports how many cores the process uses for the hooks, the engine, and a board
+// or a watcher. The watcher discards its events.
+func BenchmarkCPUUnderLoad(b *testing.B) {
 	names := roomNames(1_000_000)
-	for _, with := range []string{"neither", "watcher", "board"} {
-		b.Run(with, func(b *testing.B) { loadSecond(b, names, with) })
+	for _, consumer := range []string{"none", "watcher", "board"} {
+		b.Run(consumer, func(b *testing.B) { loadSeconds(b, names, consumer) })
 	}
 }

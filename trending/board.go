@@ -10,9 +10,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Board ranks the rooms of an engine. Create it with [New] and Close it when done. All
-// its methods may be called from any goroutine. It follows the engine's events, so it is
-// behind the hooks by up to one interval of the engine, and it delays no hook.
+// Board ranks the rooms of an engine. Create a Board with [New], and close it when done.
+// All methods may be called from any goroutine. A Board reads the engine's events, so it
+// lags behind the engine by up to one interval. It delays no Join or Leave.
 type Board struct {
 	config
 	watcher  *occupancy.Watcher // nil if the engine was closed before New
@@ -20,26 +20,27 @@ type Board struct {
 	start    time.Time
 	done     chan struct{} // closed when the board's goroutine has ended
 
-	// mu protects the following. Only the board's goroutine writes them; it unlocks mu
-	// after every few rooms to let readers in.
+	// mu protects the following four fields and all entries. Only New and the board's
+	// goroutine write them, and unlock mu after every few rooms, so that readers do not
+	// wait long.
 	mu        sync.RWMutex
 	rooms     map[string]*entry
 	peakRooms int // the largest len(rooms) since the map was made; Go maps do not shrink
 	rankings  [numOrders]ranking
 
-	// listsMu protects the following, every list and every subscription. It is locked
-	// before mu, never while mu is held, so that readers of the board do not wait while
-	// lists are sent to subscribers.
+	// listsMu protects the following two fields, and the fields of every list and
+	// Subscription. The board locks listsMu before mu and never while it holds mu, so that
+	// readers of the board do not wait while lists are sent to subscribers.
 	listsMu sync.Mutex
 	lists   map[listKey]*list
 	closed  bool
 }
 
 // New creates a board. When New returns, the board contains every room that is not
-// empty; on a closed engine it is empty. New takes a few microseconds for each room and
-// may wait for one interval of the engine. It starts one goroutine, which ends with
-// [Board.Close] or when the engine is closed. New panics on a half-life that is not
-// positive and on a margin that is negative or not finite.
+// empty. The board of a closed engine is empty. New takes a few microseconds for each
+// room and may wait for one interval of the engine. It starts one goroutine, which ends
+// when the board or the engine is closed. New panics if the half-life is not positive, or
+// if the margin is negative or not finite.
 func New(e *occupancy.Engine, opts ...Option) *Board {
 	b := &Board{
 		config:   newConfig(opts),
@@ -65,11 +66,11 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 }
 
 // Close stops the board and closes the channels of its subscriptions after their last
-// lists. It waits for the board's goroutine, but not for subscribers. The rankings can
-// still be read. Close may be called more than once; the error is always nil.
+// lists. Close waits for the board's goroutine, but not for subscribers. After Close, the
+// rankings can still be read. Close may be called more than once; the error is always nil.
 //
-// Close the board before the engine: changes that the engine has not published when it
-// is closed are not on the board.
+// Close the board before the engine: if the engine is closed first, the board may miss the
+// last changes.
 func (b *Board) Close() error {
 	if b.watcher != nil {
 		_ = b.watcher.Close()
@@ -78,8 +79,8 @@ func (b *Board) Close() error {
 	return nil
 }
 
-// fill adds the rooms that exist. Their connections are not arrivals. The error is
-// occupancy.ErrClosed.
+// fill adds the rooms that exist. Their connections are not arrivals. If the engine is
+// closed, fill returns occupancy.ErrClosed.
 func (b *Board) fill() error {
 	for !b.watcher.CaughtUp() {
 		events, err := b.watcher.Next(context.Background())
@@ -95,15 +96,15 @@ func (b *Board) fill() error {
 // in each interval.
 func (b *Board) run() {
 	defer b.finish()
-	changed, earliest := false, b.start
+	changed, nextPublish := false, b.start
 	for {
 		ctx, cancel := context.Background(), func() {}
 		if changed {
-			if time.Until(earliest) <= 0 {
+			if time.Until(nextPublish) <= 0 {
 				b.publish()
-				changed, earliest = false, time.Now().Add(b.interval)
+				changed, nextPublish = false, time.Now().Add(b.interval)
 			} else {
-				ctx, cancel = context.WithDeadline(ctx, earliest)
+				ctx, cancel = context.WithDeadline(ctx, nextPublish)
 			}
 		}
 		events, err := b.watcher.Next(ctx)
@@ -118,12 +119,12 @@ func (b *Board) run() {
 	}
 }
 
-const applyStep = 16 // events that apply handles before it lets readers in
+const applyStep = 16 // events that apply handles before it unlocks mu
 
-// apply updates the rankings. While the board is filled, initial is true, and the
-// connections of a room that is new to the board do not count as arrivals.
+// apply updates the rankings. If initial is true, the connections of rooms that are not on
+// the board yet do not count as arrivals.
 func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
-	now := b.now()
+	now := b.elapsedHalfLives()
 	for len(events) > 0 {
 		n := min(applyStep, len(events))
 		b.mu.Lock()
@@ -158,19 +159,19 @@ func (b *Board) update(ev occupancy.RoomEvent, initial bool, now float64) {
 			b.rankings[o].add(e)
 		}
 	}
-	arrived := ev.Occupancy.Connections - int(e.connections)
+	change := ev.Occupancy.Connections - int(e.connections)
 	e.connections, e.members = int32(ev.Occupancy.Connections), int32(ev.Occupancy.PresenceMembers)
-	if arrived != 0 {
+	if change != 0 {
 		b.rankings[Popular].update(e)
 	}
-	if arrived > 0 {
-		e.score = e.score.arrive(arrived, now)
+	if change > 0 {
+		e.score = e.score.withArrivals(change, now)
 		b.rankings[Trending].update(e)
 	}
 }
 
-// shrink replaces the map of the rooms when most of them have emptied. Readers can use
-// the board during the copy.
+// shrink replaces the map of the rooms when most rooms have emptied. It copies the map
+// without locking mu, so readers do not wait.
 func (b *Board) shrink() {
 	if b.peakRooms <= minCapacity || len(b.rooms) > b.peakRooms/4 {
 		return
@@ -182,5 +183,5 @@ func (b *Board) shrink() {
 	b.rooms, b.peakRooms = rooms, len(rooms)
 }
 
-// now returns the time since the board was created, in half-lives.
-func (b *Board) now() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }
+// elapsedHalfLives returns the time since the board was created, in half-lives.
+func (b *Board) elapsedHalfLives() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }

@@ -8,15 +8,15 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// The engine publishes no event for such rooms. If New waited for one, the bubble of
-// synctest would be deadlocked.
+// The engine publishes no event for a room that empties before its first event. If New
+// waits for such an event, synctest reports a deadlock.
 func TestNew_DoesNotWaitForRoomsThatEmptied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t)
+		e := newEngine(t)
 		for range 3 {
 			must(t, e.Join("emptied"))
 			must(t, e.Leave("emptied"))
-			if n := board(t, e).Len(); n != 0 {
+			if n := newBoard(t, e).Len(); n != 0 {
 				t.Fatalf("%d rooms", n)
 			}
 		}

@@ -22,43 +22,43 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// perCPU benchmarks the last step, which does n operations, and reports its CPU time per
-// operation. Unlike elapsed time, that excludes other processes. The steps before the
-// last one prepare it and are not measured.
-func perCPU(b *testing.B, n int, steps ...func()) {
+// reportCPUTime benchmarks the last step and reports its CPU time per operation. The last
+// step consists of n operations. The earlier steps prepare the last step and are not
+// measured. Unlike elapsed time, CPU time does not include other processes.
+func reportCPUTime(b *testing.B, n int, steps ...func()) {
 	runtime.GC()
-	var took time.Duration
-	measured := len(steps) - 1
+	var total time.Duration
+	last := len(steps) - 1
 	rounds := 0
 	for b.Loop() {
 		rounds++
-		if measured > 0 {
+		if last > 0 {
 			b.StopTimer()
-			for _, f := range steps[:measured] {
+			for _, f := range steps[:last] {
 				f()
 			}
 			b.StartTimer()
-			began := cpu()
-			steps[measured]()
-			took += cpu() - began
+			start := cpu()
+			steps[last]()
+			total += cpu() - start
 			continue
 		}
 		if rounds == 1 {
-			took = -cpu()
+			total = -cpu()
 		}
 		steps[0]()
 	}
-	if measured == 0 {
-		took += cpu()
+	if last == 0 {
+		total += cpu()
 	}
-	b.ReportMetric(float64(took)/float64(rounds)/float64(n), "cpu-ns/op")
+	b.ReportMetric(float64(total)/float64(rounds)/float64(n), "cpu-ns/op")
 }
 
-// loadSecond runs one second of load for each iteration.
-func loadSecond(b *testing.B, names []string, with string) {
+// loadSeconds runs one second of load for each iteration.
+func loadSeconds(b *testing.B, names []string, consumer string) {
 	var e *occupancy.Engine
-	if with == "board" {
-		e, _ = filledBoard(b, names)
+	if consumer == "board" {
+		e, _ = newFilledBoard(b, names)
 	} else {
 		e = occupancy.New()
 		defer e.Close()
@@ -68,7 +68,7 @@ func loadSecond(b *testing.B, names []string, with string) {
 			}
 		}
 	}
-	if with == "watcher" {
+	if consumer == "watcher" {
 		w, err := e.Watch()
 		if err != nil {
 			b.Fatal(err)
@@ -81,17 +81,17 @@ func loadSecond(b *testing.B, names []string, with string) {
 			}
 		}()
 	}
-	for settled := e.Stats().Rounds; ; { // until the engine has published the new rooms
+	for rounds := e.Stats().Rounds; ; { // until the engine has published the new rooms
 		time.Sleep(300 * time.Millisecond)
 		now := e.Stats().Rounds
-		if now == settled {
+		if now == rounds {
 			break
 		}
-		settled = now
+		rounds = now
 	}
 	runtime.GC()
 	r := rand.New(rand.NewPCG(4, 4))
-	began, seconds := cpu(), 0
+	start, seconds := cpu(), 0
 	b.ResetTimer()
 	for b.Loop() {
 		seconds++
@@ -111,5 +111,5 @@ func loadSecond(b *testing.B, names []string, with string) {
 		}
 		tick.Stop()
 	}
-	b.ReportMetric((cpu()-began).Seconds()/float64(seconds), "cores")
+	b.ReportMetric((cpu()-start).Seconds()/float64(seconds), "cores")
 }

@@ -20,7 +20,7 @@ func Example() {
 	// begin: board
 	board := trending.New(engine, trending.WithHalfLife(5*time.Minute), trending.WithPrefix("game:"))
 	defer board.Close()
-	for i, room := range board.Popular(10) { // or Trending: by recent arrivals
+	for i, room := range board.Popular(10) { // Trending ranks by recent arrivals instead
 		fmt.Println(i+1, room.Name, room.Occupancy.Connections)
 	}
 	// end: board

@@ -21,35 +21,35 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// times calls a hook n times.
-func times(t testing.TB, n int, hook func(string) error, room string) {
+// repeat calls the hook n times for the room.
+func repeat(t testing.TB, n int, hook func(string) error, room string) {
 	t.Helper()
 	for range n {
 		must(t, hook(room))
 	}
 }
 
-func start(t testing.TB, opts ...occupancy.Option) *occupancy.Engine {
+func newEngine(t testing.TB, opts ...occupancy.Option) *occupancy.Engine {
 	e := occupancy.New(opts...)
 	t.Cleanup(func() { _ = e.Close() })
 	return e
 }
 
-func board(t testing.TB, e *occupancy.Engine, opts ...trending.Option) *trending.Board {
+func newBoard(t testing.TB, e *occupancy.Engine, opts ...trending.Option) *trending.Board {
 	b := trending.New(e, opts...)
 	t.Cleanup(func() { must(t, b.Close()) })
 	return b
 }
 
-// remote links the engine and returns the part of another node.
-func remote(t testing.TB, e *occupancy.Engine) *occupancy.Remote {
+// newRemote links the engine and returns a Remote for another node.
+func newRemote(t testing.TB, e *occupancy.Engine) *occupancy.Remote {
 	t.Helper()
 	l, err := e.Link(nil)
 	must(t, err)
 	return l.Remote("other node")
 }
 
-// enter returns a hook that enters a client by room name alone.
+// enter returns a function with which the client alice enters a room.
 func enter(e *occupancy.Engine) func(string) error {
 	return func(room string) error { return e.Enter(room, "alice") }
 }
@@ -67,8 +67,8 @@ func names(rooms []trending.Room) string {
 	return strings.Join(list, " ")
 }
 
-// model computes what a board must return, straight from the definitions: it stores
-// every arrival and sorts all rooms of the engine.
+// model computes the lists that a board must return. It stores every arrival and sorts all
+// rooms of the engine.
 type model struct {
 	prefix   string
 	halfLife time.Duration

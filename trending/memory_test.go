@@ -24,7 +24,7 @@ func TestMemory_ReleasedWhenRoomsEmpty(t *testing.T) {
 	defer b.Close()
 	s := b.Subscribe(Popular, 10)
 	defer s.Unsubscribe()
-	until := func(rooms int) {
+	waitForRooms := func(rooms int) {
 		t.Helper()
 		for deadline := time.Now().Add(time.Minute); b.Len() != rooms || e.Stats().Rooms != rooms; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
@@ -34,7 +34,7 @@ func TestMemory_ReleasedWhenRoomsEmpty(t *testing.T) {
 	}
 	const rooms = 100_000
 	before := heapInUse()
-	each := func(hook func(string) error) {
+	forEachRoom := func(hook func(string) error) {
 		t.Helper()
 		for i := range rooms {
 			if err := hook(fmt.Sprintf("room %d", i)); err != nil {
@@ -42,16 +42,16 @@ func TestMemory_ReleasedWhenRoomsEmpty(t *testing.T) {
 			}
 		}
 	}
-	each(e.Join)
-	until(rooms)
+	forEachRoom(e.Join)
+	waitForRooms(rooms)
 	if full := heapInUse() - before; full < rooms*50 {
 		t.Fatalf("%d bytes for %d rooms", full, rooms)
 	}
-	each(e.Leave)
-	until(0)
+	forEachRoom(e.Leave)
+	waitForRooms(0)
 	// The engine and the board release their last rooms in the background.
-	const most = 1 << 20
-	for deadline := time.Now().Add(time.Minute); heapInUse()-before > most; time.Sleep(10 * time.Millisecond) {
+	const limit = 1 << 20
+	for deadline := time.Now().Add(time.Minute); heapInUse()-before > limit; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d bytes still in use", heapInUse()-before)
 		}

@@ -14,15 +14,15 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// With interval 0 each change is an event of its own, so the model knows the time of
-// every arrival.
+// With the interval 0 the engine publishes an event for each change, so the model knows
+// the time of every arrival.
 func TestLists_EqualFullSortAfterEachChange(t *testing.T) {
 	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 5))
 			e := occupancy.New(occupancy.WithInterval(0))
 			defer e.Close()
-			other := remote(t, e)
+			other := newRemote(t, e)
 			room := func() string { return fmt.Sprintf("%c:%d", 'a'+r.IntN(2), r.IntN(12)) }
 			for range 20 {
 				_ = e.Join(room())
@@ -69,8 +69,8 @@ func TestLists_EqualFullSortAfterEachChange(t *testing.T) {
 	}
 }
 
-// The interval folds many changes into one event. The heat depends on which changes were
-// folded, so only the rooms and their order are compared.
+// With an interval, one event contains many changes. The heats depend on which changes an
+// event contains, so the test compares only the rooms and their order.
 func TestLists_EqualFullSortAfterBursts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := occupancy.New(occupancy.WithInterval(interval))
@@ -115,7 +115,7 @@ func TestLists_EqualFullSortAfterBursts(t *testing.T) {
 }
 
 func TestNew_UnderLoad(t *testing.T) {
-	e := start(t, occupancy.WithInterval(time.Millisecond))
+	e := newEngine(t, occupancy.WithInterval(time.Millisecond))
 	for i := range 5000 {
 		must(t, e.Join(fmt.Sprint("quiet ", i)))
 	}
@@ -137,7 +137,7 @@ func TestNew_UnderLoad(t *testing.T) {
 	}
 	boards := make([]*trending.Board, 10)
 	for i := range boards {
-		boards[i] = board(t, e)
+		boards[i] = newBoard(t, e)
 		if n := boards[i].Len(); n < 5000 {
 			t.Errorf("%d rooms when New returns, want 5000", n)
 		}
@@ -155,9 +155,10 @@ func TestNew_UnderLoad(t *testing.T) {
 	}
 }
 
-// Boards are created while rooms change. When the changes stop, their lists must be exact.
+// The test creates boards while rooms change. When the changes stop, the lists of the
+// boards must be exact.
 func TestNew_UnderLoad_ListsEqualFullSort(t *testing.T) {
-	e := start(t, occupancy.WithInterval(time.Millisecond))
+	e := newEngine(t, occupancy.WithInterval(time.Millisecond))
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for g := range uint64(3) {
@@ -175,7 +176,7 @@ func TestNew_UnderLoad_ListsEqualFullSort(t *testing.T) {
 	}
 	boards := make([]*trending.Board, 20)
 	for i := range boards {
-		boards[i] = board(t, e)
+		boards[i] = newBoard(t, e)
 	}
 	close(done)
 	wg.Wait()

@@ -16,17 +16,17 @@ type config struct {
 }
 
 // WithHalfLife sets the time in which an arrival loses half its weight. The default is
-// five minutes. A short half-life ranks rooms by what happens now, a long one by what
-// happened all day.
+// five minutes. With a short half-life, the trending rooms change within minutes. With a
+// long half-life, arrivals of many hours ago still count.
 func WithHalfLife(d time.Duration) Option { return func(c *config) { c.halfLife = d } }
 
 // WithPrefix ranks only the rooms whose names begin with p.
 func WithPrefix(p string) Option { return func(c *config) { c.prefix = p } }
 
-// WithMargin sets how far a room must be ahead of another to take its place in a
-// subscribed list, as a fraction of the other room's value. The default is 0.05: a room
-// takes the place of one with 100 connections when it has 106. With 0 a subscribed list
-// equals the one that [Board.Top] returns. See [Board.Subscribe].
+// WithMargin sets the margin of subscribed lists, a fraction. A room passes the room above
+// it only when its value is greater by more than this fraction. The default is 0.05: to
+// pass a room with 100 connections, a room needs 106 connections. With 0 a subscribed list
+// equals the result of [Board.Top]. See [Board.Subscribe].
 func WithMargin(m float64) Option { return func(c *config) { c.margin = m } }
 
 func newConfig(opts []Option) config {
@@ -37,7 +37,7 @@ func newConfig(opts []Option) config {
 	if c.halfLife <= 0 {
 		panic(fmt.Sprintf("trending: WithHalfLife: %v is not positive", c.halfLife))
 	}
-	if !(c.margin >= 0) || math.IsInf(c.margin, 1) { // also false for NaN
+	if c.margin < 0 || math.IsNaN(c.margin) || math.IsInf(c.margin, 1) {
 		panic(fmt.Sprintf("trending: WithMargin: %v is negative or not finite", c.margin))
 	}
 	return c

@@ -12,8 +12,8 @@ import (
 
 func TestWithHalfLife_DefaultIsFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(0))
+		b := newBoard(t, e)
 		must(t, e.Join("room"))
 		time.Sleep(5 * time.Minute)
 		wantAbout(t, "the heat", b.Trending(1)[0].Heat, 0.5)
@@ -22,14 +22,14 @@ func TestWithHalfLife_DefaultIsFiveMinutes(t *testing.T) {
 
 func TestWithMargin_KeepsPlacesOfNearlyEqualRooms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		times(t, 100, e.Join, "b")
-		times(t, 90, e.Join, "a")
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(0))
+		repeat(t, 100, e.Join, "b")
+		repeat(t, 90, e.Join, "a")
+		b := newBoard(t, e)
 		s, first := b.Subscribe(trending.Popular, 2), b.Subscribe(trending.Popular, 1)
 		wantList(t, s, "b a")
 		wantList(t, first, "b")
-		times(t, 15, e.Join, "a") // 105 to 100: ahead by the margin, not by more
+		repeat(t, 15, e.Join, "a") // 105 to 100: ahead by the margin, not by more
 		wantList(t, s, "b a")
 		wantNothing(t, first)
 		if got := names(b.Popular(2)); got != "a b" {
@@ -38,7 +38,7 @@ func TestWithMargin_KeepsPlacesOfNearlyEqualRooms(t *testing.T) {
 		must(t, e.Join("a"))
 		wantList(t, s, "a b")
 		wantList(t, first, "a")
-		times(t, 11, e.Join, "b") // 111 to 106: ahead by less than the margin
+		repeat(t, 11, e.Join, "b") // 111 to 106: ahead by less than the margin
 		wantList(t, s, "a b")
 		must(t, e.Join("b"))
 		wantList(t, s, "b a")
@@ -47,28 +47,28 @@ func TestWithMargin_KeepsPlacesOfNearlyEqualRooms(t *testing.T) {
 
 func TestWithMargin_AppliesToHeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e, trending.WithMargin(0.5))
-		times(t, 10, e.Join, "b")
-		times(t, 8, e.Join, "a")
+		e := newEngine(t, occupancy.WithInterval(0))
+		b := newBoard(t, e, trending.WithMargin(0.5))
+		repeat(t, 10, e.Join, "b")
+		repeat(t, 8, e.Join, "a")
 		s := b.Subscribe(trending.Trending, 2)
 		wantList(t, s, "b a")
 		time.Sleep(time.Hour) // all heats decay at the same rate
 		wantNothing(t, s)
-		times(t, 14, e.Join, "b")
-		times(t, 20, e.Join, "a")
+		repeat(t, 14, e.Join, "b")
+		repeat(t, 20, e.Join, "a")
 		wantList(t, s, "b a")
-		times(t, 20, e.Join, "a")
+		repeat(t, 20, e.Join, "a")
 		wantList(t, s, "a b")
 	})
 }
 
 func TestWithMargin_ZeroMakesListsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		times(t, 100, e.Join, "b")
-		times(t, 99, e.Join, "a")
-		b := board(t, e, trending.WithMargin(0))
+		e := newEngine(t, occupancy.WithInterval(0))
+		repeat(t, 100, e.Join, "b")
+		repeat(t, 99, e.Join, "a")
+		b := newBoard(t, e, trending.WithMargin(0))
 		s := b.Subscribe(trending.Popular, 2)
 		wantList(t, s, "b a")
 		must(t, e.Join("a")) // equal counts are sorted by name
@@ -77,8 +77,8 @@ func TestWithMargin_ZeroMakesListsExact(t *testing.T) {
 }
 
 func TestInvalidArgumentsPanic(t *testing.T) {
-	e := start(t)
-	b := board(t, e)
+	e := newEngine(t)
+	b := newBoard(t, e)
 	for name, f := range map[string]func(){
 		"zero half-life":             func() { trending.New(e, trending.WithHalfLife(0)) },
 		"negative half-life":         func() { trending.New(e, trending.WithHalfLife(-1)) },

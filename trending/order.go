@@ -17,7 +17,7 @@ type Room struct {
 // Order is the order of a list.
 type Order int
 
-// The orders. Equal rooms are sorted by name.
+// The orders. Rooms with equal values are sorted by name.
 const (
 	Popular  Order = iota // most connections first
 	Trending              // greatest heat first
@@ -59,13 +59,13 @@ type entry struct {
 	connections int32
 	members     int32
 	score       score
-	index       [numOrders]int32 // in the heap of each ranking, or removed
+	index       [numOrders]int32 // in the heap of each ranking, or noIndex
 }
 
-// removed is the index of an entry that is not on the board any more.
-const removed = -1
+// noIndex is the index of an entry that was removed from the ranking.
+const noIndex = -1
 
-// key returns the value by which o sorts. A greater key comes first.
+// key returns the entry's value in the order o. The entry with the greatest key is first.
 func (e *entry) key(o Order) float64 {
 	if o == Popular {
 		return float64(e.connections)
@@ -73,8 +73,8 @@ func (e *entry) key(o Order) float64 {
 	return float64(e.score)
 }
 
-// row is a copy of an entry's values, as a subscribed list shows them. It contains the
-// score and not the heat, so it does not change with time.
+// row is one room of a subscribed list. It contains the score and not the heat, because
+// the score does not change as time passes.
 type row struct {
 	name      string
 	occupancy occupancy.Occupancy

@@ -6,7 +6,7 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-func TestParseOrder_AcceptsString(t *testing.T) {
+func TestParseOrder_AcceptsResultOfString(t *testing.T) {
 	for _, o := range []trending.Order{trending.Popular, trending.Trending} {
 		if got, err := trending.ParseOrder(o.String()); got != o || err != nil {
 			t.Error(got, err)

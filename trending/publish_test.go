@@ -7,8 +7,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Sending lists to many subscribers takes time. Readers of the board and updates of the
-// rooms must not wait for it.
+// Sending lists to many subscribers takes time. Readers and updates of the board must not
+// wait until all lists are sent.
 func TestReaders_DoNotWaitForPublish(t *testing.T) {
 	e := occupancy.New(occupancy.WithInterval(0))
 	defer e.Close()

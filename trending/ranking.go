@@ -1,8 +1,8 @@
 package trending
 
-// ranking sorts all rooms in one order. It is a heap in which each item comes before its
-// children. The item at i has its children at 4i+1 to 4i+4, which share a cache line. An
-// item holds a copy of its key, so that a comparison reads the entries only for equal keys.
+// ranking sorts all rooms in one order. It is a heap: each item comes before its children.
+// The children of the item at i are at 4i+1 to 4i+4, in one cache line. An item contains a
+// copy of the entry's key, so that only a comparison of equal keys reads the entries.
 type ranking struct {
 	order Order
 	items []item
@@ -40,7 +40,7 @@ func (r *ranking) remove(e *entry) {
 	if i != last {
 		r.place(i, moved)
 	}
-	e.index[r.order] = removed
+	e.index[r.order] = noIndex
 	if c := cap(r.items); c > minCapacity && last < c/4 {
 		r.items = append(make([]item, 0, c/2), r.items...)
 	}
@@ -49,8 +49,7 @@ func (r *ranking) remove(e *entry) {
 // minCapacity is the capacity below which slices and maps are not shrunk.
 const minCapacity = 1 << 10
 
-// place stores x at i and moves it up or down to where it belongs. It overwrites the
-// item at i.
+// place replaces the item at i with x, and moves x up or down to the right index.
 func (r *ranking) place(i int, x item) {
 	if i > 0 && x.before(r.items[(i-1)/arity]) {
 		r.up(i, x)
@@ -97,14 +96,14 @@ func (r *ranking) set(i int, x item) {
 	x.entry.index[r.order] = int32(i)
 }
 
-// children returns the range of the indexes of the item's children, without end.
+// children returns the indexes of an item's children: first to end-1.
 func (r *ranking) children(i int) (first, end int) {
 	n := len(r.items)
 	return min(i*arity+1, n), min(i*arity+arity+1, n)
 }
 
-// top returns the first n entries. The next entry is always a child of one that was
-// already returned, so top looks only at those children.
+// top returns the first n entries. Each entry except the first is a child of an earlier
+// entry, so top compares only the children of the entries that it has found.
 func (r *ranking) top(n int) []*entry {
 	n = min(n, len(r.items))
 	if n <= 0 {
@@ -114,7 +113,7 @@ func (r *ranking) top(n int) []*entry {
 	next := queues.Get().(*queue)
 	defer next.release()
 	next.tie = func(a, b int32) bool { return r.items[a].entry.name < r.items[b].entry.name }
-	next.push(queued{r.items[0].key, 0})
+	next.push(element{r.items[0].key, 0})
 	for {
 		i := next.pop().index
 		top = append(top, r.items[i].entry)
@@ -122,18 +121,18 @@ func (r *ranking) top(n int) []*entry {
 			return top
 		}
 		for c, end := r.children(int(i)); c < end; c++ {
-			next.push(queued{r.items[c].key, int32(c)})
+			next.push(element{r.items[c].key, int32(c)})
 		}
 	}
 }
 
 // rank returns the number of entries before e, or false if e is not in the ranking. It
-// walks the entries before e and their children. It skips the children of every other
-// entry, because they come after e too.
+// visits the entries before e and their children. If an entry comes after e, its children
+// come after e too, so rank skips them.
 //
-// rank calls pause after every few entries. The ranking may change during the call.
+// rank calls pause after every rankStep entries. The ranking may change during a pause.
 func (r *ranking) rank(e *entry, pause func()) (rank int, ok bool) {
-	if e.index[r.order] == removed {
+	if e.index[r.order] == noIndex {
 		return 0, false
 	}
 	x := r.items[e.index[r.order]]
@@ -148,7 +147,7 @@ func (r *ranking) rank(e *entry, pause func()) (rank int, ok bool) {
 				continue
 			}
 		}
-		for i%arity == 0 || i+1 >= len(r.items) { // the last child of its parent
+		for i%arity == 0 || i+1 >= len(r.items) { // i is the last child of its parent
 			if i == 0 {
 				return rank, true
 			}

@@ -28,7 +28,7 @@ func TestRanking_EqualsFullSort(t *testing.T) {
 	for _, order := range []Order{Popular, Trending} {
 		ranked := &ranking{order: order}
 		var rooms []*entry
-		value := func(s *entry) {
+		setRandomKeys := func(s *entry) {
 			s.connections = int32(r.IntN(20))
 			s.score = score(r.IntN(20))
 			if r.IntN(5) == 0 {
@@ -39,19 +39,19 @@ func TestRanking_EqualsFullSort(t *testing.T) {
 			switch grow := step/500%2 == 0; {
 			case len(rooms) == 0 || grow && r.IntN(2) == 0:
 				s := &entry{name: fmt.Sprint(r.Uint64())}
-				value(s)
+				setRandomKeys(s)
 				ranked.add(s)
 				rooms = append(rooms, s)
 			case !grow && r.IntN(2) == 0:
 				i := r.IntN(len(rooms))
 				ranked.remove(rooms[i])
-				if rooms[i].index[order] != removed {
+				if rooms[i].index[order] != noIndex {
 					t.Fatal("the entry is not marked as removed")
 				}
 				rooms = slices.Delete(rooms, i, i+1)
 			default:
 				s := rooms[r.IntN(len(rooms))]
-				value(s)
+				setRandomKeys(s)
 				ranked.update(s)
 			}
 			if step%20 != 0 || len(rooms) == 0 {
@@ -109,21 +109,21 @@ func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 			n := r.IntN(30)
 			s := &entry{name: fmt.Sprint(i), connections: int32(n), score: noArrivals}
 			if n > 0 {
-				s.score = noArrivals.arrive(n, 7)
+				s.score = noArrivals.withArrivals(n, 7)
 			}
 			ranked.add(s)
 		}
 		all, n := sorted(ranked), r.IntN(8)
 		ahead := func(a, b *entry) bool { return ranked.order.ahead(a, b, margin) }
 
-		// The previous list: random entries, and one that was removed from the board.
+		// The previous list contains random entries, and an entry that was removed.
 		removedEntry := &entry{name: "removed"}
-		removedEntry.index[ranked.order] = removed
+		removedEntry.index[ranked.order] = noIndex
 		previous := append(slices.Clone(all), removedEntry)
 		r.Shuffle(len(previous), func(i, j int) { previous[i], previous[j] = previous[j], previous[i] })
 		previous = previous[:min(n, len(previous))]
 
-		list := ranked.order.stable(previous, ranked.top(n), n, margin)
+		list := ranked.order.stableList(previous, ranked.top(n), n, margin)
 		if len(list) != min(n, len(all)) || slices.Contains(list, removedEntry) {
 			t.Fatalf("%d rooms of %d, want %d", len(list), len(all), n)
 		}
@@ -146,13 +146,13 @@ func TestStable_KeepsPlacesWithinMargin(t *testing.T) {
 				if a == removedEntry || slices.Contains(list[:i], a) || ahead(b, a) {
 					continue
 				}
-				// b may pass a only together with a third entry, which is ahead of a but not of b.
+				// b may pass a only if a third entry c is ahead of a but not of b.
 				if !slices.ContainsFunc(all, func(c *entry) bool { return ahead(c, a) && !ahead(c, b) }) {
 					t.Fatalf("%+v passed %+v", b, a)
 				}
 			}
 		}
-		if again := ranked.order.stable(list, ranked.top(n), n, margin); !slices.Equal(again, list) {
+		if again := ranked.order.stableList(list, ranked.top(n), n, margin); !slices.Equal(again, list) {
 			t.Fatal("the list changed without a change of the rooms")
 		}
 		// If all rooms are within the margin of each other, the list must not change.

@@ -8,9 +8,9 @@ import (
 )
 
 func TestLists_AnyLength(t *testing.T) {
-	e := start(t)
+	e := newEngine(t)
 	must(t, e.Join("room"))
-	b := board(t, e)
+	b := newBoard(t, e)
 	for _, n := range []int{0, -1, math.MinInt} {
 		if got := b.Popular(n); got == nil || len(got) != 0 {
 			t.Errorf("Popular(%d) is %#v, want an empty slice that is not nil", n, got)
@@ -29,7 +29,7 @@ func TestLists_AnyLength(t *testing.T) {
 }
 
 func TestRank_UnknownRoom(t *testing.T) {
-	if places, ok := board(t, start(t)).Rank("nowhere"); ok {
+	if places, ok := newBoard(t, newEngine(t)).Rank("nowhere"); ok {
 		t.Errorf("%+v", places)
 	}
 }

@@ -19,8 +19,8 @@ func wantAbout(t *testing.T, what string, got, want float64) {
 
 func TestHeat_HalvesWithEveryHalfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e, trending.WithHalfLife(time.Minute))
+		e := newEngine(t, occupancy.WithInterval(0))
+		b := newBoard(t, e, trending.WithHalfLife(time.Minute))
 		heat := func() float64 { synctest.Wait(); return b.Trending(1)[0].Heat }
 		must(t, e.Join("room"))
 		wantAbout(t, "the heat of one arrival", heat(), 1)
@@ -38,20 +38,20 @@ func TestHeat_HalvesWithEveryHalfLife(t *testing.T) {
 		must(t, e.Enter("room", "alice"))
 		wantAbout(t, "after a departure", heat(), 2)
 		time.Sleep(time.Minute)
-		must(t, remote(t, e).Set(occupancy.Part{Room: "room", Occupancy: occupancy.Occupancy{Connections: 10}}))
+		must(t, newRemote(t, e).Set(occupancy.Part{Room: "room", Occupancy: occupancy.Occupancy{Connections: 10}}))
 		wantAbout(t, "with ten connections of another node", heat(), 11)
 	})
 }
 
 func TestHeat_ExistingConnectionsAreNotArrivals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t)
-		times(t, 7, e.Join, "room")
-		b := board(t, e)
+		e := newEngine(t)
+		repeat(t, 7, e.Join, "room")
+		b := newBoard(t, e)
 		if got := b.Trending(1)[0]; got.Heat != 0 || got.Occupancy.Connections != 7 {
 			t.Fatalf("%+v", got)
 		}
-		times(t, 2, e.Join, "room")
+		repeat(t, 2, e.Join, "room")
 		time.Sleep(2 * interval)
 		if got := b.Trending(1)[0].Heat; got < 1.9 || got > 2 {
 			t.Fatalf("heat %v, want almost 2", got)
@@ -61,13 +61,13 @@ func TestHeat_ExistingConnectionsAreNotArrivals(t *testing.T) {
 
 func TestHeat_ExactForDecades(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e, trending.WithHalfLife(time.Second))
+		e := newEngine(t, occupancy.WithInterval(0))
+		b := newBoard(t, e, trending.WithHalfLife(time.Second))
 		const year = 365 * 24 * time.Hour
 		for y := range 40 {
-			times(t, 3, e.Join, "a")
-			times(t, 5, e.Join, "b")
-			times(t, 4, e.Join, "c")
+			repeat(t, 3, e.Join, "a")
+			repeat(t, 5, e.Join, "b")
+			repeat(t, 4, e.Join, "c")
 			synctest.Wait()
 			hot := b.Trending(3)
 			if got := names(hot); got != "b c a" {

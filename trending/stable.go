@@ -2,28 +2,28 @@ package trending
 
 import "slices"
 
-// stable returns the first n entries for a subscribed list. It differs from the exact
-// order where that avoids moving an entry without need.
+// stableList returns the first n entries of a subscribed list. previous is the list that was
+// published last, and top contains the first n entries in the exact order. stableList keeps
+// entries in their previous order if their keys differ by less than the margin.
 //
-// previous is the list before, and top the first n entries in the exact order. stable
-// fills the list from the first place on. For each place, the candidates are the entries
-// that no remaining entry is ahead of by more than the margin. stable takes the candidate
-// that was highest in the previous list. Entries that were not in it rank below all that
-// were, in the exact order.
+// stableList fills the list from the first place to the last. An entry is a candidate for the
+// next place, unless another unlisted entry is ahead of it by more than the margin. stableList
+// lists the candidate that has the highest place in previous. If no candidate is in
+// previous, stableList lists the first candidate in the exact order.
 //
-// "Ahead by more than the margin" is not transitive. Take entries with 100, 103 and 107
-// connections, listed in this order, and a margin of five percent. 107 must pass 100, but
-// must not pass 103. So stable puts 103 first, then 107, then 100. Called again
-// with this list, it returns the same list.
-func (o Order) stable(previous, top []*entry, n int, margin float64) []*entry {
+// For example, previous contains entries with 100, 103 and 107 connections, in this order,
+// and the margin is five percent. The entry with 107 must pass the entry with 100, but must
+// not pass the entry with 103. So stableList returns 103, 107, 100. If previous is this result,
+// stableList returns the same list again.
+func (o Order) stableList(previous, top []*entry, n int, margin float64) []*entry {
 	if margin == 0 {
 		return top
 	}
-	// The entries that may be on the list, sorted exactly, and their previous places.
+	var sorted []*entry // the entries of previous and top, in the exact order
+	// The place of each entry in previous. The other entries have the places after previous.
 	places := make(map[*entry]int, len(top)+len(previous))
-	var sorted []*entry
 	for i, e := range previous {
-		if e.index[o] != removed {
+		if e.index[o] != noIndex {
 			places[e] = i
 			sorted = append(sorted, e)
 		}
@@ -44,14 +44,14 @@ func (o Order) stable(previous, top []*entry, n int, margin float64) []*entry {
 	list := make([]*entry, 0, min(n, len(sorted)))
 	listed := make(map[*entry]bool, cap(list))
 	var candidates queue // the highest previous place first
-	best := 0            // the first of sorted that is not listed
-	next := 0            // the first of sorted that was not a candidate yet
+	best := 0            // index in sorted of the first entry that is not listed
+	next := 0            // index in sorted of the first entry that was not a candidate yet
 	for len(list) < cap(list) {
 		for listed[sorted[best]] {
 			best++
 		}
 		for next < len(sorted) && !o.ahead(sorted[best], sorted[next], margin) {
-			candidates.push(queued{-float64(places[sorted[next]]), int32(next)})
+			candidates.push(element{-float64(places[sorted[next]]), int32(next)})
 			next++
 		}
 		e := sorted[candidates.pop().index]
@@ -66,5 +66,5 @@ func (o Order) ahead(a, b *entry, margin float64) bool {
 	if o == Popular {
 		return float64(a.connections) > float64(b.connections)*(1+margin)
 	}
-	return a.score > b.score.times(1+margin)
+	return a.score > b.score.scaled(1+margin)
 }

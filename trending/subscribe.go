@@ -4,14 +4,14 @@ import "slices"
 
 // Subscription receives the changes of one list. Create it with [Board.Subscribe].
 //
-// It holds at most one list, the newest. A subscriber that reads slowly or not at all
-// delays nobody else, and misses only lists that were outdated before it read them. All
-// its methods may be called from any goroutine.
+// A Subscription holds at most one unread list, the newest. So a slow subscriber delays
+// neither the board nor other subscribers, and misses only outdated lists. All methods may
+// be called from any goroutine.
 type Subscription struct {
 	board *Board
 	list  *list
-	// rooms has a capacity of one. Sends hold Board.listsMu, so that replacing the
-	// unread list is safe.
+	// rooms has a capacity of one. Only a goroutine that holds Board.listsMu sends, so
+	// the channel has space after the unread list is removed.
 	rooms chan []Room
 
 	closed bool // protected by Board.listsMu
@@ -24,33 +24,35 @@ type listKey struct {
 	n  int
 }
 
-// list is the first rooms of an order, as subscribers receive them. Board.listsMu
-// protects it.
+// list is a subscribed list. Board.listsMu protects its fields.
 type list struct {
 	listKey
 	entries       []*entry
-	rows          []row // of the entries, as last published
+	rows          []row // the entries when the list was last published
 	subscriptions map[*Subscription]struct{}
 }
 
-// Subscribe subscribes to the first n rooms in the given order. The current list is
-// available in [Subscription.Rooms] when Subscribe returns. Another one follows, at most
-// once in each interval of the engine, when one of these changed: the rooms of the list,
-// their places, the occupancy of one of them, or the arrivals in one of them. A heat that
-// only decays is not a change. If n is less than 1 every list is empty.
+// Subscribe subscribes to the first n rooms in the given order. When Subscribe returns,
+// the current list is available in [Subscription.Rooms]. A new list follows when the list
+// contains different rooms or places, or when a listed room has a new occupancy or new
+// arrivals, but at most once in each interval of the engine. The decay of heats is not a
+// change. If n is less than 1, every list is empty.
 //
-// Unlike the result of [Board.Top], the list does not flicker when rooms are nearly
-// equal. A room is never listed before another that is ahead of it by more than the
-// margin of [WithMargin]. Within the margin, rooms keep the order that they had, and
-// rooms on the list stay on it. So a room passes another only if it is ahead by more than
-// the margin, or together with a third room that is. A room that empties leaves the list
-// immediately.
+// Unlike the result of [Board.Top], the list does not flicker when rooms have nearly equal
+// values. A room that is ahead of another room by more than the margin of [WithMargin] is
+// always listed first. If the difference is smaller, the two rooms keep their order, and a
+// room that is not on the list counts as lower than every listed room. There is one
+// exception. For example, rooms A, B and C are listed in this order, C is ahead of A by more
+// than the margin, and the other differences are smaller. Then C must be listed before A but
+// not before B, so the list becomes B, C, A.
 //
-// While rooms change, a list costs O(n log n) in each interval, and a copy for each
-// subscriber if the list changed. So limit the n that a client may ask for.
+// A room that empties leaves the list immediately.
 //
-// Call [Subscription.Unsubscribe] when done. On a closed board the channel contains the
-// list and is closed after it. Subscribe panics on an invalid order.
+// While rooms change, updating a list takes O(n log n) in each interval. If the list
+// changed, each subscriber receives a copy. So limit the n that clients can choose.
+//
+// Call [Subscription.Unsubscribe] when done. If the board is closed, the channel contains
+// the last list and is closed. Subscribe panics on an invalid order.
 func (b *Board) Subscribe(by Order, n int) *Subscription {
 	by.mustBeValid()
 	b.listsMu.Lock()
@@ -64,20 +66,21 @@ func (b *Board) Subscribe(by Order, n int) *Subscription {
 	}
 	s := &Subscription{board: b, list: l, rooms: make(chan []Room, 1)}
 	l.subscriptions[s] = struct{}{}
-	s.rooms <- l.published(b.now())
+	s.rooms <- l.publishedRooms(b.elapsedHalfLives())
 	if b.closed {
 		s.close()
 	}
 	return s
 }
 
-// Rooms returns the channel of the lists, which is the same at every call. In a list the
-// first room is the highest. The receiver owns the slices. [Subscription.Unsubscribe]
-// closes the channel; so do, after the last list, [Board.Close] and the engine's Close.
+// Rooms returns the channel of the lists. Every call returns the same channel. The highest
+// room is the first in a list. The receiver owns the slices. [Subscription.Unsubscribe]
+// closes the channel. [Board.Close] and the engine's Close send the last list and then
+// close the channel.
 func (s *Subscription) Rooms() <-chan []Room { return s.rooms }
 
-// Unsubscribe ends the subscription. When it returns, the channel is closed and empty.
-// It may be called more than once.
+// Unsubscribe ends the subscription. When Unsubscribe returns, the channel is closed and
+// empty. Unsubscribe may be called more than once.
 func (s *Subscription) Unsubscribe() {
 	s.board.listsMu.Lock()
 	defer s.board.listsMu.Unlock()
@@ -105,12 +108,12 @@ func (s *Subscription) close() {
 func (b *Board) publish() {
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()
-	now := b.now()
+	now := b.elapsedHalfLives()
 	for _, l := range b.lists {
 		if !b.refresh(l) {
 			continue
 		}
-		rooms := l.published(now)
+		rooms := l.publishedRooms(now)
 		for s := range l.subscriptions {
 			select {
 			case <-s.rooms:
@@ -126,7 +129,7 @@ func (b *Board) publish() {
 func (b *Board) refresh(l *list) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	l.entries = l.by.stable(l.entries, b.rankings[l.by].top(l.n), l.n, b.margin)
+	l.entries = l.by.stableList(l.entries, b.rankings[l.by].top(l.n), l.n, b.margin)
 	rows := make([]row, len(l.entries))
 	for i, e := range l.entries {
 		rows[i] = e.row()
@@ -138,11 +141,10 @@ func (b *Board) refresh(l *list) bool {
 	return true
 }
 
-// published returns the list as last published, also to a new subscriber. The board may
-// have changed since. If a new subscriber received the newer state and that change was
-// undone before the next publish, the list would be unchanged and the new subscriber
-// would keep an outdated one.
-func (l *list) published(now float64) []Room {
+// publishedRooms returns the list that was last published. A new subscriber also receives
+// this list, even if the board has changed since. So all subscribers have the same list, and
+// publish sends the next list only if it differs from this list.
+func (l *list) publishedRooms(now float64) []Room {
 	rooms := make([]Room, len(l.rows))
 	for i, r := range l.rows {
 		rooms[i] = r.room(now)

@@ -54,13 +54,13 @@ func wantClosed(t *testing.T, s *trending.Subscription) {
 	}
 }
 
-func TestSubscribe_ImmediatelyAndAfterEachChange(t *testing.T) {
+func TestSubscribe_ListImmediatelyAndAfterEachChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(interval))
-		times(t, 3, e.Join, "a")
-		times(t, 2, e.Join, "b")
-		times(t, 1, e.Join, "c")
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(interval))
+		repeat(t, 3, e.Join, "a")
+		repeat(t, 2, e.Join, "b")
+		repeat(t, 1, e.Join, "c")
+		b := newBoard(t, e)
 		s := b.Subscribe(trending.Popular, 2)
 		if n := len(s.Rooms()); n != 1 {
 			t.Fatalf("%d lists in the channel when Subscribe returns, want 1", n)
@@ -69,7 +69,7 @@ func TestSubscribe_ImmediatelyAndAfterEachChange(t *testing.T) {
 		time.Sleep(time.Hour)
 		wantNothing(t, s)
 
-		times(t, 2, e.Join, "c")
+		repeat(t, 2, e.Join, "c")
 		time.Sleep(interval) // the engine may publish the second Join an interval later
 		wantList(t, s, "a c")
 		time.Sleep(time.Hour)
@@ -81,7 +81,7 @@ func TestSubscribe_ImmediatelyAndAfterEachChange(t *testing.T) {
 		must(t, e.Join("d")) // not on the list
 		time.Sleep(interval)
 		wantNothing(t, s)
-		times(t, 3, e.Leave, "c")
+		repeat(t, 3, e.Leave, "c")
 		time.Sleep(interval)
 		wantList(t, s, "a b")
 	})
@@ -89,8 +89,8 @@ func TestSubscribe_ImmediatelyAndAfterEachChange(t *testing.T) {
 
 func TestSubscribe_AtMostOneListPerInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(time.Second))
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(time.Second))
+		b := newBoard(t, e)
 		s := b.Subscribe(trending.Popular, 100)
 		wantList(t, s, "")
 		began, lists := time.Now(), 0
@@ -114,10 +114,10 @@ func TestSubscribe_AtMostOneListPerInterval(t *testing.T) {
 	})
 }
 
-func TestSubscribe_SlowReaderGetsNewestList(t *testing.T) {
+func TestSubscribe_SlowReaderReceivesNewestList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(0))
+		b := newBoard(t, e)
 		s := b.Subscribe(trending.Popular, 10)
 		for range 20 {
 			must(t, e.Join("room"))
@@ -130,11 +130,11 @@ func TestSubscribe_SlowReaderGetsNewestList(t *testing.T) {
 	})
 }
 
-// A new subscriber receives the list that the others have, not a newer one.
+// A new subscriber receives the last published list, even if the board has changed since.
 func TestSubscribe_SameListForAllSubscribers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(time.Second))
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(time.Second))
+		b := newBoard(t, e)
 		first := b.Subscribe(trending.Popular, 10)
 		wantList(t, first, "")
 		must(t, e.Join("a"))
@@ -149,10 +149,10 @@ func TestSubscribe_SameListForAllSubscribers(t *testing.T) {
 	})
 }
 
-func TestSubscribe_EachSubscriberOwnsItsSlice(t *testing.T) {
+func TestSubscribe_SubscribersDoNotShareSlices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(0))
+		b := newBoard(t, e)
 		one, two := b.Subscribe(trending.Popular, 10), b.Subscribe(trending.Popular, 10)
 		must(t, e.Join("room"))
 		wantList(t, one, "room")[0].Name = "changed"
@@ -165,8 +165,8 @@ func TestSubscribe_EachSubscriberOwnsItsSlice(t *testing.T) {
 
 func TestUnsubscribe_ConcurrentAndRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, occupancy.WithInterval(0))
-		b := board(t, e)
+		e := newEngine(t, occupancy.WithInterval(0))
+		b := newBoard(t, e)
 		s, other := b.Subscribe(trending.Popular, 10), b.Subscribe(trending.Popular, 10)
 		must(t, e.Join("a"))
 		synctest.Wait()
@@ -185,7 +185,7 @@ func TestUnsubscribe_ConcurrentAndRepeated(t *testing.T) {
 }
 
 func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
-	for _, how := range []string{"board", "engine"} {
+	for _, closedFirst := range []string{"board", "engine"} {
 		synctest.Test(t, func(t *testing.T) {
 			e := occupancy.New(occupancy.WithInterval(time.Hour))
 			defer e.Close()
@@ -196,7 +196,7 @@ func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
 			wantList(t, read, "a")
 			must(t, e.Join("b")) // the list would be published in an hour
 			synctest.Wait()
-			if how == "engine" {
+			if closedFirst == "engine" {
 				must(t, e.Close())
 			}
 			var wg sync.WaitGroup
@@ -225,9 +225,9 @@ func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
 	}
 }
 
-func TestSubscribe_UnreadListsBlockNobody(t *testing.T) {
-	e := start(t, occupancy.WithInterval(0))
-	b := board(t, e)
+func TestSubscribe_UnreadListsDoNotBlockBoard(t *testing.T) {
+	e := newEngine(t, occupancy.WithInterval(0))
+	b := newBoard(t, e)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -250,7 +250,7 @@ func TestSubscribe_UnreadListsBlockNobody(t *testing.T) {
 }
 
 func TestSubscribe_DuringClose(t *testing.T) {
-	for _, how := range []string{"board", "engine"} {
+	for _, closedFirst := range []string{"board", "engine"} {
 		for range 50 {
 			e := occupancy.New(occupancy.WithInterval(0))
 			must(t, e.Join("room"))
@@ -275,7 +275,7 @@ func TestSubscribe_DuringClose(t *testing.T) {
 					}
 				})
 			}
-			if how == "engine" {
+			if closedFirst == "engine" {
 				_ = e.Close()
 			}
 			must(t, b.Close())

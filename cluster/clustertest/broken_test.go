@@ -19,12 +19,13 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// defects are ways to break a promise, each with the subtest of TestBus that detects it.
+// defects are functions that violate a guarantee, each with the name of the subtest of TestBus
+// that must fail.
 var defects = []struct {
-	promise string
-	apply   func(b *defectiveBus)
+	guarantee string
+	apply     func(b *defectiveBus)
 }{
-	{"the first event is the initial state", func(b *defectiveBus) { b.reports = func(cluster.BusEvent) bool { return false } }},
+	{"the first event is the initial state", func(b *defectiveBus) { b.filter = func(cluster.BusEvent) bool { return false } }},
 	{"every subscriber receives each message", func(b *defectiveBus) {
 		n := 0
 		b.publish = func(ctx context.Context, to cluster.Subject, payload []byte) error {
@@ -75,7 +76,7 @@ var defects = []struct {
 		}
 	}},
 	{"a full channel is reported and does not delay other subscribers", func(b *defectiveBus) {
-		b.reports = func(e cluster.BusEvent) bool { return e != cluster.Lossy }
+		b.filter = func(e cluster.BusEvent) bool { return e != cluster.Lossy }
 	}},
 	{"a closed subscription receives nothing", func(b *defectiveBus) {
 		b.subscribe = func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
@@ -105,8 +106,8 @@ var defects = []struct {
 	}},
 }
 
-// Each defective Bus is tested in a process of its own, as TestBus fails there.
-func TestTestBus_DetectsEachBrokenPromise(t *testing.T) {
+// Each defective Bus is tested in a separate process, in which TestBus must fail.
+func TestTestBus_DetectsEachDefectiveBus(t *testing.T) {
 	const env = "CLUSTERTEST_DEFECT"
 	if which := os.Getenv(env); which != "" {
 		var i int
@@ -124,10 +125,10 @@ func TestTestBus_DetectsEachBrokenPromise(t *testing.T) {
 		return
 	}
 	for i, defect := range defects {
-		t.Run(defect.promise, func(t *testing.T) {
+		t.Run(defect.guarantee, func(t *testing.T) {
 			t.Parallel()
-			name := strings.ReplaceAll(defect.promise, " ", "_")
-			only := "^TestTestBus_DetectsEachBrokenPromise$/^" + name + "$"
+			name := strings.ReplaceAll(defect.guarantee, " ", "_")
+			only := "^TestTestBus_DetectsEachDefectiveBus$/^" + name + "$"
 			c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", only)
 			c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", env, i))
 			out, err := c.CombinedOutput()
@@ -137,32 +138,32 @@ func TestTestBus_DetectsEachBrokenPromise(t *testing.T) {
 	}
 }
 
-// defectiveBus is a Bus that breaks a promise.
+// defectiveBus is a Bus that violates a guarantee.
 type defectiveBus struct {
 	cluster.Bus
 	real *clustertest.Bus
 
 	publish    func(ctx context.Context, to cluster.Subject, payload []byte) error
 	subscribe  func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error)
-	reports    func(cluster.BusEvent) bool
+	filter     func(cluster.BusEvent) bool
 	close      func(context.Context) error
 	events     chan cluster.BusEvent
 	maxPayload int
 }
 
-func newDefectiveBus(bus *clustertest.Bus, by func(*defectiveBus)) *defectiveBus {
+func newDefectiveBus(bus *clustertest.Bus, apply func(*defectiveBus)) *defectiveBus {
 	b := &defectiveBus{
 		Bus: bus, real: bus,
 		publish: bus.Publish, subscribe: bus.Subscribe, close: bus.Close,
-		reports:    func(cluster.BusEvent) bool { return true },
+		filter:     func(cluster.BusEvent) bool { return true },
 		events:     make(chan cluster.BusEvent, 1000),
 		maxPayload: bus.MaxPayload(),
 	}
-	by(b)
+	apply(b)
 	go func() {
 		defer close(b.events)
 		for e := range bus.Events() {
-			if b.reports(e) {
+			if b.filter(e) {
 				b.events <- e
 			}
 		}

@@ -21,8 +21,8 @@ type Bus struct {
 	connected  bool
 	closed     bool
 	maxPayload int
-	overflow   int           // the number of messages still to lose
-	stalled    chan struct{} // nil unless Publish is stalled; closed when it may continue
+	overflow   int           // this number of messages will be lost
+	stalled    chan struct{} // nil unless Publish is stalled; closed to resume Publish
 	subs       []*subscription
 }
 
@@ -35,7 +35,7 @@ type subscription struct {
 // errClosed is the error of Publish and Subscribe after Close.
 var errClosed = fmt.Errorf("clustertest: bus is closed: %w", occupancy.ErrClosed)
 
-// The other errors of Publish and Subscribe.
+// The errors of Publish while the bus is open.
 var (
 	ErrDisconnected = errors.New("clustertest: bus is disconnected")
 	ErrTooLarge     = errors.New("clustertest: payload is too large")
@@ -89,7 +89,7 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 	return s, nil
 }
 
-// Close ends the subscription.
+// Close ends the subscription. It never fails.
 func (s *subscription) Close() error {
 	s.bus.net.mu.Lock()
 	defer s.bus.net.mu.Unlock()
@@ -111,7 +111,7 @@ func (b *Bus) receive(m cluster.Message) {
 		}
 		if b.overflow > 0 {
 			b.overflow--
-			b.events.Tell(cluster.Lossy)
+			b.events.Send(cluster.Lossy)
 			continue
 		}
 		copied := m
@@ -119,7 +119,7 @@ func (b *Bus) receive(m cluster.Message) {
 		select {
 		case s.out <- copied:
 		default:
-			b.events.Tell(cluster.Lossy)
+			b.events.Send(cluster.Lossy)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (b *Bus) MaxPayload() int {
 }
 
 // Close implements [cluster.Bus]. Messages that the bus has published are still delivered.
-// The other buses are not notified, as after a crash of a process.
+// Close does not notify the other buses, like the crash of a process.
 func (b *Bus) Close(context.Context) error {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
@@ -164,12 +164,12 @@ func (b *Bus) setConnected(connected bool, event cluster.BusEvent) {
 	defer b.net.mu.Unlock()
 	if !b.closed && b.connected != connected {
 		b.connected = connected
-		b.events.Tell(event)
+		b.events.Send(event)
 	}
 }
 
-// Overflow loses the next n messages to subscribers of this bus and reports Lossy for each,
-// as if the channels were full.
+// Overflow loses the next n messages to subscribers of this bus, as if their channels were
+// full. Events reports Lossy for each lost message.
 func (b *Bus) Overflow(n int) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
@@ -183,8 +183,8 @@ func (b *Bus) SetMaxPayload(n int) {
 	b.maxPayload = n
 }
 
-// Stall blocks every Publish of this bus until resume is called. A node is then blocked at
-// its next Publish, like a process that is paused.
+// Stall blocks every Publish of this bus until resume is called. It simulates a paused
+// process: a node stops at its next Publish.
 func (b *Bus) Stall() (resume func()) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()

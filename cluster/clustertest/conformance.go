@@ -13,17 +13,19 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// TestBus tests that a Bus keeps the promises of [cluster.Bus]. Each call of newBus returns
-// another Bus on the same network, which is connected or will be soon. TestBus closes the
-// buses. It uses shards of its own, so other tests may use the network at the same time.
+// TestBus tests that a Bus meets the guarantees of [cluster.Bus]. Each call of newBus must
+// return a new Bus on the same network. This Bus is connected, or connects soon. TestBus
+// closes the buses. It uses random shards, so other tests can use the network at the same
+// time.
 //
-// TestBus waits for conditions. Its timeouts are so long that only a faulty Bus exceeds them.
+// TestBus waits for each expected message or event until a timeout. The timeouts are long,
+// so only a faulty Bus exceeds them.
 func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option) {
 	var cfg config
 	for _, o := range opts {
 		o(&cfg)
 	}
-	for _, promise := range []struct {
+	for _, guarantee := range []struct {
 		name string
 		test func(*suite)
 	}{
@@ -41,8 +43,8 @@ func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option
 		{"a closed Bus sends and receives nothing", testClosedBus},
 		{"messages of a failed Publish are not sent later", testOutage},
 	} {
-		t.Run(promise.name, func(t *testing.T) {
-			promise.test(&suite{T: t, newBus: newBus, cfg: cfg})
+		t.Run(guarantee.name, func(t *testing.T) {
+			guarantee.test(&suite{T: t, newBus: newBus, cfg: cfg})
 		})
 	}
 }
@@ -54,9 +56,9 @@ type config struct {
 	disconnect, reconnect func(cluster.Bus)
 }
 
-// WithOutage lets TestBus test an outage: disconnect interrupts the connection of the Bus,
-// and reconnect restores it. Both may return before the Bus notices. Without this option
-// TestBus does not test outages.
+// WithOutage makes TestBus test an outage: disconnect interrupts the connection of the Bus,
+// and reconnect restores it. Both can return before the Bus notices the change. Without
+// this option, TestBus does not test outages.
 func WithOutage(disconnect, reconnect func(cluster.Bus)) Option {
 	return func(c *config) { c.disconnect, c.reconnect = disconnect, reconnect }
 }
@@ -70,7 +72,7 @@ type suite struct {
 	cfg    config
 }
 
-// bus returns another Bus, which is connected.
+// bus returns a new Bus that is connected.
 func (s *suite) bus() cluster.Bus {
 	s.Helper()
 	b := s.newBus(s.T)
@@ -107,7 +109,7 @@ func (s *suite) awaitEvent(b cluster.Bus, e cluster.BusEvent) {
 	}
 }
 
-// subject returns a subject that no other test uses.
+// subject returns a random subject, which no other test uses.
 func (s *suite) subject(k cluster.Kind) cluster.Subject {
 	return cluster.Subject{Kind: k, Shard: 1 + rand.Uint32N(1<<32-1)}
 }
@@ -121,7 +123,7 @@ func (s *suite) publish(b cluster.Bus, to cluster.Subject, payload []byte) {
 	}
 }
 
-// inbox is a subscription with its channel.
+// inbox is a subscription and its channel.
 type inbox struct {
 	*suite
 	bus  cluster.Bus
@@ -174,7 +176,7 @@ func (in *inbox) awaitDelivery(from cluster.Bus, subject cluster.Subject) {
 	deadline := time.Now().Add(timeout)
 	for n := uint64(1); ; n++ {
 		sent := encodeNumber(n)
-		// Publish may fail until the Bus is connected.
+		// Publish can fail until the Bus is connected.
 		if from.Publish(context.Background(), subject, sent) == nil {
 			for wait := time.After(50 * time.Millisecond); wait != nil; {
 				select {
@@ -197,7 +199,7 @@ func (in *inbox) awaitDelivery(from cluster.Bus, subject cluster.Subject) {
 
 func encodeNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// concurrently calls f n times in parallel and waits.
+// concurrently calls f n times in parallel and waits until all calls have returned.
 func concurrently(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {

@@ -17,15 +17,14 @@ import (
 
 var subject = cluster.Subject{Kind: cluster.KindDigest}
 
-// arrival is the number of a received message, or -1 if its payload was changed, and the
-// time of its delivery.
+// arrival is a received message.
 type arrival struct {
-	n  int
-	at time.Duration
+	n  int           // the number of the message, or -1 if its payload was changed
+	at time.Duration // the time of the delivery
 }
 
 // send publishes 1000 numbered messages, one in each millisecond, and returns the received
-// ones.
+// messages.
 func send(t *testing.T, seed uint64, f clustertest.Faults) (all []arrival) {
 	synctest.Test(t, func(t *testing.T) {
 		net := clustertest.NewNetwork(seed)
@@ -139,7 +138,7 @@ func TestNetwork_PartitionAndOutage(t *testing.T) {
 			_, err := buses[name].Subscribe(t.Context(), []cluster.Subject{subject}, outs[name])
 			require.NoError(t, err)
 		}
-		// receivers returns the buses that receive a message of a.
+		// receivers returns the names of the buses that receive a message of bus a.
 		receivers := func() (names string) {
 			require.NoError(t, buses["a"].Publish(t.Context(), subject, nil))
 			time.Sleep(time.Second)

@@ -15,10 +15,10 @@ import (
 // delivered before Publish returns. [Network.SetFaults] and [Network.Partition] inject
 // faults for all buses, and the methods of [Bus] for one bus.
 //
-// In a bubble of testing/synctest the behavior is reproducible: it depends only on the seed
-// and on the calls and their times. Each pair of buses has its own source of random
+// In a bubble of testing/synctest the behavior is reproducible: it depends only on the
+// seed, the calls and their times. Each pair of buses has its own source of random
 // numbers. Delayed messages are delivered on whole milliseconds since the creation of the
-// network, ordered by sender. All methods may be called from any goroutine.
+// network, ordered by sender. All methods can be called from any goroutine.
 type Network struct {
 	seed  uint64
 	start time.Time
@@ -40,17 +40,17 @@ type Network struct {
 type Faults struct {
 	Loss      float64 // probability that a message is lost
 	Duplicate float64 // probability that a message is delivered twice
-	Reorder   float64 // probability that a message is delayed further, so that later ones overtake it
+	Reorder   float64 // probability of an additional delay, so that later messages overtake this message
 	Garble    float64 // probability that one byte of the payload is changed
 
 	// The range of the delay of a message, in whole milliseconds.
 	MinDelay, MaxDelay time.Duration
 }
 
-// connection is the direction from one bus to another.
+// connection is the state of the messages from one bus to one other bus.
 type connection struct {
 	rand     *rand.Rand
-	earliest time.Duration // the time of the last delivery without Reorder: the next is not before it
+	earliest time.Duration // a message is not delivered before this time unless it is reordered
 }
 
 // NewNetwork returns a network. The seed determines its faults.
@@ -80,9 +80,10 @@ func (n *Network) SetFaults(f Faults) {
 	n.faults = f
 }
 
-// Partition delivers messages only between buses of the same group. A group is a list of
-// bus names; the buses that are in no group form another group. It replaces the previous
-// partition; without groups, it ends it. Delayed messages between groups are lost, too.
+// Partition divides the network: from now on, messages are delivered only between buses of
+// the same group. A group is a list of bus names. The buses that are not listed form one
+// more group. A call replaces the previous partition, and a call without groups ends the
+// partition. Delayed messages from one group to another are also lost.
 func (n *Network) Partition(groups ...[]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -94,15 +95,16 @@ func (n *Network) Partition(groups ...[]string) {
 	}
 }
 
-// Tap sets a function that is called for each published message, with the name of the bus
-// that publishes it. The function must not keep the payload or call the network.
+// Tap sets a function that is called for each published message, with the name of the
+// publishing bus. The function must not keep the payload and must not call the network.
 func (n *Network) Tap(f func(from string, m cluster.Message)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.tap = f
 }
 
-// Bus returns a new bus with this name. It panics if the name was used before.
+// Bus returns a new bus with this name. It panics if the network already has, or had, a bus
+// with the same name.
 func (n *Network) Bus(name string) *Bus {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -111,7 +113,7 @@ func (n *Network) Bus(name string) *Bus {
 	}
 	n.names[name] = true
 	b := &Bus{net: n, name: name, events: cluster.NewBusEvents(), connected: true, maxPayload: 1 << 20}
-	b.events.Tell(cluster.Connected)
+	b.events.Send(cluster.Connected)
 	n.buses = append(n.buses, b)
 	return b
 }
@@ -129,8 +131,8 @@ func (n *Network) send(from *Bus, subject cluster.Subject, payload []byte) {
 	}
 }
 
-// deliver delivers a message to one bus, or schedules its delivery, with the faults that are
-// set. It does not keep the payload.
+// deliver applies the current faults to a message, and delivers it to one bus or schedules
+// the delivery. It does not keep the payload.
 func (n *Network) deliver(from, to *Bus, m cluster.Message) {
 	f := n.faults
 	if f == (Faults{}) && n.delayed.empty() {
@@ -172,7 +174,7 @@ func (n *Network) reaches(from, to *Bus) bool {
 	return from.connected && to.connected && n.group[from.name] == n.group[to.name]
 }
 
-// connectionTo returns the connection from one bus to another.
+// connectionTo returns the connection from one bus to another and creates it if necessary.
 func (n *Network) connectionTo(from, to *Bus) *connection {
 	key := [2]*Bus{from, to}
 	c := n.connections[key]

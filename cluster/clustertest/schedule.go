@@ -9,8 +9,8 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// schedule contains the delayed messages. While there are any, one goroutine waits for the
-// next delivery. The network's mu protects it.
+// schedule contains the delayed messages. While the schedule is not empty, a goroutine
+// waits for the next delivery. The network's mu protects the schedule.
 type schedule struct {
 	heap    deliveryHeap
 	running bool
@@ -19,7 +19,7 @@ type schedule struct {
 
 // delivery is a delayed message.
 type delivery struct {
-	due      time.Duration // since the network's start, in whole milliseconds
+	due      time.Duration // the time since the start of the network, in whole milliseconds
 	from, to *Bus
 	n        uint64 // the number of the message, in the order of publishing
 	m        cluster.Message
@@ -56,7 +56,7 @@ func (s *schedule) notify() {
 	}
 }
 
-// deliverDelayed delivers the delayed messages until there are none.
+// deliverDelayed delivers the delayed messages until the schedule is empty.
 func (n *Network) deliverDelayed() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

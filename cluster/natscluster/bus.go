@@ -17,14 +17,16 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/internal/loglimit"
 )
 
-// Bus is a [cluster.Bus] on NATS. [Connect] and embed.Start create one. All methods may
+// Bus is a [cluster.Bus] on NATS. [Connect] and embed.Start create a Bus. All methods can
 // be called from any goroutine.
 type Bus struct {
 	config  *config.Config
 	events  *cluster.BusEvents
 	dialer  *dialer
-	servers []string                          // the URLs given to Connect
-	shared  [cluster.KindSyncReply + 1]string // the NATS subject of each kind, shard 0
+	servers []string // the URLs given to Connect
+
+	// broadcastSubjects contains, by kind, the NATS subjects of the messages to all nodes.
+	broadcastSubjects [cluster.KindSyncReply + 1]string
 
 	conn         atomic.Pointer[nats.Conn]
 	connected    atomic.Bool
@@ -49,7 +51,7 @@ const (
 	// ErrDisconnected means that the Bus is not connected to a server.
 	ErrDisconnected occupancy.Error = "natscluster: not connected to a NATS server"
 	// ErrTooLarge means that the payload is larger than MaxPayload.
-	ErrTooLarge occupancy.Error = "natscluster: payload is larger than the server accepts"
+	ErrTooLarge occupancy.Error = "natscluster: payload is too large for the server"
 )
 
 var errClosed = fmt.Errorf("natscluster: bus: %w", occupancy.ErrClosed)
@@ -61,13 +63,13 @@ func newBus(c *config.Config) *Bus {
 		dialer: newDialer(),
 		closed: make(chan struct{}),
 	}
-	b.dialer.drain = b.drain
+	b.dialer.awaitDelivery = b.awaitDelivery
 	if c.Server != nil {
 		b.dialer.dialContext = func(context.Context, string) (net.Conn, error) { return c.Server.Dial() }
 	}
 	b.connectedURL.Store(new(string))
-	for kind := range b.shared {
-		b.shared[kind] = b.natsSubject(cluster.Subject{Kind: cluster.Kind(kind)})
+	for kind := range b.broadcastSubjects {
+		b.broadcastSubjects[kind] = b.natsSubject(cluster.Subject{Kind: cluster.Kind(kind)})
 	}
 	return b
 }
@@ -77,10 +79,10 @@ func (b *Bus) natsSubject(s cluster.Subject) string { return b.config.Prefix + "
 // Publish sends the payload to all subscribers of the subject. It implements
 // [cluster.Bus]. While the Bus is disconnected it returns [ErrDisconnected] at once.
 //
-// Publish writes to the connection. If the server does not read and the system's buffers
-// are full, it blocks for 2 s, or until the deadline of ctx; then the Bus closes the
+// Publish writes to the connection. The write blocks if the server does not read and the
+// system's buffers are full. After 2 s, or at the deadline of ctx, the Bus closes the
 // connection and connects again. The cancellation of a ctx without a deadline does not
-// interrupt a write.
+// interrupt the write.
 func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []byte) error {
 	switch {
 	case b.closing.Load():
@@ -91,12 +93,13 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 		return ErrDisconnected
 	}
 	var to string
-	if subject.Shard == 0 && int(subject.Kind) < len(b.shared) {
-		to = b.shared[subject.Kind]
+	if subject.Shard == 0 && int(subject.Kind) < len(b.broadcastSubjects) {
+		to = b.broadcastSubjects[subject.Kind]
 	} else {
 		to = b.natsSubject(subject)
 	}
-	if _, limited := ctx.Deadline(); limited { // costs more than the rest of Publish
+	if _, limited := ctx.Deadline(); limited {
+		// This needs more CPU time than all other steps, so Publish omits it if possible.
 		defer b.dialer.interruptAfter(ctx)()
 	}
 	conn := b.conn.Load()
@@ -106,7 +109,7 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, nats.ErrMaxPayload):
-		limit := conn.MaxPayload() // the server may have changed it
+		limit := conn.MaxPayload() // the server can change its limit
 		b.maxPayload.Store(max(limit, cluster.MinPayload))
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), limit)
 	case b.closing.Load():
@@ -136,12 +139,12 @@ func flush(ctx context.Context, conn *nats.Conn) error {
 }
 
 // Close disconnects. It implements [cluster.Bus]. Close first waits until the server has
-// processed everything that was published. It then shuts down an embedded server, which
-// delivers what it has received to its clients and to other seeds. Close returns when
-// all goroutines of the Bus have ended.
+// processed all published messages. If the server is embedded, Close then shuts it down,
+// and the server delivers the received messages to its clients and to other seeds. Close
+// returns when all goroutines of the Bus have ended.
 //
-// If ctx ends first, Close closes the connection at once and returns an error. An
-// embedded server may then still be shutting down.
+// If ctx ends first, Close closes the connection at once and returns an error. The shutdown
+// of an embedded server can then still be in progress.
 func (b *Bus) Close(ctx context.Context) error {
 	if !b.closing.CompareAndSwap(false, true) {
 		select {
@@ -160,9 +163,9 @@ func (b *Bus) Close(ctx context.Context) error {
 	}
 	b.connected.Store(false)
 	b.dialer.sendBuffered.Store(unsent == nil)
-	b.dialer.close() // also interrupts a dial, on which conn.Close would wait
+	b.dialer.close() // also interrupts a dial, because conn.Close would wait for the dial
 	b.unsubscribe()
-	b.conn.Load().Close() // conn may be nil
+	b.conn.Load().Close() // does nothing if the *nats.Conn is nil
 	b.replacements.Wait()
 	b.events.Close()
 	go func() {
@@ -182,14 +185,14 @@ func (b *Bus) Close(ctx context.Context) error {
 	return nil
 }
 
-// Stats contains the connection and the counters of a Bus.
+// Stats contains the URL of the server and the counters of a Bus.
 type Stats struct {
 	Server     string // the URL of the connected server, empty while disconnected
-	Reconnects uint64 // connections after the first one
-	Lost       uint64 // messages dropped because a subscriber's channel was full
+	Reconnects uint64 // the number of connections after the first connection
+	Lost       uint64 // the number of messages dropped because a subscriber's channel was full
 }
 
-// Stats returns the connection and the counters. It does not block.
+// Stats returns the current server and the counters. It does not block.
 func (b *Bus) Stats() Stats {
 	s := Stats{Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
 	if b.connected.Load() && !b.closing.Load() {

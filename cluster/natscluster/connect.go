@@ -16,20 +16,21 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 )
 
-// Connect returns a Bus that is connected to one of the NATS servers in urls, which are
-// separated by commas: "nats://10.0.0.1:4222,nats://10.0.0.2:4222". The Bus reconnects
-// to any of them, or to another server of which they have informed it, whenever the
-// connection is lost.
+// Connect returns a Bus that is connected to a NATS server. The parameter urls contains the
+// URLs of one or more servers, separated by commas:
+// "nats://10.0.0.1:4222,nats://10.0.0.2:4222". The servers inform the Bus of other servers
+// in their NATS cluster. If the connection is lost, the Bus reconnects to any server that
+// it knows.
 //
 // Connect retries until it is connected or ctx ends. If a server rejects the credentials
 // or the certificate, Connect returns the error at once.
 func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
 	c, err := config.New(opts)
-	if err != nil {
-		return nil, fmt.Errorf("natscluster: %w", err)
-	}
 	if len(c.EmbedOnly) > 0 && c.Server == nil {
 		return nil, fmt.Errorf("natscluster: %s applies to embed.Start only", c.EmbedOnly[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("natscluster: %w", err)
 	}
 	b := newBus(c)
 	if b.servers, err = parseServers(urls); err != nil {
@@ -44,7 +45,8 @@ func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
 // The NATS client treats any other scheme as "nats".
 var schemes = []string{"nats", "tls", "ws", "wss"}
 
-// parseServers does not show a wrong URL in its error: it may contain a password.
+// parseServers parses a list of URLs. Its error does not contain an invalid URL, because
+// the URL can contain a password.
 func parseServers(urls string) ([]string, error) {
 	var servers []string
 	for i, s := range strings.Split(urls, ",") {
@@ -61,7 +63,7 @@ func parseServers(urls string) ([]string, error) {
 	return servers, nil
 }
 
-// start connects for the first time. If it fails, it closes the Bus.
+// start creates the first connection. If it returns an error, it has closed the Bus.
 func (b *Bus) start(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, b.dialer.close)
 	err := b.dial(rejected)
@@ -82,16 +84,17 @@ func (b *Bus) start(ctx context.Context) error {
 	return nil
 }
 
-// dial retries until the Bus is connected or closed, or final reports true for an error.
-func (b *Bus) dial(final func(error) bool) error {
+// dial retries until the Bus is connected or closed, or until the function isFinal returns
+// true for an error.
+func (b *Bus) dial(isFinal func(error) bool) error {
 	var last error
 	for {
 		err := b.dialOnce()
-		if err == nil || final(err) {
+		if err == nil || isFinal(err) {
 			return err
 		}
 		if b.dialer.ctx.Err() != nil {
-			return cmp.Or(last, err) // err may only say that the dialer is closed
+			return cmp.Or(last, err) // err is a consequence of the closed dialer, but last has the cause
 		}
 		last = err
 		b.logRetry(err)
@@ -124,15 +127,15 @@ func (b *Bus) dialOnce() error {
 		conn.Close()
 		return fmt.Errorf("the server's maximum payload of %d bytes is too small: increase it to at least %d", n, cluster.MinPayload)
 	}
-	b.use(conn)
+	b.setConn(conn)
 	return nil
 }
 
 const reconnectWait = 250 * time.Millisecond
 
-// natsOptions returns the settings of the NATS client. Callbacks wait until inUse is
-// closed, so that Connected is reported before Disconnected even if the connection is
-// lost at once.
+// natsOptions returns the settings of the NATS client. The callbacks wait until the channel
+// inUse is closed. Therefore the Bus reports Connected before Disconnected, even if the
+// connection is lost immediately.
 func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
 	o := nats.GetDefaultOptions()
 	o.Servers = b.servers
@@ -143,17 +146,17 @@ func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
 	o.PingInterval = time.Second
 	o.MaxPingsOut = 2
 	o.Timeout = dialTimeout
-	o.FlusherTimeout = 2 * time.Second // for a write, which may block Publish
+	o.FlusherTimeout = 2 * time.Second // limits a write, which can block Publish
 
 	o.MaxReconnect = -1
 	o.ReconnectWait = reconnectWait
 	o.ReconnectJitter = reconnectWait
 	o.ReconnectJitterTLS = reconnectWait
-	o.ReconnectBufSize = -1       // no buffer: the digests in it would be outdated
-	o.IgnoreAuthErrorAbort = true // the server may accept the credentials after its next restart
+	o.ReconnectBufSize = -1       // no buffer, because buffered digests would be outdated
+	o.IgnoreAuthErrorAbort = true // retry: after a restart, the server may accept the credentials
 
 	o.CustomDialer = b.dialer
-	o.SkipHostLookup = true // the dialer resolves names itself, because it respects ctx
+	o.SkipHostLookup = true // the dialer resolves names, because the client's lookup ignores ctx
 
 	o.User, o.Password, o.Token = b.config.User, b.config.Password, b.config.Token
 	o.Nkey, o.UserJWT, o.SignatureCB = b.config.KeyFile.Nkey, b.config.KeyFile.UserJWT, b.config.KeyFile.SignatureCB

@@ -8,8 +8,8 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// use makes a connected conn the connection of the Bus.
-func (b *Bus) use(conn *nats.Conn) {
+// setConn makes conn, which is connected, the connection of the Bus.
+func (b *Bus) setConn(conn *nats.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing.Load() {
@@ -19,14 +19,14 @@ func (b *Bus) use(conn *nats.Conn) {
 	b.conn.Store(conn)
 	for s := range b.subscriptions() {
 		if err := s.subscribeOn(conn); err != nil {
-			return // conn is closed already; replace will be called
+			return // conn is closed already, and the NATS client will call replace
 		}
 	}
 	b.onConnect(conn)
 }
 
-// The NATS client calls the following from one goroutine for each conn, in the order in
-// which the events occurred.
+// The NATS client calls the following methods. For each connection it calls them from one
+// goroutine, in the order of the events.
 
 func (b *Bus) onConnect(conn *nats.Conn) {
 	if b.closing.Load() {
@@ -38,27 +38,27 @@ func (b *Bus) onConnect(conn *nats.Conn) {
 	}
 	b.connectedURL.Store(&url)
 	n := conn.MaxPayload()
-	if n < cluster.MinPayload { // dialOnce checks it for the first connection only
+	if n < cluster.MinPayload { // dialOnce has checked only the first server
 		b.config.Log.Error("the server's maximum payload is too small: larger messages will fail", "bytes", n, "required", cluster.MinPayload)
 	}
 	b.maxPayload.Store(max(n, cluster.MinPayload))
 	b.connects.Add(1)
 	b.connected.Store(true)
-	b.events.Tell(cluster.Connected)
+	b.events.Send(cluster.Connected)
 	b.config.Log.Info("connected to NATS", "server", url)
 }
 
 func (b *Bus) onDisconnect(err error) {
 	if !b.closing.Load() && b.connected.CompareAndSwap(true, false) {
-		b.events.Tell(cluster.Disconnected)
+		b.events.Send(cluster.Disconnected)
 		b.config.Log.Warn("disconnected from NATS", "error", err)
 	}
 }
 
 func (b *Bus) onError(sub *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrSlowConsumer) { // dialer.drain prevents it
-		b.lost.Add(1) // or more: the client does not report the number
-		b.events.Tell(cluster.Lossy)
+	if errors.Is(err, nats.ErrSlowConsumer) { // not expected, because of dialer.awaitDelivery
+		b.lost.Add(1) // at least one message was lost: the client does not report the number
+		b.events.Send(cluster.Lossy)
 	}
 	err = explain(err)
 	if !b.errorLog.Allow(err.Error()) {
@@ -71,8 +71,8 @@ func (b *Bus) onError(sub *nats.Subscription, err error) {
 	b.config.Log.Warn("NATS error", "error", err, "subject", subject)
 }
 
-// replace creates another connection after the NATS client has closed this one for good,
-// which it does after some errors although MaxReconnect is unlimited.
+// replace creates a new connection, because the NATS client will not reconnect any more.
+// After some errors, the client stops reconnecting although MaxReconnect is unlimited.
 func (b *Bus) replace(closed *nats.Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A program that only connects must not contain a NATS server, nor require its module.
+// A program that only connects to NATS must not contain a server and must not require the
+// server's module.
 func TestPackage_DoesNotDependOnServer(t *testing.T) {
 	deps, err := exec.Command("go", "list", "-deps", "./...").Output()
 	require.NoError(t, err)

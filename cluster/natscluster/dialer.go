@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-// dialer creates the connections of a Bus and can close them at any time. The NATS
-// client holds its locks while it waits for the network: closing its connection makes it
-// return with an error and release them.
+// dialer creates the connections of a Bus and can close them at any time. The NATS client
+// holds its locks while it waits for the network. If the dialer closes the connection, the
+// client stops waiting and releases its locks.
 type dialer struct {
-	ctx         context.Context
-	close       context.CancelFunc // closes the connection and makes all later dials fail
-	dialContext func(ctx context.Context, address string) (net.Conn, error)
-	drain       func()       // waits until the subscribers have received everything that was read
-	interrupted atomic.Int32 // the number of interrupts without resume; above 0, dials fail
+	ctx           context.Context
+	close         context.CancelFunc // closes the connection and makes all later dials fail
+	dialContext   func(ctx context.Context, address string) (net.Conn, error)
+	awaitDelivery func()       // waits until the subscribers have received all data that was read
+	interrupted   atomic.Int32 // the number of interrupts without resume; if it is positive, dials fail
 
-	// Whether closing a connection still sends what the kernel has buffered.
+	// If sendBuffered is set, the kernel sends its buffered data after a connection is closed.
 	sendBuffered atomic.Bool
 
 	mu         sync.Mutex // protects the following
 	cancelDial context.CancelFunc
 	current    *socket
-	dialErr    error // of the last dial
+	dialErr    error // the error of the last dial
 }
 
 const dialTimeout = 2 * time.Second
 
 func newDialer() *dialer {
-	d := &dialer{drain: func() {}}
+	d := &dialer{awaitDelivery: func() {}}
 	d.ctx, d.close = context.WithCancel(context.Background())
 	d.dialContext = func(ctx context.Context, address string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", address)
@@ -41,7 +41,7 @@ func newDialer() *dialer {
 }
 
 // interrupt closes the connection, cancels a dial, and makes dials fail until resume is
-// called. The NATS client reconnects after that.
+// called. After the call of resume, the NATS client reconnects.
 func (d *dialer) interrupt() {
 	d.interrupted.Add(1)
 	d.mu.Lock()
@@ -56,21 +56,23 @@ func (d *dialer) interrupt() {
 
 func (d *dialer) resume() { d.interrupted.Add(-1) }
 
-// interruptAfter calls interrupt when ctx ends. The caller must call resume when it no
-// longer needs that.
+// interruptAfter calls interrupt when ctx ends. The caller must call resume at the end of
+// its operation.
 func (d *dialer) interruptAfter(ctx context.Context) (resume func()) {
 	stop := context.AfterFunc(ctx, d.interrupt)
 	return func() {
 		if !stop() {
-			d.resume() // interrupt may run after it, and then closes a connection needlessly
+			// interrupt has started in another goroutine. If it runs after resume, its only
+			// effect is that it closes a connection that is still usable.
+			d.resume()
 		}
 	}
 }
 
-var errInterrupted = errors.New("dial interrupted: the context of a call ended")
+var errInterrupted = errors.New("dial interrupted by a Publish or Subscribe whose context ended, or by the end of a subscription; the Bus will dial again")
 
-// Dial creates a connection for the NATS client, which has one at a time. The client does
-// not close a connection on which its login failed.
+// Dial creates a connection for the NATS client. It also closes the previous connection:
+// the client uses only one connection at a time, and does not close it if the login fails.
 func (d *dialer) Dial(_, address string) (conn net.Conn, err error) {
 	defer func() {
 		d.mu.Lock()
@@ -88,14 +90,14 @@ func (d *dialer) Dial(_, address string) (conn net.Conn, err error) {
 	if conn, err = d.dialContext(ctx, address); err != nil {
 		return nil, err
 	}
-	return d.use(conn)
+	return d.setCurrent(conn)
 }
 
 // InProcessConn creates a connection to an embedded server for the NATS client.
 func (d *dialer) InProcessConn() (net.Conn, error) { return d.Dial("", "") }
 
-// use makes conn the current connection and closes the previous one.
-func (d *dialer) use(conn net.Conn) (net.Conn, error) {
+// setCurrent makes conn the current connection and closes the previous connection.
+func (d *dialer) setCurrent(conn net.Conn) (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.interrupted.Load() > 0 {
@@ -106,7 +108,7 @@ func (d *dialer) use(conn net.Conn) (net.Conn, error) {
 		_ = d.current.Close()
 	}
 	d.current = &socket{Conn: conn, dialer: d}
-	d.current.stopAfterFunc = context.AfterFunc(d.ctx, d.current.shut)
+	d.current.stopAfterFunc = context.AfterFunc(d.ctx, d.current.disconnect)
 	return d.current, nil
 }
 
@@ -115,7 +117,7 @@ func (d *dialer) use(conn net.Conn) (net.Conn, error) {
 func (d *dialer) withCause(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dialErr == nil { // connected, and the server did not answer
+	if d.dialErr == nil { // the dial succeeded, but the server did not answer
 		return err
 	}
 	return fmt.Errorf("%w: %w", err, d.dialErr)
@@ -125,32 +127,33 @@ func (d *dialer) withCause(err error) error {
 type socket struct {
 	net.Conn
 	dialer        *dialer
-	stopAfterFunc func() bool // so that dialer.ctx does not refer to a closed socket
-	undrained     int         // bytes read since the last drain
+	stopAfterFunc func() bool // called by Close, so that dialer.ctx does not refer to a closed socket
+	undelivered   int         // the number of bytes read since the last call of awaitDelivery
 }
 
-// readAhead is the number of bytes after which Read drains: the size of the NATS client's
-// read buffer. With that many, draining costs nothing measurable.
+// readAhead is the number of bytes after which Read calls awaitDelivery. It is the size of
+// the NATS client's read buffer. With this size, the calls have no measurable cost.
 const readAhead = 32 << 10
 
-// Read limits the data that has been read and not been delivered to the subscribers'
-// channels to 2 × readAhead and one message. The NATS client itself limits only the
-// number of messages, by dropping them.
+// Read reads from the connection. It limits the undelivered data: at most 2 × readAhead
+// bytes and one message have been read but not delivered to the subscribers' channels. The
+// NATS client itself limits only the number of messages, and drops messages above its limit.
 //
-// Draining in Read cannot deadlock: the client has processed all that it has read before
-// it calls Read again, and then holds no lock that the delivery needs.
+// The call of awaitDelivery cannot deadlock: when the client calls Read, it has processed
+// all data of the previous Read, and it holds no lock that the delivery needs.
 func (s *socket) Read(p []byte) (int, error) {
-	if s.undrained >= readAhead {
-		s.dialer.drain()
-		s.undrained = 0
+	if s.undelivered >= readAhead {
+		s.dialer.awaitDelivery()
+		s.undelivered = 0
 	}
 	n, err := s.Conn.Read(p[:min(len(p), readAhead)])
-	s.undrained += n
+	s.undelivered += n
 	return n, err
 }
 
-// Write closes the connection after an error. A part of a message may have been sent, and
-// the server would take the next message for the rest of it.
+// Write writes to the connection. It closes the connection after an error, because a part
+// of a message may have been sent: the server would read the next message as the rest of
+// this message.
 func (s *socket) Write(p []byte) (int, error) {
 	n, err := s.Conn.Write(p)
 	if err != nil {
@@ -159,16 +162,16 @@ func (s *socket) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection.
+// Close closes the connection and releases the socket from dialer.ctx.
 func (s *socket) Close() error {
 	s.stopAfterFunc()
-	s.shut()
+	s.disconnect()
 	return nil
 }
 
-// shut closes the connection. Unless sendBuffered is set, the kernel discards unsent data:
-// it could arrive after messages of the next connection.
-func (s *socket) shut() {
+// disconnect only closes the connection. Unless sendBuffered is set, the kernel discards
+// unsent data, because the data could arrive after messages of the next connection.
+func (s *socket) disconnect() {
 	if tcp, ok := s.Conn.(*net.TCPConn); ok && !s.dialer.sendBuffered.Load() {
 		_ = tcp.SetLinger(0)
 	}

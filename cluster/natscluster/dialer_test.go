@@ -106,8 +106,8 @@ func TestDialer_DialClosesPreviousConnection(t *testing.T) {
 
 func TestSocket_ReadLimitsUndeliveredBytes(t *testing.T) {
 	d, conn, writer := connectedPair(t)
-	draining, drained := make(chan struct{}), make(chan struct{})
-	d.drain = func() { draining <- struct{}{}; <-drained }
+	waiting, delivered := make(chan struct{}), make(chan struct{})
+	d.awaitDelivery = func() { waiting <- struct{}{}; <-delivered }
 	const total = 1 << 20
 	go func() { _, _ = writer.Write(make([]byte, total)) }()
 	var read atomic.Int64
@@ -125,10 +125,10 @@ func TestSocket_ReadLimitsUndeliveredBytes(t *testing.T) {
 	}()
 	for before := int64(0); ; {
 		select {
-		case <-draining:
+		case <-waiting:
 			require.LessOrEqual(t, read.Load()-before, int64(2*readAhead))
 			before = read.Load()
-			drained <- struct{}{}
+			delivered <- struct{}{}
 		case <-done:
 			require.EqualValues(t, total, read.Load())
 			return

@@ -1,27 +1,28 @@
-// Package natscluster connects the nodes of package cluster through NATS: its [Bus] is a
-// [cluster.Bus] that uses core publish and subscribe. It needs no JetStream, no storage
-// and no configuration of the server.
+// Package natscluster connects the nodes of package cluster through NATS. The type [Bus]
+// implements [cluster.Bus] with core publish and subscribe. It needs no JetStream, no
+// storage and no configuration of the server.
 //
-// [Connect] uses NATS servers that already run. To run a server inside the process, use
-// Start of package natscluster/embed, a module of its own: a program that only connects
-// does not contain a server.
+// [Connect] connects to NATS servers that already run. To run a server inside the process,
+// use Start of package natscluster/embed. That package is a separate module, so that a
+// program without an embedded server does not contain the code of a server.
 //
 // # Disconnections
 //
-// A Bus reconnects without limit, several times a second. Publish returns
-// [ErrDisconnected] meanwhile, and nothing is kept to be sent later: a node's next digest
-// contains newer counts. A server that does not answer is disconnected after 3 s.
+// A Bus tries to reconnect several times a second, without limit. While it is disconnected,
+// Publish returns [ErrDisconnected] and drops the message: old counts are not sent later.
+// If a server does not answer for 3 s, the Bus closes the connection.
 //
 // # Slow subscribers
 //
-// A Bus delivers a message as soon as it has read it. If the subscriber's channel is
-// full, the message is dropped and Events reports [cluster.Lossy]. Therefore a Bus never
-// holds more than about 64 KiB and one message for each subscriber.
+// A Bus delivers each message immediately after it has read the message. If the
+// subscriber's channel is full, the message is dropped and Events reports [cluster.Lossy].
+// Therefore a Bus needs little memory: the data that it has read but not delivered is never
+// more than one message and about 64 KiB.
 //
 // # Security
 //
 // A client that can publish can set the occupancy of any room. Protect the server with
 // credentials ([WithUser], [WithToken], [WithNkeyFile] or [WithCredentialsFile]), and
-// the network with [WithTLS]: without TLS credentials are sent unencrypted. [WithPrefix]
-// separates services that share a server, but does not protect them from each other.
+// the network with [WithTLS]. Without TLS, credentials are sent unencrypted. [WithPrefix]
+// separates services that use the same server, but does not protect them from each other.
 package natscluster

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// explain puts the cause in front of an error of the NATS client, in words that operators
-// search for.
+// explain adds the cause to an error of the NATS client, in the words that operators search
+// for.
 func explain(err error) error {
 	switch {
 	case unauthorized(err):
@@ -40,7 +40,7 @@ func tlsAlert(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// rejected reports whether a server answered and would answer the same to a retry.
+// rejected reports whether a server has answered with an error that a retry would not change.
 func rejected(err error) bool {
 	switch {
 	case errors.Is(err, nats.ErrNoServers):
@@ -48,12 +48,12 @@ func rejected(err error) bool {
 	case tlsAlert(err):
 		return true
 	case hasType[net.Error](err):
-		return false // a timeout, a reset, or a name that DNS does not contain yet
+		return false // for example a timeout, a reset, or a name that DNS does not contain yet
 	}
 	return !errors.Is(err, io.EOF) || errors.Is(err, nats.ErrTLS)
 }
 
-// hasType reports whether err is a T or wraps one.
+// hasType reports whether err is a T or wraps a T.
 func hasType[T error](err error) bool {
 	var target T
 	return errors.As(err, &target)

@@ -13,7 +13,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
-// A node of a service whose NATS servers already run. It is given several of them.
+// Connect a node to the NATS servers of a service. The list contains two servers.
 func ExampleConnect() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -36,7 +36,7 @@ func ExampleConnect() {
 	defer node.Close()
 }
 
-// Connect retries until its context ends, so a node may start before its NATS server.
+// Connect retries until its context ends, so a node can start before its NATS server.
 func ExampleConnect_unreachable() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -20,29 +20,29 @@ import (
 type subscription struct {
 	bus       *Bus
 	subjects  map[string]cluster.Subject
-	queue     chan *nats.Msg // a nil message asks deliver to signal drained
+	queue     chan *nats.Msg // when deliver receives a nil message, it sends to delivered
 	out       chan<- cluster.Message
-	drained   chan struct{}
+	delivered chan struct{}
 	stop      chan struct{}
 	delivery  sync.WaitGroup
 	closeOnce sync.Once
 
-	natsSubs []*nats.Subscription // one for each subject; protected by bus.mu
+	natsSubs []*nats.Subscription // one for each subject; bus.mu protects the slice
 }
 
-// queueSize is more messages than [socket.Read] reads between two drains: a message has
-// at least 22 bytes.
+// queueSize is larger than the number of messages that [socket.Read] reads between two
+// calls of awaitDelivery: a message has at least 22 bytes.
 const queueSize = 4096
 
 // Subscribe delivers messages of the subjects to out. It implements [cluster.Bus].
 //
-// Subscribe returns when the connected server has registered the subscription. Other
-// servers that this server is linked to register it a moment later; messages that are
-// published on them before that are not received.
+// Subscribe returns when the connected server has registered the subscription. The other
+// servers of a NATS cluster register it a moment later. Until then, the subscription does
+// not receive messages that are published on the other servers.
 //
 // If the Bus is disconnected, Subscribe does not wait for a connection: the subscription
-// becomes active when Events reports Connected. Subscribe may still block for some seconds,
-// until the current attempt to connect has ended or ctx ends.
+// becomes active when Events reports Connected. Nevertheless Subscribe can block for some
+// seconds, until the current attempt to connect has ended or ctx ends.
 func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -56,12 +56,12 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 
 func (b *Bus) newSubscription(subjects []cluster.Subject, out chan<- cluster.Message) *subscription {
 	s := &subscription{
-		bus:      b,
-		subjects: make(map[string]cluster.Subject, len(subjects)),
-		queue:    make(chan *nats.Msg, queueSize),
-		out:      out,
-		drained:  make(chan struct{}),
-		stop:     make(chan struct{}),
+		bus:       b,
+		subjects:  make(map[string]cluster.Subject, len(subjects)),
+		queue:     make(chan *nats.Msg, queueSize),
+		out:       out,
+		delivered: make(chan struct{}),
+		stop:      make(chan struct{}),
 	}
 	for _, subject := range subjects {
 		s.subjects[b.natsSubject(subject)] = subject
@@ -69,13 +69,14 @@ func (b *Bus) newSubscription(subjects []cluster.Subject, out chan<- cluster.Mes
 	return s
 }
 
-// start returns when the subscription is active. If it fails, it closes the subscription.
+// start returns when the subscription is active. If it returns an error, it has closed the
+// subscription.
 func (s *subscription) start(ctx context.Context) error {
 	resume := s.bus.dialer.interruptAfter(ctx) // the NATS client holds its lock while it dials
-	conn, before, err := s.bus.add(s)
+	conn, previousErr, err := s.bus.add(s)
 	resume()
 	if err == nil {
-		err = s.awaitServer(ctx, conn, before)
+		err = s.awaitServer(ctx, conn, previousErr)
 	}
 	if err != nil {
 		_ = s.Close()
@@ -83,9 +84,9 @@ func (s *subscription) start(ctx context.Context) error {
 	return err
 }
 
-// add subscribes s on the current connection. It returns the connection and the last
-// error before that.
-func (b *Bus) add(s *subscription) (conn *nats.Conn, before, err error) {
+// add adds the subscription to the current connection. It returns the connection and the
+// last error of the connection before the call.
+func (b *Bus) add(s *subscription) (conn *nats.Conn, previousErr, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing.Load() {
@@ -94,12 +95,12 @@ func (b *Bus) add(s *subscription) (conn *nats.Conn, before, err error) {
 	b.subs.Store(s, nil)
 	s.delivery.Go(s.deliver)
 	conn = b.conn.Load()
-	before = conn.LastError()
-	// If conn is closed for good, use subscribes s on its replacement.
+	previousErr = conn.LastError()
+	// If conn is permanently closed, setConn adds the subscription to the next connection.
 	if err := s.subscribeOn(conn); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return nil, nil, fmt.Errorf("natscluster: subscribe: %w", err)
 	}
-	return conn, before, nil
+	return conn, previousErr, nil
 }
 
 // subscribeOn subscribes on a new connection. The caller must hold bus.mu.
@@ -115,9 +116,10 @@ func (s *subscription) subscribeOn(conn *nats.Conn) error {
 	return nil
 }
 
-// awaitServer waits until the server has registered the subscription. While disconnected
-// it returns at once: the NATS client subscribes again when it reconnects.
-func (s *subscription) awaitServer(ctx context.Context, conn *nats.Conn, before error) error {
+// awaitServer waits until the server has registered the subscription. If the Bus is
+// disconnected, awaitServer returns at once: the NATS client subscribes again when it
+// reconnects.
+func (s *subscription) awaitServer(ctx context.Context, conn *nats.Conn, previousErr error) error {
 	if !s.bus.connected.Load() {
 		return nil
 	}
@@ -130,8 +132,8 @@ func (s *subscription) awaitServer(ctx context.Context, conn *nats.Conn, before 
 		}
 		return nil // disconnected
 	}
-	// A server that denies the subscription says so before it answers the flush.
-	if err := conn.LastError(); !errors.Is(err, before) && errors.Is(err, nats.ErrPermissionViolation) {
+	// If the server denies the subscription, it sends this error before it answers the flush.
+	if err := conn.LastError(); !errors.Is(err, previousErr) && errors.Is(err, nats.ErrPermissionViolation) {
 		for subject := range s.subjects {
 			if strings.Contains(err.Error(), `Subscription to "`+subject+`"`) {
 				return fmt.Errorf("natscluster: subscribe: %w", explain(err))
@@ -150,7 +152,7 @@ func (s *subscription) deliver() {
 		case m := <-s.queue:
 			if m == nil {
 				select {
-				case s.drained <- struct{}{}:
+				case s.delivered <- struct{}{}:
 					continue
 				case <-s.stop:
 					return
@@ -160,28 +162,28 @@ func (s *subscription) deliver() {
 			case s.out <- cluster.Message{Subject: s.subjects[m.Subject], Payload: m.Data}:
 			default:
 				s.bus.lost.Add(1)
-				s.bus.events.Tell(cluster.Lossy)
+				s.bus.events.Send(cluster.Lossy)
 			}
 		}
 	}
 }
 
-// drain waits until deliver has sent or dropped all messages that are queued now.
-func (s *subscription) drain() {
+// awaitDelivery waits until deliver has sent or dropped all currently queued messages.
+func (s *subscription) awaitDelivery() {
 	select {
 	case s.queue <- nil:
 	case <-s.stop:
 		return
 	}
 	select {
-	case <-s.drained:
+	case <-s.delivered:
 	case <-s.stop:
 	}
 }
 
-func (b *Bus) drain() {
+func (b *Bus) awaitDelivery() {
 	for s := range b.subscriptions() {
-		s.drain()
+		s.awaitDelivery()
 	}
 }
 
@@ -191,8 +193,8 @@ func (b *Bus) subscriptions() iter.Seq[*subscription] {
 	}
 }
 
-// Close ends the subscription. Any number of calls is allowed; each returns when no
-// further message will be sent to out.
+// Close ends the subscription. When Close has returned, no more messages are sent to out.
+// Close can be called more than once.
 func (s *subscription) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.stop)
@@ -204,16 +206,17 @@ func (s *subscription) Close() error {
 		defer s.bus.mu.Unlock()
 		s.bus.subs.Delete(s)
 		for _, sub := range s.natsSubs {
-			_ = sub.Unsubscribe() // fails if the connection is closed, which ends sub as well
+			_ = sub.Unsubscribe() // fails only if the connection is closed, and then sub has ended already
 		}
 	})
 	s.delivery.Wait()
 	return nil
 }
 
-// unsubscribe closes all subscriptions. The caller has set closing, so that none is added.
+// unsubscribe closes all subscriptions. The caller has set closing, so that no subscription
+// is added.
 func (b *Bus) unsubscribe() {
-	b.mu.Lock() // waits for an add that began before closing was set
+	b.mu.Lock() // wait until a running call of add has returned
 	subs := slices.Collect(b.subscriptions())
 	b.mu.Unlock()
 	for _, s := range subs {

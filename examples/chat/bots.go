@@ -9,8 +9,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The bots visit botRooms and send botMessages. The page lists these rooms even while
-// they are empty: lobby.js contains the same names.
+// The bots visit botRooms and send botMessages. The page lists botRooms even if they are
+// empty, so page/roomlist.js contains the same names.
 var (
 	botRooms    = []string{"lobby", "music", "games", "books", "night owls"}
 	botMessages = []string{
@@ -19,7 +19,7 @@ var (
 	}
 )
 
-// bot is a client of the server. It knows only the server's address.
+// bot is a websocket client that simulates a user.
 type bot struct {
 	name string
 	host string
@@ -39,18 +39,18 @@ func (b bot) visit(ctx context.Context, room string) {
 	if err != nil {
 		return
 	}
-	ws.SetReadLimit(8 * maxMessage) // JSON may escape one byte as six
+	ws.SetReadLimit(8 * maxMessage) // JSON can encode one byte as six bytes
 	go func() {
 		for {
 			if _, _, err := ws.Read(context.Background()); err != nil {
-				return // closed by either side
+				return // the websocket is closed
 			}
 		}
 	}()
 	defer ws.Close(websocket.StatusNormalClosure, "")
 
 	send := func(q request) bool {
-		// A done ctx must not drop the connection before the close frame is sent.
+		// Canceling the context of Write would close the connection without a close frame.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return ws.Write(ctx, websocket.MessageText, marshal(q)) == nil
@@ -59,7 +59,7 @@ func (b bot) visit(ctx context.Context, room string) {
 		return
 	}
 	if rand.IntN(5) == 0 {
-		pause(ctx, 10*time.Second) // without entering
+		pause(ctx, 10*time.Second) // stay connected without entering
 		return
 	}
 	if !send(request{Type: "enter", ClientID: b.name}) {
@@ -78,9 +78,9 @@ func (b bot) visit(ctx context.Context, room string) {
 	}
 }
 
-// pause waits for a random time of at most longest. It returns false if ctx is done first.
-func pause(ctx context.Context, longest time.Duration) bool {
-	t := time.NewTimer(rand.N(longest))
+// pause waits for a random time below limit. It returns false if ctx is done first.
+func pause(ctx context.Context, limit time.Duration) bool {
+	t := time.NewTimer(rand.N(limit))
 	defer t.Stop()
 	select {
 	case <-t.C:

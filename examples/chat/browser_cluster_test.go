@@ -4,7 +4,8 @@ package main
 
 import "testing"
 
-// Two chats, each with a browser tab, started like in the README except for the ports.
+// Two chat servers with one browser tab each. The flags are those of docs/cluster.md, except
+// for the ports.
 func TestPage_TwoNodes(t *testing.T) {
 	browser := chromium(t)
 	f := newFleet(t)
@@ -22,7 +23,7 @@ func TestPage_TwoNodes(t *testing.T) {
 	one.waitText("nodes", " on 2 nodes")
 	two.waitText("nodes", " on 2 nodes")
 
-	seed.kill() // and its NATS server
+	seed.kill() // the NATS server runs in the same process
 	two.waitText("nodes", " on 2 nodes, degraded")
 	seed.start()
 	two.waitText("nodes", " on 2 nodes")

@@ -41,7 +41,7 @@ func chromium(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until the browser has exited and written its last file
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until the browser has exited
 	require.NoError(t, chromedp.Do(ctx))
 	return ctx
 }
@@ -58,7 +58,7 @@ func open(t *testing.T, browser context.Context, url string) *tab {
 	ctx, cancel := chromedp.NewContext(browser)
 	b := &tab{t, ctx, cancel}
 	t.Cleanup(cancel)
-	require.NoError(t, chromedp.Do(ctx)) // the tab lives as long as the context of its first use
+	require.NoError(t, chromedp.Do(ctx)) // the tab is closed when the context of its first use is done
 	b.do(chromedp.Navigate(url))
 	return b
 }
@@ -70,9 +70,9 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	require.NoError(b.t, chromedp.Do(ctx, steps...))
 }
 
-// becomes waits until a JavaScript condition is true. While the page is loading, the
-// condition cannot be evaluated and counts as false.
-func (b *tab) becomes(condition string) {
+// waitTrue waits until a JavaScript condition is true. Errors count as false, because the
+// condition cannot be evaluated while the page is loading.
+func (b *tab) waitTrue(condition string) {
 	b.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](fmt.Sprintf("Boolean(%s)", condition)))
@@ -89,10 +89,10 @@ func (b *tab) becomes(condition string) {
 // waitText waits until an element has the text.
 func (b *tab) waitText(id, text string) {
 	b.t.Helper()
-	b.becomes(fmt.Sprintf("document.getElementById(%q).textContent === %q", id, text))
+	b.waitTrue(fmt.Sprintf("document.getElementById(%q).textContent === %q", id, text))
 }
 
-// waitCounts waits until the room and its row in the list show these counts.
+// waitCounts waits until the open room and the list of rooms show these counts.
 func (b *tab) waitCounts(room string, connections, members int) {
 	b.t.Helper()
 	b.waitText("connections", strconv.Itoa(connections))
@@ -104,10 +104,10 @@ func (b *tab) waitCounts(room string, connections, members int) {
 func (b *tab) waitListed(room string, connections, members int) {
 	b.t.Helper()
 	want := fmt.Sprintf("%s: %d connected, %d present", room, connections, members)
-	b.becomes(fmt.Sprintf("[...document.querySelectorAll('#rooms a')].some((a) => a.ariaLabel === %q)", want))
+	b.waitTrue(fmt.Sprintf("[...document.querySelectorAll('#rooms a')].some((a) => a.ariaLabel === %q)", want))
 }
 
-// program is the chat server as a process.
+// program is a process of the chat server.
 type program struct {
 	t      *testing.T
 	binary string
@@ -127,7 +127,7 @@ func (p *program) start() {
 		line, err := lines.ReadString('\n')
 		require.NoError(p.t, err)
 		if m := listening.FindStringSubmatch(line); m != nil {
-			p.host = m[1] // a restart uses the same port
+			p.host = m[1] // a restarted server uses the same port
 			return
 		}
 	}
@@ -138,7 +138,7 @@ func (p *program) kill() {
 	_ = p.cmd.Wait()
 }
 
-func TestPage(t *testing.T) {
+func TestPage_TwoTabs(t *testing.T) {
 	browser := chromium(t)
 	p := &program{t: t, binary: filepath.Join(t.TempDir(), "chat"), host: "127.0.0.1:0"}
 	out, err := exec.Command("go", "build", "-o", p.binary, ".").CombinedOutput()
@@ -156,41 +156,41 @@ func TestPage(t *testing.T) {
 	two.waitCounts(room, 2, 0)
 	one.waitText("roomTitle", room)
 
-	// A tab that enters is a member and can send messages, with the keyboard only.
+	// A tab that enters a nickname is a member and can send messages. The keyboard is sufficient.
 	one.do(chromedp.SendKeys("#nickname", "alice"+kb.Enter))
 	one.waitCounts(room, 2, 1)
 	two.waitCounts(room, 2, 1)
 	one.do(chromedp.SendKeys("#text", "hello <b>all</b>"+kb.Enter))
-	two.becomes(`document.querySelector("#log .text")?.textContent === "hello <b>all</b>"`)
+	two.waitTrue(`document.querySelector("#log .text")?.textContent === "hello <b>all</b>"`)
 	two.do(chromedp.Click("#nickname"), chromedp.SendKeys("#nickname", "bob"), chromedp.Click("#enterForm button"))
 	one.waitCounts(room, 2, 2)
 	two.do(chromedp.Click("#exit"))
 	one.waitCounts(room, 2, 1)
 
-	// A tab without a room shows all rooms.
-	lobby := open(t, browser, "http://"+p.host+"/")
-	lobby.waitListed(room, 2, 1)
-	lobby.waitListed("lobby", 0, 0)
-	lobby.waitText("allConnections", "2")
-	lobby.becomes(`document.querySelector("#rooms .name").textContent === "night owls"`) // the most popular
-	lobby.becomes(`document.querySelector("#trendingList .name")?.textContent === "night owls" && document.querySelector("#trendingList .heat").textContent === "▲ 2"`)
-	lobby.do(chromedp.SendKeys("#openName", "a/b ü"+kb.Enter))
-	lobby.waitCounts("a/b ü", 1, 0)
+	// A tab without an open room shows the list of rooms.
+	third := open(t, browser, "http://"+p.host+"/")
+	third.waitListed(room, 2, 1)
+	third.waitListed("lobby", 0, 0)
+	third.waitText("allConnections", "2")
+	third.waitTrue(`document.querySelector("#rooms .name").textContent === "night owls"`) // the most popular room is first
+	third.waitTrue(`document.querySelector("#trendingList .name")?.textContent === "night owls" && document.querySelector("#trendingList .heat").textContent === "▲ 2"`)
+	third.do(chromedp.SendKeys("#openName", "a/b ü"+kb.Enter))
+	third.waitCounts("a/b ü", 1, 0)
 	one.waitListed("a/b ü", 1, 0)
-	lobby.do(chromedp.KeyEvent(kb.Escape))
+	third.do(chromedp.KeyEvent(kb.Escape))
 	one.waitListed(room, 2, 1)
-	lobby.becomes(`location.hash === "" && getComputedStyle(document.getElementById("room")).display === "none"`)
+	third.waitTrue(`location.hash === "" && getComputedStyle(document.getElementById("room")).display === "none"`)
 
-	// The tabs notice that the server is killed, and reconnect after its restart.
+	// After a crash of the server the tabs show an error. After a restart they reconnect.
 	p.kill()
-	one.becomes(`document.getElementById("status").textContent !== ""`)
-	lobby.becomes(`document.getElementById("lost").textContent !== ""`)
+	one.waitTrue(`document.getElementById("roomStatus").textContent !== ""`)
+	third.waitTrue(`document.getElementById("listStatus").textContent !== ""`)
 	p.start()
-	one.waitCounts(room, 2, 1) // alice has entered again automatically
+	one.waitCounts(room, 2, 1) // the first tab has sent "enter" again
 	two.waitCounts(room, 2, 1)
-	one.waitText("status", "")
-	lobby.waitText("lost", "")
-	lobby.waitListed(room, 2, 1)
+	one.waitText("roomStatus", "")
+	third.waitText("listStatus", "")
+	third.waitListed(room, 2, 1)
 
 	// Closing a tab removes its connection and its member.
 	one.close()

@@ -18,27 +18,29 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// clusterFlags are the flags of a chat that shares its rooms with other chats.
+// clusterFlags are the settings of a chat server in a cluster.
 type clusterFlags struct {
-	seed                 bool
-	listen, client       string // addresses of a seed
-	seeds, servers, name string
-
-	token string // from the environment, because flags are visible in process lists
+	seed       bool   // -cluster
+	seedAddr   string // -cluster-listen
+	clientAddr string // -cluster-client
+	seeds      string // -cluster-seeds
+	servers    string // -nats
+	name       string // -name
+	token      string // from the environment, because flags are visible in process lists
 }
 
 const tokenVariable = "CHAT_CLUSTER_TOKEN"
 
 func (f *clusterFlags) register(flags *flag.FlagSet) {
-	flags.BoolVar(&f.seed, "cluster", false, "share rooms with other chats as a seed: run a NATS server in this process.\nOnly counts are shared; messages reach the clients of this chat only")
-	flags.StringVar(&f.listen, "cluster-listen", "127.0.0.1:6222", "`host:port` on which this seed accepts connections of other seeds")
-	flags.StringVar(&f.client, "cluster-client", "127.0.0.1:4222", "`host:port` on which this seed accepts connections of chats that are not seeds")
+	flags.BoolVar(&f.seed, "cluster", false, "run a NATS server in this process, which makes this chat server a seed of a cluster.\nThe chat servers of a cluster share the counts but not the chat messages")
+	flags.StringVar(&f.seedAddr, "cluster-listen", "127.0.0.1:6222", "`host:port` on which this seed accepts connections from other seeds")
+	flags.StringVar(&f.clientAddr, "cluster-client", "127.0.0.1:4222", "`host:port` on which this seed accepts connections from chat servers that are not seeds")
 	flags.StringVar(&f.seeds, "cluster-seeds", "", "comma-separated `list` of the -cluster-listen addresses of all seeds")
-	flags.StringVar(&f.servers, "nats", "", "share rooms with other chats over running NATS servers: comma-separated `URLs` of the servers,\nor -cluster-client addresses of seeds")
-	flags.StringVar(&f.name, "name", "", "`name` of this chat, unique in the cluster and the same after a restart (default: host name and port)")
+	flags.StringVar(&f.servers, "nats", "", "join the cluster of running NATS servers: comma-separated `URLs` of the NATS servers,\nor the -cluster-client addresses of seeds")
+	flags.StringVar(&f.name, "name", "", "`name` of this chat server; it must be unique in the cluster and the same after a restart (default: host name and port)")
 }
 
-// validate returns an error for flags that contradict each other.
+// validate returns an error if the flags contradict each other.
 func (f *clusterFlags) validate(flags *flag.FlagSet) (err error) {
 	flags.Visit(func(given *flag.Flag) {
 		switch name := given.Name; {
@@ -47,28 +49,28 @@ func (f *clusterFlags) validate(flags *flag.FlagSet) (err error) {
 		case name == "name" && !f.clustered():
 			err = errors.New("-name requires -cluster or -nats")
 		case name == "nats" && f.servers == "":
-			err = errors.New("-nats is empty, must be a list of URLs")
+			err = errors.New("-nats is empty; it must be a list of URLs")
 		}
 	})
 	if f.seed && f.servers != "" {
-		err = errors.New("-cluster and -nats exclude each other: -cluster runs a NATS server, -nats connects to running ones")
+		err = errors.New("-cluster and -nats exclude each other: -cluster runs a NATS server, -nats connects to running NATS servers")
 	}
 	return err
 }
 
 func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" }
 
-// clusterNode connects this process to the other chats. Its methods may be called on a
-// nil clusterNode, which is that of a chat without a cluster.
+// clusterNode connects this chat server to the cluster. It is nil on a chat server without a
+// cluster; all methods accept a nil receiver.
 type clusterNode struct {
 	bus  *natscluster.Bus
-	seed *embed.Bus // contains bus; nil unless this chat is a seed
+	seed *embed.Bus // contains bus; nil if this chat server is not a seed
 	node *cluster.Node
 }
 
-// join joins the cluster: from then on the engine's counts include those of the other
-// chats. It blocks until a NATS server is connected or ctx is done. Without -cluster and
-// -nats it returns nil.
+// join joins the cluster. Afterwards the engine's counts include the counts of the other
+// chat servers. join blocks until a NATS server is connected or ctx is done. If neither
+// -cluster nor -nats is set, join returns nil.
 func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, listen net.Addr, log *slog.Logger) (*clusterNode, error) {
 	if !f.clustered() {
 		return nil, nil
@@ -77,7 +79,7 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	if name == "" {
 		name = defaultName(listen)
 	}
-	bus, seed, err := f.bus(ctx, name, log)
+	bus, seed, err := f.openBus(ctx, name, log)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
@@ -88,7 +90,7 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	return &clusterNode{bus, seed, node}, nil
 }
 
-func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
+func (f *clusterFlags) openBus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
 	options := []natscluster.Option{natscluster.WithName(name), natscluster.WithLogger(log)}
 	if f.token != "" {
 		options = append(options, natscluster.WithToken(f.token))
@@ -97,7 +99,7 @@ func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (
 		bus, err := natscluster.Connect(ctx, f.servers, options...)
 		return bus, nil, err
 	}
-	options = append(options, embed.WithClusterListen(f.listen), embed.WithClientListen(f.client))
+	options = append(options, embed.WithClusterListen(f.seedAddr), embed.WithClientListen(f.clientAddr))
 	if f.seeds != "" {
 		options = append(options, embed.WithSeeds(strings.Split(f.seeds, ",")...))
 	}
@@ -108,16 +110,16 @@ func (f *clusterFlags) bus(ctx context.Context, name string, log *slog.Logger) (
 	return seed.Bus, seed, nil
 }
 
-// hint says which flags set the options that natscluster's errors name.
+// hint explains which flags correspond to the options in natscluster's error messages.
 func (f *clusterFlags) hint() string {
 	hint := "The token is read from the environment variable " + tokenVariable + "."
 	if f.seed {
-		hint = "The options WithClusterListen, WithClientListen and WithSeeds are set by the flags -cluster-listen, -cluster-client and -cluster-seeds. " + hint
+		hint = "The flags -cluster-listen, -cluster-client and -cluster-seeds set the options WithClusterListen, WithClientListen and WithSeeds. " + hint
 	}
 	return hint
 }
 
-// defaultName returns the host name and port: probably unique, and the same after a restart.
+// defaultName returns the host name and the port.
 func defaultName(listen net.Addr) string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -127,8 +129,8 @@ func defaultName(listen net.Addr) string {
 	return host + ":" + port
 }
 
-// leave makes the other chats drop this chat's counts. From then on this chat shows its
-// own counts only.
+// leave leaves the cluster. The other chat servers immediately drop the counts of this chat
+// server, which afterwards shows only its own counts.
 func (n *clusterNode) leave() {
 	if n != nil {
 		_ = n.node.Close() // always nil
@@ -143,15 +145,19 @@ func (n *clusterNode) close() error {
 	return errors.Join(n.node.Close(), closeBus(n.bus))
 }
 
-// joinHint returns a line of the log that says how another chat joins.
-func (n *clusterNode) joinHint() string {
+// joinHint returns a log line that explains how another chat server joins the cluster.
+func (f *clusterFlags) joinHint(n *clusterNode) string {
 	switch {
 	case n == nil:
-		return "share rooms with other chats:  start with -cluster, and the others with -nats"
+		return "form a cluster:                start one chat server with -cluster, and the others with -addr and -nats"
 	case n.seed != nil && n.seed.ClientURL() != "":
-		return "start another chat:            chat -nats " + n.seed.ClientURL()
+		command := "run chat -addr localhost:0 -nats " + n.seed.ClientURL() // a free port, because the port of this server is in use
+		if f.token != "" {
+			command = "set " + tokenVariable + " and " + command
+		}
+		return "add a chat server:             " + command
 	default:
-		return "shares rooms with the chats at " + n.bus.Stats().Server
+		return "joined the cluster of the NATS server " + n.bus.Stats().Server
 	}
 }
 
@@ -161,7 +167,7 @@ func closeBus(bus *natscluster.Bus) error {
 	return bus.Close(ctx)
 }
 
-// clusterHealth is the answer to GET /cluster. Without a cluster it has only Nodes.
+// clusterHealth is the response to GET /cluster. Without a cluster it contains only Nodes.
 type clusterHealth struct {
 	Nodes int `json:"nodes"` // live nodes, including this one
 	*cluster.Health
@@ -169,7 +175,7 @@ type clusterHealth struct {
 }
 
 type busHealth struct {
-	Server     string `json:"server"` // the NATS server that this chat is connected to, or ""
+	Server     string `json:"server"` // the NATS server that this chat server is connected to, or ""
 	Routes     int    `json:"routes"` // connections of this seed to other seeds
 	Reconnects uint64 `json:"reconnects"`
 }

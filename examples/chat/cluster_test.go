@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
+	"net/http"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,18 +19,18 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// The errors of the cluster packages are printed, and which flags they are about.
-func TestClusterErrorsArePrinted(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+// The program prints errors of the cluster packages, and the corresponding flags.
+func TestRun_PrintsClusterErrors(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	defer listener.Close()
 	for name, test := range map[string]struct {
 		args    []string
 		message string
 	}{
 		"no authentication": {[]string{"-cluster-client", ":0"}, `":0" is not a loopback address: WithUser, WithToken or WithTLS is required`},
 		"hint":              {[]string{"-cluster-client", ":0"}, "The token is read from the environment variable CHAT_CLUSTER_TOKEN.\n"},
-		"port in use":       {[]string{"-cluster-client", taken.Addr().String()}, "address already in use"},
+		"port in use":       {[]string{"-cluster-client", listener.Addr().String()}, "address already in use"},
 		"address of a seed": {[]string{"-cluster-seeds", "elsewhere"}, "WithSeeds: address elsewhere: missing port"},
 		"long name":         {[]string{"-name", strings.Repeat("x", 256)}, "cluster: WithName: the name must be UTF-8 of at most 255 bytes"},
 	} {
@@ -39,20 +43,76 @@ func TestClusterErrorsArePrinted(t *testing.T) {
 	}
 }
 
-func TestStopsWhileWaitingForNATS(t *testing.T) {
+func TestRun_StopsWhileConnectingToNATS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	unused, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	require.NoError(t, unused.Close())
+	require.NoError(t, listener.Close())
 	var out bytes.Buffer
-	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", unused.Addr().String()}, &out))
+	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", listener.Addr().String()}, &out))
 	require.NotContains(t, out.String(), "listening")
+	require.Contains(t, out.String(), "waiting for a NATS server before serving requests\n")
 	require.Contains(t, out.String(), "stopped")
 }
 
-// A chat that stops leaves the cluster before its clients disconnect, which may take
-// closeWait. So the other chats receive one event.
+// The first chat server prints the flags with which another one joins the cluster. They work
+// on the same machine.
+func TestRun_PrintsFlagsToJoin(t *testing.T) {
+	t.Setenv(tokenVariable, "secret")
+	first := startRun(t, "-addr", "127.0.0.1:0", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", "127.0.0.1:0")
+	hint := first.find(t, `add a chat server:  +set CHAT_CLUSTER_TOKEN and run chat (.*)`)
+	second := startRun(t, strings.Fields(hint)...)
+	url := second.find(t, `curl (http://.*/cluster)`)
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(url)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		var health struct{ Nodes int }
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&health))
+		return health.Nodes == 2
+	}, time.Minute, 10*time.Millisecond)
+}
+
+// output collects the output of a program.
+type output struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.Write(p)
+}
+
+// find waits until the output matches the pattern. It returns the first submatch.
+func (o *output) find(t *testing.T, pattern string) string {
+	t.Helper()
+	var match []string
+	require.Eventually(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		match = regexp.MustCompile(pattern).FindStringSubmatch(o.all.String())
+		return match != nil
+	}, time.Minute, 10*time.Millisecond, pattern)
+	return match[1]
+}
+
+// startRun calls run until the end of the test.
+func startRun(t *testing.T, args ...string) *output {
+	ctx, cancel := context.WithCancel(context.Background())
+	out, code := &output{}, make(chan int, 1)
+	go func() { code <- run(ctx, args, out) }()
+	t.Cleanup(func() {
+		cancel()
+		require.Zero(t, <-code)
+	})
+	return out
+}
+
+// A server that stops leaves the cluster first and then disconnects its clients. So the
+// other nodes publish one event, not one event per client.
 func TestStop_LeavesClusterFirst(t *testing.T) {
 	bus, err := embed.Start(t.Context(), embed.WithClientListen("127.0.0.1:0"))
 	require.NoError(t, err)
@@ -63,19 +123,19 @@ func TestStop_LeavesClusterFirst(t *testing.T) {
 	require.NoError(t, err)
 	defer node.Close()
 
-	l := noTimeouts
-	l.closeWait = time.Second // several flushes: the clients do not answer the close frames
+	l := longTimeouts
+	l.closeWait = time.Second // the clients do not answer the close frames
 	s := startWith(t, l, clusterFlags{servers: bus.ClientURL()})
 	const clients = 3
 	for range clients {
 		s.dial("lobby")
 	}
-	s.until(func() bool { return other.Current("lobby").Connections == clients })
+	s.waitUntil(func() bool { return other.Current("lobby").Connections == clients })
 	sub, err := other.Subscribe("lobby")
 	require.NoError(t, err)
 	defer sub.Unsubscribe()
 	require.Equal(t, clients, (<-sub.Events()).Occupancy.Connections)
-	peers := make(chan []cluster.PeerHealth, 1) // at the first event
+	peers := make(chan []cluster.PeerHealth, 1) // the peers at the time of the next event
 	go func() {
 		<-sub.Events()
 		peers <- node.Health().Peers
@@ -86,28 +146,8 @@ func TestStop_LeavesClusterFirst(t *testing.T) {
 }
 
 func TestHealth_WithoutCluster(t *testing.T) {
-	s := start(t, noTimeouts)
+	s := start(t, longTimeouts)
 	code, body := s.get("/cluster")
 	require.Equal(t, 200, code)
 	require.JSONEq(t, `{"nodes":1}`, body)
 }
-
-// embedding contains the code that the README shows.
-func embedding(ctx context.Context, engine *occupancy.Engine, serve func()) error {
-	// begin: cluster
-	bus, err := embed.Start(ctx, embed.WithClientListen("127.0.0.1:4222")) // or natscluster.Connect to a running server
-	if err != nil {
-		return err
-	}
-	defer bus.Close(context.Background())
-	node, err := cluster.Start(ctx, engine, bus, cluster.WithName("chat-1"))
-	if err != nil {
-		return err
-	}
-	defer node.Close() // the other nodes drop this node's counts immediately
-	serve()            // your server; Current, Subscribe and Watch now include all nodes
-	// end: cluster
-	return nil
-}
-
-var _ = embedding

@@ -14,21 +14,21 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// 25 clients connect to each of 20 rooms: 10 disconnect with a close frame, 10 without, and
-// 5 never read.
-func TestFiveHundredWebsockets(t *testing.T) {
-	const rooms, each, closing, dropping = 20, 25, 10, 10
-	l := noTimeouts
+// 25 clients connect to each of 20 rooms. In each room 10 clients disconnect with a close
+// frame, 10 clients disconnect without a close frame, and 5 clients never read.
+func TestServer_FiveHundredWebsockets(t *testing.T) {
+	const rooms, clientsPerRoom, withCloseFrame, withoutCloseFrame = 20, 25, 10, 10
+	l := longTimeouts
 	l.closeWait = 100 * time.Millisecond
 	before := runtime.NumGoroutine()
 	s := start(t, l)
 	name := func(room int) string { return fmt.Sprintf("room-%d", room) }
 
-	// All connect, and every other one enters.
-	var clients [rooms][each]*websocket.Conn
+	// All clients connect, and every second client enters.
+	var clients [rooms][clientsPerRoom]*websocket.Conn
 	require.NoError(t, inParallel(rooms, func(room int) error {
-		for i := range each {
-			ws, _, err := websocket.Dial(t.Context(), s.url(name(room)), &websocket.DialOptions{HTTPClient: client})
+		for i := range clientsPerRoom {
+			ws, _, err := websocket.Dial(t.Context(), s.url(name(room)), &websocket.DialOptions{HTTPClient: smallBufferClient})
 			if err != nil {
 				return err
 			}
@@ -42,19 +42,19 @@ func TestFiveHundredWebsockets(t *testing.T) {
 		return nil
 	}))
 	for room := range rooms {
-		s.waitFor(name(room), each, 13)
+		s.waitOccupancy(name(room), clientsPerRoom, 13)
 	}
-	s.until(func() bool { return s.engine.Stats().Total.Connections == rooms*each })
+	s.waitUntil(func() bool { return s.engine.Stats().Total.Connections == rooms*clientsPerRoom })
 	code, body := s.get("/rooms/room-7/occupancy")
 	require.Equal(t, 200, code)
 	require.Equal(t, `{"connections":25,"presenceMembers":13}`, body)
 
-	// The clients that do not read do not delay the others.
+	// The clients that do not read do not delay other clients.
 	require.NoError(t, inParallel(rooms, func(room int) error {
 		if err := send(clients[room][0], `{"type":"say","text":"hello"}`); err != nil {
 			return err
 		}
-		for _, ws := range clients[room][:closing+dropping] {
+		for _, ws := range clients[room][:withCloseFrame+withoutCloseFrame] {
 			if err := receive(ws, occupancyJSON("25", "13"), chatMessage("client-0", "hello")); err != nil {
 				return err
 			}
@@ -63,9 +63,9 @@ func TestFiveHundredWebsockets(t *testing.T) {
 	}))
 
 	require.NoError(t, inParallel(rooms, func(room int) error {
-		for i, ws := range clients[room][:closing+dropping] {
+		for i, ws := range clients[room][:withCloseFrame+withoutCloseFrame] {
 			disconnect := ws.CloseNow
-			if i < closing {
+			if i < withCloseFrame {
 				disconnect = func() error { return ws.Close(websocket.StatusNormalClosure, "") }
 			}
 			if err := disconnect(); err != nil {
@@ -75,12 +75,13 @@ func TestFiveHundredWebsockets(t *testing.T) {
 		return nil
 	}))
 	for room := range rooms {
-		s.waitFor(name(room), 5, 3)
+		s.waitOccupancy(name(room), 5, 3)
 	}
 
-	// A client sends messages until the server has closed the connections that are not read.
+	// In each room, a client sends messages until the server has disconnected the clients that
+	// do not read.
 	require.NoError(t, inParallel(rooms, func(room int) error {
-		ws, _, err := websocket.Dial(t.Context(), s.url(name(room)), &websocket.DialOptions{HTTPClient: client})
+		ws, _, err := websocket.Dial(t.Context(), s.url(name(room)), &websocket.DialOptions{HTTPClient: smallBufferClient})
 		if err != nil {
 			return err
 		}
@@ -91,24 +92,24 @@ func TestFiveHundredWebsockets(t *testing.T) {
 	}))
 
 	for room := range rooms {
-		s.waitFor(name(room), 0, 0)
+		s.waitOccupancy(name(room), 0, 0)
 	}
-	s.until(func() bool { return s.engine.Stats().Rooms == 0 && s.hub.roomCount() == 0 })
+	s.waitUntil(func() bool { return s.engine.Stats().Rooms == 0 && s.hub.roomCount() == 0 })
 	for room, o := range s.engine.All() {
 		require.Failf(t, "not empty", "%s: %+v", room, o)
 	}
 
-	// No goroutines remain.
+	// All goroutines end.
 	for _, inRoom := range clients {
 		for _, ws := range inRoom {
 			_ = ws.CloseNow()
 		}
 	}
 	s.stop()
-	s.until(func() bool { return runtime.NumGoroutine() <= before+1 }) // Eventually runs one
+	s.waitUntil(func() bool { return runtime.NumGoroutine() <= before+1 }) // Eventually runs one goroutine
 }
 
-// inParallel calls f with 0 to n-1, each in a goroutine of its own.
+// inParallel calls f with 0 to n-1, each in a new goroutine.
 func inParallel(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var all sync.WaitGroup

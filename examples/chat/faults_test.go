@@ -16,19 +16,19 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-var allFaults = flag.Bool("faults", false, "cause all faults of the README's table and print the measured times")
+var allFaults = flag.Bool("faults", false, "cause all faults of the table in docs/cluster.md and print the measured times")
 
-// Five processes, two of them seeds, with clients on each:
+// Five chat servers, each in one process and with several clients. Two servers are seeds:
 //
 //	left ── two links ─ right        seeds
 //	 │                  │   │
 //	near              far1 far2
 //
-// After each fault, the counts of all chats become correct and stay correct. The time is
-// printed beside its target but not asserted, because machines differ.
+// After each fault, all servers must show the correct counts again. The test prints the time
+// until then and the target. It does not compare the two times, because machines differ.
 func TestClusterFaults(t *testing.T) {
 	f := newFleet(t)
-	// Each seed reaches the other through a link.
+	// Each seed connects to the other seed through a link.
 	one, two, server, other := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	toRight, toLeft := newLink(t, two), newLink(t, one)
 	left := f.add("left", "-cluster", "-cluster-listen", one, "-cluster-client", server, "-cluster-seeds", toRight.address())
@@ -36,7 +36,7 @@ func TestClusterFaults(t *testing.T) {
 	near := f.add("near", "-nats", server)
 	far1 := f.add("far1", "-nats", other)
 	far2 := f.add("far2", "-nats", other)
-	for _, p := range f.chats {
+	for _, p := range f.servers {
 		p.start()
 		p.connect("lobby", 5)
 		p.connect(p.name, 2)
@@ -44,7 +44,7 @@ func TestClusterFaults(t *testing.T) {
 	f.waitCorrect(time.Now())
 
 	var rows []row
-	measured := func(what, target string, took time.Duration) {
+	record := func(what, target string, took time.Duration) {
 		rows = append(rows, row{what, target, fmt.Sprintf("%.2f s", took.Seconds())})
 		t.Logf("%s: %v", what, took)
 	}
@@ -56,37 +56,37 @@ func TestClusterFaults(t *testing.T) {
 
 	killed := time.Now()
 	far2.kill()
-	measured("kill -9 of a node until its counts are removed", "6.5 s", f.waitCorrect(killed))
+	record("kill -9 of a node until its counts are removed", "6.5 s", f.waitCorrect(killed))
 	restart(far2, 5)
 
-	// Fewer clients reconnect than were counted, so no intermediate sum equals the final one.
+	// Fewer clients reconnect than before, so the final counts are new.
 	killed = time.Now()
 	far1.kill()
 	far1.start()
 	far1.connect("lobby", 2)
-	measured("kill -9 and restart under the same name, from the kill", "2 s", f.waitCorrect(killed))
+	record("kill -9 and restart under the same name, from the kill", "2 s", f.waitCorrect(killed))
 
 	stopped := time.Now()
 	far2.signal(syscall.SIGTERM)
 	far2.waitExited()
-	measured("SIGTERM, from the signal", "0.1 s", f.waitCorrect(stopped))
+	record("SIGTERM, from the signal", "0.1 s", f.waitCorrect(stopped))
 	require.Contains(t, far2.output.String(), "stopped\n")
 	restart(far2, 4)
 
 	if *allFaults {
-		rows = append(rows, idle(f, near, far2))
+		rows = append(rows, measureDelay(f, near, far2))
 
 		far1.signal(syscall.SIGSTOP)
-		changes(t, 10*time.Second, right, near, far2)
+		changeCounts(t, 10*time.Second, right, near, far2)
 		healed := time.Now()
 		far1.signal(syscall.SIGCONT)
-		measured("10 s SIGSTOP of a node, from SIGCONT", "2.5 s", f.waitCorrect(healed))
+		record("10 s SIGSTOP of a node, from SIGCONT", "2.5 s", f.waitCorrect(healed))
 
 		toRight.cut()
 		toLeft.cut()
-		changes(t, 10*time.Second, left, right, near, far1, far2)
-		for _, p := range []*process{left, near} { // the minority
-			f.until("the minority is degraded", func() error {
+		changeCounts(t, 10*time.Second, left, right, near, far1, far2)
+		for _, p := range []*process{left, near} { // the smaller part
+			f.waitUntil("the nodes of the smaller part are degraded", func() error {
 				h, err := p.health()
 				if err == nil && !h.Degraded {
 					err = fmt.Errorf("%s is not degraded: %s", p.name, marshal(h))
@@ -95,34 +95,34 @@ func TestClusterFaults(t *testing.T) {
 			})
 		}
 		healed = time.Now()
-		toRight.mend()
-		toLeft.mend()
-		measured("10 s network split of 2 and 3 nodes, from its end", "2.5 s", f.waitCorrect(healed))
+		toRight.restore()
+		toLeft.restore()
+		record("10 s network split of 2 and 3 nodes, from its end", "2.5 s", f.waitCorrect(healed))
 
 		left.signal(syscall.SIGSTOP)
-		changes(t, 10*time.Second, right, near, far1, far2)
+		changeCounts(t, 10*time.Second, right, near, far1, far2)
 		healed = time.Now()
 		left.signal(syscall.SIGCONT)
-		measured("10 s SIGSTOP of a seed, from SIGCONT", "2.5 s", f.waitCorrect(healed))
+		record("10 s SIGSTOP of a seed, from SIGCONT", "2.5 s", f.waitCorrect(healed))
 
 		killed = time.Now()
-		right.kill() // its NATS clients reconnect to left
-		measured("kill -9 of a seed that others are connected to, until its counts are removed", "6.5 s", f.waitCorrect(killed))
+		right.kill() // the NATS clients of right reconnect to left
+		record("kill -9 of a seed that others are connected to, until its counts are removed", "6.5 s", f.waitCorrect(killed))
 		restart(right, 5)
 
 		killed = time.Now()
 		for _, p := range []*process{near, far1, far2} {
 			p.kill()
 		}
-		measured("kill -9 of 3 of 5 nodes at once, until their counts are removed", "21.5 s", f.waitCorrect(killed))
+		record("kill -9 of 3 of 5 nodes at once, until their counts are removed", "21.5 s", f.waitCorrect(killed))
 	}
-	f.staysCorrect()
+	f.requireStable()
 	if *allFaults {
 		fmt.Print(table(rows))
 	}
 }
 
-// row is a row of the printed table.
+// row is one row of the printed table.
 type row struct{ what, target, measured string }
 
 func table(rows []row) string {
@@ -133,11 +133,11 @@ func table(rows []row) string {
 	return s
 }
 
-// changes connects and disconnects clients of the chats for the time d.
-func changes(t *testing.T, d time.Duration, chats ...*process) {
+// changeCounts connects and disconnects clients of the servers for the duration d.
+func changeCounts(t *testing.T, d time.Duration, servers ...*process) {
 	t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(rand.N(100 * time.Millisecond)) {
-		p := chats[rand.IntN(len(chats))]
+		p := servers[rand.IntN(len(servers))]
 		if len(p.clients) > 6 {
 			p.disconnectLast()
 		} else {
@@ -146,8 +146,9 @@ func changes(t *testing.T, d time.Duration, chats ...*process) {
 	}
 }
 
-// idle measures the time from a change on one chat until a client of another receives it.
-func idle(f *fleet, from, to *process) row {
+// measureDelay measures the time from a change on one server until a client of another
+// server receives the change.
+func measureDelay(f *fleet, from, to *process) row {
 	f.t.Helper()
 	actor, observer := from.clients[0], to.clients[0]
 	var took []time.Duration
@@ -159,9 +160,9 @@ func idle(f *fleet, from, to *process) row {
 		} else {
 			actor.enter(f.t)
 		}
-		want := sum(f.running())[actor.room]
+		want := sum(f.runningServers())[actor.room]
 		var at time.Time
-		f.until("the client receives the change", func() error {
+		f.waitUntil("the client receives the change", func() error {
 			var received occupancy.Occupancy
 			if received, at = observer.last(); received != want {
 				return fmt.Errorf("received %v, want %v", received, want)
@@ -177,9 +178,9 @@ func idle(f *fleet, from, to *process) row {
 	}
 }
 
-// staysCorrect checks that no client receives an event for longer than any timeout of the
-// cluster.
-func (f *fleet) staysCorrect() {
+// requireStable checks that the counts stay correct and no client receives another event.
+// The check takes longer than all timeouts of the cluster.
+func (f *fleet) requireStable() {
 	f.t.Helper()
 	f.waitCorrect(time.Now())
 	began := time.Now()

@@ -25,33 +25,33 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// fleet is a cluster of chats, each a process.
+// fleet is a cluster of chat servers.
 type fleet struct {
-	t      *testing.T
-	binary string
-	chats  []*process
+	t       *testing.T
+	binary  string
+	servers []*process
 }
 
-// process is a chat of a fleet, and the clients that are connected to it.
+// process is one chat server of a fleet and the clients of this server.
 type process struct {
 	fleet      *fleet
 	name, host string
 	args       []string
-	clients    []*chatClient // the oldest first; empty while the chat is not running
+	clients    []*chatClient // the oldest client first; empty while the process is not running
 
-	cmd    *exec.Cmd // nil while the chat is not running
+	cmd    *exec.Cmd // nil while the process is not running
 	output *bytes.Buffer
 	exited chan struct{}
 }
 
-// chatClient is a websocket in a room.
+// chatClient is a websocket client in a room.
 type chatClient struct {
 	ws      *websocket.Conn
 	room    string
 	present bool
 
 	mu         sync.Mutex          // protects the following
-	received   occupancy.Occupancy // in the last event
+	received   occupancy.Occupancy // from the last event
 	receivedAt time.Time
 }
 
@@ -61,7 +61,7 @@ func newFleet(t *testing.T) *fleet {
 	out, err := exec.Command("go", "build", "-o", f.binary, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
 	t.Cleanup(func() {
-		for _, p := range f.chats {
+		for _, p := range f.servers {
 			if p.cmd != nil {
 				p.kill()
 			}
@@ -70,15 +70,15 @@ func newFleet(t *testing.T) *fleet {
 	return f
 }
 
-// add adds a chat. It does not start it.
+// add adds a process without starting it.
 func (f *fleet) add(name string, args ...string) *process {
 	p := &process{fleet: f, name: name, host: freeAddress(f.t), args: args}
-	f.chats = append(f.chats, p)
+	f.servers = append(f.servers, p)
 	return p
 }
 
-// freeAddress returns an address to listen on. Its port is below the range from which the
-// system selects the ports of outgoing connections, so it stays free during a restart.
+// freeAddress returns an address to listen on. The operating system does not use such low
+// ports for outgoing connections, so the port stays free during a restart.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
@@ -90,7 +90,7 @@ func freeAddress(t *testing.T) string {
 	}
 }
 
-// start starts the chat and returns when it serves requests.
+// start starts the process and returns when the server responds to requests.
 func (p *process) start() {
 	t := p.fleet.t
 	t.Helper()
@@ -102,7 +102,7 @@ func (p *process) start() {
 		_ = p.cmd.Wait()
 		close(p.exited)
 	}()
-	p.fleet.until("the chat serves requests", func() error {
+	p.fleet.waitUntil("the server responds to requests", func() error {
 		select {
 		case <-p.exited:
 			require.Failf(t, "the process has exited", "%s: %s", p.name, p.output)
@@ -113,7 +113,7 @@ func (p *process) start() {
 	})
 }
 
-// waitExited waits until the process has exited, and forgets its clients.
+// waitExited waits until the process has exited, and removes the clients.
 func (p *process) waitExited() {
 	<-p.exited
 	p.cmd = nil
@@ -130,7 +130,7 @@ func (p *process) kill() {
 
 func (p *process) signal(s syscall.Signal) { require.NoError(p.fleet.t, p.cmd.Process.Signal(s)) }
 
-// connect connects n clients to the room. Every other one enters.
+// connect connects n clients to the room. Every second client enters.
 func (p *process) connect(room string, n int) {
 	t := p.fleet.t
 	t.Helper()
@@ -186,10 +186,10 @@ func (c *chatClient) exit(t *testing.T) {
 	c.present = false
 }
 
-// sum returns the correct occupancy of each room: the sum of the clients of these chats.
-func sum(chats []*process) map[string]occupancy.Occupancy {
+// sum returns the correct occupancy of each room: the sum of the clients of these servers.
+func sum(servers []*process) map[string]occupancy.Occupancy {
 	rooms := map[string]occupancy.Occupancy{}
-	for _, p := range chats {
+	for _, p := range servers {
 		for _, c := range p.clients {
 			o := rooms[c.room]
 			o.Connections++
@@ -202,9 +202,9 @@ func sum(chats []*process) map[string]occupancy.Occupancy {
 	return rooms
 }
 
-// running returns the chats that are running.
-func (f *fleet) running() (running []*process) {
-	for _, p := range f.chats {
+// runningServers returns the running processes.
+func (f *fleet) runningServers() (running []*process) {
+	for _, p := range f.servers {
 		if p.cmd != nil {
 			running = append(running, p)
 		}
@@ -212,15 +212,15 @@ func (f *fleet) running() (running []*process) {
 	return running
 }
 
-// waitCorrect waits until every running chat is healthy and serves the correct counts of
-// all rooms. It returns the time from since until the last client received its last event.
+// waitCorrect waits until each running server is healthy and shows the correct counts of all
+// rooms. It returns the time between since and the last event that any client has received.
 func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 	f.t.Helper()
-	running := f.running()
-	want := sum(running)
-	f.until("clients receive the correct counts", func() error {
+	servers := f.runningServers()
+	want := sum(servers)
+	f.waitUntil("clients receive the correct counts", func() error {
 		took = 0
-		for _, p := range running {
+		for _, p := range servers {
 			for _, c := range p.clients {
 				received, at := c.last()
 				if received != want[c.room] {
@@ -231,13 +231,13 @@ func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 		}
 		return nil
 	})
-	for _, p := range running {
-		f.until("the chat serves the correct counts", func() error { return p.check(want, len(running)) })
+	for _, p := range servers {
+		f.waitUntil("the server shows the correct counts", func() error { return p.check(want, len(servers)) })
 	}
 	return took
 }
 
-// check returns an error unless the chat serves exactly these counts.
+// check returns an error unless the server is healthy and shows exactly these counts.
 func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 	var list struct{ Rooms []trending.Room }
 	if _, err := p.get("/rooms?limit=100", &list); err != nil {
@@ -267,7 +267,7 @@ func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 	return err
 }
 
-// health contains the checked fields of GET /cluster.
+// health contains fields of the response to GET /cluster.
 type health struct {
 	Nodes    int
 	Degraded bool
@@ -279,8 +279,7 @@ func (p *process) health() (h health, err error) {
 	return h, err
 }
 
-// httpClient has a timeout, because a process after SIGSTOP accepts connections but does not
-// answer.
+// httpClient has a timeout, because a process that was stopped with SIGSTOP does not respond.
 var httpClient = &http.Client{Timeout: time.Second}
 
 func (p *process) get(path string, into any) (http.Header, error) {
@@ -292,16 +291,16 @@ func (p *process) get(path string, into any) (http.Header, error) {
 	return resp.Header, json.NewDecoder(resp.Body).Decode(into)
 }
 
-// timeout is long enough for a machine that is busy with other work.
+// timeout is long enough for a busy machine.
 const timeout = time.Minute
 
-// until waits until condition returns nil.
-func (f *fleet) until(what string, condition func() error) {
+// waitUntil waits until condition returns nil.
+func (f *fleet) waitUntil(what string, condition func() error) {
 	f.t.Helper()
 	err := condition()
 	for deadline := time.Now().Add(timeout); err != nil; err = condition() {
 		if time.Now().After(deadline) {
-			for _, p := range f.running() {
+			for _, p := range f.runningServers() {
 				p.kill()
 				f.t.Logf("output of %s:\n%s", p.name, p.output)
 			}

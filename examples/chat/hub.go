@@ -2,15 +2,15 @@ package main
 
 import "sync"
 
-// hub delivers chat messages to the sessions of a room. It has an entry for each room
-// that has sessions. It does not count them: the engine does.
+// hub delivers chat messages to the sessions of a room. It does not count the sessions; the
+// engine counts connections.
 type hub struct {
-	mu    sync.Mutex // locked before room.mu
-	rooms map[string]*room
+	mu    sync.Mutex       // locked before room.mu
+	rooms map[string]*room // rooms with at least one session, by name
 }
 
-// room contains the sessions of a room. A session may keep the pointer while it is in
-// the room: the hub removes only empty rooms.
+// room contains the sessions of a room. A session may keep the pointer until the session
+// leaves, because the hub deletes only empty rooms.
 type room struct {
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -33,14 +33,14 @@ func (h *hub) join(name string, s *session) *room {
 	return r
 }
 
-// leave removes the session from the room. Calling it again changes nothing.
+// leave removes the session from the room. A second call has no effect.
 func (h *hub) leave(name string, r *room, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, in := r.sessions[s]; !in {
-		return // the hub may have a new room of this name
+		return // left already; the hub may have a new room with this name
 	}
 	delete(r.sessions, s)
 	if len(r.sessions) == 0 {
@@ -48,8 +48,8 @@ func (h *hub) leave(name string, r *room, s *session) {
 	}
 }
 
-// broadcast puts a message in the outbox of each session of the room, in the same order
-// for all. It does not block: it ends a session whose outbox is full.
+// broadcast adds a message to the outbox of each session in the room. All sessions receive
+// the messages in the same order. broadcast does not block.
 func (r *room) broadcast(message []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,7 +58,7 @@ func (r *room) broadcast(message []byte) {
 	}
 }
 
-// roomCount returns the number of rooms that have sessions.
+// roomCount returns the number of rooms with at least one session.
 func (h *hub) roomCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

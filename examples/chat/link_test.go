@@ -8,24 +8,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// link is the network between two seeds: a TCP proxy that can hold back all data.
+// link is a TCP proxy between two seeds that simulates a network. It can delay all data.
 type link struct {
 	listener net.Listener
 	target   string
 	wg       sync.WaitGroup
 
-	mu     sync.Mutex    // protects the following
-	open   chan struct{} // closed while the link forwards data
-	conns  []net.Conn
-	closed bool
+	mu        sync.Mutex    // protects the following
+	connected chan struct{} // closed while the link forwards data
+	conns     []net.Conn
+	closed    bool
 }
 
 func newLink(t *testing.T, target string) *link {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &link{listener: ln, target: target, open: make(chan struct{})}
-	close(l.open)
+	l := &link{listener: ln, target: target, connected: make(chan struct{})}
+	close(l.connected)
 	l.wg.Go(l.accept)
 	t.Cleanup(func() {
 		_ = ln.Close()
@@ -35,7 +35,7 @@ func newLink(t *testing.T, target string) *link {
 			_ = conn.Close()
 		}
 		l.mu.Unlock()
-		l.mend()
+		l.restore()
 		l.wg.Wait()
 	})
 	return l
@@ -53,12 +53,12 @@ func (l *link) accept() {
 	}
 }
 
-// forward forwards a connection. A connection that is made while the link is cut receives
-// no data and is closed when the link is mended.
+// forward forwards the data of a connection. If the link is cut when the connection begins,
+// forward closes the connection when the link is restored.
 func (l *link) forward(from net.Conn) {
 	defer from.Close()
-	if open := l.state(); !isClosed(open) {
-		<-open
+	if connected := l.state(); !isClosed(connected) {
+		<-connected
 		return
 	}
 	to, err := net.Dial("tcp", l.target)
@@ -79,8 +79,8 @@ func (l *link) forward(from net.Conn) {
 	both.Wait()
 }
 
-// copy copies data, and the end of the connection. While the link is cut it holds them back,
-// like a network that loses packets until they are sent again.
+// copy copies data until the connection is closed. While the link is cut, copy waits: the
+// data and the end of the connection arrive when the link is restored.
 func (l *link) copy(to, from net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -96,7 +96,7 @@ func (l *link) copy(to, from net.Conn) {
 func (l *link) state() chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open
+	return l.connected
 }
 
 func isClosed(c chan struct{}) bool {
@@ -108,18 +108,18 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-// cut holds back all data. Neither side notices a closed connection.
+// cut delays all data until restore is called. The connections stay open.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open = make(chan struct{})
+	l.connected = make(chan struct{})
 }
 
-// mend forwards data again, also what was held back.
-func (l *link) mend() {
+// restore forwards data again, including the delayed data.
+func (l *link) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !isClosed(l.open) {
-		close(l.open)
+	if !isClosed(l.connected) {
+		close(l.connected)
 	}
 }

@@ -1,20 +1,20 @@
-// Chat is a complete chat server that embeds occupancy. Each websocket is a connection
-// of its room, each nickname in use is a presence member, and the clients in a room
-// receive its occupancy whenever it changes.
+// Chat is a complete chat server that embeds occupancy. Each websocket is a connection to
+// a room. Each websocket that has entered a nickname is also a presence member of the
+// room. All clients in a room receive the room's occupancy after each change.
 //
 //	go run ./examples/chat -bots 50
 //
 // It serves
 //
-//	/                          a page that shows all rooms and chats in one of them
-//	/ws/{room}                 the websocket; protocol.go describes its messages
+//	/                          a web page with a list of rooms and the chat of one room
+//	/ws/{room}                 the websocket of a room; protocol.go describes the messages
 //	/rooms/{room}/occupancy    the occupancy of a room, as JSON
-//	/rooms?by=popular          the most popular rooms; also by=trending
+//	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON
 //
-// Several chats can share their rooms, so that each shows the counts of all. The first one
-// runs the NATS server that connects them:
+// Several chat servers can form a cluster. Each chat server then shows the counts of the
+// whole cluster. Here the first chat server also runs the NATS server of the cluster:
 //
 //	go run ./examples/chat -cluster
 //	go run ./examples/chat -addr localhost:8081 -nats localhost:4222
@@ -38,15 +38,15 @@ import (
 const usage = `Chat is a chat server that shows how many connections and members its rooms have.
 
 Usage: chat [-addr host:port] [-bots n]
-       chat -cluster [-cluster-listen host:port] [-cluster-client host:port] [-cluster-seeds list] [-name name] …
-       chat -nats URLs [-name name] …
+       chat [-addr host:port] [-bots n] -cluster [-cluster-listen host:port] [-cluster-client host:port] [-cluster-seeds list] [-name name]
+       chat [-addr host:port] [-bots n] -nats URLs [-name name]
 
-With -cluster and -nats, the environment variable ` + tokenVariable + ` is the token with which the chats
-authenticate to each other. It is required if a seed listens on more than a loopback address.
+The chat servers of a cluster authenticate with the token in the environment variable ` + tokenVariable + `.
+The token is required if a seed listens on an address that is not a loopback address.
 
 `
 
-const maxBots = 10000 // each uses two sockets of this machine
+const maxBots = 10000 // each bot uses two sockets of this machine
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -54,8 +54,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stderr))
 }
 
-// run serves until ctx is done and returns the exit code: 0 after a clean stop, 1 after a
-// failure, 2 for invalid flags.
+// run runs the program until ctx is done. It returns the exit code: 0 after a clean stop, 1
+// after a failure, 2 for invalid flags.
 func run(ctx context.Context, args []string, out io.Writer) int {
 	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
 	flags.SetOutput(out)
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		flags.PrintDefaults()
 	}
 	addr := flags.String("addr", "localhost:8080", "`host:port` to listen on; port 0 selects a free port")
-	bots := flags.Int("bots", 0, "number `n` of bots that chat in the rooms; each opens websockets of its own")
+	bots := flags.Int("bots", 0, "number `n` of bots; a bot is a client that connects to rooms and sends messages")
 	cluster := clusterFlags{token: os.Getenv(tokenVariable)}
 	cluster.register(flags)
 	switch err := flags.Parse(args); {
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		logger.Print(err)
 		return 1
 	}
-	if err := chat(ctx, ln, *bots, cluster, logger); err != nil {
+	if err := runServer(ctx, ln, *bots, cluster, logger); err != nil {
 		logger.Print(err)
 		return 1
 	}
@@ -102,24 +102,27 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	return 0
 }
 
-// chat joins the cluster, if there is one, and then serves on ln and runs the bots until
-// ctx is done.
-func chat(ctx context.Context, ln net.Listener, bots int, cluster clusterFlags, logger *log.Logger) error {
+// runServer joins the cluster if the flags configure one, and then serves clients on ln and
+// runs the bots until ctx is done.
+func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFlags, logger *log.Logger) error {
 	host := clientAddress(ln.Addr())
 	s := newServer(defaultLimits)
 	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if cluster.servers != "" {
+		logger.Print("waiting for a NATS server before serving requests")
+	}
 	var err error
 	if s.node, err = cluster.join(ctx, s.engine, ln.Addr(), warnings); err != nil {
 		_, _ = ln.Close(), s.close()
 		if ctx.Err() != nil {
-			return nil // stopped while it waited for a NATS server
+			return nil // canceled before a NATS server was connected
 		}
 		return err
 	}
 	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	served := make(chan error, 1)
-	go func() { served <- s.serve(serveCtx, ln) }()
+	serveErr := make(chan error, 1)
+	go func() { serveErr <- s.serve(serveCtx, ln) }()
 
 	logger.Printf("listening on %s", ln.Addr())
 	logger.Printf("  open the page:                 http://%s/", host)
@@ -127,39 +130,39 @@ func chat(ctx context.Context, ln net.Listener, bots int, cluster clusterFlags, 
 	logger.Printf("  list the trending rooms:       curl 'http://%s/rooms?by=trending&limit=5'", host)
 	logger.Printf("  read the Prometheus metrics:   curl http://%s/metrics", host)
 	logger.Printf("  read the cluster's state:      curl http://%s/cluster", host)
-	logger.Printf("  %s", s.node.joinHint())
+	logger.Printf("  %s", cluster.joinHint(s.node))
 	logger.Printf("  open a websocket:              ws://%s/ws/lobby", host)
 	logger.Printf(`  and send messages to it:       {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {
 		logger.Printf("  %d bots visit the rooms %v", bots, botRooms)
 	} else {
-		logger.Print("  all rooms are empty: start with -bots 50 to see the numbers change")
+		logger.Print("  all rooms are empty; start the server with -bots 50 to fill them")
 	}
 
 	botCtx, stopBots := context.WithCancel(ctx)
 	defer stopBots()
-	var running sync.WaitGroup
+	var wg sync.WaitGroup
 	for i := range bots {
 		b := bot{name: fmt.Sprintf("bot-%d", i+1), host: host}
-		running.Go(func() { b.run(botCtx) })
+		wg.Go(func() { b.run(botCtx) })
 	}
 
 	select {
 	case <-ctx.Done():
 		logger.Print("stopping")
-	case err = <-served:
+	case err = <-serveErr:
 	}
 	stopBots()
-	running.Wait() // before the server stops, so that the bots close their websockets properly
+	wg.Wait() // before the server stops, so that each bot sends a close frame
 	stop()
 	if err != nil {
 		return err
 	}
-	return <-served
+	return <-serveErr
 }
 
-// clientAddress returns the address at which a client on this machine reaches a listener:
-// localhost if it listens on all interfaces.
+// clientAddress returns the address to which a client on this machine connects: localhost
+// if the server listens on all interfaces.
 func clientAddress(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if ok && tcp.IP.IsUnspecified() {

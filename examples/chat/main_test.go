@@ -22,10 +22,10 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func TestFlags(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+func TestRun_ExitCodes(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	defer listener.Close()
 	for name, test := range map[string]struct {
 		args    []string
 		code    int
@@ -38,7 +38,7 @@ func TestFlags(t *testing.T) {
 		"too many":     {[]string{"-bots", "10001"}, 2, "-bots is 10001, must be 0 to 10000"},
 		"argument":     {[]string{"8080"}, 2, `unexpected argument "8080"`},
 		"no address":   {[]string{"-addr", "here"}, 1, "missing port in address"},
-		"port in use":  {[]string{"-addr", taken.Addr().String()}, 1, "address already in use"},
+		"port in use":  {[]string{"-addr", listener.Addr().String()}, 1, "address already in use"},
 		"not a seed":   {[]string{"-cluster-client", "127.0.0.1:4222"}, 2, "-cluster-client requires -cluster"},
 		"both servers": {[]string{"-cluster", "-nats", "localhost"}, 2, "exclude each other"},
 		"name alone":   {[]string{"-name", "chat-1"}, 2, "-name requires -cluster or -nats"},
@@ -66,10 +66,10 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-// The program as a user runs it: built, started with bots, and stopped by a signal.
-func TestProcess(t *testing.T) {
+// The built program runs with bots until a signal stops it.
+func TestProgram_StopsOnSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no such signals")
+		t.Skip("these signals do not exist on Windows")
 	}
 	binary := filepath.Join(t.TempDir(), "chat")
 	out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
@@ -82,7 +82,7 @@ func TestProcess(t *testing.T) {
 			require.NoError(t, cmd.Start())
 			defer cmd.Process.Kill()
 
-			// It prints the URL of the occupancy.
+			// The program prints the URL of the room's occupancy.
 			lines := bufio.NewReader(stderr)
 			url := regexp.MustCompile(`curl (http://.*)/rooms/lobby/occupancy`)
 			var host string
@@ -109,7 +109,7 @@ func TestProcess(t *testing.T) {
 			require.Equal(t, errStopping, error(readClose(t, ws)))
 			rest, err := io.ReadAll(lines)
 			require.NoError(t, err)
-			require.NoError(t, cmd.Wait()) // exit code 0
+			require.NoError(t, cmd.Wait()) // the exit code is 0
 			require.Contains(t, string(rest), "stopped\n")
 		})
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// metrics returns the handler of GET /metrics: metrics of the engine and of its ten most
-// popular rooms.
-func metrics(engine *occupancy.Engine, board *trending.Board) http.Handler {
+// newMetricsHandler returns the handler of GET /metrics. It exports the metrics of the engine
+// and the counts of the ten most popular rooms.
+func newMetricsHandler(engine *occupancy.Engine, board *trending.Board) http.Handler {
 	// begin: metrics
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(10,

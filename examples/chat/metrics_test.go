@@ -10,18 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Prometheus' own parser reads the metrics.
-func TestMetrics(t *testing.T) {
-	s := start(t, noTimeouts)
+// The text parser of Prometheus must accept the response.
+func TestMetrics_ParsedByPrometheus(t *testing.T) {
+	s := start(t, longTimeouts)
 	ws := s.dial("night%20owls")
 	s.dial("lobby")
 	s.dial("lobby")
 	require.NoError(t, send(ws, `{"type":"enter","clientId":"alice"}`))
-	s.waitFor("night owls", 1, 1)
-	s.until(func() bool { top := s.board.Popular(2); return len(top) == 2 && top[1].Occupancy.PresenceMembers == 1 })
-	s.until(func() bool { return s.engine.Stats().Total.PresenceMembers == 1 })
+	s.waitOccupancy("night owls", 1, 1)
+	s.waitUntil(func() bool { top := s.board.Popular(2); return len(top) == 2 && top[1].Occupancy.PresenceMembers == 1 })
+	s.waitUntil(func() bool { return s.engine.Stats().Total.PresenceMembers == 1 })
 
-	resp, err := client.Get("http://" + s.host + "/metrics")
+	resp, err := smallBufferClient.Get("http://" + s.host + "/metrics")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	require.Equal(t, http.StatusOK, resp.StatusCode)

@@ -16,8 +16,8 @@ import (
 //	{"type":"say","text":"hello"}         send a chat message to the room
 //	{"type":"exit"}                       exit the presence set and stay connected
 //
-// A connection has at most one client ID, under which it sends chat messages. Entering
-// under another ID replaces it.
+// A connection has at most one client ID, which is part of each chat message. If the client
+// enters with another client ID, the new client ID replaces the old one.
 //
 // A client receives:
 //
@@ -25,12 +25,13 @@ import (
 //	{"type":"message","clientId":"alice","text":"hello"}
 //	{"type":"error","error":"say: enter before you send messages"}
 //
-// The first is the engine's event: one when the client connects, and one after each
-// change. An error means that a request was not possible at this moment and changed nothing.
+// The server sends "occupancy.updated" when the client connects and after each change of the
+// room's occupancy. It sends "error" if a request is not possible at this moment; the request
+// then has no effect.
 //
-// A message that violates this protocol ends the connection, with a close code and a
-// reason: 1003 for a binary message, 1007 for invalid JSON, 1008 for JSON that is not a
-// request, 1009 for a message over 8192 bytes.
+// If a message violates this protocol, the server closes the connection with a reason and
+// a close code: 1003 for a binary message, 1007 for invalid JSON, 1008 for JSON that is not
+// a request, 1009 for a message over 8192 bytes.
 type request struct {
 	Type     string `json:"type"`
 	ClientID string `json:"clientId,omitempty"`
@@ -39,13 +40,13 @@ type request struct {
 
 const maxMessage = 8192 // bytes of a message from a client
 
-// parse parses a request. Its error is a websocket.CloseError.
+// parse parses a request. It returns errors of type websocket.CloseError.
 func parse(kind websocket.MessageType, data []byte) (request, error) {
 	var q request
 	if kind != websocket.MessageText {
 		return q, closeError(websocket.StatusUnsupportedData, "messages must be JSON text")
 	}
-	// encoding/json accepts invalid UTF-8 and replaces it.
+	// json.Unmarshal accepts invalid UTF-8, so check the encoding first.
 	if !utf8.Valid(data) || json.Unmarshal(data, &q) != nil {
 		return q, closeError(websocket.StatusInvalidFramePayloadData, "invalid JSON")
 	}
@@ -75,7 +76,7 @@ func errorJSON(text string) []byte {
 	}{"error", text})
 }
 
-// marshal encodes a value that always has a JSON form.
+// marshal returns v as JSON. It panics if v cannot be encoded.
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -84,8 +85,8 @@ func marshal(v any) []byte {
 	return b
 }
 
-// closeError returns the reason why the server closes a connection. The client receives
-// it in a close frame, where a reason has at most 123 bytes.
+// closeError returns an error that ends a session. The client receives the code and the
+// reason in a close frame. A reason has at most 123 bytes.
 func closeError(code websocket.StatusCode, reason string) error {
 	return websocket.CloseError{Code: code, Reason: reason}
 }
@@ -97,7 +98,7 @@ var (
 	errClientLeft = closeError(websocket.StatusNormalClosure, "")
 )
 
-// engineCloseError returns the reason for closing a connection after an error of the engine.
+// engineCloseError converts an error of the engine to a websocket.CloseError.
 func engineCloseError(err error) error {
 	if errors.Is(err, occupancy.ErrClosed) {
 		return errStopping

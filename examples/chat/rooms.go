@@ -14,11 +14,11 @@ const (
 	maxLimit     = 100
 )
 
-// serveRooms answers GET /rooms?by=popular|trending&limit=20 with the first rooms in that
-// order. Both parameters are optional.
+// serveRooms responds to GET /rooms?by=popular&limit=20 with the 20 most popular rooms. With
+// by=trending it responds with the trending rooms. Both parameters are optional.
 //
-// The page fetches these lists every two seconds. A stream of them would be a second
-// stream besides that of the counts, and over HTTP/1.1 a browser opens at most six
+// The page fetches these lists every two seconds and does not receive them as a stream. It
+// already has a stream for the counts, and over HTTP/1.1 a browser opens at most six
 // connections to a server.
 func (s *server) serveRooms(w http.ResponseWriter, r *http.Request) {
 	by, limit, err := parseRoomsQuery(r.URL.RawQuery)
@@ -29,7 +29,7 @@ func (s *server) serveRooms(w http.ResponseWriter, r *http.Request) {
 	serveJSON(w, http.StatusOK, marshal(map[string]any{"by": by.String(), "rooms": s.board.Top(by, limit)}))
 }
 
-// parseRoomsQuery returns an error for unknown parameters, to reveal typing errors.
+// parseRoomsQuery returns an error for unknown parameters, so that users notice misspelled names.
 func parseRoomsQuery(raw string) (by trending.Order, limit int, err error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {

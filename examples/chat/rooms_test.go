@@ -18,15 +18,15 @@ func names(rooms []trending.Room) (names []string) {
 }
 
 func TestRooms_ByOrder(t *testing.T) {
-	s := start(t, noTimeouts)
+	s := start(t, longTimeouts)
 	emptied := s.dial("emptied")
-	s.waitFor("emptied", 1, 0)
+	s.waitOccupancy("emptied", 1, 0)
 	require.NoError(t, emptied.CloseNow())
-	s.waitFor("emptied", 0, 0)
+	s.waitOccupancy("emptied", 0, 0)
 	s.dial("big")
 	s.dial("big")
 	s.dial("small")
-	s.until(func() bool {
+	s.waitUntil(func() bool {
 		top := s.board.Popular(3)
 		return len(top) == 2 && top[0].Occupancy.Connections == 2 && top[1].Occupancy.Connections == 1 &&
 			len(s.board.Trending(3)) == 2
@@ -71,7 +71,7 @@ func TestRooms_ByOrder(t *testing.T) {
 }
 
 func TestRooms_EmptyListWithoutConnections(t *testing.T) {
-	s := start(t, noTimeouts)
+	s := start(t, longTimeouts)
 	code, body := s.get("/rooms")
 	require.Equal(t, http.StatusOK, code)
 	require.JSONEq(t, `{"by":"popular","rooms":[]}`, body)

@@ -20,7 +20,7 @@ import (
 //go:embed page
 var files embed.FS
 
-// page contains the files of the page. They are served as they are; there is no build step.
+// page contains the files of the web page. The page needs no build step.
 var page = func() fs.FS {
 	page, err := fs.Sub(files, "page")
 	if err != nil {
@@ -31,25 +31,25 @@ var page = func() fs.FS {
 
 // limits contains the timeouts and buffer sizes of the server.
 type limits struct {
-	pingEvery time.Duration // interval between two pings of a client
-	pongWait  time.Duration // for the answer to a ping
-	writeWait time.Duration // for a client to accept one message
-	closeWait time.Duration // for a client to answer a close frame
-	stopWait  time.Duration // for running HTTP requests when the server stops
-	outbox    int           // chat messages that are buffered for one client
+	pingPeriod   time.Duration // between two pings to a client
+	pongWait     time.Duration // until a ping must be answered
+	writeWait    time.Duration // until a message must be written
+	closeWait    time.Duration // until a close frame must be answered
+	shutdownWait time.Duration // until HTTP requests must end when the server stops
+	outboxSize   int           // number of chat messages buffered for one client
 }
 
 var defaultLimits = limits{
-	pingEvery: 20 * time.Second,
-	pongWait:  10 * time.Second,
-	writeWait: 10 * time.Second,
-	closeWait: 2 * time.Second,
-	stopWait:  3 * time.Second,
-	outbox:    64,
+	pingPeriod:   20 * time.Second,
+	pongWait:     10 * time.Second,
+	writeWait:    10 * time.Second,
+	closeWait:    2 * time.Second,
+	shutdownWait: 3 * time.Second,
+	outboxSize:   64,
 }
 
-// server is the chat: the engine counts, the board ranks the rooms, and the hub delivers
-// messages to the sessions.
+// server is the chat server. The engine counts connections and members, the board ranks the
+// rooms, and the hub delivers chat messages to the sessions.
 type server struct {
 	limits limits
 	engine *occupancy.Engine
@@ -57,12 +57,12 @@ type server struct {
 	hub    hub
 	node   *clusterNode // nil without a cluster
 
-	ctx  context.Context // of all sessions
+	ctx  context.Context // parent of the contexts of all sessions
 	stop context.CancelCauseFunc
 
 	mu       sync.Mutex // protects the following
 	stopped  bool
-	sessions sync.WaitGroup // Add only while not stopped
+	sessions sync.WaitGroup // no session is added after stopped is true
 }
 
 func newServer(l limits) *server {
@@ -72,22 +72,22 @@ func newServer(l limits) *server {
 }
 
 func (s *server) routes() http.Handler {
-	live := occupancyhttp.NewHandler(s.engine)
+	occupancyHandler := occupancyhttp.NewHandler(s.engine)
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", servePage())
-	mux.Handle("GET /{file}", servePage())
+	mux.Handle("GET /{$}", newPageHandler())
+	mux.Handle("GET /{file}", newPageHandler())
 	mux.HandleFunc("GET /rooms", s.serveRooms)
 	mux.HandleFunc("GET /cluster", s.node.serveHealth)
-	mux.Handle("GET /metrics", metrics(s.engine, s.board))
-	mux.Handle("GET /rooms/", live)
-	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", live))
+	mux.Handle("GET /metrics", newMetricsHandler(s.engine, s.board))
+	mux.Handle("GET /rooms/", occupancyHandler)
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyHandler))
 	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
 	return mux
 }
 
-// servePage serves the files of the page. The policy forbids all other scripts, so a chat
-// message cannot inject one.
-func servePage() http.Handler {
+// newPageHandler returns the handler of the page's files. The Content-Security-Policy forbids
+// all other scripts, so a chat message cannot inject a script.
+func newPageHandler() http.Handler {
 	files := http.FileServerFS(page)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
@@ -96,10 +96,10 @@ func servePage() http.Handler {
 	})
 }
 
-// serveWebsocket upgrades the request and returns when the session has ended. The
-// connection is counted after the upgrade, so the room's name is checked before it. Accept
-// rejects browsers with a page of another origin, which could otherwise post messages
-// on behalf of their users.
+// serveWebsocket upgrades the request to a websocket and returns when the session has ended.
+// It checks the room's name before the upgrade, because after the upgrade it cannot respond
+// with an HTTP status. Accept rejects requests from web pages of other origins: such a page
+// could send messages without the user's consent.
 func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	room := r.PathValue("room")
 	if err := occupancy.ValidRoom(room); err != nil {
@@ -115,7 +115,7 @@ func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Accept has written the response
 	}
-	s.session(ws, room)
+	s.serveSession(ws, room)
 }
 
 func serveError(w http.ResponseWriter, err error) {
@@ -136,8 +136,7 @@ func serveJSON(w http.ResponseWriter, code int, body []byte) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// addSession registers a session that serve waits for. It returns false if the server has
-// stopped.
+// addSession adds a session to s.sessions. It returns false if the server has stopped.
 func (s *server) addSession() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,26 +146,26 @@ func (s *server) addSession() bool {
 	return !s.stopped
 }
 
-// serve serves on ln until ctx is done. Then it accepts no more clients, closes all
-// websockets, waits for their sessions, and closes the engine.
+// serve serves clients on ln until ctx is done. Then it closes ln and all websockets, waits
+// until all sessions have ended, and closes the engine.
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	web.RegisterOnShutdown(func() { // after ln is closed
-		s.node.leave() // first, so that the other chats receive one change and not one for each client
+	web.RegisterOnShutdown(func() { // called after ln is closed
+		s.node.leave() // first: then the other chat servers see one change, not one change per client
 		s.stop(errStopping)
 	})
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(ln) }()
+	serveErr := make(chan error, 1)
+	go func() { serveErr <- web.Serve(ln) }()
 
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err = <-serveErr:
 	}
-	wait, cancel := context.WithTimeout(context.Background(), s.limits.stopWait)
+	shutdownCtx, cancel := context.WithTimeout(context.Background(), s.limits.shutdownWait)
 	defer cancel()
-	if web.Shutdown(wait) != nil {
-		_ = web.Close() // requests are still running
+	if web.Shutdown(shutdownCtx) != nil {
+		_ = web.Close() // some requests have not ended
 	}
 	s.mu.Lock()
 	s.stopped = true
@@ -178,6 +177,6 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 // close closes the cluster node, the board and the engine. All sessions must have ended.
 func (s *server) close() error {
 	err := s.node.close()
-	s.board.Close()
+	_ = s.board.Close()
 	return errors.Join(err, s.engine.Close())
 }

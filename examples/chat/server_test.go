@@ -17,7 +17,7 @@ import (
 
 func (s *testServer) get(path string) (code int, body string) {
 	s.t.Helper()
-	resp, err := client.Get("http://" + s.host + path)
+	resp, err := smallBufferClient.Get("http://" + s.host + path)
 	require.NoError(s.t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -25,12 +25,12 @@ func (s *testServer) get(path string) (code int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-func TestRoutes(t *testing.T) {
-	s := start(t, noTimeouts)
+func TestRoutes_StatusCodes(t *testing.T) {
+	s := start(t, longTimeouts)
 	s.dial("night%20owls")
 	s.dial("a%2Fb")
-	s.waitFor("night owls", 1, 0)
-	s.waitFor("a/b", 1, 0)
+	s.waitOccupancy("night owls", 1, 0)
+	s.waitOccupancy("a/b", 1, 0)
 	tooLong := strings.Repeat("x", 1025)
 	invalidRoom := `{"error":"` + occupancy.ErrInvalidRoom.Error() + `"}` + "\n"
 	for path, want := range map[string]struct {
@@ -56,33 +56,33 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-func TestPageIsServed(t *testing.T) {
+func TestRoutes_ServePage(t *testing.T) {
 	w := httptest.NewRecorder()
-	newServer(noTimeouts).routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	newServer(longTimeouts).routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
 	require.Contains(t, w.Body.String(), `<script type="module" src="app.js">`)
 	require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'self'")
 }
 
 func TestWebsocket_OtherOriginIsRejected(t *testing.T) {
-	s := start(t, noTimeouts)
+	s := start(t, longTimeouts)
 	for origin, want := range map[string]int{
 		"http://" + s.host:      http.StatusSwitchingProtocols,
 		"http://other.example/": http.StatusForbidden,
 	} {
 		ws, resp, _ := websocket.Dial(t.Context(), s.url("lobby"), &websocket.DialOptions{
-			HTTPClient: client, HTTPHeader: http.Header{"Origin": {origin}},
+			HTTPClient: smallBufferClient, HTTPHeader: http.Header{"Origin": {origin}},
 		})
 		require.Equal(t, want, resp.StatusCode)
 		if ws != nil {
 			require.NoError(t, ws.CloseNow())
 		}
 	}
-	s.waitFor("lobby", 0, 0)
+	s.waitOccupancy("lobby", 0, 0)
 }
 
-func TestStoppedServerIsUnavailable(t *testing.T) {
-	s := start(t, noTimeouts)
+func TestRoutes_UnavailableAfterStop(t *testing.T) {
+	s := start(t, longTimeouts)
 	s.stop()
 	for path, body := range map[string]string{
 		"/rooms/lobby/occupancy": "",
@@ -95,10 +95,10 @@ func TestStoppedServerIsUnavailable(t *testing.T) {
 	}
 }
 
-// A server that stops sends a close frame to each client, does not wait for clients that
-// do not read it, and ends with empty rooms.
+// A server that stops sends a close frame to each client. Every second client does not read
+// the close frame, and the server does not wait for this client.
 func TestStop_SendsCloseFrames(t *testing.T) {
-	l := noTimeouts
+	l := longTimeouts
 	l.closeWait = 50 * time.Millisecond
 	s := start(t, l)
 	var clients []*websocket.Conn
@@ -110,11 +110,11 @@ func TestStop_SendsCloseFrames(t *testing.T) {
 			go func() { reasons <- receive(ws, notSent) }()
 		}
 	}
-	s.until(func() bool { return s.engine.Stats().Total.Connections == len(clients) })
+	s.waitUntil(func() bool { return s.engine.Stats().Total.Connections == len(clients) })
 	s.stop()
 	for range 10 {
 		require.ErrorIs(t, <-reasons, errStopping)
 	}
-	_, err := client.Get("http://" + s.host)
+	_, err := smallBufferClient.Get("http://" + s.host)
 	require.Error(t, err)
 }

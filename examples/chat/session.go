@@ -11,24 +11,24 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// session is one websocket in one room. Three goroutines serve it: read, which is the
-// goroutine of the HTTP handler, write and ping. Any failure calls end: then the session
-// leaves its room, write sends a close frame, and read returns.
+// session is one websocket in one room. A session has three goroutines: readLoop, writeLoop
+// and pingLoop. If an operation fails, the goroutine calls end. Then the session leaves the
+// room, writeLoop sends a close frame, and readLoop returns.
 type session struct {
 	limits limits
 	ws     *websocket.Conn
 	lease  *occupancy.Lease
 	events <-chan occupancy.Event // holds only the newest event
-	outbox chan []byte            // holds every message, so it is bounded
+	outbox chan []byte            // chat messages; the session ends if the outbox is full
 	room   *room
 
-	ctx      context.Context // its cause is a websocket.CloseError
+	ctx      context.Context // done when the session has ended; the cause is a websocket.CloseError
 	end      context.CancelCauseFunc
-	clientID string // the ID that has entered, or ""; only read uses it
+	clientID string // with which the client has entered, or ""; only readLoop uses this field
 }
 
-// session serves an accepted websocket until it is closed.
-func (s *server) session(ws *websocket.Conn, name string) {
+// serveSession runs a session until the websocket is closed.
+func (s *server) serveSession(ws *websocket.Conn, name string) {
 	lease, err := s.engine.Connect(name)
 	if err != nil {
 		closeWith(ws, engineCloseError(err))
@@ -44,7 +44,7 @@ func (s *server) session(ws *websocket.Conn, name string) {
 	ctx, end := context.WithCancelCause(s.ctx)
 	c := &session{
 		limits: s.limits, ws: ws, lease: lease, events: sub.Events(),
-		outbox: make(chan []byte, s.limits.outbox), ctx: ctx, end: end,
+		outbox: make(chan []byte, s.limits.outboxSize), ctx: ctx, end: end,
 	}
 	c.room = s.hub.join(name, c)
 	leave := func() {
@@ -54,27 +54,27 @@ func (s *server) session(ws *websocket.Conn, name string) {
 	}
 	defer leave()
 
-	// Canceling the context of a websocket operation drops the connection without a close
-	// frame. So these operations use wsCtx, which outlives ctx until the client has
-	// answered the close frame, or closeWait is over.
+	// If the context of a websocket operation is canceled, the connection is closed without a
+	// close frame. So the operations use wsCtx. After the end of the session, wsCtx is
+	// canceled when the client has answered the close frame, at the latest after closeWait.
 	wsCtx, drop := context.WithCancel(context.Background())
 	defer drop()
 	defer context.AfterFunc(ctx, func() {
-		leave() // now, because closing the websocket may take a while
+		leave() // immediately, because closing the websocket can take closeWait
 		time.AfterFunc(s.limits.closeWait, drop)
 	})()
 
-	var running sync.WaitGroup
-	running.Go(func() { c.write(wsCtx) })
-	running.Go(func() { c.ping(wsCtx) })
-	c.read(wsCtx)
+	var wg sync.WaitGroup
+	wg.Go(func() { c.writeLoop(wsCtx) })
+	wg.Go(func() { c.pingLoop(wsCtx) })
+	c.readLoop(wsCtx)
 	end(errClientLeft)
-	running.Wait()
+	wg.Wait()
 }
 
-// read handles requests until the websocket is closed. After the session has ended it
-// reads on, for the client's answer to the close frame.
-func (s *session) read(wsCtx context.Context) {
+// readLoop handles requests until the websocket is closed. After the end of the session it
+// only waits for the client's answer to the close frame.
+func (s *session) readLoop(wsCtx context.Context) {
 	s.ws.SetReadLimit(maxMessage)
 	for {
 		kind, data, err := s.ws.Read(wsCtx)
@@ -94,7 +94,8 @@ func (s *session) read(wsCtx context.Context) {
 	}
 }
 
-// handle executes a request. An error is a websocket.CloseError that ends the session.
+// handle executes a request. The session ends with the returned error, which is a
+// websocket.CloseError.
 func (s *session) handle(q request) error {
 	switch q.Type {
 	case "enter":
@@ -120,8 +121,8 @@ func (s *session) handle(q request) error {
 	return nil
 }
 
-// send puts a message in the outbox. If the outbox is full it ends the session, because
-// the client would miss a message without knowing.
+// send adds a message to the outbox. If the outbox is full, send ends the session instead of
+// dropping the message.
 func (s *session) send(message []byte) {
 	select {
 	case s.outbox <- message:
@@ -130,9 +131,9 @@ func (s *session) send(message []byte) {
 	}
 }
 
-// write sends events and messages to the client, and finally the close frame. No other
-// goroutine writes to the websocket.
-func (s *session) write(wsCtx context.Context) {
+// writeLoop sends events and chat messages to the client, and the close frame at the end of
+// the session.
+func (s *session) writeLoop(wsCtx context.Context) {
 	for {
 		var data []byte
 		select {
@@ -157,10 +158,10 @@ func (s *session) write(wsCtx context.Context) {
 	}
 }
 
-// ping pings the client and ends the session if no answer arrives in time. Without pings
-// a client that disappears without closing its connection would be counted forever.
-func (s *session) ping(wsCtx context.Context) {
-	tick := time.NewTicker(s.limits.pingEvery)
+// pingLoop pings the client and ends the session if the client does not answer within
+// pongWait. Without pings, a client that loses its network would stay counted.
+func (s *session) pingLoop(wsCtx context.Context) {
+	tick := time.NewTicker(s.limits.pingPeriod)
 	defer tick.Stop()
 	for {
 		select {
@@ -178,8 +179,8 @@ func (s *session) ping(wsCtx context.Context) {
 	}
 }
 
-// closeWith sends a close frame and waits for the client's answer. It ignores errors,
-// because then the connection is closed already.
+// closeWith sends a close frame and waits for the client's answer. An error means that the
+// connection is closed already, so closeWith ignores errors.
 func closeWith(ws *websocket.Conn, reason error) {
 	var e websocket.CloseError
 	if errors.As(reason, &e) {

@@ -13,8 +13,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func TestEnterSayExit(t *testing.T) {
-	s := start(t, noTimeouts)
+func TestSession_EnterSayExit(t *testing.T) {
+	s := start(t, longTimeouts)
 	alice := s.dial("lobby")
 	require.NoError(t, receive(alice, occupancyJSON("1", "0")))
 	bob := s.dial("lobby")
@@ -23,7 +23,7 @@ func TestEnterSayExit(t *testing.T) {
 
 	require.NoError(t, send(alice, `{"type":"enter","clientId":"alice"}`))
 	require.NoError(t, receive(bob, occupancyJSON("2", "1")))
-	require.NoError(t, send(alice, `{"type":"enter","clientId":"alice"}`)) // again: no change
+	require.NoError(t, send(alice, `{"type":"enter","clientId":"alice"}`)) // the second enter has no effect
 	require.NoError(t, send(alice, `{"type":"say","text":"hello <all>"}`))
 	for _, ws := range []*websocket.Conn{alice, bob} {
 		require.NoError(t, receive(ws, chatMessage("alice", `hello \u003call\u003e`)))
@@ -31,14 +31,14 @@ func TestEnterSayExit(t *testing.T) {
 	require.NoError(t, send(alice, `{"type":"enter","clientId":"alicia"}`)) // replaces the client ID
 	require.NoError(t, send(alice, `{"type":"say","text":"hello again"}`))
 	require.NoError(t, receive(bob, chatMessage("alicia", "hello again")))
-	s.waitFor("lobby", 2, 1)
+	s.waitOccupancy("lobby", 2, 1)
 
 	require.NoError(t, send(alice, `{"type":"exit"}`))
 	require.NoError(t, receive(bob, occupancyJSON("2", "0")))
 	require.NoError(t, alice.Close(websocket.StatusNormalClosure, ""))
 	require.NoError(t, receive(bob, occupancyJSON("1", "0")))
 
-	// The other room received nothing of it.
+	// The other room has received none of these messages.
 	_, first, err := other.Read(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, occupancyJSON("1", "0"), string(first))
@@ -49,7 +49,7 @@ func TestEnterSayExit(t *testing.T) {
 }
 
 func TestRequestBeforeEnter_ReturnsErrorAndKeepsConnection(t *testing.T) {
-	s := start(t, noTimeouts)
+	s := start(t, longTimeouts)
 	ws := s.dial("lobby")
 	require.NoError(t, send(ws, `{"type":"say","text":"hello"}`))
 	require.NoError(t, receive(ws, `{"type":"error","error":"say: enter before you send messages"}`))
@@ -60,7 +60,7 @@ func TestRequestBeforeEnter_ReturnsErrorAndKeepsConnection(t *testing.T) {
 }
 
 func TestInvalidMessage_ClosesWithReason(t *testing.T) {
-	s := start(t, noTimeouts)
+	s := start(t, longTimeouts)
 	for name, test := range map[string]struct {
 		message string
 		code    websocket.StatusCode
@@ -84,19 +84,19 @@ func TestInvalidMessage_ClosesWithReason(t *testing.T) {
 			require.NoError(t, send(ws, `{"type":"enter","clientId":"alice"}`))
 			require.NoError(t, send(ws, test.message))
 			require.Equal(t, websocket.CloseError{Code: test.code, Reason: test.reason}, readClose(t, ws))
-			s.waitFor("lobby", 0, 0)
+			s.waitOccupancy("lobby", 0, 0)
 		})
 	}
 	t.Run("binary", func(t *testing.T) {
 		ws := s.dial("lobby")
 		require.NoError(t, ws.Write(t.Context(), websocket.MessageBinary, []byte(`{"type":"exit"}`)))
 		require.Equal(t, websocket.CloseError{Code: websocket.StatusUnsupportedData, Reason: "messages must be JSON text"}, readClose(t, ws))
-		s.waitFor("lobby", 0, 0)
+		s.waitOccupancy("lobby", 0, 0)
 	})
 }
 
-func TestLongestMessageIsAccepted(t *testing.T) {
-	s := start(t, noTimeouts)
+func TestLongestMessage_IsAccepted(t *testing.T) {
+	s := start(t, longTimeouts)
 	ws := s.dial("lobby")
 	require.NoError(t, send(ws, `{"type":"enter","clientId":"alice"}`))
 	frame := len(`{"type":"say","text":""}`)
@@ -105,43 +105,43 @@ func TestLongestMessageIsAccepted(t *testing.T) {
 	require.NoError(t, receive(ws, chatMessage("alice", text)))
 }
 
-// The server closes the connection of a client that does not read, with a reason, and
-// keeps those of other clients.
+// The server closes the connection of a client that does not read. Other clients stay
+// connected.
 func TestSlowClient_IsClosedWithReason(t *testing.T) {
-	s := start(t, noTimeouts)
+	s := start(t, longTimeouts)
 	slow, sender := s.dial("lobby"), s.dial("lobby")
-	s.waitFor("lobby", 2, 0)
+	s.waitOccupancy("lobby", 2, 0)
 	require.NoError(t, chatUntil(sender, func() bool { return s.engine.Current("lobby").Connections == 1 }))
 	require.Equal(t, errSlow, error(readClose(t, slow)))
-	s.waitFor("lobby", 1, 1)
+	s.waitOccupancy("lobby", 1, 1)
 }
 
-// The server drops the connection of a client that never reads the close frame.
+// The server also disconnects a client that never reads the close frame.
 func TestSlowClient_IsDroppedAfterCloseWait(t *testing.T) {
-	l := noTimeouts
+	l := longTimeouts
 	l.closeWait = time.Millisecond
 	s := start(t, l)
 	s.dial("lobby")
 	sender := s.dial("lobby")
-	s.waitFor("lobby", 2, 0)
+	s.waitOccupancy("lobby", 2, 0)
 	require.NoError(t, chatUntil(sender, func() bool { return s.engine.Current("lobby").Connections == 1 }))
 	require.NoError(t, sender.Close(websocket.StatusNormalClosure, ""))
-	// At the end of the test, stop waits for the goroutines. It would wait for writeWait, an
-	// hour, if the connection were still open.
+	// At the end of the test, stop waits for all sessions. If the connection were still open,
+	// stop would wait for an hour: writeWait.
 }
 
-func TestSilentClient_IsNotCounted(t *testing.T) {
-	l := noTimeouts
-	l.pingEvery, l.pongWait, l.closeWait = time.Millisecond, 50*time.Millisecond, time.Millisecond
+func TestClientWithoutPongs_IsDisconnected(t *testing.T) {
+	l := longTimeouts
+	l.pingPeriod, l.pongWait, l.closeWait = time.Millisecond, 50*time.Millisecond, time.Millisecond
 	s := start(t, l)
-	s.dial("lobby")                                                // does not read, so it answers no ping
-	s.until(func() bool { return s.engine.Stats().Delivered > 0 }) // it was counted
-	s.waitFor("lobby", 0, 0)
+	s.dial("lobby")                                                    // the client does not read, so it does not answer pings
+	s.waitUntil(func() bool { return s.engine.Stats().Delivered > 0 }) // the client was counted
+	s.waitOccupancy("lobby", 0, 0)
 }
 
-func TestQuietClient_StaysConnected(t *testing.T) {
-	l := noTimeouts
-	l.pingEvery = time.Millisecond
+func TestClientWithPongs_StaysConnected(t *testing.T) {
+	l := longTimeouts
+	l.pingPeriod = time.Millisecond
 	s := start(t, l)
 	var pings atomic.Int64
 	ws, _, err := websocket.Dial(t.Context(), s.url("lobby"), &websocket.DialOptions{
@@ -150,8 +150,8 @@ func TestQuietClient_StaysConnected(t *testing.T) {
 	require.NoError(t, err)
 	ended := make(chan error)
 	go func() { ended <- receive(ws, notSent) }()
-	s.until(func() bool { return pings.Load() > 20 })
-	s.waitFor("lobby", 1, 0)
+	s.waitUntil(func() bool { return pings.Load() > 20 })
+	s.waitOccupancy("lobby", 1, 0)
 	require.NoError(t, ws.CloseNow())
 	<-ended
 }

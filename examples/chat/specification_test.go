@@ -16,7 +16,7 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-// The four snippets of the product specification, unchanged.
+// The four code snippets of the product specification, unchanged.
 const (
 	subscribeSnippet   = `const { unsubscribe } = room.occupancy.subscribe((event) => { console.log(event); });`
 	unsubscribeSnippet = `unsubscribe();`
@@ -24,8 +24,9 @@ const (
 	currentSnippet     = `const latestOccupancy = room.occupancy.current();`
 )
 
-// specificationPage runs the snippets as a module. console.log also records the events, so
-// that the page can wait for one. results contains what the snippets yield.
+// specificationPage runs the snippets as a JavaScript module and stores the results in the
+// global variable results. console.log also stores each event, so that the page can wait for
+// the first event.
 const specificationPage = `<!doctype html>
 <link rel="icon" href="data:,">
 <script type="module">
@@ -68,7 +69,7 @@ func TestSpecification_SnippetsInChromium(t *testing.T) {
 	browser := chromium(t)
 	s := servePages(t, map[string]string{"/": specificationPage})
 	page := open(t, browser, s.URL+"/")
-	page.becomes("globalThis.results")
+	page.waitTrue("globalThis.results")
 	results, err := chromedp.Run(page.ctx, chromedp.Evaluate[map[string]string]("results"))
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{
@@ -82,7 +83,7 @@ func TestSpecification_SnippetsInChromium(t *testing.T) {
 	s.awaitSubscriptions(0)
 }
 
-// The snippets of docs/browser.md are executed as they are written there.
+// The test runs the code blocks of docs/browser.md.
 func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 	browser := chromium(t)
 	s := servePages(t, map[string]string{
@@ -96,7 +97,7 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 		"/fetch":  `{"connections":103,"presenceMembers":95}`,
 	} {
 		page := open(t, browser, s.URL+path)
-		page.becomes("globalThis.results")
+		page.waitTrue("globalThis.results")
 		results, err := chromedp.Run(page.ctx, chromedp.Evaluate[string]("JSON.stringify(results)"))
 		require.NoError(t, err)
 		require.Equal(t, want, results)
@@ -104,7 +105,8 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 	}
 }
 
-// A page in Chromium's back/forward cache has no stream. It opens one when it is shown again.
+// A page in Chromium's back/forward cache has no occupancy stream. The page opens a new stream
+// when the user navigates back.
 func TestClient_BackForwardCacheInChromium(t *testing.T) {
 	browser := chromium(t)
 	s := servePages(t, map[string]string{"/": modulePage(`import { connect } from "/occupancy/occupancy.js";
@@ -116,13 +118,13 @@ func TestClient_BackForwardCacheInChromium(t *testing.T) {
 	page.do(chromedp.Evaluate[chromedp.Void]("globalThis.cached = true"))
 	page.do(chromedp.Navigate("about:blank"))
 	s.awaitSubscriptions(0)
-	page.do(chromedp.Evaluate[chromedp.Void]("void setTimeout(() => history.back())")) // after the answer to this command
+	page.do(chromedp.Evaluate[chromedp.Void]("void setTimeout(() => history.back())")) // the timeout lets Chromium respond to this command first
 	s.awaitSubscriptions(1)
-	page.becomes("globalThis.cached") // the page was cached, not loaded again
+	page.waitTrue("globalThis.cached") // the variable exists, so the page was not reloaded
 }
 
-// pageServer serves pages and the occupancy of an engine, whose room lobby has 103
-// connections and 95 presence members.
+// pageServer serves pages and the occupancy of an engine. The room lobby has 103 connections
+// and 95 presence members.
 type pageServer struct {
 	*httptest.Server
 	t      *testing.T
@@ -145,7 +147,7 @@ func servePages(t *testing.T, pages map[string]string) *pageServer {
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	t.Cleanup(func() { _ = engine.Close() }) // before the server, whose Close waits for open streams
+	t.Cleanup(func() { _ = engine.Close() }) // first, because server.Close waits for open streams
 	return &pageServer{server, t, engine}
 }
 
@@ -158,7 +160,7 @@ func modulePage(script string) string {
 	return `<!doctype html><link rel="icon" href="data:,"><script type="module">` + script + `</script>`
 }
 
-// clientRegion returns a region of the file that contains the snippets of docs/browser.md.
+// clientRegion returns a region of use.ts, which contains the code blocks of docs/browser.md.
 func clientRegion(t *testing.T, name string) string {
 	t.Helper()
 	file, err := os.ReadFile("../../occupancyhttp/client/types/use.ts")

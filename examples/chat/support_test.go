@@ -18,13 +18,13 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// noTimeouts are limits that end no session during a test.
-var noTimeouts = limits{
-	pingEvery: time.Hour, pongWait: time.Hour, writeWait: time.Hour, closeWait: time.Hour,
-	stopWait: time.Second, outbox: 64,
+// longTimeouts are limits with timeouts that are longer than any test.
+var longTimeouts = limits{
+	pingPeriod: time.Hour, pongWait: time.Hour, writeWait: time.Hour, closeWait: time.Hour,
+	shutdownWait: time.Second, outboxSize: 64,
 }
 
-// testServer is a server on a port of its own. At the end of the test it is stopped and
+// testServer is a running chat server. At the end of the test it is stopped; then all rooms
 // must be empty.
 type testServer struct {
 	*server
@@ -38,7 +38,7 @@ func start(t *testing.T, l limits) *testServer {
 	return startWith(t, l, clusterFlags{})
 }
 
-// startWith starts a chat that joins a cluster.
+// startWith starts a chat server that joins a cluster.
 func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,11 +47,11 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	s := newServer(l)
 	s.node, err = cluster.join(ctx, s.engine, ln.Addr(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	served := make(chan error, 1)
-	go func() { served <- s.serve(ctx, smallBuffers{ln}) }()
+	serveErr := make(chan error, 1)
+	go func() { serveErr <- s.serve(ctx, smallBuffers{ln}) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
-		require.NoError(t, <-served)
+		require.NoError(t, <-serveErr)
 		require.Zero(t, s.hub.roomCount())
 		require.Zero(t, s.engine.Stats().Subscriptions)
 		for room, o := range s.engine.All() {
@@ -62,8 +62,8 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	return &testServer{s, t, ln.Addr().String(), stop}
 }
 
-// smallBuffers gives connections small send buffers, so that writes to a client that does
-// not read soon block.
+// smallBuffers is a listener whose connections have small send buffers: a write soon blocks
+// if the client does not read.
 type smallBuffers struct{ net.Listener }
 
 func (l smallBuffers) Accept() (net.Conn, error) {
@@ -74,8 +74,8 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 	return c, c.(*net.TCPConn).SetWriteBuffer(4096)
 }
 
-// client opens connections with small receive buffers and does not reuse them.
-var client = &http.Client{Transport: &http.Transport{
+// smallBufferClient opens a new connection with a small receive buffer for each request.
+var smallBufferClient = &http.Client{Transport: &http.Transport{
 	DisableKeepAlives: true,
 	DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -90,21 +90,21 @@ func (s *testServer) url(room string) string { return "ws://" + s.host + "/ws/" 
 
 func (s *testServer) dial(room string) *websocket.Conn {
 	s.t.Helper()
-	ws, _, err := websocket.Dial(s.t.Context(), s.url(room), &websocket.DialOptions{HTTPClient: client})
+	ws, _, err := websocket.Dial(s.t.Context(), s.url(room), &websocket.DialOptions{HTTPClient: smallBufferClient})
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { _ = ws.CloseNow() })
 	return ws
 }
 
-// waitFor waits until the room has this occupancy.
-func (s *testServer) waitFor(room string, connections, members int) {
+// waitOccupancy waits until the room has these counts.
+func (s *testServer) waitOccupancy(room string, connections, members int) {
 	s.t.Helper()
 	want := occupancy.Occupancy{Connections: connections, PresenceMembers: members}
-	s.until(func() bool { return s.engine.Current(room) == want })
+	s.waitUntil(func() bool { return s.engine.Current(room) == want })
 }
 
-// until waits for a condition.
-func (s *testServer) until(condition func() bool) {
+// waitUntil waits until condition returns true.
+func (s *testServer) waitUntil(condition func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, condition, time.Minute, time.Millisecond)
 }
@@ -113,7 +113,7 @@ func send(ws *websocket.Conn, text string) error {
 	return ws.Write(context.Background(), websocket.MessageText, []byte(text))
 }
 
-// receive reads until all these messages have arrived, in any order and among others.
+// receive reads until all these messages have arrived, in any order. It skips other messages.
 func receive(ws *websocket.Conn, messages ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -138,10 +138,11 @@ func readClose(t *testing.T, ws *websocket.Conn) websocket.CloseError {
 	return e
 }
 
-// notSent is a message that the server never sends: receive returns only with an error.
+// notSent is a message that the server never sends. So receive(ws, notSent) reads until the
+// websocket is closed.
 const notSent = "not sent"
 
-// occupancyJSON returns the JSON of an event.
+// occupancyJSON returns an occupancy event as JSON.
 func occupancyJSON(connections, members string) string {
 	return `{"type":"occupancy.updated","occupancy":{"connections":` + connections + `,"presenceMembers":` + members + `}}`
 }
@@ -150,10 +151,10 @@ func chatMessage(clientID, text string) string {
 	return `{"type":"message","clientId":"` + clientID + `","text":"` + text + `"}`
 }
 
-// long is a text of which few messages fill the buffers of a connection.
-var long = strings.Repeat("a long text ", 500)
+// longText is so long that a few messages fill the buffers of a connection.
+var longText = strings.Repeat("a long text ", 500)
 
-// chatUntil sends long messages and receives each, until done.
+// chatUntil sends and receives long messages until done returns true.
 func chatUntil(ws *websocket.Conn, done func() bool) error {
 	if err := send(ws, `{"type":"enter","clientId":"sender"}`); err != nil {
 		return err
@@ -162,7 +163,7 @@ func chatUntil(ws *websocket.Conn, done func() bool) error {
 		if time.Now().After(deadline) {
 			return errors.New("not done after a minute")
 		}
-		if err := errors.Join(send(ws, `{"type":"say","text":"`+long+`"}`), receive(ws, chatMessage("sender", long))); err != nil {
+		if err := errors.Join(send(ws, `{"type":"say","text":"`+longText+`"}`), receive(ws, chatMessage("sender", longText))); err != nil {
 			return err
 		}
 	}

@@ -1,5 +1,5 @@
-// Minimal is the smallest server that counts: one open stream in a room is one
-// connection. It needs the standard library and this module only.
+// Minimal is a small server that counts its connections: each open stream in a room is
+// one connection. The program imports only the standard library and this module.
 //
 //	go run ./examples/minimal
 package main
@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// run serves until ctx is done.
+// run serves requests until ctx is done.
 func run(ctx context.Context, addr string, out io.Writer) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -43,23 +43,23 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the streams when ctx is done
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // canceling ctx ends the streams
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(ln) }()
+	serveErr := make(chan error, 1)
+	go func() { serveErr <- server.Serve(ln) }()
 	fmt.Fprintf(out, `listening on %[1]s
   connect to the room "lobby":  curl -N http://%[1]s/rooms/lobby
   read its occupancy:           curl http://%[1]s/rooms/lobby/occupancy
 `, ln.Addr())
 
 	select {
-	case err := <-failed:
+	case err := <-serveErr:
 		return err
 	case <-ctx.Done():
 	}
-	wait, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	shutdownCtx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	return server.Shutdown(wait)
+	return server.Shutdown(shutdownCtx)
 }
 
 func newHandler() (*occupancy.Engine, http.Handler) {
@@ -67,15 +67,15 @@ func newHandler() (*occupancy.Engine, http.Handler) {
 	// begin: minimal
 	engine := occupancy.New()
 	mux.HandleFunc("GET /rooms/{room}", func(w http.ResponseWriter, r *http.Request) {
-		if openStream(w, r) != nil { // yours: begin a stream, or upgrade to a websocket
-			return // nothing was counted
+		if openStream(w, r) != nil { // your code: start a stream or upgrade to a websocket
+			return // no connection was counted
 		}
 		lease, err := engine.Connect(r.PathValue("room")) // counts one connection
 		if err != nil {
 			return
 		}
-		defer lease.Close()       // stops counting it when the handler returns
-		serveStream(engine, w, r) // yours: returns when the client disconnects
+		defer lease.Close()       // stops counting the connection
+		serveStream(engine, w, r) // your code: return when the client disconnects
 	})
 	mux.HandleFunc("GET /rooms/{room}/occupancy", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, engine.Current(r.PathValue("room"))) // {"connections":1,"presenceMembers":0}
@@ -86,12 +86,12 @@ func newHandler() (*occupancy.Engine, http.Handler) {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // fails if the client is gone
+	_ = json.NewEncoder(w).Encode(v) // fails if the client has disconnected
 }
 
-// openStream begins a stream of Server-Sent Events, or responds with an error.
+// openStream starts a stream of Server-Sent Events, or responds with an error.
 func openStream(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet { // the pattern also matches HEAD
+	if r.Method != http.MethodGet { // GET patterns also match HEAD requests
 		w.Header().Set("Allow", http.MethodGet)
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return errors.New("method not allowed")

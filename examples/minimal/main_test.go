@@ -24,36 +24,36 @@ import (
 
 const timeout = 30 * time.Second
 
-// start runs the server until the test is over, and returns its URL.
-func start(t *testing.T) (url string) {
+// startServer runs the server until the end of the test and returns its URL.
+func startServer(t *testing.T) (url string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	printed, out := io.Pipe()
+	reader, writer := io.Pipe()
 	stopped := make(chan error, 1)
-	go func() { stopped <- run(ctx, "127.0.0.1:0", out) }()
+	go func() { stopped <- run(ctx, "127.0.0.1:0", writer) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-stopped)
 	})
-	return readURL(t, printed)
+	return readURL(t, reader)
 }
 
-// readURL reads what the program prints until it knows where the program listens.
-func readURL(t *testing.T, printed io.Reader) string {
+// readURL returns the server's URL, which is part of the program's output.
+func readURL(t *testing.T, output io.Reader) string {
 	t.Helper()
-	lines := bufio.NewScanner(printed)
+	lines := bufio.NewScanner(output)
 	curl := regexp.MustCompile(`curl (http://\S+)/rooms/lobby/occupancy$`)
 	for lines.Scan() {
 		if m := curl.FindStringSubmatch(lines.Text()); m != nil {
 			return m[1]
 		}
 	}
-	require.FailNow(t, "no URL printed", lines.Err())
+	require.FailNow(t, "the program printed no URL", lines.Err())
 	return ""
 }
 
-// open opens a stream in the room. cancel disconnects it.
-func open(t *testing.T, url, room string) (stream *bufio.Scanner, cancel func()) {
+// connect opens a stream in the room. cancel closes the stream.
+func connect(t *testing.T, url, room string) (stream *bufio.Scanner, cancel func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
@@ -67,7 +67,7 @@ func open(t *testing.T, url, room string) (stream *bufio.Scanner, cancel func())
 	return bufio.NewScanner(resp.Body), cancel
 }
 
-func current(t *testing.T, url, room string) (o occupancy.Occupancy) {
+func getOccupancy(t *testing.T, url, room string) (o occupancy.Occupancy) {
 	t.Helper()
 	resp, err := http.Get(url + "/rooms/" + room + "/occupancy")
 	require.NoError(t, err)
@@ -76,15 +76,15 @@ func current(t *testing.T, url, room string) (o occupancy.Occupancy) {
 	return o
 }
 
-func waitFor(t *testing.T, url, room string, connections int) {
+func waitConnections(t *testing.T, url, room string, connections int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		return current(t, url, room) == occupancy.Occupancy{Connections: connections}
+		return getOccupancy(t, url, room) == occupancy.Occupancy{Connections: connections}
 	}, timeout, time.Millisecond)
 }
 
-// waitEvent reads the stream until it reports this many connections.
-func waitEvent(t *testing.T, stream *bufio.Scanner, connections int) {
+// waitForEvent reads the stream until it reports this many connections.
+func waitForEvent(t *testing.T, stream *bufio.Scanner, connections int) {
 	t.Helper()
 	want := fmt.Sprintf(`data: {"type":"occupancy.updated","occupancy":{"connections":%d,"presenceMembers":0}}`, connections)
 	for stream.Scan() {
@@ -95,26 +95,27 @@ func waitEvent(t *testing.T, stream *bufio.Scanner, connections int) {
 	require.FailNow(t, "the stream ended", stream.Err())
 }
 
-func TestStreamsAreCounted(t *testing.T) {
-	url := start(t)
-	one, closeOne := open(t, url, "lobby")
-	waitEvent(t, one, 1)
-	two, closeTwo := open(t, url, "lobby")
-	waitEvent(t, one, 2)
-	waitEvent(t, two, 2)
-	_, closeOther := open(t, url, "night%20owls")
-	waitFor(t, url, "night%20owls", 1)
-	require.Equal(t, occupancy.Occupancy{Connections: 2}, current(t, url, "lobby"))
+func TestStream_IsCountedWhileOpen(t *testing.T) {
+	url := startServer(t)
+	one, closeOne := connect(t, url, "lobby")
+	waitForEvent(t, one, 1)
+	two, closeTwo := connect(t, url, "lobby")
+	waitForEvent(t, one, 2)
+	waitForEvent(t, two, 2)
+	_, closeOther := connect(t, url, "night%20owls")
+	waitConnections(t, url, "night%20owls", 1)
+	require.Equal(t, occupancy.Occupancy{Connections: 2}, getOccupancy(t, url, "lobby"))
 	closeTwo()
-	waitEvent(t, one, 1)
+	waitForEvent(t, one, 1)
 	closeOne()
 	closeOther()
-	waitFor(t, url, "lobby", 0)
-	waitFor(t, url, "night%20owls", 0)
+	waitConnections(t, url, "lobby", 0)
+	waitConnections(t, url, "night%20owls", 0)
 }
 
-// Requests that open no stream never count a connection: the closed engine would refuse it.
-func TestRequestsWithoutStream_AreNotCounted(t *testing.T) {
+// The engine is closed and refuses all connections. Stats().Refused stays 0, so the handler
+// has not tried to count one.
+func TestRequestWithoutStream_IsNotCounted(t *testing.T) {
 	engine, handler := newHandler()
 	require.NoError(t, engine.Close())
 	for _, test := range []struct {
@@ -125,7 +126,7 @@ func TestRequestsWithoutStream_AreNotCounted(t *testing.T) {
 		{method: http.MethodPost, room: "lobby", code: http.StatusMethodNotAllowed},
 		{method: http.MethodGet, room: strings.Repeat("x", 1025), code: http.StatusBadRequest},
 		{method: http.MethodGet, room: "%ff", code: http.StatusBadRequest},
-		{method: http.MethodGet, room: "lobby", code: 0}, // cannot stream
+		{method: http.MethodGet, room: "lobby", code: 0}, // the ResponseWriter cannot stream
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), test.method, "/rooms/"+test.room, nil)
 		require.NoError(t, err)
@@ -146,10 +147,10 @@ func (w *unflushable) Header() http.Header         { return w.header }
 func (w *unflushable) Write(b []byte) (int, error) { return len(b), nil }
 func (w *unflushable) WriteHeader(code int)        { w.code = code }
 
-// The program as a user runs it: it answers, and a signal ends its streams and itself.
-func TestProcess(t *testing.T) {
+// The built program sends events to a client. A signal ends the stream and the program.
+func TestProgram_StopsOnSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no such signals")
+		t.Skip("these signals do not exist on Windows")
 	}
 	binary := filepath.Join(t.TempDir(), "minimal")
 	out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
@@ -161,19 +162,19 @@ func TestProcess(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
 			defer cmd.Process.Kill()
-			stream, _ := open(t, readURL(t, stdout), "lobby")
-			waitEvent(t, stream, 1)
+			stream, _ := connect(t, readURL(t, stdout), "lobby")
+			waitForEvent(t, stream, 1)
 			require.NoError(t, cmd.Process.Signal(sig))
 			for stream.Scan() {
 			}
-			require.NoError(t, stream.Err(), "the stream ends in good order")
+			require.NoError(t, stream.Err(), "the stream ends without an error")
 			require.NoError(t, cmd.Wait())
 		})
 	}
 }
 
-func TestAddressInUse(t *testing.T) {
-	url := start(t)
+func TestRun_AddressInUse(t *testing.T) {
+	url := startServer(t)
 	err := run(t.Context(), strings.TrimPrefix(url, "http://"), io.Discard)
 	require.ErrorContains(t, err, "address already in use")
 }

@@ -10,13 +10,13 @@ import (
 )
 
 var (
-	full    = flag.Bool("full", false, "run the workloads in the sizes of `make compare`, which takes minutes and gigabytes")
-	perCase = flag.Duration("time", 10*time.Millisecond, "measured time of each case in a pass")
+	full        = flag.Bool("full", false, "run the workloads in the sizes of `make compare`: takes minutes, and gigabytes of memory")
+	timePerCase = flag.Duration("time", 10*time.Millisecond, "measured time of each case in a pass")
 )
 
 // BenchmarkWorkload runs each workload with each implementation. An iteration is one pass.
-// It reports the figures of the last pass, under the last part of the case's name. Use
-// cmd/compare to compare implementations: there they take turns.
+// It reports the figures of the last pass, under the last part of the case's name. To
+// compare implementations, use cmd/compare, where the implementations take turns.
 func BenchmarkWorkload(b *testing.B) {
 	size := workload.Small
 	if *full {
@@ -36,9 +36,9 @@ func benchmark(b *testing.B, w workload.Workload, s impl.Spec) {
 	defer runner.Close()
 	var figures []float64
 	for b.Loop() {
-		figures = runner.Pass(*perCase)
+		figures = runner.Pass(*timePerCase)
 	}
-	b.ReportMetric(0, "ns/op") // the time of a pass means nothing
+	b.ReportMetric(0, "ns/op") // do not report the time of a pass
 	for i, c := range w.Cases {
 		b.ReportMetric(figures[i], c.Metric())
 	}

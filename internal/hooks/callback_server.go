@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"time"
@@ -8,9 +9,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// callbackServer is a server in the style of Socket.IO: it calls the host's functions for
-// the events of its clients. Each call has its own goroutine, so the calls for one client
-// run concurrently and in any order. Clients send {"event":"join","room":"lobby"}.
+// callbackServer is a websocket server in the style of Socket.IO. For each event of a client
+// it calls a callback in a new goroutine, so the callbacks of one client run concurrently
+// and in any order. Clients send events as {"event":"join","room":"lobby"}.
 type callbackServer struct {
 	onConnection func(*callbackClient)
 }
@@ -20,7 +21,8 @@ type callbackClient struct {
 	callbacks map[string]func(room string)
 }
 
-// On sets the callback of an event. Every client has the event "disconnect".
+// On sets the callback of an event. The server itself generates the event "disconnect" when
+// the connection has ended.
 func (c *callbackClient) On(event string, callback func(room string)) { c.callbacks[event] = callback }
 
 // Disconnect closes the connection.
@@ -34,19 +36,19 @@ func (s *callbackServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &callbackClient{ws: ws, callbacks: map[string]func(string){}}
 	defer c.Disconnect()
 	s.onConnection(c)
-	var running sync.WaitGroup
-	defer running.Wait()
+	var callbacks sync.WaitGroup
+	defer callbacks.Wait()
 	call := func(event, room string) {
 		if callback := c.callbacks[event]; callback != nil {
-			running.Go(func() { callback(room) })
+			callbacks.Go(func() { callback(room) })
 		}
 	}
 	defer call("disconnect", "")
 
 	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(pongWait)) })
-	done := make(chan struct{})
-	defer close(done)
-	go ping(ws, done)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go ping(ctx, ws)
 	for {
 		ws.SetReadDeadline(time.Now().Add(pongWait))
 		var m struct{ Event, Room string }

@@ -6,7 +6,7 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// newCallbackServer is the handler of "GET /ws".
+// newCallbackServer returns the handler of "GET /ws".
 func newCallbackServer(engine *occupancy.Engine) *callbackServer {
 	server := &callbackServer{}
 	// begin: callbacks
@@ -26,8 +26,8 @@ func newCallbackServer(engine *occupancy.Engine) *callbackServer {
 
 // begin: room-leases
 
-// roomLeases contains the leases of one client, by room. Its methods may be called from
-// any goroutine and in any order.
+// roomLeases contains one client's leases, by room. Several goroutines may call the
+// methods, in any order.
 type roomLeases struct {
 	engine *occupancy.Engine
 
@@ -36,7 +36,7 @@ type roomLeases struct {
 	closed bool
 }
 
-// join counts the client in the room, once. After close it does nothing.
+// join counts the client in the room, at most once. After close, join does nothing.
 func (l *roomLeases) join(room string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,7 +54,7 @@ func (l *roomLeases) join(room string) error {
 	return nil
 }
 
-// leave no longer counts the client in the room.
+// leave stops counting the client in the room.
 func (l *roomLeases) leave(room string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +62,7 @@ func (l *roomLeases) leave(room string) {
 	delete(l.leases, room)
 }
 
-// close leaves all rooms.
+// close stops counting the client in all rooms.
 func (l *roomLeases) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

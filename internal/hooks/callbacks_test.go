@@ -13,13 +13,13 @@ import (
 func newCallbacks(t *testing.T, engine *occupancy.Engine) *server {
 	s := newServer(t, engine, "GET /ws", newCallbackServer(engine))
 	s.path = func(string) string { return "/ws" }
-	s.hello = func(_ *testing.T, c *testClient, room string) {
+	s.join = func(_ *testing.T, c *testClient, room string) {
 		c.send(`{"event":"join","room":"` + room + `"}`)
 	}
 	return s
 }
 
-func TestCallbacks(t *testing.T) {
+func TestCallbacks_Disconnects(t *testing.T) {
 	t.Parallel()
 	s := newCallbacks(t, newEngine(t))
 	s.testDisconnects(t)
@@ -42,8 +42,8 @@ func TestCallbacks_JoinAndLeave(t *testing.T) {
 	s.waitEmpty(t)
 }
 
-// Callbacks of one client may run at the same time and in any order.
-func TestRoomLeases_AnyOrder(t *testing.T) {
+// The methods run concurrently, like the callbacks of one client.
+func TestRoomLeases_ConcurrentCallsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	engine := newEngine(t)
 	for range 200 {

@@ -10,8 +10,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// newCentrifuge returns a node with handlers of its own. The server subscribes each
-// client to its user's channel.
+// newCentrifuge returns a node that counts the subscriptions of its clients. The node
+// subscribes each client to one channel when the client connects: "user:" and the user ID.
 func newCentrifuge(engine *occupancy.Engine, config centrifuge.Config) (*centrifuge.Node, error) {
 	node, err := centrifuge.New(config)
 	if err != nil {
@@ -24,11 +24,11 @@ func newCentrifuge(engine *occupancy.Engine, config centrifuge.Config) (*centrif
 
 	// begin: centrifuge
 	node.OnConnect(func(client *centrifuge.Client) {
-		leases := &channelLeases{engine: engine, client: client} // add
-		leases.updateAll()                                       // add: counts the subscriptions of the ConnectReply
-		client.OnAlive(leases.updateAll)                         // add: counts those of node.Subscribe
+		leases := &channelLeases{engine: engine, client: client} // add this line
+		leases.updateAll()                                       // add this line: counts the subscriptions in the ConnectReply
+		client.OnAlive(leases.updateAll)                         // add this line: counts the subscriptions made by node.Subscribe
 		client.OnDisconnect(func(centrifuge.DisconnectEvent) {
-			leases.close() // add
+			leases.close() // add this line
 		})
 		client.OnSubscribe(func(e centrifuge.SubscribeEvent, reply centrifuge.SubscribeCallback) {
 			if !maySubscribe(client.UserID(), e.Channel) {
@@ -36,10 +36,10 @@ func newCentrifuge(engine *occupancy.Engine, config centrifuge.Config) (*centrif
 				return
 			}
 			reply(centrifuge.SubscribeReply{}, nil)
-			leases.update(e.Channel) // add: after the reply
+			leases.update(e.Channel) // add this line, after the reply
 		})
 		client.OnUnsubscribe(func(e centrifuge.UnsubscribeEvent) {
-			leases.update(e.Channel) // add
+			leases.update(e.Channel) // add this line
 		})
 	})
 	// end: centrifuge
@@ -50,7 +50,7 @@ func maySubscribe(_, channel string) bool { return !strings.HasPrefix(channel, "
 
 // begin: centrifuge-leases
 
-// channelLeases contains the leases of one client, by channel.
+// channelLeases contains one client's leases, by channel.
 type channelLeases struct {
 	engine *occupancy.Engine
 	client *centrifuge.Client
@@ -60,8 +60,9 @@ type channelLeases struct {
 	closed bool
 }
 
-// update counts the client in the channel if it is subscribed to it, and no longer if
-// not. It compares states, so the callbacks may run in any order.
+// update opens the lease of the channel if the client is subscribed to the channel, and
+// closes the lease if not. The callbacks may run in any order, because update reads the
+// current state of the subscription.
 func (l *channelLeases) update(channel string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,14 +82,14 @@ func (l *channelLeases) update(channel string) {
 	}
 }
 
-// updateAll counts the subscriptions that the server has made.
+// updateAll updates the leases of all channels that the client is subscribed to.
 func (l *channelLeases) updateAll() {
 	for _, channel := range l.client.Channels() {
 		l.update(channel)
 	}
 }
 
-// close ends all leases. The client is not counted again.
+// close closes all leases. After close, update does nothing.
 func (l *channelLeases) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

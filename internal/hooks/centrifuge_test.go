@@ -28,7 +28,7 @@ func newCentrifugeServer(t *testing.T, engine *occupancy.Engine, aliveInterval t
 		ws.ServeHTTP(w, r.WithContext(alice))
 	}))
 	s.path = func(string) string { return "/ws" }
-	s.hello = func(t *testing.T, c *testClient, room string) {
+	s.join = func(t *testing.T, c *testClient, room string) {
 		c.send(`{"id":1,"connect":{}}`)
 		c.receive(t, `"id":1`)
 		if room != "" {
@@ -36,11 +36,11 @@ func newCentrifugeServer(t *testing.T, engine *occupancy.Engine, aliveInterval t
 			c.receive(t, `"id":2`)
 		}
 	}
-	s.pong = map[string]string{"{}": "{}"}
+	s.pongs = map[string]string{"{}": "{}"}
 	return node, s
 }
 
-func TestCentrifuge(t *testing.T) {
+func TestCentrifuge_Disconnects(t *testing.T) {
 	t.Parallel()
 	_, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	s.testDisconnects(t)
@@ -52,7 +52,7 @@ func TestCentrifuge_SubscribeAndUnsubscribe(t *testing.T) {
 	c := s.dial(t, "lobby")
 	s.waitFor(t, "lobby", 1)
 	c.send(`{"id":3,"subscribe":{"channel":"secret:plans"}}`)
-	require.Contains(t, c.receive(t, `"id":3`), "permission denied", "the server's own check still decides")
+	require.Contains(t, c.receive(t, `"id":3`), "permission denied", "the permission check of the server still works")
 	c.send(`{"id":4,"subscribe":{"channel":"music"}}`)
 	s.waitFor(t, "music", 1)
 	s.waitFor(t, "secret:plans", 0)
@@ -93,8 +93,8 @@ func TestCentrifuge_NodeSubscribe(t *testing.T) {
 	s.waitEmpty(t)
 }
 
-// A callback that runs after the client has disconnected must not count it again.
-func TestChannelLeases_Closed(t *testing.T) {
+// A callback that runs after the disconnect must not count the client again.
+func TestChannelLeases_UpdateAfterClose(t *testing.T) {
 	t.Parallel()
 	node, s := newCentrifugeServer(t, newEngine(t), time.Hour)
 	s.dial(t, "")
@@ -113,8 +113,9 @@ func TestChannelLeases_Closed(t *testing.T) {
 	}
 }
 
-// Clients subscribe and unsubscribe while the server subscribes and disconnects them.
-func TestCentrifuge_AnyOrder(t *testing.T) {
+// Clients subscribe and unsubscribe. At the same time the server subscribes and disconnects
+// the clients.
+func TestCentrifuge_ConcurrentCallbacks(t *testing.T) {
 	t.Parallel()
 	node, s := newCentrifugeServer(t, newEngine(t), pingPeriod)
 	var clients, callers sync.WaitGroup
@@ -129,7 +130,7 @@ func TestCentrifuge_AnyOrder(t *testing.T) {
 					`{"id":1,"connect":{}}`, `{"id":2,"subscribe":{"channel":"lobby"}}`,
 					`{"id":3,"unsubscribe":{"channel":"lobby"}}`, `{"id":4,"subscribe":{"channel":"lobby"}}`,
 				} {
-					_ = ws.WriteMessage(websocket.TextMessage, []byte(command)) // fails if the server has disconnected it
+					_ = ws.WriteMessage(websocket.TextMessage, []byte(command)) // fails if the server has closed the connection
 				}
 				if i%2 == 0 {
 					_, _, _ = ws.ReadMessage()
@@ -149,7 +150,7 @@ func TestCentrifuge_AnyOrder(t *testing.T) {
 				case <-done:
 					return
 				default:
-					_ = call() // fails if a client disconnects meanwhile
+					_ = call() // fails if a client disconnects at the same time
 				}
 			}
 		})

@@ -20,26 +20,26 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Short, but long enough for a busy machine to answer a ping.
+	// pongWait is long enough for a busy machine to answer a ping.
 	pingPeriod, pongWait, writeWait = 200*time.Millisecond, 4*time.Second, 4*time.Second
 	flag.Parse()
-	_ = flag.Set("test.parallel", "16") // the tests mostly wait
+	_ = flag.Set("test.parallel", "16") // more than the number of CPUs, because the tests mostly wait
 	os.Exit(m.Run())
 }
 
-// timeout is long enough for a machine that is busy with other work.
+// timeout is long enough for a busy machine.
 const timeout = 30 * time.Second
 
-// server is one of the servers of this package, on a loopback TCP address.
+// server runs one of the handlers of this package on a loopback TCP address.
 type server struct {
 	engine *occupancy.Engine
 	url    string // of the websocket, without the room
 	path   func(room string) string
-	hello  func(t *testing.T, c *testClient, room string) // joins the room after the handshake
-	pong   map[string]string                              // answers to pings that are messages
+	join   func(t *testing.T, c *testClient, room string) // joins the room after the handshake
+	pongs  map[string]string                              // maps a ping message to a pong message
 }
 
-// newServer serves handler at pattern. The room is the last segment of the path.
+// newServer serves the handler. The last segment of the path is the room, by default.
 func newServer(t *testing.T, engine *occupancy.Engine, pattern string, handler http.Handler) *server {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -50,7 +50,7 @@ func newServer(t *testing.T, engine *occupancy.Engine, pattern string, handler h
 		engine: engine,
 		url:    "ws" + strings.TrimPrefix(site.URL, "http"),
 		path:   func(room string) string { return "/ws/" + room },
-		hello:  func(*testing.T, *testClient, string) {},
+		join:   func(*testing.T, *testClient, string) {},
 	}
 }
 
@@ -68,7 +68,7 @@ func (s *server) waitFor(t *testing.T, room string, connections int) {
 	}, timeout, time.Millisecond, "%s must have %d connections", room, connections)
 }
 
-// waitEmpty waits until nothing is counted.
+// waitEmpty waits until all rooms are empty.
 func (s *server) waitEmpty(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -79,22 +79,32 @@ func (s *server) waitEmpty(t *testing.T) {
 	}, timeout, time.Millisecond)
 }
 
-// testClient is a websocket client that answers pings until it is silent.
+// testClient is a websocket client. It answers pings until stopAnswering is called.
 type testClient struct {
 	ws       *websocket.Conn
 	tcp      *net.TCPConn
-	messages chan string // received, without pings; dropped while nothing reads them
+	messages chan string // received messages without pings; dropped if the buffer is full
 	ended    chan struct{}
+	err      error // of the last read, for example a *websocket.CloseError; set before ended is closed
 	silent   atomic.Bool
 	pings    atomic.Int64
-	writeMu  sync.Mutex // gorilla allows one writer
+	writeMu  sync.Mutex // gorilla/websocket allows one writer
 }
+
+func tcpConn(ws *websocket.Conn) *net.TCPConn { return ws.NetConn().(*net.TCPConn) }
 
 func (s *server) dial(t *testing.T, room string) *testClient {
 	t.Helper()
+	return s.dialClient(t, room, false)
+}
+
+// dialClient dials as a client that is silent from the start or not.
+func (s *server) dialClient(t *testing.T, room string, silent bool) *testClient {
+	t.Helper()
 	ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), s.url+s.path(room), nil)
 	require.NoError(t, err)
-	c := &testClient{ws: ws, tcp: ws.NetConn().(*net.TCPConn), messages: make(chan string, 64), ended: make(chan struct{})}
+	c := &testClient{ws: ws, tcp: tcpConn(ws), messages: make(chan string, 64), ended: make(chan struct{})}
+	c.silent.Store(silent)
 	t.Cleanup(func() {
 		ws.Close()
 		<-c.ended
@@ -113,9 +123,10 @@ func (s *server) dial(t *testing.T, room string) *testClient {
 		for !c.silent.Load() {
 			_, message, err := ws.ReadMessage()
 			if err != nil {
+				c.err = err
 				return
 			}
-			if answer, ok := s.pong[string(message)]; ok {
+			if answer, ok := s.pongs[string(message)]; ok {
 				if c.pings.Add(1); !c.silent.Load() {
 					c.send(answer)
 				}
@@ -127,11 +138,11 @@ func (s *server) dial(t *testing.T, room string) *testClient {
 			}
 		}
 	}()
-	s.hello(t, c, room)
+	s.join(t, c, room)
 	return c
 }
 
-// send ignores errors: the tests notice that a message is missing.
+// send ignores errors: a test fails anyway if the message does not arrive.
 func (c *testClient) send(message string) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
@@ -164,8 +175,8 @@ func (c *testClient) waitClosed(t *testing.T) {
 	}
 }
 
-// fallSilent makes the client leave the next ping unanswered and read nothing more.
-func (c *testClient) fallSilent(t *testing.T) {
+// stopAnswering makes the client ignore the next ping and all data after that.
+func (c *testClient) stopAnswering(t *testing.T) {
 	t.Helper()
 	c.silent.Store(true)
 	select {
@@ -187,14 +198,14 @@ func (c *testClient) write(t *testing.T, bytes ...byte) {
 	require.NoError(t, err)
 }
 
-// disconnects are the ways in which a connection ends.
+// disconnects contains one function for each way to disconnect.
 var disconnects = map[string]func(t *testing.T, c *testClient){
 	"close frame": func(t *testing.T, c *testClient) {
 		c.closeFrame(t)
 		c.waitClosed(t)
 	},
 	"two close frames": func(t *testing.T, c *testClient) {
-		frame := []byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8} // masked, code 1000
+		frame := []byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8} // a masked close frame with code 1000
 		c.write(t, append(frame, frame...)...)
 		c.waitClosed(t)
 		require.NoError(t, c.tcp.Close())
@@ -207,11 +218,11 @@ var disconnects = map[string]func(t *testing.T, c *testClient){
 		require.NoError(t, c.tcp.Close())
 	},
 	"silence": func(t *testing.T, c *testClient) {
-		c.fallSilent(t)
+		c.stopAnswering(t)
 	},
-	"silence in a frame": func(t *testing.T, c *testClient) {
-		c.fallSilent(t)
-		c.write(t, 0x81, 0xfe, 0x01, 0x00, 0, 0, 0, 0, 'h', 'e') // the header promises 256 bytes
+	"silence within a frame": func(t *testing.T, c *testClient) {
+		c.stopAnswering(t)
+		c.write(t, 0x81, 0xfe, 0x01, 0x00, 0, 0, 0, 0, 'h', 'e') // the header announces 256 bytes
 	},
 	"garbage": func(t *testing.T, c *testClient) {
 		c.write(t, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
@@ -223,20 +234,20 @@ var disconnects = map[string]func(t *testing.T, c *testClient){
 	},
 }
 
-// testDisconnects checks that clients are counted exactly until they disconnect, for each
-// way to disconnect, and that clients which only answer pings remain counted.
+// testDisconnects checks for each way to disconnect that clients are counted until they
+// disconnect. Clients that only answer pings must stay counted.
 func (s *server) testDisconnects(t *testing.T) {
 	t.Helper()
-	const clients = 4 // of each room
+	const clients = 4 // in each room
 	connect := func(room string) (connected []*testClient) {
 		for range clients {
 			connected = append(connected, s.dial(t, room))
 		}
 		return connected
 	}
-	quiet := connect("quiet")
+	idle := connect("idle")
 	connectedAt := time.Now()
-	rooms := map[string][]*testClient{} // by the way their clients disconnect
+	rooms := map[string][]*testClient{} // the key is the way to disconnect
 	for way := range disconnects {
 		rooms[way] = connect(roomName(way))
 	}
@@ -250,26 +261,26 @@ func (s *server) testDisconnects(t *testing.T) {
 		s.waitFor(t, roomName(way), 0)
 	}
 
-	for _, c := range quiet {
+	for _, c := range idle {
 		require.Eventually(t, func() bool { return c.pings.Load() >= 2 && time.Since(connectedAt) > pongWait*3/2 }, timeout, time.Millisecond)
 	}
-	s.waitFor(t, "quiet", clients)
-	for _, c := range quiet {
+	s.waitFor(t, "idle", clients)
+	for _, c := range idle {
 		c.closeFrame(t)
 	}
 	s.waitEmpty(t)
 }
 
-// roomName makes a room's name, for a path, of a way to disconnect.
+// roomName returns the room for a way to disconnect, in a form that is valid in a URL path.
 func roomName(way string) string { return strings.NewReplacer(" ", "-", ",", "").Replace(way) }
 
-// testFlood checks that a client which sends messages and does not read the answers is
-// disconnected and no longer counted.
+// testFlood checks that the server disconnects a client that sends messages and does not
+// read the answers.
 func (s *server) testFlood(t *testing.T) {
 	t.Helper()
 	c := s.dial(t, "flood")
 	s.waitFor(t, "flood", 1)
-	c.fallSilent(t)
+	c.stopAnswering(t)
 	message := strings.Repeat("x", 400)
 	require.NoError(t, c.ws.SetWriteDeadline(time.Now().Add(timeout)))
 	var err error
@@ -281,8 +292,17 @@ func (s *server) testFlood(t *testing.T) {
 	s.waitEmpty(t)
 }
 
-// testPlainGET checks that a request without an upgrade never counts a connection: with
-// the only room taken, Connect would be refused.
+// testSilentFromStart checks that the server disconnects a client that never answers, not
+// even the first ping.
+func (s *server) testSilentFromStart(t *testing.T) {
+	t.Helper()
+	s.dialClient(t, "silent", true)
+	s.waitFor(t, "silent", 1)
+	s.waitFor(t, "silent", 0)
+}
+
+// testPlainGET checks that a request without an upgrade never counts a connection. The room
+// limit is reached, so Stats().Refused would show a call of Connect.
 func testPlainGET(t *testing.T, handler func(*occupancy.Engine) http.Handler) {
 	t.Helper()
 	engine := newEngine(t, occupancy.WithMaxRooms(1))
@@ -296,7 +316,27 @@ func testPlainGET(t *testing.T, handler func(*occupancy.Engine) http.Handler) {
 	require.Zero(t, engine.Stats().Refused)
 }
 
-// testInvalidRoom checks that a client of a room that cannot be counted is disconnected.
+// testRefusesInvalidRoom checks that the server sends the reason if the name of the room is
+// invalid, and disconnects the client.
+func (s *server) testRefusesInvalidRoom(t *testing.T) {
+	t.Helper()
+	c := s.dial(t, strings.Repeat("x", 1025))
+	c.waitClosed(t)
+	require.Equal(t, &websocket.CloseError{Code: websocket.ClosePolicyViolation, Text: occupancy.ErrInvalidRoom.Error()}, c.err)
+	s.waitEmpty(t)
+}
+
+// testRefusesLongMessage checks that the server disconnects a client that sends a long message.
+func (s *server) testRefusesLongMessage(t *testing.T) {
+	t.Helper()
+	c := s.dial(t, "lobby")
+	s.waitFor(t, "lobby", 1)
+	c.send(strings.Repeat("x", 40_000)) // more than the limits of all libraries
+	c.waitClosed(t)
+	s.waitEmpty(t)
+}
+
+// testInvalidRoom checks that the server disconnects a client if the name of the room is invalid.
 func (s *server) testInvalidRoom(t *testing.T) {
 	t.Helper()
 	s.dial(t, strings.Repeat("x", 1025)).waitClosed(t)

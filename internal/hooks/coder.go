@@ -13,7 +13,7 @@ import (
 // begin: coder
 
 // serveWebsocket is the handler of "GET /ws/{room}". It returns when the websocket is closed.
-func serveWebsocket(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
+func serveWebsocket(ctx context.Context, engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return // Accept has written the response
@@ -26,7 +26,7 @@ func serveWebsocket(engine *occupancy.Engine, w http.ResponseWriter, r *http.Req
 	}
 	defer lease.Close()
 
-	ctx, cancel := context.WithCancel(context.Background()) // not r.Context()
+	ctx, cancel := context.WithCancel(ctx) // do not use r.Context()
 	defer cancel()
 	go keepAlive(ctx, ws)
 	for {
@@ -38,7 +38,8 @@ func serveWebsocket(engine *occupancy.Engine, w http.ResponseWriter, r *http.Req
 	}
 }
 
-// keepAlive pings the client, and closes the connection if an answer does not arrive in time.
+// keepAlive pings the client. It closes the connection if the client does not answer a ping
+// within pongWait.
 func keepAlive(ctx context.Context, ws *websocket.Conn) {
 	defer ws.CloseNow()
 	ticker := time.NewTicker(pingPeriod)
@@ -49,8 +50,8 @@ func keepAlive(ctx context.Context, ws *websocket.Conn) {
 			return
 		case <-ticker.C:
 		}
-		wait, cancel := context.WithTimeout(ctx, pongWait)
-		err := ws.Ping(wait)
+		pingCtx, cancel := context.WithTimeout(ctx, pongWait)
+		err := ws.Ping(pingCtx)
 		cancel()
 		if err != nil {
 			return
@@ -62,5 +63,5 @@ func keepAlive(ctx context.Context, ws *websocket.Conn) {
 
 // onMessage sends the message back.
 func onMessage(ctx context.Context, ws *websocket.Conn, messageType websocket.MessageType, message []byte) {
-	_ = ws.Write(ctx, messageType, message) // without a deadline: keepAlive ends it
+	_ = ws.Write(ctx, messageType, message) // if this blocks, keepAlive closes the connection
 }

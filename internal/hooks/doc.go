@@ -1,5 +1,4 @@
-// Package hooks contains the code that docs/embedding.md shows: how an existing server
-// counts its connections with occupancy. There is one file for each shape of server, and
-// the tests run each of them with real websocket clients that disconnect in every way
-// they can.
+// Package hooks contains the code blocks of docs/embedding.md. Each file shows how one
+// kind of server counts its connections. The tests run each server with real websocket
+// clients and disconnect the clients in all possible ways.
 package hooks

@@ -7,6 +7,7 @@ require (
 	github.com/coder/websocket v1.8.15
 	github.com/gorilla/websocket v1.5.3
 	github.com/occupancy/occupancy v0.1.0
+	github.com/occupancy/occupancy/cluster v0.1.0
 	github.com/olahol/melody v1.1.4
 	github.com/stretchr/testify v1.12.1
 )
@@ -39,7 +40,10 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.18.0 // indirect
 	golang.org/x/sys v0.35.0 // indirect
-	google.golang.org/protobuf v1.36.10 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace github.com/occupancy/occupancy => ../..
+replace (
+	github.com/occupancy/occupancy => ../..
+	github.com/occupancy/occupancy/cluster => ../../cluster
+)

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -9,12 +10,25 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-var upgrader websocket.Upgrader
+// begin: gorilla-shared
+
+var upgrader websocket.Upgrader // it accepts web pages of the same origin only
+
+const maxMessage = 4096 // bytes of a message from the client; without a limit, a client can fill the memory
+
+// refuse sends a close frame with the reason, and closes the websocket.
+func refuse(ws *websocket.Conn, reason error) {
+	frame := websocket.FormatCloseMessage(websocket.ClosePolicyViolation, reason.Error()) // code 1008
+	_ = ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeWait))         // fails if the client has disconnected
+	ws.Close()
+}
+
+// end: gorilla-shared
 
 // begin: gorilla
 
 // serveRoom is the handler of "GET /ws/{room}". It returns when the websocket is closed.
-func serveRoom(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
+func serveRoom(ctx context.Context, engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // Upgrade has written the response
@@ -22,14 +36,16 @@ func serveRoom(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request)
 	defer ws.Close()
 	lease, err := engine.Connect(r.PathValue("room")) // after the upgrade: a plain GET is not counted
 	if err != nil {
-		return // for example occupancy.ErrInvalidRoom
+		refuse(ws, err) // for example occupancy.ErrInvalidRoom
+		return
 	}
 	defer lease.Close()
 
+	ctx, cancel := context.WithCancel(ctx) // do not use r.Context()
+	defer cancel()
+	go ping(ctx, ws)
+	ws.SetReadLimit(maxMessage)
 	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(pongWait)) })
-	done := make(chan struct{})
-	defer close(done)
-	go ping(ws, done)
 	for {
 		ws.SetReadDeadline(time.Now().Add(pongWait))
 		messageType, message, err := ws.ReadMessage()
@@ -40,14 +56,15 @@ func serveRoom(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request)
 	}
 }
 
-// ping pings the client until done is closed or the client accepts no more data.
-func ping(ws *websocket.Conn, done <-chan struct{}) {
+// ping pings the client until ctx is done, and then closes the connection. It also closes
+// the connection if a ping cannot be written within writeWait.
+func ping(ctx context.Context, ws *websocket.Conn) {
 	defer ws.Close()
 	ticker := time.NewTicker(pingPeriod)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-done:
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			if ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWait)) != nil {
@@ -61,5 +78,5 @@ func ping(ws *websocket.Conn, done <-chan struct{}) {
 
 // handleMessage sends the message back.
 func handleMessage(ws *websocket.Conn, messageType int, message []byte) {
-	_ = ws.WriteMessage(messageType, message) // without a deadline: ping ends it
+	_ = ws.WriteMessage(messageType, message) // if this blocks, ping closes the connection
 }

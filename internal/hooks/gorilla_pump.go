@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -12,34 +13,47 @@ import (
 // begin: pump
 
 type client struct {
-	ws    *websocket.Conn
-	lease *occupancy.Lease // add this field
-	send  chan []byte      // messages to the client
-	done  chan struct{}    // closed when readPump returns
+	ws     *websocket.Conn
+	lease  *occupancy.Lease // add this field
+	send   chan []byte      // messages to the client; only queue adds messages
+	ctx    context.Context  // canceled when readPump returns or the server stops
+	cancel context.CancelFunc
 }
 
-// servePumps is the handler of "GET /ws/{room}". It returns at once, so it must not
-// close the lease.
-func servePumps(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
+// servePumps is the handler of "GET /ws/{room}". It returns while the websocket is still
+// open, so it must not close the lease.
+func servePumps(ctx context.Context, engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // Upgrade has written the response
 	}
 	lease, err := engine.Connect(r.PathValue("room")) // after the upgrade: a plain GET is not counted
 	if err != nil {
-		ws.Close()
+		refuse(ws, err) // for example occupancy.ErrInvalidRoom
 		return
 	}
-	c := &client{ws: ws, lease: lease, send: make(chan []byte, 64), done: make(chan struct{})}
+	c := &client{ws: ws, lease: lease, send: make(chan []byte, 64)}
+	c.ctx, c.cancel = context.WithCancel(ctx) // do not use r.Context()
 	go c.writePump()
 	go c.readPump()
 }
 
-// readPump returns when the connection has ended: closed, reset, or silent for pongWait.
+// queue queues a message to the client. It never blocks: if the buffer is full, the client
+// reads too slowly, and queue closes the websocket.
+func (c *client) queue(message []byte) {
+	select {
+	case c.send <- message:
+	default:
+		c.ws.Close() // then both pumps return
+	}
+}
+
+// readPump returns when the connection is closed, reset, or silent for pongWait.
 func (c *client) readPump() {
 	defer c.lease.Close()
 	defer c.ws.Close()
-	defer close(c.done)
+	defer c.cancel()
+	c.ws.SetReadLimit(maxMessage)
 	c.ws.SetPongHandler(func(string) error { return c.ws.SetReadDeadline(time.Now().Add(pongWait)) })
 	for {
 		c.ws.SetReadDeadline(time.Now().Add(pongWait))
@@ -47,19 +61,20 @@ func (c *client) readPump() {
 		if err != nil {
 			return
 		}
-		c.handle(message) // your code
+		c.handle(message) // your code; it must not block, so it sends messages with queue
 	}
 }
 
-// writePump writes messages and pings until readPump has returned or a write fails.
+// writePump writes messages and pings. It returns when readPump has returned, the server
+// stops, or a write fails.
 func (c *client) writePump() {
-	defer c.ws.Close() // makes readPump return, too
+	defer c.ws.Close() // then readPump also returns
 	ticker := time.NewTicker(pingPeriod)
 	defer ticker.Stop()
 	for {
 		var err error
 		select {
-		case <-c.done:
+		case <-c.ctx.Done():
 			return
 		case message := <-c.send:
 			c.ws.SetWriteDeadline(time.Now().Add(writeWait))
@@ -75,11 +90,5 @@ func (c *client) writePump() {
 
 // end: pump
 
-// handle sends the message back, unless the client is too slow.
-func (c *client) handle(message []byte) {
-	select {
-	case c.send <- message:
-	default:
-		_ = c.ws.Close()
-	}
-}
+// handle sends the message back.
+func (c *client) handle(message []byte) { c.queue(message) }

@@ -18,12 +18,12 @@ func newMelody(engine *occupancy.Engine) (*melody.Melody, http.HandlerFunc) {
 	m.HandleConnect(func(s *melody.Session) {
 		lease, err := engine.Connect(s.Request.PathValue("room"))
 		if err != nil {
-			s.Close()
+			_ = s.CloseWithMsg(melody.FormatCloseMessage(melody.ClosePolicyViolation, err.Error())) // code 1008
 			return
 		}
 		s.Set("lease", lease)
 	})
-	m.HandleDisconnect(func(s *melody.Session) { // called once, after HandleConnect
+	m.HandleDisconnect(func(s *melody.Session) { // melody calls this once, after HandleConnect
 		if lease, ok := s.Get("lease"); ok {
 			lease.(*occupancy.Lease).Close()
 		}

@@ -11,7 +11,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// serveSubscribed is the handler of "GET /ws/{room}". It notifies its client of the room.
+// serveSubscribed is the handler of "GET /ws/{room}". It sends the client the
+// occupancy of the room.
 func serveSubscribed(engine *occupancy.Engine, w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
@@ -53,78 +54,79 @@ func readUntilClosed(ctx context.Context, ws *websocket.Conn) {
 
 // begin: watch
 
-// lobby sends each client the occupancy of its room.
-type lobby struct {
-	mu      sync.Mutex                                       // protects the following
-	clients map[string]map[chan occupancy.RoomEvent]struct{} // by room
-	last    map[string]occupancy.RoomEvent                   // the last event of each room that is not empty
+// broadcaster sends the events of a room to all clients in the room.
+type broadcaster struct {
+	mu       sync.Mutex                                       // protects the following
+	channels map[string]map[chan occupancy.RoomEvent]struct{} // one channel for each client, by room
+	last     map[string]occupancy.RoomEvent                   // the last event of each room that is not empty
 }
 
-func newLobby() *lobby {
-	return &lobby{clients: map[string]map[chan occupancy.RoomEvent]struct{}{}, last: map[string]occupancy.RoomEvent{}}
+func newBroadcaster() *broadcaster {
+	return &broadcaster{channels: map[string]map[chan occupancy.RoomEvent]struct{}{}, last: map[string]occupancy.RoomEvent{}}
 }
 
-// run sends the events of all rooms until the engine is closed or ctx is done.
-func (l *lobby) run(ctx context.Context, engine *occupancy.Engine) error {
+// run sends events until the engine is closed or ctx is done.
+func (b *broadcaster) run(ctx context.Context, engine *occupancy.Engine) error {
 	watcher, err := engine.Watch()
 	if err != nil {
 		return err
 	}
 	defer watcher.Close()
 	for {
-		events, err := watcher.Next(ctx)
+		changes, err := watcher.Next(ctx)
 		if err != nil {
 			return err
 		}
-		l.mu.Lock()
-		for _, event := range events {
-			l.last[event.Room] = event
+		b.mu.Lock()
+		for _, event := range changes {
+			b.last[event.Room] = event
 			if event.Occupancy == (occupancy.Occupancy{}) {
-				delete(l.last, event.Room)
+				delete(b.last, event.Room)
 			}
-			for client := range l.clients[event.Room] {
-				offer(client, event)
+			for events := range b.channels[event.Room] {
+				offer(events, event)
 			}
 		}
-		l.mu.Unlock()
+		b.mu.Unlock()
 	}
 }
 
-// join adds a client and sends it the room's last event. The client's own arrival follows
-// as an event, unless another client's departure cancels it out.
-func (l *lobby) join(room string) (client chan occupancy.RoomEvent, leave func()) {
-	client = make(chan occupancy.RoomEvent, 1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.clients[room] == nil {
-		l.clients[room] = map[chan occupancy.RoomEvent]struct{}{}
+// join adds a client to the room. It returns the channel of the client's events, which
+// already contains the room's last event, if there is one.
+func (b *broadcaster) join(room string) (events chan occupancy.RoomEvent, leave func()) {
+	events = make(chan occupancy.RoomEvent, 1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.channels[room] == nil {
+		b.channels[room] = map[chan occupancy.RoomEvent]struct{}{}
 	}
-	l.clients[room][client] = struct{}{}
-	if event, ok := l.last[room]; ok {
-		offer(client, event)
+	b.channels[room][events] = struct{}{}
+	if event, ok := b.last[room]; ok {
+		offer(events, event)
 	}
-	return client, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if delete(l.clients[room], client); len(l.clients[room]) == 0 {
-			delete(l.clients, room)
+	return events, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if delete(b.channels[room], events); len(b.channels[room]) == 0 {
+			delete(b.channels, room)
 		}
 	}
 }
 
-// offer replaces an event that the client has not read yet. The caller holds lobby.mu.
-func offer(client chan occupancy.RoomEvent, event occupancy.RoomEvent) {
+// offer replaces the event in the channel if the client has not read that event yet. The
+// caller holds broadcaster.mu.
+func offer(events chan occupancy.RoomEvent, event occupancy.RoomEvent) {
 	select {
-	case <-client:
+	case <-events:
 	default:
 	}
-	client <- event
+	events <- event
 }
 
 // end: watch
 
-// serveLobby is the handler of "GET /ws/{room}".
-func serveLobby(engine *occupancy.Engine, l *lobby, w http.ResponseWriter, r *http.Request) {
+// serveBroadcast is the handler of "GET /ws/{room}".
+func serveBroadcast(engine *occupancy.Engine, b *broadcaster, w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
@@ -139,7 +141,7 @@ func serveLobby(engine *occupancy.Engine, l *lobby, w http.ResponseWriter, r *ht
 	defer cancel()
 	go keepAlive(ctx, ws)
 	// begin: watch-client
-	events, leave := l.join(lease.Room())
+	events, leave := b.join(lease.Room())
 	defer leave()
 	go func() {
 		for {

@@ -12,12 +12,12 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func TestSubscribe(t *testing.T) {
+func TestSubscribe_SendsEvents(t *testing.T) {
 	t.Parallel()
 	engine := newEngine(t)
 	s := newServer(t, engine, "GET /ws/{room}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveSubscribed(engine, w, r) }))
 	one := s.dial(t, "lobby")
-	require.Equal(t, `{"type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":0}}`+"\n", one.receive(t, ""))
+	require.Equal(t, eventJSON(1), one.receive(t, ""))
 	two := s.dial(t, "lobby")
 	one.receive(t, `"connections":2`)
 	two.receive(t, `"connections":2`)
@@ -30,29 +30,29 @@ func TestSubscribe(t *testing.T) {
 	require.Eventually(t, func() bool { return engine.Stats().Subscriptions == 0 }, timeout, time.Millisecond)
 }
 
-func (l *lobby) empty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.clients) == 0
+func (b *broadcaster) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.channels) == 0
 }
 
-func newLobbyServer(t *testing.T, engine *occupancy.Engine) *server {
-	l := newLobby()
+func newBroadcastServer(t *testing.T, engine *occupancy.Engine) *server {
+	b := newBroadcaster()
 	stopped := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
-	go func() { stopped <- l.run(ctx, engine) }()
+	go func() { stopped <- b.run(ctx, engine) }()
 	t.Cleanup(func() {
-		require.Eventually(t, l.empty, timeout, time.Millisecond, "clients that are gone are removed")
+		require.Eventually(t, b.empty, timeout, time.Millisecond, "disconnected clients are removed")
 		stop()
 		require.ErrorIs(t, <-stopped, context.Canceled)
 	})
 	require.Eventually(t, func() bool { return engine.Stats().Watchers == 1 }, timeout, time.Millisecond)
-	return newServer(t, engine, "GET /ws/{room}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveLobby(engine, l, w, r) }))
+	return newServer(t, engine, "GET /ws/{room}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveBroadcast(engine, b, w, r) }))
 }
 
-func TestWatch(t *testing.T) {
+func TestWatch_SendsEvents(t *testing.T) {
 	t.Parallel()
-	s := newLobbyServer(t, newEngine(t))
+	s := newBroadcastServer(t, newEngine(t))
 	one := s.dial(t, "lobby")
 	require.Equal(t, `{"room":"lobby","type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":0}}`+"\n", one.receive(t, ""))
 	two := s.dial(t, "lobby")
@@ -69,13 +69,13 @@ func TestWatch(t *testing.T) {
 	s.testDisconnects(t)
 }
 
-// A client arrives and another one leaves within one interval, so no event is published.
-// The new client must receive the right value nevertheless.
-func TestWatch_ArrivalAndDepartureCancelOut(t *testing.T) {
+// A client connects and another client disconnects within one interval, so the engine
+// publishes no event. The new client must still receive the correct counts.
+func TestWatch_ConnectAndDisconnectWithinInterval(t *testing.T) {
 	t.Parallel()
-	s := newLobbyServer(t, newEngine(t, occupancy.WithInterval(time.Hour)))
+	s := newBroadcastServer(t, newEngine(t, occupancy.WithInterval(time.Hour)))
 	one := s.dial(t, "lobby")
-	one.receive(t, `"connections":1`) // published at once: the first change
+	one.receive(t, `"connections":1`) // the first change is published immediately
 	published := s.engine.Stats().Published
 
 	two := s.dial(t, "lobby")
@@ -84,29 +84,29 @@ func TestWatch_ArrivalAndDepartureCancelOut(t *testing.T) {
 	one.closeFrame(t)
 	s.waitFor(t, "lobby", 1)
 	require.Equal(t, published, s.engine.Stats().Published)
-	require.Empty(t, two.messages, "the first value is the right one, and the only one")
+	require.Empty(t, two.messages, "the client received only the correct counts")
 	two.closeFrame(t)
 	s.waitEmpty(t)
 }
 
-// The goroutines of disconnected clients end.
-func TestGoroutinesEnd(t *testing.T) {
+func TestDisconnect_EndsGoroutines(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("server", func(t *testing.T) {
 		engine := newEngine(t)
-		l := newLobby()
-		for _, handler := range []http.HandlerFunc{
-			func(w http.ResponseWriter, r *http.Request) { serveRoom(engine, w, r) },
-			func(w http.ResponseWriter, r *http.Request) { servePumps(engine, w, r) },
-			func(w http.ResponseWriter, r *http.Request) { serveWebsocket(engine, w, r) },
+		b := newBroadcaster()
+		for _, h := range []http.HandlerFunc{
+			handler(context.Background(), engine, serveRoom),
+			handler(context.Background(), engine, servePumps),
+			handler(context.Background(), engine, servePumpsWithEvents),
+			handler(context.Background(), engine, serveWebsocket),
 			func(w http.ResponseWriter, r *http.Request) { serveSubscribed(engine, w, r) },
-			func(w http.ResponseWriter, r *http.Request) { serveLobby(engine, l, w, r) },
+			func(w http.ResponseWriter, r *http.Request) { serveBroadcast(engine, b, w, r) },
 		} {
-			s := newServer(t, engine, "GET /ws/{room}", handler)
+			s := newServer(t, engine, "GET /ws/{room}", h)
 			for _, disconnect := range disconnects {
 				disconnect(t, s.dial(t, "lobby"))
 			}
 		}
 	})
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, timeout, time.Millisecond) // Eventually runs one
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, timeout, time.Millisecond) // Eventually runs one goroutine
 }

@@ -2,13 +2,13 @@ package hooks
 
 import "time"
 
-// These are variables so that the tests can shorten them.
+// The tests set shorter durations.
 
 // begin: timing
 var (
-	pingPeriod = 30 * time.Second // between two pings
-	pongWait   = 60 * time.Second // until a silent client is disconnected; longer than pingPeriod
-	writeWait  = 10 * time.Second // until a write to a client fails
+	pingPeriod = 30 * time.Second // time between two pings
+	pongWait   = 60 * time.Second // maximum time without data from the client; longer than pingPeriod
+	writeWait  = 10 * time.Second // maximum time of a write to the client
 )
 
 // end: timing

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -9,35 +10,42 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// handlers are the handlers of "GET /ws/{room}" that send each message back.
+// handler returns an HTTP handler that calls serve. ctx is the context of the server.
+func handler(ctx context.Context, engine *occupancy.Engine, serve func(context.Context, *occupancy.Engine, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { serve(ctx, engine, w, r) }
+}
+
+// handlers contains the handlers of "GET /ws/{room}" that send each message back to the client.
 var handlers = map[string]func(*occupancy.Engine) http.Handler{
 	"gorilla": func(engine *occupancy.Engine) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveRoom(engine, w, r) })
+		return handler(context.Background(), engine, serveRoom)
 	},
 	"gorilla pumps": func(engine *occupancy.Engine) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { servePumps(engine, w, r) })
+		return handler(context.Background(), engine, servePumps)
 	},
 	"coder": func(engine *occupancy.Engine) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveWebsocket(engine, w, r) })
+		return handler(context.Background(), engine, serveWebsocket)
 	},
 	"melody": func(engine *occupancy.Engine) http.Handler {
-		_, handler := newMelody(engine)
-		return handler
+		_, h := newMelody(engine)
+		return h
 	},
 }
 
-func TestWebsocketHandlers(t *testing.T) {
+func TestWebsocketHandlers_Disconnects(t *testing.T) {
 	t.Parallel()
-	for name, handler := range handlers {
+	for name, newHandler := range handlers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			engine := newEngine(t)
-			s := newServer(t, engine, "GET /ws/{room}", handler(engine))
+			s := newServer(t, engine, "GET /ws/{room}", newHandler(engine))
 			s.testDisconnects(t)
 			s.testFlood(t)
-			s.testInvalidRoom(t)
+			s.testSilentFromStart(t)
+			s.testRefusesInvalidRoom(t)
+			s.testRefusesLongMessage(t)
 
-			c := s.dial(t, "lobby") // the server's own work goes on
+			c := s.dial(t, "lobby") // the server still handles messages
 			c.send("hello")
 			c.receive(t, "hello")
 		})
@@ -46,17 +54,16 @@ func TestWebsocketHandlers(t *testing.T) {
 
 func TestWebsocketHandlers_PlainGETIsNotCounted(t *testing.T) {
 	t.Parallel()
-	for name, handler := range handlers {
-		t.Run(name, func(t *testing.T) { testPlainGET(t, handler) })
+	for name, newHandler := range handlers {
+		t.Run(name, func(t *testing.T) { testPlainGET(t, newHandler) })
 	}
 }
 
-// A melody server that closes ends all leases.
-func TestMelody_Close(t *testing.T) {
+func TestMelody_CloseEndsAllLeases(t *testing.T) {
 	t.Parallel()
 	engine := newEngine(t)
-	m, handler := newMelody(engine)
-	s := newServer(t, engine, "GET /ws/{room}", handler)
+	m, h := newMelody(engine)
+	s := newServer(t, engine, "GET /ws/{room}", h)
 	for range 5 {
 		s.dial(t, "lobby")
 	}
@@ -66,21 +73,22 @@ func TestMelody_Close(t *testing.T) {
 }
 
 func newManyRooms(t *testing.T, engine *occupancy.Engine) *server {
-	s := newServer(t, engine, "GET /ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveManyRooms(engine, w, r) }))
+	s := newServer(t, engine, "GET /ws", handler(context.Background(), engine, serveManyRooms))
 	s.path = func(string) string { return "/ws" }
-	s.hello = func(_ *testing.T, c *testClient, room string) {
+	s.join = func(_ *testing.T, c *testClient, room string) {
 		c.send(`{"type":"join","room":"` + room + `"}`)
-		c.send(`{"type":"join","room":"` + room + `"}`) // again: not counted twice
+		c.send(`{"type":"join","room":"` + room + `"}`) // has no effect
 		c.send(`{"type":"join","room":"all"}`)
 	}
 	return s
 }
 
-func TestManyRooms(t *testing.T) {
+func TestManyRooms_Disconnects(t *testing.T) {
 	t.Parallel()
 	s := newManyRooms(t, newEngine(t))
 	s.testDisconnects(t)
-	s.testInvalidRoom(t)
+	s.testRefusesInvalidRoom(t)
+	s.testRefusesLongMessage(t)
 }
 
 func TestManyRooms_JoinAndLeave(t *testing.T) {
@@ -90,8 +98,8 @@ func TestManyRooms_JoinAndLeave(t *testing.T) {
 	s.waitFor(t, "lobby", 2)
 	s.waitFor(t, "all", 2)
 	c.send(`{"type":"leave","room":"lobby"}`)
-	c.send(`{"type":"leave","room":"lobby"}`)   // again: not counted twice
-	c.send(`{"type":"leave","room":"nowhere"}`) // never joined
+	c.send(`{"type":"leave","room":"lobby"}`)   // has no effect
+	c.send(`{"type":"leave","room":"nowhere"}`) // has no effect: not joined
 	s.waitFor(t, "lobby", 1)
 	c.send(`{"type":"join","room":"lobby"}`)
 	s.waitFor(t, "lobby", 2)
@@ -100,4 +108,32 @@ func TestManyRooms_JoinAndLeave(t *testing.T) {
 	s.waitFor(t, "all", 1)
 	other.closeFrame(t)
 	s.waitEmpty(t)
+}
+
+// Canceling the context of the server disconnects all clients.
+func TestWebsocketHandlers_EndWithContext(t *testing.T) {
+	t.Parallel()
+	for name, serve := range map[string]func(context.Context, *occupancy.Engine, http.ResponseWriter, *http.Request){
+		"gorilla": serveRoom, "gorilla pumps": servePumps, "gorilla pumps with events": servePumpsWithEvents,
+		"many rooms": serveManyRooms, "coder": serveWebsocket,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			engine := newEngine(t)
+			s := newServer(t, engine, "GET /ws/{room}", handler(ctx, engine, serve))
+			clients := []*testClient{s.dial(t, "lobby"), s.dial(t, "lobby")}
+			if name == "many rooms" {
+				for _, c := range clients {
+					c.send(`{"type":"join","room":"lobby"}`)
+				}
+			}
+			s.waitFor(t, "lobby", len(clients))
+			cancel()
+			for _, c := range clients {
+				c.waitClosed(t)
+			}
+			s.waitEmpty(t)
+		})
+	}
 }

@@ -287,3 +287,13 @@ func TestCaughtUp_CacheIsCompleteUnderLoad(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
+
+func TestCaughtUp_NotByClosingTheWatcher(t *testing.T) {
+	e := newEngine(t)
+	require.NoError(t, e.Join("r"))
+	w, err := e.Watch()
+	require.NoError(t, err)
+	require.False(t, w.CaughtUp())
+	require.NoError(t, w.Close())
+	require.False(t, w.CaughtUp(), "the room was not returned")
+}

@@ -414,3 +414,15 @@ func TestRemote_CloseIsIdempotentAndConcurrent(t *testing.T) {
 		wantRoomCount(t, e, 0)
 	})
 }
+
+func TestRemote_SetWithoutPartsAfterClose(t *testing.T) {
+	e := newEngine(t)
+	node := remote(t, e, "node")
+	require.NoError(t, node.Set())
+	require.NoError(t, node.Close())
+	require.ErrorIs(t, node.Set(), occupancy.ErrClosed)
+}
+
+func TestSetError_ZeroValueHasText(t *testing.T) {
+	require.NotEmpty(t, (&occupancy.SetError{}).Error())
+}

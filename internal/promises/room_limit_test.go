@@ -350,3 +350,23 @@ func TestRoomLimit_RefusalsNameTheFirstReason(t *testing.T) {
 		}
 	})
 }
+
+// A Leave cannot be refused, so rooms that were subscribed to while they were occupied may
+// exceed the limit of rooms that are only subscribed to. They must not do so without bound.
+func TestRoomLimit_RoomsSubscribedToWhileOccupied(t *testing.T) {
+	const limit = 10
+	e := newEngine(t, occupancy.WithMaxRooms(limit))
+	refused := 0
+	for i := range 100 * limit {
+		name := fmt.Sprint(i)
+		lease, err := e.Connect(name)
+		require.NoError(t, err, "subscribers must not cause a Connect to be refused")
+		if _, err := e.Subscribe(name); err != nil {
+			require.ErrorIs(t, err, occupancy.ErrTooManyRooms)
+			refused++
+		}
+		require.NoError(t, lease.Close())
+	}
+	require.LessOrEqual(t, e.Stats().Rooms, 3*limit)
+	require.GreaterOrEqual(t, refused, 97*limit)
+}

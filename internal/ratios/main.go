@@ -1,8 +1,9 @@
 // Command ratios reads the output of several passes of `go test -bench` from its
-// standard input and prints a table of the benchmarks. It divides the time of each
-// sub-benchmark by the time of the sub-benchmark named floor in the same group. It does
-// so for each pass and takes the median, so a change of the machine's speed between
-// passes does not change the ratio.
+// standard input and prints a table of the benchmarks. A benchmark can have a sub-benchmark
+// with the name "floor", such as BenchmarkJoin/floor. In each pass, ratios divides the times
+// of the other sub-benchmarks, such as BenchmarkJoin/hooks, by the time of this one. The
+// table shows the median of these ratios. Both times are from the same pass, so the ratios
+// stay correct if the speed of the machine changes between passes.
 package main
 
 import (
@@ -31,7 +32,7 @@ func main() {
 	}
 }
 
-// results holds what the benchmarks measured.
+// results holds the measured values of all benchmarks.
 type results struct {
 	names  []string                        // in the order of the first pass
 	values map[string]map[string][]float64 // by name and unit, one value for each pass
@@ -74,23 +75,23 @@ func (r results) print(w io.Writer) error {
 	fmt.Fprintln(out, "benchmark\tmedian ns\t× floor\tmin\tmax\tallocs\tother\t")
 	for _, name := range r.names {
 		units := r.values[name]
-		ratio, least, most := "", "", ""
+		ratio, minimum, maximum := "", "", ""
 		if floor := r.floorTimes(name); floor != nil {
 			ratios := quotients(units["ns/op"], floor)
-			ratio, least, most = format(median(ratios)), format(slices.Min(ratios)), format(slices.Max(ratios))
+			ratio, minimum, maximum = format(median(ratios)), format(slices.Min(ratios)), format(slices.Max(ratios))
 		}
 		allocs := ""
 		if a := units["allocs/op"]; a != nil {
 			allocs = strconv.FormatFloat(median(a), 'f', -1, 64)
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name, strconv.FormatFloat(median(units["ns/op"]), 'f', 1, 64),
-			ratio, least, most, allocs, otherUnits(units))
+			ratio, minimum, maximum, allocs, otherUnits(units))
 	}
 	return out.Flush()
 }
 
-// floorTimes returns the times of the benchmark that name is compared with. It returns
-// nil if there is none, or if name is a floor itself.
+// floorTimes returns the times of the floor of the named benchmark. It returns nil if the
+// benchmark has no floor, or is a floor itself.
 func (r results) floorTimes(name string) []float64 {
 	i := strings.LastIndexByte(name, '/')
 	if i < 0 || name[i:] == "/floor" {
@@ -111,7 +112,7 @@ func otherUnits(units map[string][]float64) string {
 	return strings.Join(list, ", ")
 }
 
-// quotients divides the times of one benchmark by those of its floor, pass by pass.
+// quotients divides the time of each pass by the floor's time in the same pass.
 func quotients(times, floor []float64) []float64 {
 	list := make([]float64, min(len(times), len(floor)))
 	for i := range list {

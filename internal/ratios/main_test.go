@@ -8,7 +8,7 @@ import (
 )
 
 func TestPrint_RatioOfEachPass(t *testing.T) {
-	// The machine was half as fast in the second pass. The ratio is 1.5 in both.
+	// The machine was half as fast in the second pass. The ratio is 1.5 in both passes.
 	res, err := read(strings.NewReader(`goos: linux
 BenchmarkJoin/floor-2 	 100	 10 ns/op
 BenchmarkJoin/hooks-2 	 100	 15 ns/op	 0 B/op	 0 allocs/op

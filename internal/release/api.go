@@ -17,7 +17,7 @@ const goldenDir = "internal/release/api"
 // documentation returns the output of go doc -all for every public package, by the
 // name of its golden file.
 func (w *workspace) documentation(ctx context.Context) (map[string]string, error) {
-	// go doc shows the files of one platform; take the same on every machine.
+	// go doc shows the files of one platform: use the same platform on every machine.
 	env := append(os.Environ(), "GOOS=linux", "GOARCH=amd64")
 	docs := map[string]string{}
 	for _, m := range w.public() {

@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// output runs a command in dir and returns what it writes to its standard output. A nil
-// env means this process's environment. The error contains everything that a failed
-// command wrote.
+// output runs a command in dir and returns its standard output. A nil env means the
+// environment of this process. If the command fails, the error contains its whole output.
 func output(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

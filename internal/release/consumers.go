@@ -18,13 +18,13 @@ import (
 	"time"
 )
 
-// forbidden maps the directory of a module to another module that a program must not
-// link because it imports the first one.
+// forbidden lists unwanted dependencies. The key is the directory of a module. A program
+// that imports this module must not link the module in the value.
 var forbidden = map[string]string{"cluster/natscluster": "github.com/nats-io/nats-server/v2"}
 
-// consumers publishes the workspace to a local repository and uses each public module
-// from there as its users do: without the workspace and without replace directives.
-func (w *workspace) consumers(ctx context.Context, forbidden map[string]string, out io.Writer) (err error) {
+// testConsumers publishes the workspace to a local repository. Then it uses each public module
+// from this repository as users do: without the workspace and without replace directives.
+func (w *workspace) testConsumers(ctx context.Context, forbidden map[string]string, out io.Writer) (err error) {
 	version, err := w.version()
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ var passed = regexp.MustCompile(`(?m)^--- PASS: Example`)
 
 // consume creates a module that requires m, and runs copies of m's examples in it. It
 // returns an error if a program that imports m links the forbidden module.
-func (w *workspace) consume(ctx context.Context, p *published, m module, version, forbidden string) (string, error) {
+func (w *workspace) consume(ctx context.Context, p *publication, m module, version, forbidden string) (string, error) {
 	dir, err := os.MkdirTemp(p.dir, "module-")
 	if err != nil {
 		return "", err
@@ -95,7 +95,8 @@ func (w *workspace) consume(ctx context.Context, p *published, m module, version
 	if copied == 0 {
 		return "", errNoExample
 	}
-	// Vet would search this module for the identifiers in the examples' names.
+	// Without -vet=off, vet reports that the names of the examples refer to no identifiers
+	// of this module.
 	tests, err := output(ctx, dir, p.goEnv, "go", "test", "-vet=off", "-v", "-run", "^Example", "./...")
 	if err != nil {
 		return "", err
@@ -109,8 +110,8 @@ func (w *workspace) consume(ctx context.Context, p *published, m module, version
 
 var example = regexp.MustCompile(`(?m)^func Example`)
 
-// copyExamples copies the test files of a module that contain examples, each into the
-// same directory relative to its module. It returns their number.
+// copyExamples copies every test file that contains an example from one module to the
+// same relative path in the other module. It returns the number of copied files.
 func copyExamples(from, to string) (copied int, err error) {
 	err = filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -121,7 +122,7 @@ func copyExamples(from, to string) (copied int, err error) {
 			return err
 		}
 		if d.IsDir() {
-			if rel != "." && otherPackages(name) {
+			if rel != "." && isExcluded(name) {
 				return fs.SkipDir
 			}
 			return nil
@@ -143,9 +144,9 @@ func copyExamples(from, to string) (copied int, err error) {
 	return copied, err
 }
 
-// otherPackages reports whether a directory is a module of its own or contains no
-// packages that other modules can import.
-func otherPackages(dir string) bool {
+// isExcluded reports whether copyExamples skips a directory: a module of its own, or a
+// directory whose packages other modules cannot import.
+func isExcluded(dir string) bool {
 	switch base := filepath.Base(dir); {
 	case base == "internal", base == "testdata", base == "node_modules", base[0] == '.', base[0] == '_':
 		return true
@@ -154,8 +155,9 @@ func otherPackages(dir string) bool {
 	return err == nil
 }
 
-// install checks that m builds and its go.mod is tidy, installs its program, and runs it.
-func (w *workspace) install(ctx context.Context, p *published, m module, version string) (string, error) {
+// install checks that m builds and that its go.mod is tidy. Then it installs the program of
+// m and checks that the program serves HTTP.
+func (w *workspace) install(ctx context.Context, p *publication, m module, version string) (string, error) {
 	clone := filepath.Join(p.dir, "clone")
 	if _, err := output(ctx, p.dir, p.gitEnv, "git", "clone", "--quiet", "https://"+w.rootPath(), clone); err != nil {
 		return "", err
@@ -172,17 +174,17 @@ func (w *workspace) install(ctx context.Context, p *published, m module, version
 		}
 	}
 	program := filepath.Join(p.bin(), path.Base(m.path()))
-	if err := answers(ctx, program); err != nil {
+	if err := checkServesHTTP(ctx, program); err != nil {
 		return "", err
 	}
-	return "installed, and answers over HTTP", nil
+	return "installed, and serves HTTP", nil
 }
 
 var address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 
-// answers runs a program that serves HTTP on a free port of the loopback interface and
-// prints its address. It requests the first page, and then stops the program.
-func answers(ctx context.Context, program string) (err error) {
+// checkServesHTTP starts the program on a free port of the loopback interface and waits
+// until the program prints its address. It requests the page /, and then stops the program.
+func checkServesHTTP(ctx context.Context, program string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "-addr", "127.0.0.1:0")
@@ -196,7 +198,7 @@ func answers(ctx context.Context, program string) (err error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // an error, as the program is interrupted
+		_ = cmd.Wait() // always an error, because the program is interrupted
 		_ = write.Close()
 	}()
 	var printed bytes.Buffer

@@ -14,7 +14,7 @@ func TestConsumers_EveryPublicModule(t *testing.T) {
 	w := newFixture(t, nil)
 	before := listing(t, w.root)
 	var out strings.Builder
-	require.NoError(t, w.consumers(t.Context(), map[string]string{"nested": "example.com/other"}, &out))
+	require.NoError(t, w.testConsumers(t.Context(), map[string]string{"nested": "example.com/other"}, &out))
 	require.Regexp(t, `(?m)^github.com/example/fixture@v0\.1\.0: examples passed: 1`, out.String())
 	require.Regexp(t, `(?m)^github.com/example/fixture/nested@v0\.1\.0: examples passed: 1`, out.String())
 	require.Regexp(t, `(?m)^github.com/example/fixture/examples/chat@v0\.1\.0: installed`, out.String())
@@ -30,7 +30,7 @@ func TestConsumers_ErrorForEachModule(t *testing.T) {
 		"examples/chat/main.go": strings.Replace(fixture["examples/chat/main.go"], "fmt.Fprintln(w, nested.Twice())",
 			"http.Error(w, \"no page\", 404+0*nested.Twice())", 1),
 	})
-	err := w.consumers(t.Context(), nil, &strings.Builder{})
+	err := w.testConsumers(t.Context(), nil, &strings.Builder{})
 	require.ErrorContains(t, err, "got:\n42\nwant:\n43")
 	require.ErrorContains(t, err, "consumer of github.com/example/fixture/nested: the module has no example")
 	require.ErrorContains(t, err, "404 Not Found")
@@ -41,7 +41,7 @@ func TestConsumers_ForbiddenModuleAndReplacedSibling(t *testing.T) {
 	w := newFixture(t, map[string]string{
 		"examples/chat/go.mod": fixture["examples/chat/go.mod"] + "\nreplace github.com/example/fixture => ../../\n",
 	})
-	err := w.consumers(t.Context(), map[string]string{"nested": "github.com/example/fixture"}, &strings.Builder{})
+	err := w.testConsumers(t.Context(), map[string]string{"nested": "github.com/example/fixture"}, &strings.Builder{})
 	require.ErrorContains(t, err, "a program that imports github.com/example/fixture/nested links github.com/example/fixture")
 	require.ErrorContains(t, err, "must not contain directives that would cause")
 }
@@ -49,7 +49,7 @@ func TestConsumers_ForbiddenModuleAndReplacedSibling(t *testing.T) {
 func TestConsumers_ModuleWithoutExampleFiles(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, map[string]string{"fixture_test.go": "package fixture_test\n"})
-	err := w.consumers(t.Context(), nil, &strings.Builder{})
+	err := w.testConsumers(t.Context(), nil, &strings.Builder{})
 	require.ErrorContains(t, err, "consumer of github.com/example/fixture: the module has no example")
 }
 
@@ -69,7 +69,7 @@ func TestConsumers_OneVersionOnly(t *testing.T) {
 			"examples/chat/go.sum": "github.com/example/fixture v0.1.0 h1:AAAA=\n",
 		},
 	} {
-		err := newFixture(t, files).consumers(t.Context(), nil, &strings.Builder{})
+		err := newFixture(t, files).testConsumers(t.Context(), nil, &strings.Builder{})
 		require.ErrorContains(t, err, wrong)
 	}
 }

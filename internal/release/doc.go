@@ -1,6 +1,5 @@
-// Command release prepares the releases of this repository's modules and checks what
-// their users get. The Makefile runs it; each command below is also a make target,
-// except for packages.
+// Command release prepares the releases of this repository's modules, and tests the
+// modules as their users download them. The Makefile runs it:
 //
 //	go run ./internal/release prepare v0.2.0  write the version into the modules and the changelog
 //	go run ./internal/release consumers       use every public module as another module does
@@ -8,5 +7,6 @@
 //	go run ./internal/release api-update      rewrite the golden files
 //	go run ./internal/release packages        print the pattern of each public module's packages
 //
-// It reads the list of modules from go.work, so a new module needs no change here.
+// The command reads the list of modules from go.work, so a new module needs no change of
+// this command.
 package main

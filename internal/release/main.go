@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	switch args[0] {
 	case "consumers":
-		return w.consumers(ctx, forbidden, out)
+		return w.testConsumers(ctx, forbidden, out)
 	case "api":
 		return w.compareAPI(ctx)
 	case "api-update":

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMakefile_SelectedTestsExist finds commands that select a test by its name. Without
-// the test they would succeed and test nothing.
+// TestMakefile_SelectedTestsExist checks the commands of the Makefile that select a test by
+// name. If no test has this name, such a command succeeds and tests nothing.
 func TestMakefile_SelectedTestsExist(t *testing.T) {
 	t.Parallel()
 	root, err := findRoot(".")

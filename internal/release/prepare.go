@@ -72,8 +72,8 @@ func checkVersion(version, current string) error {
 	return nil
 }
 
-// checkTree returns an error if the tree has uncommitted changes or the version is
-// tagged already.
+// checkTree returns an error if the tree has uncommitted changes or the version has a tag
+// already.
 func (w *workspace) checkTree(ctx context.Context, version string) error {
 	changes, err := output(ctx, w.root, nil, "git", "status", "--porcelain")
 	if err != nil {
@@ -96,8 +96,8 @@ func (w *workspace) checkTree(ctx context.Context, version string) error {
 
 var heading = regexp.MustCompile(`(?m)^## `)
 
-// releaseChanges moves what is listed as unreleased in the changelog to a section of
-// its own.
+// releaseChanges moves the unreleased changes in the changelog to a section for the
+// version with this number.
 func releaseChanges(changelog, number, date string) (string, error) {
 	const unreleased = "## [Unreleased]\n"
 	before, after, ok := strings.Cut(changelog, unreleased)

@@ -16,7 +16,7 @@ import (
 // then the commands that it prints.
 func TestPrepare_CopyOfTheRepository(t *testing.T) {
 	t.Parallel()
-	const version = "v1.999.0" // higher than any that this repository requires
+	const version = "v1.999.0" // higher than all versions in this repository
 	root, err := findRoot(".")
 	require.NoError(t, err)
 	w, err := load(root)

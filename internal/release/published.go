@@ -10,20 +10,19 @@ import (
 	"strings"
 )
 
-// published is a local git repository that contains the current files as one commit with
-// the tags of a release, and an environment in which the go command downloads the
-// modules from there. Its directory is outside the workspace.
-type published struct {
-	dir           string
-	gitEnv, goEnv []string
+// publication is a local git repository that contains the current files as one commit, with
+// the tags of a release.
+type publication struct {
+	dir           string   // of the repository, outside the workspace
+	gitEnv, goEnv []string // environments in which git and go download from the repository
 }
 
-// publish creates the repository below dir. It includes uncommitted changes and new
-// files, and changes nothing in the workspace.
-func (w *workspace) publish(ctx context.Context, dir, version string) (*published, error) {
+// publish creates the repository in dir. The commit includes uncommitted changes and new
+// files. publish changes nothing in the workspace.
+func (w *workspace) publish(ctx context.Context, dir, version string) (*publication, error) {
 	repository := filepath.Join(dir, "repository.git")
 	config := filepath.Join(dir, "gitconfig")
-	p := &published{dir: dir}
+	p := &publication{dir: dir}
 	settings := fmt.Sprintf(`[user]
 	name = Consumers
 	email = consumers@localhost
@@ -42,8 +41,8 @@ func (w *workspace) publish(ctx context.Context, dir, version string) (*publishe
 	}
 	p.gitEnv = append(p.gitEnv, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+config)
 
-	// A bare repository keeps its index and objects in its own directory, so the
-	// workspace's .git is not touched, and need not exist.
+	// A bare repository keeps its index and objects in its own directory. So these
+	// commands neither change nor need the directory .git of the workspace.
 	git := []string{"--git-dir", repository, "--work-tree", w.root}
 	commands := [][]string{
 		{"init", "--quiet", "--bare", repository},
@@ -58,15 +57,20 @@ func (w *workspace) publish(ctx context.Context, dir, version string) (*publishe
 			return nil, err
 		}
 	}
-	return p, p.setGo(ctx, w)
+	return p, p.setGoEnv(ctx, w)
 }
 
-// setGo sets the environment of go commands. They use a module cache of their own, so that
-// the unpublished version does not remain in the user's, and take other modules from the
-// user's cache if it has them. Their checksums were verified when they entered that cache;
-// with GOSUMDB=off this also works without a network. -trimpath keeps the build cache
-// useful although the module cache is somewhere else each time.
-func (p *published) setGo(ctx context.Context, w *workspace) error {
+// setGoEnv sets the environment of go commands:
+//
+//   - GOMODCACHE is a new module cache, so that no unpublished version remains in the
+//     user's module cache.
+//   - GOPROXY contains the user's module cache, so that go commands copy the modules of
+//     other repositories instead of downloading them.
+//   - GOSUMDB=off makes the commands work without a network. The checksums of the copied
+//     modules were verified when the user downloaded them.
+//   - -trimpath lets the build cache reuse packages although the path of the module cache
+//     is different in every run.
+func (p *publication) setGoEnv(ctx context.Context, w *workspace) error {
 	settings, err := output(ctx, w.root, nil, "go", "env", "GOMODCACHE", "GOPROXY")
 	if err != nil {
 		return err
@@ -87,4 +91,4 @@ func (p *published) setGo(ctx context.Context, w *workspace) error {
 	return nil
 }
 
-func (p *published) bin() string { return filepath.Join(p.dir, "bin") }
+func (p *publication) bin() string { return filepath.Join(p.dir, "bin") }

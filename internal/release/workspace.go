@@ -13,8 +13,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// chat is the only module outside the library that is tagged, so that it can be
-// installed with go install.
+// chat is the only program that gets a tag in each release. With the tag, users can run
+// go install.
 const chat = "examples/chat"
 
 // workspace is the go.work file of the repository and the modules that it uses.
@@ -32,7 +32,7 @@ type module struct {
 
 func (m module) path() string { return m.file.Module.Mod.Path }
 
-// public reports whether releases tag the module.
+// public reports whether the module gets a tag in each release.
 func (m module) public() bool {
 	return m.dir == chat || !below(m.dir, "internal") && !below(m.dir, "examples")
 }
@@ -86,7 +86,7 @@ func load(root string) (*workspace, error) {
 
 func (w *workspace) modFile(m module) string { return filepath.Join(w.root, m.dir, "go.mod") }
 
-// public returns the modules that releases tag.
+// public returns the modules that get a tag in each release.
 func (w *workspace) public() []module {
 	var list []module
 	for _, m := range w.modules {
@@ -97,7 +97,8 @@ func (w *workspace) public() []module {
 	return list
 }
 
-// rootPath returns the module path of the root module, which is a prefix of all others.
+// rootPath returns the path of the root module. The paths of all other modules begin with
+// this path.
 func (w *workspace) rootPath() string {
 	for _, m := range w.modules {
 		if m.dir == "." {
@@ -112,8 +113,9 @@ func (w *workspace) sibling(modulePath string) bool {
 }
 
 // version returns the version by which the modules require each other. It returns an
-// error if they require different ones, or if go.work replaces other versions: then the
-// go command would look for an unpublished version on the network.
+// error if the modules require different versions, or if a replace line of go.work has a
+// different version. A different version in go.work makes the go command look for the
+// required version on the network, where it is not published yet.
 func (w *workspace) version() (string, error) {
 	version, required := "", map[string]bool{}
 	for _, m := range w.modules {
@@ -131,7 +133,7 @@ func (w *workspace) version() (string, error) {
 		}
 	}
 	if version == "" {
-		return "", errors.New("no module of the workspace requires another one: there is no version to read")
+		return "", errors.New("no module of the workspace requires another module of it: add a requirement with a version")
 	}
 	for _, r := range w.file.Replace {
 		if w.sibling(r.Old.Path) && r.Old.Version != version {
@@ -166,8 +168,8 @@ func (w *workspace) checkSums() error {
 	return nil
 }
 
-// setVersion writes version into every requirement of one module by another, and into
-// the replace lines of go.work.
+// setVersion writes version into the go.mod files, for every required module of the
+// workspace, and into the replace lines of go.work.
 func (w *workspace) setVersion(version string) error {
 	for _, m := range w.modules {
 		for _, r := range slices.Clone(m.file.Require) {

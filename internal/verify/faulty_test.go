@@ -60,8 +60,8 @@ func TestLinearizable_FindsFaults(t *testing.T) {
 	}
 }
 
-// hub is the way that is nearest at hand: a map under a mutex. Where it has a fault,
-// it lets go of the mutex between looking and acting.
+// hub is the simplest implementation: a map and a mutex. A hub with a fault unlocks the
+// mutex between reading and writing.
 type hub struct {
 	limit                int
 	losesJoin, overfills bool
@@ -70,7 +70,7 @@ type hub struct {
 	rooms map[string]*occupancy.Occupancy
 }
 
-// apart makes two steps of one.
+// apart unlocks the mutex for a moment, so that one step becomes two.
 func (h *hub) apart(fault bool) {
 	if fault {
 		h.mu.Unlock()
@@ -148,7 +148,7 @@ func (r hubRoom) Subscribe() (sub *occupancy.Subscription, err error) {
 	return nil, errors.ErrUnsupported
 }
 
-// faulty is the real engine with a fault put before it.
+// faulty returns the real engine with a fault added.
 func faulty(s script, wrap func(room) room) func() target {
 	return func() target { return wrapped{s.engine(), wrap} }
 }
@@ -160,7 +160,7 @@ type wrapped struct {
 
 func (w wrapped) room(name string, handle bool) room { return w.wrap(w.target.room(name, handle)) }
 
-// torn reads the connections, and then the members.
+// torn reads the connections and then the members, in two calls.
 type torn struct{ room }
 
 func (r torn) Current() occupancy.Occupancy {
@@ -170,7 +170,7 @@ func (r torn) Current() occupancy.Occupancy {
 	return o
 }
 
-// unchecked takes a Leave too many for one that counts.
+// unchecked returns nil for a refused Leave.
 type unchecked struct{ room }
 
 func (r unchecked) Leave() error {
@@ -178,7 +178,7 @@ func (r unchecked) Leave() error {
 	return nil
 }
 
-// overclosed leaves each time that a lease is closed.
+// overclosed leaves the room again when a lease is closed again.
 type overclosed struct{ room }
 
 func (r overclosed) Connect() (lease, error) {

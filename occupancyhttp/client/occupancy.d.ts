@@ -6,7 +6,7 @@ export interface Occupancy {
   readonly presenceMembers: number;
 }
 
-/** Another name of {@link Occupancy}. */
+/** The same type as {@link Occupancy}. */
 export type OccupancyData = Occupancy;
 
 /** A notification of a room's new occupancy. */
@@ -19,7 +19,7 @@ export type OccupancyListener = (event: OccupancyEvent) => void;
 
 export interface Subscription {
   /**
-   * Removes the listener. Further calls have no effect. The stream closes when the page has no
+   * Removes the listener. Later calls have no effect. The stream closes when the page has no
    * listener left.
    */
   readonly unsubscribe: () => void;
@@ -27,8 +27,8 @@ export interface Subscription {
 
 export interface RoomOccupancy {
   /**
-   * Calls the listener with the room's occupancy as soon as it is known, and then after each change.
-   * After a lost connection, the first event may repeat the last value.
+   * Calls the listener with the room's occupancy as soon as the occupancy is known, and then after
+   * each change. After a lost connection, the first event may repeat the last value.
    *
    * Subscribing one function twice creates two subscriptions. If a listener throws, the error is
    * passed to reportError, and other listeners are still called.
@@ -47,7 +47,7 @@ export interface RoomOccupancy {
 
   /**
    * Requests the occupancy from the server. Rejects with an {@link OccupancyError} if the server
-   * refuses the request, and with another Error if no response arrives. The result contains
+   * refuses the request, and with a plain Error if no response arrives. The result contains
    * `partial: true` if the counts of some nodes of a cluster are missing.
    */
   readonly get: () => Promise<Occupancy & { readonly partial?: true }>;
@@ -61,17 +61,18 @@ export interface Room {
 export interface Rooms {
   /**
    * Returns the room with this name, always the same object. Rejects with a TypeError if the name is
-   * not a non-empty string or contains a lone surrogate.
+   * not a string, is empty, or contains a lone surrogate.
    */
   readonly get: (name: string) => Promise<Room>;
 }
 
-export interface Connection {
+/** The client of one handler. */
+export interface Client {
   readonly rooms: Rooms;
 }
 
 export interface ConnectOptions {
-  /** Replaces the fetch of the browser, for example to add a header or credentials. */
+  /** Called in place of the browser's fetch, for example to add a header or credentials. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
 }
 
@@ -81,12 +82,12 @@ export interface OccupancyError extends Error {
   readonly status: number;
   /** The error code of the server, such as "forbidden". */
   readonly code?: string;
-  /** The room that caused the refusal of a stream of several rooms. */
+  /** The refused room, if the request was for a stream of several rooms. */
   readonly room?: string;
 }
 
 /**
  * Connects to the handler that is mounted at base, such as "/occupancy". The client sends no request
- * before a room is used. Call connect once per page: up to 256 rooms of one connection share a stream.
+ * before a room is used. Call connect once per page: up to 256 rooms of one client share a stream.
  */
-export function connect(base: string | URL, options?: ConnectOptions): Connection;
+export function connect(base: string | URL, options?: ConnectOptions): Client;

@@ -6,14 +6,14 @@
 //
 // All rooms of a page share one stream, because a browser opens only six HTTP/1.1 connections
 // to a host. The client reads the stream with fetch and not with EventSource. EventSource
-// retries without jitter, stops after status 503, and does not report the status. It also does
-// not notice a connection that is open but dead.
+// retries without jitter, stops after status 503, and does not report the status. EventSource
+// also does not detect an open connection on which no data arrives any more.
 
 const maxRooms = 256; // in one stream: the limit of the server
 const maxQuery = 7000; // characters: common proxies accept URLs of up to 8 kB
 const updateDelay = 10; // ms: changes of the set of rooms within this time cause one reconnect
 const openTimeout = 20e3; // ms in which the response to a stream request must start
-const maxBackoff = 30e3; // ms between two attempts, in addition to Retry-After
+const maxBackoff = 30e3; // ms: the longest pause between two attempts, in addition to Retry-After
 
 const report = (error) => {
   if (globalThis.reportError) reportError(error);
@@ -22,7 +22,7 @@ const report = (error) => {
 
 const contentType = (response) => response.headers.get("Content-Type") ?? "(none)";
 
-/** Returns the Error for a response that is not the expected one. */
+/** Returns the Error for a response that refuses the request or has an unexpected content type. */
 const responseError = async (response, context) => {
   const { error = {} } = await response.json().catch(() => ({}));
   const message = error.message || (response.ok ? `unexpected content type ${contentType(response)}` : response.statusText) || "request failed";
@@ -41,17 +41,17 @@ export const connect = (base, options = {}) => {
   const rooms = new Map(); // by name
   const streams = new Set();
 
-  // When the user leaves the page, the browser may keep it in its back/forward cache. The
-  // streams close then, and open again when the page is shown.
-  let shown; // a promise while the page is hidden
+  // When the user leaves the page, the browser may keep the page in the back/forward cache. The
+  // client then closes the streams, and opens them again when the page is shown.
+  let untilPageShown; // a promise that resolves when the page is shown; undefined while the page is visible
   globalThis.addEventListener?.("pagehide", () => {
-    shown = new Promise((resolve) => addEventListener("pageshow", resolve, { once: true })).then(() => {
-      shown = undefined;
+    untilPageShown = new Promise((resolve) => addEventListener("pageshow", resolve, { once: true })).then(() => {
+      untilPageShown = undefined;
     });
     for (const stream of streams) stream.reconnect();
   });
 
-  /** Calls a listener with the room's newest event, unless it is unsubscribed or has received that event. */
+  /** Calls a listener with the room's newest event, unless the listener has unsubscribed or has received this event. */
   const deliver = (room, listener) => {
     if (listener.lastEvent === room.event || !room.listeners.has(listener)) return;
     listener.lastEvent = room.event;
@@ -82,17 +82,17 @@ export const connect = (base, options = {}) => {
   };
 
   const newStream = () => {
-    const members = new Set(); // rooms
+    const streamRooms = new Set();
     let query = ""; // the rooms of the current connection; "" while the stream is stopped
-    let failures = 0; // attempts since the last event
-    let connecting; // true until the first events of an attempt, and between two attempts
+    let failures = 0; // failed attempts since the last event
+    let connected = false; // true from the first data of a connection until the connection ends
     let reconnecting; // true if reconnect ended the connection
     let controller, updateTimer, wake;
 
-    const wantedQuery = () => [...members].filter((room) => room.listeners.size).map((room) => room.query).join("&");
+    const wantedQuery = () => [...streamRooms].filter((room) => room.listeners.size).map((room) => room.query).join("&");
 
     const remove = (room) => {
-      members.delete(room);
+      streamRooms.delete(room);
       room.stream = room.live = undefined;
       forgetEvent(room);
     };
@@ -100,13 +100,14 @@ export const connect = (base, options = {}) => {
     /** Opens a connection and handles its events until it ends. */
     const read = async () => {
       let watchdog;
-      const abortAfter = (ms) => {
+      /** Aborts the connection after ms, unless setWatchdog is called again. 0 stops the watchdog. */
+      const setWatchdog = (ms) => {
         clearTimeout(watchdog);
         watchdog = ms && setTimeout(() => controller.abort(), ms);
       };
       controller = new AbortController();
       try {
-        abortAfter(openTimeout);
+        setWatchdog(openTimeout);
         const response = await request(`${root}/occupancy/events?${query}`, { signal: controller.signal, cache: "no-store" });
         // If base is wrong, a server may return a page with status 200.
         if (!response.ok || !contentType(response).startsWith("text/event-stream")) throw await responseError(response, "cannot open the stream");
@@ -114,7 +115,7 @@ export const connect = (base, options = {}) => {
         const reader = response.body.getReader();
         const decoder = new TextDecoder();
         for (let text = ""; ; ) {
-          abortAfter(maxSilence);
+          setWatchdog(maxSilence);
           const { done, value } = await reader.read();
           if (done) return;
           const frames = (text + decoder.decode(value, { stream: true })).split("\n\n");
@@ -125,13 +126,13 @@ export const connect = (base, options = {}) => {
             failures = 0;
             receive(data);
           }
-          if (connecting) {
-            connecting = false;
-            scheduleUpdate(); // the set of rooms may have changed meanwhile
+          if (!connected) {
+            connected = true;
+            scheduleUpdate(); // the set of rooms may have changed during the attempt
           }
         }
       } finally {
-        abortAfter(0);
+        setWatchdog(0);
         controller.abort();
       }
     };
@@ -151,61 +152,60 @@ export const connect = (base, options = {}) => {
     /** Keeps a connection open until no room has a listener. */
     const run = async () => {
       while ((query = wantedQuery())) {
-        if (shown) {
-          await shown;
+        if (untilPageShown) {
+          await untilPageShown;
           continue;
         }
-        for (const room of members) {
+        for (const room of streamRooms) {
           if (!room.listeners.size) remove(room);
           // After a reconnect that the client itself caused, an unchanged value is not delivered again.
           if (room.live) room.deliveredData = room.data;
           room.live = false;
         }
         reconnecting = false;
-        connecting = true;
         const error = (await read().catch((error) => error)) ?? {};
-        connecting = true; // a room that is added now waits for the next attempt
+        connected = false; // a room that is added now waits for the next attempt
         if (reconnecting) continue;
         const room = rooms.get(error.room);
-        const refused = members.has(room);
+        const refused = streamRooms.has(room);
         if (refused || error.status < 500) report(error);
         if (refused) {
           remove(room);
-          continue; // immediately, with the other rooms
+          continue; // reconnect without this room, immediately
         }
-        for (const room of members) room.live = room.deliveredData = undefined;
+        for (const room of streamRooms) room.live = room.deliveredData = undefined;
         await sleep((error.retryAfter || 0) + Math.random() * Math.min(maxBackoff, 1e3 * 2 ** failures++));
       }
-      members.forEach(remove);
+      streamRooms.forEach(remove);
       streams.delete(stream);
     };
 
-    /** Ends the connection or the pause between two attempts. run then opens the next connection, if one is needed. */
+    /** Ends the connection or the pause between two attempts. run then opens the next connection, if a room has a listener. */
     const reconnect = () => {
       reconnecting = true;
       controller?.abort();
       wake?.();
     };
 
-    /** Starts the stream, or reconnects it if its set of rooms has changed. A connection ends before the next one opens, so events stay in order. */
+    /** Starts the stream, or reconnects it if its set of rooms has changed. The old connection ends before the new one opens, so events stay in order. */
     const scheduleUpdate = () => {
       updateTimer ??= setTimeout(() => {
         updateTimer = undefined;
         const wanted = wantedQuery();
         if (!query) run();
-        // An attempt that is still needed is not aborted. Otherwise a set of rooms that changes all the time would receive no events.
-        else if (wanted !== query && !(wanted && connecting)) reconnect();
+        // While a room has a listener, an attempt to connect is never aborted: frequent changes of the rooms would abort every attempt.
+        else if (wanted !== query && (!wanted || connected)) reconnect();
       }, updateDelay);
     };
 
     const stream = {
       scheduleUpdate,
       reconnect,
-      /** Adds a room and returns true, if the stream has space for it. */
+      /** Adds a room and returns true, or returns undefined if the stream is full. */
       add: (room) => {
-        const length = [...members].reduce((sum, { query }) => sum + query.length + 1, room.query.length);
-        if (members.size === maxRooms || (members.size && length > maxQuery)) return;
-        members.add(room);
+        const length = [...streamRooms].reduce((sum, { query }) => sum + query.length + 1, room.query.length);
+        if (streamRooms.size === maxRooms || (streamRooms.size && length > maxQuery)) return;
+        streamRooms.add(room);
         room.stream = stream;
         return true;
       },
@@ -220,9 +220,9 @@ export const connect = (base, options = {}) => {
       listeners: new Set(),
       stream: undefined, // the stream that contains the room
       live: undefined, // true while the stream is connected and has sent an event of the room
-      event: undefined, // the newest
-      data: undefined, // the JSON of event
-      deliveredData: undefined, // the JSON of an event that must not be delivered again
+      event: undefined, // the newest event
+      data: undefined, // the JSON of the newest event
+      deliveredData: undefined, // during a reconnect: the JSON of the event that must not be delivered again
     };
     const occupancy = {
       subscribe: (callback) => {

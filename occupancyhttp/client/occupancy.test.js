@@ -1,5 +1,5 @@
-// client_node_test.go runs this file. It serves the handler at BASE, and commands that control the
-// server and the engine at CONTROL.
+// client_javascript_test.go runs this file. It serves the handler at BASE. At CONTROL it serves
+// commands that control the server and the engine.
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
@@ -7,7 +7,7 @@ import { connect } from "./occupancy.js";
 
 const { BASE, CONTROL } = process.env;
 
-/** Sends a command to the test server, and resolves when it is done. */
+/** Sends a command to the test server, and resolves when the server has executed the command. */
 const server = async (command, query = {}) => {
   const response = await fetch(`${CONTROL}/${command}?${new URLSearchParams(query)}`, { method: "POST" });
   const text = await response.text();
@@ -89,7 +89,7 @@ test("events have the specified shape and are read-only", async () => {
   assert.deepEqual(reported, []);
 });
 
-test("all rooms share one stream, and a reconnect for a new room repeats no event", async () => {
+test("all rooms share one stream, and adding a room repeats no event", async () => {
   const opened = await server("opened");
   const { rooms } = connect(BASE);
   const names = [newName(), newName(), newName()];
@@ -106,7 +106,7 @@ test("all rooms share one stream, and a reconnect for a new room repeats no even
   assert.equal(await server("await", { streams: 1 }), 1);
   await server("join", { room: names[0] });
   await server("join", { room: names[1] });
-  assert.deepEqual(await recorders[0].next(), counts(1)); // and not 0 again
+  assert.deepEqual(await recorders[0].next(), counts(1)); // the reconnect did not repeat counts(0)
   assert.deepEqual(await recorders[1].next(), counts(1));
   assert.equal(await server("opened"), opened + 2);
 
@@ -145,7 +145,7 @@ test("subscribing a listener twice creates two subscriptions, and unsubscribing 
   a.unsubscribe();
   await server("join", { room: name });
   assert.deepEqual(await next(), counts(1));
-  assert.deepEqual(await occupancy.get(), counts(1)); // a round trip, during which a second call would occur
+  assert.deepEqual(await occupancy.get(), counts(1)); // an event for the removed listener would arrive before this response
   assert.deepEqual(events, []);
   b.unsubscribe();
   b.unsubscribe();
@@ -226,7 +226,7 @@ test("after the last listener unsubscribed, current is undefined until the first
   assert.equal(occupancy.current(), undefined);
 });
 
-test("the last listener of one of two rooms unsubscribes: current of only that room is undefined", async () => {
+test("current is undefined for a room without listeners, and unchanged for the other room", async () => {
   const { rooms } = connect(BASE);
   const [a, b] = [await rooms.get(newName()), await rooms.get(newName())];
   const [first, second] = [recorder(), recorder()];
@@ -244,7 +244,7 @@ test("the last listener of one of two rooms unsubscribes: current of only that r
   other.unsubscribe();
 });
 
-test("a new listener within the update delay receives the event of the open stream", async () => {
+test("a listener that subscribes within the update delay receives the newest event, without a new stream", async () => {
   const { occupancy } = await connect(BASE).rooms.get(newName());
   const first = recorder();
   const a = occupancy.subscribe(first.listener);
@@ -277,7 +277,7 @@ test("the client reconnects to a restarted server and receives a new snapshot", 
   unsubscribe();
 });
 
-test("256 rooms use one stream, 257 rooms use two, and a stream closes with its last listener", async () => {
+test("256 rooms use one stream, 257 rooms use two streams, and a stream without listeners closes", async () => {
   const { rooms } = connect(BASE);
   const subscriptions = [];
   const firstEvents = [];
@@ -294,12 +294,12 @@ test("256 rooms use one stream, 257 rooms use two, and a stream closes with its 
   assert.equal(await server("await", { streams: 2 }), 2);
   subscriptions[256].unsubscribe();
   assert.equal(await server("await", { streams: 1 }), 1);
-  await add(); // the first stream is still full, so this opens a new one
+  await add(); // the first stream is still full, so the client opens a new stream
   assert.deepEqual(await firstEvents[257], counts(0));
   for (const { unsubscribe } of subscriptions) unsubscribe();
 });
 
-test("long room names are divided among several streams", async () => {
+test("rooms with long names are distributed among several streams", async () => {
   const { rooms } = connect(BASE);
   const urlLengths = [];
   const measured = connect(BASE, {
@@ -386,7 +386,7 @@ test("get returns partial: true if nodes are missing", async () => {
   assert.deepEqual(await occupancy.get(), { ...counts(1), partial: true });
 });
 
-/** Returns a fetch that answers each call with the next response. If there is none, the call stays pending. */
+/** Returns a fetch that answers each call with the next response. If no response is left, the call stays pending. */
 const scripted = (...responses) => {
   const calls = [];
   const fetch = (url, { signal }) => {
@@ -445,8 +445,8 @@ const withFakeTimers = async (f) => {
     Object.assign(globalThis, { setTimeout, clearTimeout });
   }
 };
-const updateDelay = (ms) => ms === 10;
-const backoff = (ms) => ms < 1e3 && ms !== 10;
+const isUpdateDelay = (ms) => ms === 10;
+const isBackoff = (ms) => ms < 1e3 && ms !== 10;
 
 test("events may be split into chunks at any byte", async () => {
   const room = "日本\n👋";
@@ -463,45 +463,45 @@ test("retries use exponential backoff with jitter, and respect Retry-After", asy
   const { random } = Math;
   const jitter = [0.5, 0.25, 1, 1, 1, 1, 1, 0.25, 1];
   Math.random = () => jitter.shift();
-  const unavailable = () => new Response('{"error":{"code":"too_many_streams","message":"stream limit reached"}}', { status: 503, headers: { "Retry-After": "5" } });
+  const unavailable = () => new Response('{"error":{"code":"stream_limit","message":"stream limit reached"}}', { status: 503, headers: { "Retry-After": "5" } });
   const down = () => Promise.reject(new TypeError("fetch failed"));
   const { calls, fetch } = scripted(down, down, down, down, down, down, down, unavailable, streaming([frame("a", 1)]));
   await withFakeTimers(async (fire) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const { listener, next } = recorder();
     const { unsubscribe } = occupancy.subscribe(listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     const waits = [500, 500, 4e3, 8e3, 16e3, 30e3, 30e3, 12.5e3];
     for (const wait of waits) await fire((ms) => ms === wait);
     assert.deepEqual(await next(), counts(1));
     assert.equal(calls.length, waits.length + 1);
     await fire((ms) => ms === 1e3); // an event resets the backoff
     unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
   Math.random = random;
   assert.deepEqual(reported, []);
 });
 
-test("a stream that does not start, or stops sending, is reconnected", async () => {
+test("the client reconnects a stream that does not start or stops sending", async () => {
   const headers = { "Occupancy-Heartbeat": "15" };
   const { calls, fetch } = scripted(undefined, streaming([frame("a", 1)], { headers, open: true }), streaming([frame("a", 2)], { open: true }));
   await withFakeTimers(async (fire, pending) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const { listener, next } = recorder();
     const { unsubscribe } = occupancy.subscribe(listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     await fire((ms) => ms === 20e3);
-    await fire(backoff);
+    await fire(isBackoff);
     assert.deepEqual(await next(), counts(1));
     await fire((ms) => ms === 45e3);
-    await fire(backoff);
+    await fire(isBackoff);
     assert.deepEqual(await next(), counts(2));
     assert.equal(calls.length, 3);
     await new Promise(setImmediate);
     assert.deepEqual([...pending.values()].filter(({ ms }) => ms > 10), []); // without heartbeats there is no timeout
     unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
 });
 
@@ -517,13 +517,13 @@ test("the client reconnects immediately when the browser comes online", async ()
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const { listener, next } = recorder();
     const { unsubscribe } = occupancy.subscribe(listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     while (!listeners) await new Promise(setImmediate);
     target.dispatchEvent(new Event("online"));
     assert.deepEqual(await next(), counts(1));
     assert.equal(listeners, 0);
     unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
   delete globalThis.addEventListener;
   delete globalThis.removeEventListener;
@@ -561,10 +561,10 @@ test("unsubscribing while the server is down clears all timers", async () => {
   await withFakeTimers(async (fire, pending) => {
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const { unsubscribe } = occupancy.subscribe(() => {});
-    await fire(updateDelay);
-    while (![...pending.values()].some(({ ms }) => backoff(ms))) await new Promise(setImmediate);
+    await fire(isUpdateDelay);
+    while (![...pending.values()].some(({ ms }) => isBackoff(ms))) await new Promise(setImmediate);
     unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     await new Promise(setImmediate);
     assert.deepEqual([pending.size, calls.length], [0, 1]);
   });
@@ -577,12 +577,12 @@ test("status 401 for the whole stream is reported, and the client retries", asyn
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const { listener, next } = recorder();
     const { unsubscribe } = occupancy.subscribe(listener);
-    await fire(updateDelay);
-    await fire(backoff);
+    await fire(isUpdateDelay);
+    await fire(isBackoff);
     assert.deepEqual(await next(), counts(1));
     assert.deepEqual(reported.map(({ message }) => message), ["occupancy: cannot open the stream: authentication required (401)"]);
     unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
 });
 
@@ -593,12 +593,12 @@ test("a response with another content type is reported", async () => {
     const { occupancy } = await connect("/wrong", { fetch }).rooms.get("a");
     const { listener, next } = recorder();
     const { unsubscribe } = occupancy.subscribe(listener);
-    await fire(updateDelay);
-    await fire(backoff);
+    await fire(isUpdateDelay);
+    await fire(isBackoff);
     assert.deepEqual(await next(), counts(1));
     assert.deepEqual(reported.map(({ message }) => message), ["occupancy: cannot open the stream: unexpected content type text/html (200)"]);
     unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
 });
 
@@ -614,13 +614,13 @@ test("without reportError, the error of a listener is thrown in a timer, and oth
     });
     const { listener, next } = recorder();
     const b = occupancy.subscribe(listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     assert.deepEqual(await next(), counts(1));
     const [thrown] = [...pending.values()].filter(({ ms }) => ms === undefined);
     assert.throws(thrown.call, oops);
     a.unsubscribe();
     b.unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
   globalThis.reportError = reportError;
 });
@@ -633,19 +633,19 @@ test("a connection that is being opened is not aborted when a room is added", as
     const { rooms } = connect("", { fetch });
     const [a, b] = [recorder(), recorder()];
     const first = (await rooms.get("a")).occupancy.subscribe(a.listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     const second = (await rooms.get("b")).occupancy.subscribe(b.listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     await new Promise(setImmediate);
     assert.equal(calls.length, 1);
     respond();
     assert.deepEqual(await a.next(), counts(1));
-    await fire(updateDelay); // the client reconnects with both rooms
+    await fire(isUpdateDelay); // the client reconnects with both rooms
     assert.deepEqual(await b.next(), counts(2));
     assert.deepEqual([calls.length, a.events], [2, []]);
     first.unsubscribe();
     second.unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
 });
 
@@ -655,17 +655,17 @@ test("a listener that subscribes while the server is down receives no stale even
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const [first, second] = [recorder(), recorder()];
     const a = occupancy.subscribe(first.listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     assert.deepEqual(await first.next(), counts(1));
-    while (![...pending.values()].some(({ ms }) => backoff(ms))) await new Promise(setImmediate);
+    while (![...pending.values()].some(({ ms }) => isBackoff(ms))) await new Promise(setImmediate);
     const b = occupancy.subscribe(second.listener);
     await new Promise(setImmediate);
     assert.deepEqual(second.events, []);
-    await fire(backoff);
+    await fire(isBackoff);
     assert.deepEqual([await first.next(), await second.next()], [counts(2), counts(2)]);
     a.unsubscribe();
     b.unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
 });
 
@@ -677,19 +677,19 @@ test("current is undefined when a room is subscribed again while the server is d
     const [first, second] = [recorder(), recorder()];
     const subscription = a.subscribe(first.listener);
     const other = b.subscribe(() => {});
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     assert.deepEqual(await first.next(), counts(1));
-    while (![...pending.values()].some(({ ms }) => backoff(ms))) await new Promise(setImmediate);
+    while (![...pending.values()].some(({ ms }) => isBackoff(ms))) await new Promise(setImmediate);
     assert.deepEqual(a.current(), counts(1)); // the last value received
     subscription.unsubscribe();
     const again = a.subscribe(second.listener);
     assert.deepEqual([a.current(), b.current()], [undefined, counts(1)]);
-    await fire(backoff);
+    await fire(isBackoff);
     assert.deepEqual(await second.next(), counts(1)); // the same value as before the outage
     assert.deepEqual(a.current(), counts(1));
     again.unsubscribe();
     other.unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
 });
 
@@ -700,20 +700,20 @@ test("current is undefined when a room is subscribed again during a reconnect", 
     const [a, b] = [(await rooms.get("a")).occupancy, (await rooms.get("b")).occupancy];
     const [first, second] = [recorder(), recorder()];
     const subscription = a.subscribe(first.listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     assert.deepEqual(await first.next(), counts(1));
     const other = b.subscribe(() => {});
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     while (calls.length < 2) await new Promise(setImmediate); // this request stays pending
     subscription.unsubscribe();
     const again = a.subscribe(second.listener);
     assert.equal(a.current(), undefined);
     await fire((ms) => ms === 20e3);
-    await fire(backoff);
+    await fire(isBackoff);
     assert.deepEqual(await second.next(), counts(1));
     again.unsubscribe();
     other.unsubscribe();
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
   });
 });
 
@@ -724,9 +724,9 @@ test("current is undefined after a reconnect in which the room is refused", asyn
     const { occupancy } = await connect("", { fetch }).rooms.get("a");
     const { listener, next } = recorder();
     const { unsubscribe } = occupancy.subscribe(listener);
-    await fire(updateDelay);
+    await fire(isUpdateDelay);
     assert.deepEqual(await next(), counts(1));
-    await fire(backoff);
+    await fire(isBackoff);
     while (!reported.length) await new Promise(setImmediate);
     assert.deepEqual(reported.map(({ message }) => message), ["occupancy: cannot open the stream: access to this room is denied (403)"]);
     assert.equal(occupancy.current(), undefined);
@@ -734,12 +734,12 @@ test("current is undefined after a reconnect in which the room is refused", asyn
   });
 });
 
-test("unsubscribe needs no receiver", async () => {
+test("the functions work without a this value", async () => {
   const { occupancy } = await connect(BASE).rooms.get(newName());
   const { subscribe, current } = occupancy;
   const { listener, next } = recorder();
   const { unsubscribe } = subscribe(listener);
   assert.deepEqual(await next(), counts(0));
   assert.deepEqual(current(), counts(0));
-  unsubscribe.call(undefined);
+  unsubscribe();
 });

@@ -76,14 +76,15 @@ func (Flag) EnumDescriptor() ([]byte, []int) {
 	return file_cluster_proto_rawDescGZIP(), []int{0}
 }
 
-// The current counts of the sender's rooms that changed in (base, seq]. A room that emptied
-// has zeros. Each flush is one Digest, whose seq is one more than its base. The reply to a
-// sync request has an older base. If all changes up to s are applied, a receiver may apply
-// a Digest with base <= s < seq, after which all changes up to seq are applied.
+// A list of the sender's rooms that changed in (base, seq], with their current counts. A
+// room that has become empty has zeros. Each flush is one Digest, whose seq is one more
+// than its base. The reply to a sync request has an older base. If a receiver has applied
+// all changes up to s, it can apply a Digest with base <= s < seq. After this, it has
+// applied all changes up to seq.
 type Digest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // of the node
+	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // the name of the node
 	Base        uint64                 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	Seq         uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
 	// If true, this is the first Digest of a snapshot, and base is 0. The Digests up to the
@@ -204,10 +205,10 @@ type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation   []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`     // of the last flush; 0: none
-	Hash          uint64                 `protobuf:"fixed64,4,opt,name=hash,proto3" json:"hash,omitempty"`  // of all rooms after that flush; see below
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`     // the seq of the last flush, or 0 before the first flush
+	Hash          uint64                 `protobuf:"fixed64,4,opt,name=hash,proto3" json:"hash,omitempty"`  // the hash of all rooms after the last flush; see below
 	Flags         uint32                 `protobuf:"varint,5,opt,name=flags,proto3" json:"flags,omitempty"` // FLAG_...
-	Beat          uint64                 `protobuf:"varint,6,opt,name=beat,proto3" json:"beat,omitempty"`   // the number of the heartbeat: 1, 2, 3...; a lower number than before means that the message was delayed
+	Beat          uint64                 `protobuf:"varint,6,opt,name=beat,proto3" json:"beat,omitempty"`   // the number of the heartbeat: 1, 2, 3...; if the number decreases, the message was delayed
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -292,8 +293,8 @@ func (x *Heartbeat) GetLeastVersion() uint32 {
 	return 0
 }
 
-// A request for all changes since seq `since`, or for a snapshot if it is 0. The reply
-// consists of Digests.
+// A request for all changes after the seq `since`. If `since` is 0, it is a request for a
+// snapshot. The reply consists of Digests.
 type SyncRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"` // the incarnation of the sender
@@ -436,7 +437,7 @@ type Answer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"` // the incarnation of the sender
 	To            []byte                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`     // the incarnation of the receiver
-	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`    // of the Query
+	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`    // the id of the Query
 	Connections   []uint32               `protobuf:"varint,4,rep,packed,name=connections,proto3" json:"connections,omitempty"`
 	Members       []uint32               `protobuf:"varint,5,rep,packed,name=members,proto3" json:"members,omitempty"`
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
@@ -516,7 +517,7 @@ func (x *Answer) GetLeastVersion() uint32 {
 	return 0
 }
 
-// The sender leaves: the receivers remove its counts.
+// The sender stops, and the receivers remove its counts.
 type Bye struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation   []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`

@@ -10,8 +10,9 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// From Publish on one bus to the subscriber's channel of another, one message at a time,
-// through a server in a separate process. The floor is the same with the NATS client only.
+// The time from Publish on one bus to the subscriber's channel of another bus, for one
+// message at a time, through a server in a separate process. The baseline uses only the
+// NATS client.
 func BenchmarkPublishToReceive(b *testing.B) {
 	url, _ := startProcess(b)
 	payload := make([]byte, 256)
@@ -24,7 +25,7 @@ func BenchmarkPublishToReceive(b *testing.B) {
 			<-in
 		}
 	})
-	b.Run("floor", func(b *testing.B) {
+	b.Run("baseline", func(b *testing.B) {
 		from, in := natsClients(b, url, 4096)
 		b.ReportAllocs()
 		for b.Loop() {
@@ -34,7 +35,7 @@ func BenchmarkPublishToReceive(b *testing.B) {
 	})
 }
 
-// As many messages as possible with at most 1024 in transit.
+// The maximum rate of messages, if at most 1024 messages are in transit.
 func BenchmarkThroughput(b *testing.B) {
 	url, _ := startProcess(b)
 	const window = 1024
@@ -55,7 +56,7 @@ func BenchmarkThroughput(b *testing.B) {
 		}
 		require.Zero(b, to.Stats().Lost)
 	})
-	b.Run("floor", func(b *testing.B) {
+	b.Run("baseline", func(b *testing.B) {
 		from, in := natsClients(b, url, 2*window)
 		b.ReportAllocs()
 		b.SetBytes(int64(len(payload)))
@@ -70,7 +71,8 @@ func BenchmarkThroughput(b *testing.B) {
 	})
 }
 
-// natsClients returns a bare publisher and the channel of a bare subscriber.
+// natsClients returns a publisher and the channel of a subscriber that use only the NATS
+// client.
 func natsClients(b *testing.B, url string, size int) (*nats.Conn, <-chan *nats.Msg) {
 	from, err := nats.Connect(url, nats.NoEcho())
 	require.NoError(b, err)
@@ -85,7 +87,7 @@ func natsClients(b *testing.B, url string, size int) (*nats.Conn, <-chan *nats.M
 	return from, in
 }
 
-// One connection with the subscription of a node.
+// The time to connect, to subscribe like a node, and to close.
 func BenchmarkConnectSubscribeClose(b *testing.B) {
 	url, _ := startProcess(b)
 	subjects := make([]cluster.Subject, 7)

@@ -65,8 +65,8 @@ func (a *authority) issue() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// nodeConfig returns the configuration of a node that trusts this authority and has a
-// certificate of it.
+// nodeConfig returns the configuration of a node that trusts this authority. The authority
+// has signed the node's certificate.
 func (a *authority) nodeConfig() *tls.Config {
 	return &tls.Config{RootCAs: a.pool(), Certificates: []tls.Certificate{a.issue()}}
 }

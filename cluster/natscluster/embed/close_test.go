@@ -126,7 +126,8 @@ func TestBus_CloseWhileDisconnected(t *testing.T) {
 		require.False(t, open)
 		p.Restore()
 	}
-	// The NATS client closes its connection for good, and the server cannot be reached.
+	// The NATS client closes its connection and does not reconnect. The server is not
+	// reachable.
 	b := connect(t, p.URL())
 	awaitEvent(t, b, cluster.Connected)
 	p.Inject("-ERR 'Unknown Error'\r\n")
@@ -161,7 +162,7 @@ func TestBus_CloseDoesNotReconnect(t *testing.T) {
 	s := startServer(t, nil)
 	url := s.ClientURL()
 	for range 50 {
-		// With several servers the NATS client reconnects to the next one at once.
+		// If there are several servers, the NATS client reconnects to the next server at once.
 		b := connect(t, url+","+strings.Replace(url, "127.0.0.1", "localhost", 1))
 		subscribe(t, b, 1, digests)
 		subscribe(t, b, 1, heartbeats)

@@ -78,7 +78,8 @@ func TestBus_Conformance(t *testing.T) {
 }
 
 // network makes Subscribe wait until the servers of all buses have registered the
-// subscription, as TestBus requires. NATS itself waits for the server of the subscriber only.
+// subscription. TestBus requires this, but NATS waits only for the server of the
+// subscriber.
 type network struct {
 	mu    sync.Mutex // protects the following
 	buses []cluster.Bus
@@ -101,7 +102,8 @@ func (b networkBus) Subscribe(ctx context.Context, subjects []cluster.Subject, o
 	if err != nil {
 		return nil, err
 	}
-	// Servers register the subscription to probe after sub, because both take the same way.
+	// All servers register the two subscriptions in this order, so if the second subscription
+	// is registered, the first is also registered.
 	probe, received := cluster.Subject{Kind: cluster.KindSyncReply, Shard: rand.Uint32()}, make(chan cluster.Message, 64)
 	last, err := b.Bus.Subscribe(ctx, []cluster.Subject{probe}, received)
 	if err != nil {

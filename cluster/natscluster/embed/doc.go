@@ -1,9 +1,9 @@
 // Package embed runs a NATS server inside the process of a node, so that a service of
-// several nodes needs no other program. It is a module of its own: a program that only
-// connects to NATS uses package natscluster and does not contain a server.
+// several nodes needs no other program. Package embed is a separate module. A program that
+// only connects to NATS uses package natscluster and does not contain a server.
 //
 // A node with a server is a seed. A service has one to five seeds, which connect to each
-// other. All other nodes connect to any seed with natscluster.Connect:
+// other. Each of the other nodes connects to one of the seeds with natscluster.Connect:
 //
 //	      +-------------------------------+
 //	      |                               |
@@ -14,20 +14,21 @@
 //
 // # Number of seeds
 //
-// One seed is enough for development, and for a service whose nodes may show outdated
-// counts while the seed restarts. With three seeds any one may fail, with five any two: the
-// nodes that were connected to a failed seed reconnect to another one, of which it has
-// informed them. More than five seeds only cost traffic, since each receives every
-// message. A service that already has NATS servers needs no seeds.
+// One seed is enough for development. While this seed restarts, the other nodes show
+// outdated counts. With three seeds, the service works if one seed fails; with five seeds,
+// it works if two seeds fail. Each seed informs its nodes of the other seeds. If a seed
+// fails, its nodes reconnect to another seed. More than five seeds only increase the
+// traffic, because each seed receives every message. A service that already has NATS
+// servers needs no seeds.
 //
 // Give every seed the addresses of all seeds, and every other node the addresses of
-// several. The nodes may start in any order.
+// several seeds. The nodes can start in any order.
 //
 // # Security
 //
 // A client that can publish can set the occupancy of any room. Start therefore returns
 // an error for an address that is not a loopback address, unless natscluster.WithUser,
-// natscluster.WithToken or natscluster.WithTLS is given. Without TLS credentials are sent
-// unencrypted, also to any server that answers at an address given to [WithSeeds]. Give
-// credentials to all seeds or to none.
+// natscluster.WithToken or natscluster.WithTLS is given. Without TLS, credentials are sent
+// unencrypted, and a seed sends them to any server that answers at an address of
+// [WithSeeds]. Give credentials to all seeds, or to no seed.
 package embed

@@ -85,7 +85,7 @@ func handleReady(mux *http.ServeMux, node *cluster.Node) {
 	// end: ready
 }
 
-// running is a node that a test has started with one of the functions above.
+// running is a node that one of the functions above runs.
 type running struct {
 	*occupancy.Engine
 	stop func()

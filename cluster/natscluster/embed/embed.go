@@ -10,8 +10,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 )
 
-// Bus is a [natscluster.Bus] that is connected to a NATS server in this process. Its
-// Close also shuts down the server.
+// Bus is a [natscluster.Bus] that is connected to a NATS server in this process. Close
+// also shuts down the server.
 type Bus struct {
 	*natscluster.Bus
 	server *embeddedServer
@@ -28,14 +28,15 @@ var _ cluster.Bus = (*Bus)(nil)
 // natscluster.WithToken or natscluster.WithTLS. Otherwise Start returns an error before
 // the server listens.
 //
-// Start does not wait for the connections to other seeds; Routes returns their number.
+// Start does not wait until the server is connected to other seeds. [Bus.Routes] returns the
+// number of these connections.
 func Start(ctx context.Context, opts ...natscluster.Option) (*Bus, error) {
 	c, err := config.New(opts)
-	if err != nil {
-		return nil, fmt.Errorf("embed: %w", err)
-	}
 	if len(c.ConnectOnly) > 0 {
 		return nil, fmt.Errorf("embed: %s applies to natscluster.Connect only", c.ConnectOnly[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("embed: %w", err)
 	}
 	settings, err := serverOptions(c)
 	if err != nil {

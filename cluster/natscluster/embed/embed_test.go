@@ -17,7 +17,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// freeAddrs returns loopback addresses on which nothing listened a moment ago.
+// freeAddrs returns loopback addresses that are currently not in use.
 func freeAddrs(t testing.TB, n int) []string {
 	addrs := make([]string, n)
 	for i := range addrs {
@@ -29,7 +29,8 @@ func freeAddrs(t testing.TB, n int) []string {
 	return addrs
 }
 
-// threeSeeds returns seeds that are connected to each other. All have the same list.
+// threeSeeds returns three seeds that are connected to each other. All seeds have the same
+// list of seeds.
 func threeSeeds(t testing.TB, opts ...natscluster.Option) []*embed.Bus {
 	addrs := freeAddrs(t, 3)
 	seeds := make([]*embed.Bus, len(addrs))
@@ -47,7 +48,7 @@ func threeSeeds(t testing.TB, opts ...natscluster.Option) []*embed.Bus {
 func TestStart_ClientsReconnectToOtherSeeds(t *testing.T) {
 	checkGoroutines(t)
 	seeds := threeSeeds(t)
-	// Each client is given one seed, which informs it of the others.
+	// Each client has the address of one seed. The seed informs the client of the other seeds.
 	clients := make([]*natscluster.Bus, 6)
 	inboxes := make([]<-chan cluster.Message, len(clients))
 	for i := range clients {
@@ -94,8 +95,8 @@ func TestStart_SeedRestarts(t *testing.T) {
 	}
 }
 
-// Two seeds stop receiving from each other and no connection is closed, as if the cable
-// were unplugged.
+// The connection between two seeds forwards no data any more, but it is not closed, as if
+// a cable were unplugged.
 func TestStart_DetectsDeadRoute(t *testing.T) {
 	checkGoroutines(t)
 	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
@@ -183,8 +184,8 @@ func TestStart_Credentials(t *testing.T) {
 	}
 }
 
-// Two seeds with different tokens learn of each other from a third, which has none. They
-// try to connect to each other ten times a second.
+// Two seeds with different tokens learn of each other from a third seed without a token.
+// They try to connect to each other ten times a second.
 func TestStart_LogsRepeatedRefusalOnce(t *testing.T) {
 	checkGoroutines(t)
 	start := time.Now()
@@ -215,7 +216,8 @@ func TestStart_WithoutOptionsAcceptsNobody(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
 
-// The address of a seed without WithClientListen is a port of its own loopback.
+// Other machines cannot connect to a seed without WithClientListen, because it listens only
+// on a loopback address.
 func TestStart_InformsClientsOnlyOfReachableSeeds(t *testing.T) {
 	checkGoroutines(t)
 	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithClientListen("127.0.0.1:0"))

@@ -54,7 +54,7 @@ func Example() {
 	// Output: 2 connections in the lobby
 }
 
-// One of three seeds, each on its own machine. The others have the same list of seeds.
+// One of three seeds. Each seed runs on its own machine. All seeds have the same list.
 func ExampleStart() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

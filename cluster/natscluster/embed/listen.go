@@ -16,8 +16,8 @@ import (
 
 const loopback = "127.0.0.1"
 
-// parseListen parses the address of a listener. It returns an error if the address is not
-// a loopback address and the server would accept anyone.
+// parseListen parses the address of a listener. If the address is not a loopback address,
+// and the server requires neither credentials nor a certificate, it returns an error.
 func parseListen(c *config.Config, option, address string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -32,11 +32,11 @@ func parseListen(c *config.Config, option, address string) (host string, port in
 	}
 	switch host {
 	case "localhost":
-		host = loopback // without asking a resolver
+		host = loopback // do not use a resolver
 	case "":
 		host = "0.0.0.0"
 	}
-	// Any other name is treated as public: DNS may resolve it to any address.
+	// Treat all other names as public, because DNS can resolve a name to any address.
 	ip, err := netip.ParseAddr(host)
 	isLoopback := err == nil && ip.Unmap().IsLoopback()
 	if !isLoopback && len(c.Credentials) == 0 && c.TLS == nil {
@@ -45,8 +45,8 @@ func parseListen(c *config.Config, option, address string) (host string, port in
 	return host, port, nil
 }
 
-// serverTLS returns the configuration for a listener. If mutual, clients must present a
-// valid certificate, whatever ClientAuth is.
+// serverTLS returns the configuration for a listener. If mutual is true, clients must
+// present a valid certificate, even if ClientAuth does not require it.
 func serverTLS(c *tls.Config, mutual bool) (*tls.Config, error) {
 	if len(c.Certificates) == 0 && c.GetCertificate == nil {
 		return nil, errors.New("WithTLS: a server needs a certificate: set Certificates")
@@ -61,14 +61,14 @@ func serverTLS(c *tls.Config, mutual bool) (*tls.Config, error) {
 	if mutual {
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	// Without ClientCAs, Go uses the system's authorities and accepts any public certificate.
+	// If ClientCAs is nil, Go accepts the certificates of all public authorities.
 	if c.ClientAuth >= tls.VerifyClientCertIfGiven && c.ClientCAs == nil {
-		return nil, errors.New("WithTLS: a server that verifies client certificates needs their authority: set ClientCAs or RootCAs")
+		return nil, errors.New("WithTLS: the authority of the client certificates is missing: set ClientCAs or RootCAs")
 	}
 	return c, nil
 }
 
-// seedURL returns the address of a seed as a URL with the credentials.
+// seedURL returns a URL with the address of a seed and the credentials.
 func seedURL(c *config.Config, seed string) (*url.URL, error) {
 	host, port, err := net.SplitHostPort(seed)
 	if err != nil {

@@ -35,7 +35,8 @@ func (l *serverLog) Errorf(format string, v ...any)  { l.write(slog.LevelError, 
 func (l *serverLog) Debugf(format string, v ...any)  { l.write(slog.LevelDebug, format, v) }
 func (l *serverLog) Tracef(format string, v ...any)  { l.write(slog.LevelDebug, format, v) }
 
-// Fatalf collects the error. The server's own logger would end the process.
+// Fatalf logs and collects the error. The default logger of the server would end the
+// process here; this logger does not.
 func (l *serverLog) Fatalf(format string, v ...any) {
 	l.write(slog.LevelError, format, v)
 	l.mu.Lock()

@@ -20,8 +20,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// The tests of package natscluster that need a server are here, too, so that its module
-// does not require one.
+// Tests of package natscluster that need a server are also in this package, so that the
+// module of natscluster does not require a server.
 
 // timeout is how long a test waits for a condition.
 const timeout = 30 * time.Second
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 		panic("the server does not start")
 	}
 	fmt.Println(s.ClientURL())
-	_, _ = io.Copy(io.Discard, os.Stdin) // until the test closes it
+	_, _ = io.Copy(io.Discard, os.Stdin) // run until the test closes the standard input
 }
 
 // startProcess starts a NATS server in a separate process.
@@ -66,8 +66,8 @@ func startProcess(t testing.TB) (url string, process *os.Process) {
 	return strings.TrimSpace(url), cmd.Process
 }
 
-// startServer starts a NATS server that is not embedded, on a free port unless set
-// chooses one.
+// startServer starts a NATS server that is not embedded. It listens on a free port. The
+// function set can change the options; it can be nil.
 func startServer(t testing.TB, set func(*server.Options)) *server.Server {
 	t.Helper()
 	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true}
@@ -137,7 +137,8 @@ var (
 	heartbeats = cluster.Subject{Kind: cluster.KindHeartbeat}
 )
 
-// subscribe returns a channel for size messages.
+// subscribe returns a channel that receives the messages of the subjects. Its capacity is
+// size.
 func subscribe(t testing.TB, b cluster.Bus, size int, subjects ...cluster.Subject) <-chan cluster.Message {
 	t.Helper()
 	out := make(chan cluster.Message, size)
@@ -146,8 +147,8 @@ func subscribe(t testing.TB, b cluster.Bus, size int, subjects ...cluster.Subjec
 	return out
 }
 
-// receive publishes payload again and again until it is received from in. It returns what
-// was received before.
+// receive publishes the payload again and again until it arrives at the subscriber. It
+// returns the payloads that have arrived earlier.
 func receive(t testing.TB, from cluster.Bus, in <-chan cluster.Message, payload string) (before []string) {
 	t.Helper()
 	deadline := time.After(timeout)
@@ -178,8 +179,8 @@ func eventually(t testing.TB, condition string, isTrue func() bool) {
 	}
 }
 
-// checkGoroutines fails the test if a goroutine of a Bus, of the NATS client or of a NATS
-// server still runs after the test's other cleanup functions.
+// checkGoroutines checks that the goroutines of the Bus, of the NATS client and of the NATS
+// server have ended after the test's other cleanup functions.
 func checkGoroutines(t testing.TB) {
 	t.Cleanup(func() {
 		var running []string

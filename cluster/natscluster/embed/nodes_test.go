@@ -10,7 +10,7 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// Five nodes of which three are seeds, before and after a seed closes.
+// Five nodes count together, before and after a seed closes. Three nodes are seeds.
 func TestNodes_CountTogether(t *testing.T) {
 	checkGoroutines(t)
 	seeds := threeSeeds(t)

@@ -15,9 +15,10 @@ func WithClusterListen(address string) natscluster.Option {
 	}
 }
 
-// WithSeeds sets the addresses, host:port, that other seeds have given to
-// [WithClusterListen]. The server connects to each of them and retries once a second
-// without limit. The list may contain its own address, so all seeds can have the same list.
+// WithSeeds sets the addresses of the other seeds, as host:port. The address of a seed is
+// the address in its option [WithClusterListen]. The server connects to each seed and
+// retries once a second without limit. The list can contain the seed's own address, so all
+// seeds can have the same list.
 func WithSeeds(addresses ...string) natscluster.Option {
 	return func(c *config.Config) {
 		c.Seeds = append(c.Seeds, addresses...)
@@ -26,7 +27,7 @@ func WithSeeds(addresses ...string) natscluster.Option {
 }
 
 // WithClientListen sets the host:port on which this seed accepts connections from other
-// nodes. Port 0 selects a free port. Without this option it accepts none.
+// nodes. Port 0 selects a free port. Without this option, other nodes cannot connect.
 func WithClientListen(address string) natscluster.Option {
 	return func(c *config.Config) {
 		c.ClientListen = address

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// logBuffer collects a log. Searching it ignores case.
+// logBuffer collects a log. Searches in the log ignore case.
 type logBuffer struct {
 	mu  sync.Mutex
 	all bytes.Buffer
@@ -46,8 +47,9 @@ func TestConnect_RejectsOptionsOfEmbed(t *testing.T) {
 		"WithClusterListen applies to embed.Start only": embed.WithClusterListen("127.0.0.1:1"),
 		"WithClientListen applies to embed.Start only":  embed.WithClientListen("127.0.0.1:1"),
 	} {
-		_, err := natscluster.Connect(timeoutContext(t), "nats://127.0.0.1:4222", opt)
+		_, err := natscluster.Connect(timeoutContext(t), "nats://127.0.0.1:4222", opt, natscluster.WithToken(""))
 		require.ErrorContains(t, err, text)
+		require.NotContains(t, err.Error(), "WithToken")
 	}
 }
 
@@ -58,6 +60,8 @@ func TestStart_RejectsInvalidOptions(t *testing.T) {
 		text string
 	}{
 		{natscluster.WithNkeyFile(writeFile(t, seed)), "WithNkeyFile applies to natscluster.Connect only"},
+		{natscluster.WithNkeyFile("missing"), "WithNkeyFile applies to natscluster.Connect only"},
+		{natscluster.WithCredentialsFile("missing"), "WithCredentialsFile applies to natscluster.Connect only"},
 		{natscluster.WithToken(""), "WithToken: token is empty"},
 		{embed.WithSeeds("127.0.0.1:7222"), "WithSeeds requires WithClusterListen"},
 		{embed.WithClusterListen("127.0.0.1"), "WithClusterListen"},
@@ -67,6 +71,7 @@ func TestStart_RejectsInvalidOptions(t *testing.T) {
 	} {
 		_, err := embed.Start(timeoutContext(t), c.opt)
 		require.ErrorContains(t, err, c.text)
+		require.NotErrorIs(t, err, os.ErrNotExist, "Start rejects the option whether the file exists or not")
 	}
 	for _, seed := range []string{"127.0.0.1", ":1", "a:0", "a:b", "nats://a:1"} {
 		_, err := embed.Start(timeoutContext(t), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seed))

@@ -38,7 +38,7 @@ func TestBus_SendsNothingOld_AfterServerRestart(t *testing.T) {
 		in := subscribe(t, to, 1<<16, digests)
 		receive(t, from, in, "before")
 
-		// Some are published before the bus notices the disconnection, some after.
+		// The bus notices the disconnection while these messages are published.
 		stop, wg := make(chan struct{}), new(sync.WaitGroup)
 		for range 4 {
 			wg.Go(func() {
@@ -102,7 +102,7 @@ func TestBus_DoesNotWaitForDial(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		_, err = b.Subscribe(ctx, []cluster.Subject{digests}, make(chan cluster.Message, 1))
-		require.NoError(t, err, "it becomes active later")
+		require.NoError(t, err, "the subscription becomes active later")
 		require.NoError(t, subs[0].Close())
 		subs = subs[1:]
 		return time.Since(start) < time.Second
@@ -118,7 +118,7 @@ func TestBus_DetectsStoppedServer(t *testing.T) {
 
 	require.NoError(t, process.Signal(syscall.SIGSTOP))
 	stopped := time.Now()
-	// Larger than the system's buffers, so that a write blocks.
+	// The payload is larger than the system's buffers, so that a write blocks.
 	large := make([]byte, from.MaxPayload())
 	var longest time.Duration
 	eventually(t, "disconnected", func() bool {
@@ -137,7 +137,7 @@ func TestBus_DetectsStoppedServer(t *testing.T) {
 	receive(t, from, in, "after")
 }
 
-// Publish blocks for 2 s if its context does not end earlier.
+// If the context of Publish does not end, Publish blocks for 2 s.
 func TestBus_PublishReturnsWhenContextEnds(t *testing.T) {
 	checkGoroutines(t)
 	p := newProxy(t, startServer(t, nil).ClientURL())
@@ -162,7 +162,7 @@ func TestBus_PublishReturnsWhenContextEnds(t *testing.T) {
 	})
 }
 
-// The NATS client closes its connection for good after an error that it does not know.
+// After an unknown error, the NATS client closes its connection and does not reconnect.
 func TestBus_ReconnectsAfterUnknownError(t *testing.T) {
 	checkGoroutines(t)
 	s := startServer(t, nil)

@@ -85,7 +85,7 @@ func (p *proxy) forward(to, from net.Conn) {
 	}
 }
 
-// Disconnect closes all connections and refuses new ones until Restore is called.
+// Disconnect closes all connections and refuses new connections until Restore is called.
 func (p *proxy) Disconnect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,20 +14,20 @@ import (
 // embeddedServer is a running NATS server.
 type embeddedServer struct {
 	*server.Server
-	url         string // of the client listener, also if only this node may connect
-	clientURL   string // empty if only this node may connect
-	clusterAddr string // empty without routes
-	shutdown    func() // returns when the server has stopped; may be called again
+	url         string // the URL of the client listener, also if it accepts only this node
+	clientURL   string // the same URL, or empty if the client listener accepts only this node
+	clusterAddr string // the host:port for other seeds; empty without WithClusterListen
+	shutdown    func() // returns when the server has stopped; can be called more than once
 }
 
-// serverOptions returns the settings of the NATS server. The comments give the reasons
-// where they differ from its defaults.
+// serverOptions returns the settings of the NATS server. The comments explain why a setting
+// differs from the default.
 func serverOptions(c *config.Config) (*server.Options, error) {
-	so := &server.Options{
-		// ServerName remains random: servers of the same name refuse to connect to each other.
-		NoSigs:          true, // signals belong to the host program
-		NoSystemAccount: true, // its statistics are not used
-		// DontListen is not used: with it, a server with routes hangs in Shutdown.
+	settings := &server.Options{
+		// ServerName is random, because servers with the same name refuse to connect.
+		NoSigs:          true, // the program handles signals itself
+		NoSystemAccount: true, // the statistics of the account are not used
+		// DontListen is not set: with this setting, Shutdown of a server with routes blocks.
 		Host:          loopback,
 		Port:          server.RANDOM_PORT,
 		Username:      c.User,
@@ -38,14 +38,14 @@ func serverOptions(c *config.Config) (*server.Options, error) {
 	}
 	var err error
 	if c.ClientListen != "" {
-		if so.Host, so.Port, err = parseListen(c, "WithClientListen", c.ClientListen); err != nil {
+		if settings.Host, settings.Port, err = parseListen(c, "WithClientListen", c.ClientListen); err != nil {
 			return nil, err
 		}
 	} else if len(c.Credentials) == 0 {
-		so.Authorization = rand.Text() // so that only this node can log in
+		settings.Authorization = rand.Text() // a secret token, so that only this node can log in
 	}
 	if c.TLS != nil {
-		if so.TLSConfig, err = serverTLS(c.TLS, len(c.Credentials) == 0); err != nil {
+		if settings.TLSConfig, err = serverTLS(c.TLS, len(c.Credentials) == 0); err != nil {
 			return nil, err
 		}
 	}
@@ -53,14 +53,14 @@ func serverOptions(c *config.Config) (*server.Options, error) {
 		if len(c.Seeds) > 0 {
 			return nil, errors.New("WithSeeds requires WithClusterListen: seeds connect to each other in both directions")
 		}
-		return so, nil
+		return settings, nil
 	}
-	return so, setRoutes(so, c)
+	return settings, setRoutes(settings, c)
 }
 
-// setRoutes sets how the server connects to other seeds.
-func setRoutes(so *server.Options, c *config.Config) (err error) {
-	routes := &so.Cluster
+// setRoutes changes the settings of the connections to other seeds.
+func setRoutes(settings *server.Options, c *config.Config) (err error) {
+	routes := &settings.Cluster
 	if routes.Host, routes.Port, err = parseListen(c, "WithClusterListen", c.ClusterListen); err != nil {
 		return err
 	}
@@ -73,15 +73,17 @@ func setRoutes(so *server.Options, c *config.Config) (err error) {
 	if routes.Username, routes.Password = c.User, c.Password; c.Token != "" {
 		routes.Username, routes.Password = "token", c.Token // routes do not support tokens
 	}
-	routes.PoolSize = -1 // the pool distributes accounts, and there is only one
+	routes.PoolSize = -1 // a pool is useful only for several accounts, but the server has one account
 	routes.Compression.Mode = server.CompressionOff
-	// Without a client listener clients would be informed of a port of the loopback.
+	// If there is no client listener, do not inform clients of this server: its only address
+	// is a loopback address.
 	routes.NoAdvertise = c.ClientListen == ""
 
 	// Detect a dead connection after 3 s, as for clients, and not after 90 s.
 	routes.PingInterval, routes.MaxPingsOut = time.Second, 2
-	// Retry a seed that is not in WithSeeds for about an hour, and not only once. Messages
-	// are not forwarded through a third seed, so every two seeds must be connected.
+	// A seed can learn of seeds that are missing in WithSeeds. By default it tries only once
+	// to connect to such a seed. Let it retry for about an hour: every two seeds must be
+	// connected, because a third seed does not forward messages between them.
 	routes.ConnectRetries = 3600
 
 	for _, seed := range c.Seeds {
@@ -89,7 +91,7 @@ func setRoutes(so *server.Options, c *config.Config) (err error) {
 		if err != nil {
 			return err
 		}
-		so.Routes = append(so.Routes, u)
+		settings.Routes = append(settings.Routes, u)
 	}
 	return nil
 }
@@ -97,8 +99,8 @@ func setRoutes(so *server.Options, c *config.Config) (err error) {
 const startTimeout = 10 * time.Second
 
 // startServer starts a server and waits until it listens.
-func startServer(so *server.Options, c *config.Config) (*embeddedServer, error) {
-	ns, err := server.NewServer(so)
+func startServer(settings *server.Options, c *config.Config) (*embeddedServer, error) {
+	ns, err := server.NewServer(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -113,9 +115,10 @@ func startServer(so *server.Options, c *config.Config) (*embeddedServer, error) 
 	if c.ClusterListen != "" {
 		listeners = 2
 	}
-	ns.Start() // from here on, the server may change so
-	// The client listener exists or has failed when Start returns. The route listener is
-	// opened later, and a Shutdown before that would leave it open.
+	ns.Start() // do not use settings any more: the server can change it
+	// When ns.Start has returned, the server has opened the client listener or has failed to
+	// open it. The server opens the route listener later. If Shutdown were called earlier,
+	// the route listener would remain open.
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(time.Millisecond) {
 		open, failed := 0, log.fatalErrors()
 		if a := ns.Addr(); a != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// The Bus has one processor, and more can be read at once than its queue can hold.
-func TestBus_LosesNothing_IfSubscriberHasRoom(t *testing.T) {
+// The Bus has only one processor, and one read can return more messages than the capacity
+// of the queue.
+func TestBus_LosesNoMessage_IfChannelHasCapacity(t *testing.T) {
 	checkGoroutines(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	s := startServer(t, nil)
@@ -26,7 +27,8 @@ func TestBus_LosesNothing_IfSubscriberHasRoom(t *testing.T) {
 			p := newProxy(t, s.ClientURL())
 			b := connect(t, p.URL(), natscluster.WithPrefix("o"))
 			in := subscribe(t, b, test.messages, digests)
-			// The answers of the server to pings arrive after all messages, so others are injected.
+			// The server answers pings after all messages. Inject answers, so that the client
+			// does not close the connection.
 			message := fmt.Sprintf("MSG o.v1.digest.0 1 %d\r\n%s\r\nPONG\r\n", test.bytes, strings.Repeat("x", test.bytes))
 			p.Inject(strings.Repeat(message, test.messages))
 			eventually(t, "all are received, or some are lost", func() bool {

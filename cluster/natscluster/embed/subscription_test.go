@@ -19,7 +19,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// reader is a user that may only subscribe to digests.
+// reader is a user that has permission only to subscribe to digests.
 func reader(o *server.Options) {
 	o.Users = []*server.User{{Username: "reader", Password: "secret", Permissions: &server.Permissions{
 		Publish:   &server.SubjectPermission{Deny: []string{">"}},
@@ -43,7 +43,7 @@ func TestBus_PermissionDenied(t *testing.T) {
 	})
 }
 
-func TestSubscribe_FailedLeavesNothing(t *testing.T) {
+func TestSubscribe_Error_RemovesSubscription(t *testing.T) {
 	checkGoroutines(t)
 	s := startServer(t, reader)
 	b := connect(t, s.ClientURL(), natscluster.WithUser("reader", "secret"))

@@ -1,7 +1,7 @@
-// The fragment of the URL is the name of the room that this tab is in, or empty.
+// The fragment of the page's URL is the name of the open room, or empty.
 
-import * as lobby from "./lobby.js";
 import * as room from "./room.js";
+import * as roomList from "./roomlist.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -18,15 +18,15 @@ function navigate() {
   document.title = name ?? "Rooms";
   document.body.classList.toggle("inside", name !== undefined);
   room.open(name);
-  lobby.setCurrentRoom(name);
+  roomList.setCurrentRoom(name);
   if (name) $("roomTitle").focus({ preventScroll: true });
 }
 
-/** Calls f immediately, every ms milliseconds, and when the page becomes visible, but not while it is hidden. */
-function every(ms, f) {
+/** Calls f now, once per period (in ms), and when the page becomes visible. Does not call f while the page is hidden. */
+function repeat(period, f) {
   const callIfVisible = () => document.hidden || f();
   callIfVisible();
-  setInterval(callIfVisible, ms);
+  setInterval(callIfVisible, period);
   addEventListener("visibilitychange", callIfVisible);
 }
 
@@ -34,15 +34,15 @@ $("openForm").onsubmit = (event) => {
   event.preventDefault();
   const name = $("openName").value.trim();
   $("openName").value = "";
-  if (name) location.hash = lobby.fragment(name);
+  if (name) location.hash = roomList.fragment(name);
 };
 addEventListener("keydown", (event) => {
-  // Escape closes the room, but not while the user is typing.
+  // The Escape key closes the room, unless the user is typing.
   if (event.key === "Escape" && !event.isComposing && !event.target.value) location.hash = "";
 });
 addEventListener("hashchange", navigate);
 
 navigate();
-every(2e3, lobby.refresh);
-every(1e3, () => (lobby.redraw(), room.redraw()));
-setTimeout(() => every(5e3, lobby.sort), 500);
+repeat(2e3, roomList.refresh);
+repeat(1e3, () => (roomList.redraw(), room.redraw()));
+setTimeout(() => repeat(5e3, roomList.sort), 500);

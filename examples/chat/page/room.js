@@ -1,25 +1,25 @@
-// One room: the websocket of this tab, and the chat messages. The counts arrive by the
-// occupancy stream, like those of the list of rooms.
+// The open room: the websocket of this tab, and the chat messages. The counts arrive on the
+// occupancy stream and not on the websocket.
 
 import { draw } from "./plot.js";
-import { follow } from "./series.js";
+import { subscribe } from "./series.js";
 
 const $ = (id) => document.getElementById(id);
 const format = new Intl.NumberFormat();
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const maxMessages = 300; // in the log
 
-let room; // the room that this tab is in, or undefined
+let room; // the open room, or undefined
 
-/** Closes the current room and opens the named one, if name is not undefined. */
+/** Closes the current room and opens the room with this name. If name is undefined, no room is open afterwards. */
 export function open(name) {
   room?.close();
   room = name === undefined ? undefined : new Room(name);
 }
 
 export function redraw() {
-  if (!room?.following) return;
-  const { top, length } = draw($("plot"), room.following.series);
+  if (!room?.subscription) return;
+  const { top, length } = draw($("plot"), room.subscription.series);
   $("plotTop").textContent = format.format(top);
   $("plotFrom").textContent = length < 90e3 ? `${Math.round(length / 1e3)} s ago` : `${Math.round(length / 60e3)} min ago`;
 }
@@ -31,19 +31,19 @@ class Room {
   constructor(name) {
     this.name = name;
     $("roomTitle").textContent = name;
-    $("another").href = location.href;
+    $("newTab").href = location.href;
     $("connections").textContent = $("members").textContent = "–";
     $("log").replaceChildren();
     $("plot").replaceChildren();
     $("nickname").value ||= storage.get("nickname");
     this.showForm();
-    follow(name, ({ connections, presenceMembers }) => {
+    subscribe(name, ({ connections, presenceMembers }) => {
       $("connections").textContent = format.format(connections);
       $("members").textContent = format.format(presenceMembers);
       redraw();
-    }).then((following) => {
-      if (this.closed) following.stop();
-      else this.following = following;
+    }).then((subscription) => {
+      if (this.closed) subscription.stop();
+      else this.subscription = subscription;
       redraw();
     });
     this.connect();
@@ -63,9 +63,9 @@ class Room {
       if (message.type === "error") showError(message.error);
     };
     socket.onclose = ({ reason }) => {
-      const wait = Math.random() * Math.min(15e3, 1e3 * 2 ** this.failures++);
+      const delay = Math.random() * Math.min(15e3, 1e3 * 2 ** this.failures++);
       this.showStatus(`${reason ? `Disconnected: ${reason}` : "Disconnected"}. Reconnecting …`);
-      this.retry = setTimeout(() => this.connect(), 300 + wait);
+      this.retry = setTimeout(() => this.connect(), 300 + delay);
     };
   }
 
@@ -74,19 +74,19 @@ class Room {
     clearTimeout(this.retry);
     this.socket.onclose = this.socket.onmessage = this.socket.onopen = null;
     this.socket.close();
-    this.following?.stop();
+    this.subscription?.stop();
     this.showStatus("");
   }
 
   showStatus(text) {
-    $("status").textContent = text;
+    $("roomStatus").textContent = text;
     document.body.classList.toggle("offline", text !== "");
   }
 
   send(message) {
-    const open = this.socket.readyState === WebSocket.OPEN;
-    if (open) this.socket.send(JSON.stringify(message));
-    return open;
+    const isOpen = this.socket.readyState === WebSocket.OPEN;
+    if (isOpen) this.socket.send(JSON.stringify(message));
+    return isOpen;
   }
 
   enter(nickname) {
@@ -104,9 +104,9 @@ class Room {
     $("nickname").focus();
   }
 
-  /** Shows the form to enter or, after that, the form to send messages. */
+  /** Shows the form for the nickname, or the form for messages if the user has entered a nickname. */
   showForm() {
-    $("me").textContent = this.nickname;
+    $("sender").textContent = this.nickname;
     $("text").placeholder = `Message as ${this.nickname}`;
     $("enterForm").hidden = this.nickname !== "";
     $("sayForm").hidden = this.nickname === "";
@@ -115,13 +115,13 @@ class Room {
   showMessage({ clientId, text }) {
     const item = document.createElement("li");
     item.className = clientId === this.nickname ? "own" : "";
-    item.innerHTML = `<span class="face" aria-hidden="true"></span><p><b></b><time></time></p><p class="text"></p>`;
-    const [face, head, body] = item.children;
+    item.innerHTML = `<span class="avatar" aria-hidden="true"></span><p><b></b><time></time></p><p class="text"></p>`;
+    const [avatar, head, body] = item.children;
     const previous = $("log").lastElementChild;
-    if (previous?.dataset.sender === clientId) item.classList.add("more");
+    if (previous?.dataset.sender === clientId) item.classList.add("continued");
     item.dataset.sender = clientId;
-    face.textContent = [...clientId][0].toUpperCase();
-    face.style.setProperty("--hue", [...clientId].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 360, 7));
+    avatar.textContent = [...clientId][0].toUpperCase();
+    avatar.style.setProperty("--hue", [...clientId].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 360, 7));
     head.firstChild.textContent = clientId;
     head.lastChild.textContent = clock.format();
     body.textContent = text;
@@ -129,7 +129,7 @@ class Room {
   }
 }
 
-/** Values in localStorage, which may be disabled. */
+/** Gets and sets values in localStorage. The user may have disabled localStorage. */
 const storage = {
   get(key) {
     try {
@@ -142,7 +142,7 @@ const storage = {
     try {
       localStorage.setItem(key, value);
     } catch {
-      // not stored
+      // localStorage is disabled
     }
   },
 };
@@ -154,21 +154,21 @@ function showError(text) {
   append(item);
 }
 
-/** Adds an item to the log and scrolls to it, unless the user has scrolled up. */
+/** Adds an item to the log and scrolls to the end of the log, unless the user has scrolled up. */
 function append(item) {
   const log = $("log");
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.append(item);
   while (log.children.length > maxMessages) log.firstChild.remove();
   if (atEnd) log.scrollTop = log.scrollHeight;
-  $("newer").hidden = atEnd;
+  $("newMessages").hidden = atEnd;
 }
 
 $("log").onscroll = () => {
   const log = $("log");
-  if (log.scrollHeight - log.scrollTop - log.clientHeight < 40) $("newer").hidden = true;
+  if (log.scrollHeight - log.scrollTop - log.clientHeight < 40) $("newMessages").hidden = true;
 };
-$("newer").onclick = () => {
+$("newMessages").onclick = () => {
   $("log").scrollTop = $("log").scrollHeight;
 };
 $("enterForm").onsubmit = (event) => {

@@ -1,16 +1,16 @@
-// The counts of each room in the last minutes. The browser client of occupancy receives
-// them over one stream for all rooms.
+// The counts of each room in the last minutes. The page receives the counts of all rooms on
+// one occupancy stream.
 
 import { connect } from "/occupancy/occupancy.js";
 
 const { rooms } = connect("/occupancy");
-const followed = new Map(); // the series of rooms, by name
+const seriesByRoom = new Map();
 
-export const span = 5 * 60e3; // ms
+export const maxAge = 5 * 60e3; // of samples, in ms
 
-/** The counts of the last minutes. */
+/** A list of samples, the oldest first. */
 export class Series {
-  samples = []; // { at, connections, presenceMembers }: the counts from the time at until the next sample
+  samples = []; // { time, connections, presenceMembers }
   listeners = new Set();
 
   get latest() {
@@ -18,24 +18,24 @@ export class Series {
   }
 
   add({ connections, presenceMembers }) {
-    const at = Date.now();
-    if (this.latest?.at === at) this.samples.pop(); // too short to be visible
-    this.samples.push({ at, connections, presenceMembers });
-    // Keep one sample from before the span: its counts apply at the start of the span.
-    const first = this.samples.findIndex((sample) => sample.at > at - span);
+    const time = Date.now();
+    if (this.latest?.time === time) this.samples.pop(); // keep one sample per millisecond
+    this.samples.push({ time, connections, presenceMembers });
+    // Keep one older sample, because its counts are still valid at the start of the plot.
+    const first = this.samples.findIndex((sample) => sample.time > time - maxAge);
     if (first > 1) this.samples.splice(0, first - 1);
     for (const listener of this.listeners) listener(this.latest);
   }
 }
 
-/** Calls the listener with the counts of a room when they are known and after each change, until stop(). */
-export async function follow(name, listener) {
+/** Calls the listener with the counts of a room, first with the current counts and then after each change, until stop() is called. */
+export async function subscribe(name, listener) {
   const { occupancy } = await rooms.get(name);
-  let series = followed.get(name);
+  let series = seriesByRoom.get(name);
   if (!series) {
     series = new Series();
     series.subscription = occupancy.subscribe((event) => series.add(event.occupancy));
-    followed.set(name, series);
+    seriesByRoom.set(name, series);
   }
   series.listeners.add(listener);
   if (series.latest) listener(series.latest);
@@ -43,8 +43,8 @@ export async function follow(name, listener) {
     series,
     stop() {
       series.listeners.delete(listener);
-      if (series.listeners.size || followed.get(name) !== series) return;
-      followed.delete(name);
+      if (series.listeners.size || seriesByRoom.get(name) !== series) return;
+      seriesByRoom.delete(name);
       series.subscription.unsubscribe();
     },
   };

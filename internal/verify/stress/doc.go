@@ -1,7 +1,7 @@
 // Package stress calls everything of an engine concurrently, and measures the memory that
 // it keeps. It contains only tests.
 //
-//	storm_test.go    every method at once, in rounds; exact after each round
+//	storm_test.go    every method at once, in rounds; everything is exact after each round
 //	counts_test.go   hooks, leases and remote parts of a few rooms that often end
 //	hooks_test.go    two simultaneous hooks of one room
 //	limit_test.go    the limits of WithMaxRooms

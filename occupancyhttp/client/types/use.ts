@@ -1,5 +1,5 @@
-// client_node_test.go compiles this file. The regions are snippets of docs/browser.md. A test of
-// examples/chat runs them in a browser.
+// client_javascript_test.go compiles this file. The regions between begin and end are snippets of
+// docs/browser.md. A test of examples/chat runs these regions in a browser.
 
 // begin: client
 import { connect } from "/occupancy/occupancy.js";

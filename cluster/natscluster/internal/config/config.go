@@ -1,5 +1,5 @@
-// Package config holds the settings of a Bus, which the options of natscluster and of
-// embed change. It is separate so that embed can read the options of natscluster.
+// Package config contains the settings of a Bus. The options of natscluster and of embed
+// change these settings. A separate package is necessary because both packages use them.
 package config
 
 import (
@@ -24,7 +24,7 @@ type Config struct {
 	KeyFile               nats.Options // Nkey, UserJWT and SignatureCB, from a file
 	Credentials           []string     // the names of the options that gave credentials
 
-	// Of embed only.
+	// The following settings apply to embed only.
 	ClientListen, ClusterListen string
 	Seeds                       []string
 
@@ -38,15 +38,17 @@ type Config struct {
 // Server is a NATS server in this process.
 type Server struct {
 	URL      string // for Stats and logs
-	Token    string // accepted by the server, empty if it requires something else
+	Token    string // the token of the server; empty if the server requires no token
 	Dial     func() (net.Conn, error)
-	Shutdown func() // returns when the server has stopped; may be called again
+	Shutdown func() // returns when the server has stopped; can be called more than once
 }
 
-// A '$' would allow NATS's own subjects, and a wildcard those of other services.
+// A prefix with '$' could address subjects of NATS itself, and a wildcard could address
+// subjects of other services.
 var validPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
-// New applies the options to the defaults and checks the result.
+// New applies the options to the defaults and checks the result. It returns a Config even
+// with an error, so that the caller can check ConnectOnly and EmbedOnly first.
 func New[Option ~func(*Config)](opts []Option) (*Config, error) {
 	c := &Config{Name: "occupancy", Prefix: "occupancy"}
 	for _, opt := range opts {

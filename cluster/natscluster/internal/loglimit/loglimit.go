@@ -1,5 +1,5 @@
-// Package loglimit keeps errors that repeat, for example at every attempt to connect,
-// from filling the log.
+// Package loglimit limits how often a repeated text is logged, for example the error of
+// each attempt to connect.
 package loglimit
 
 import (
@@ -10,23 +10,23 @@ import (
 )
 
 const (
-	interval = 10 * time.Second // between two logs of the same text
-	maxTexts = 100              // logged per interval
+	interval = 10 * time.Second // the minimum time between two logs of the same text
+	maxTexts = 100              // the maximum number of different texts in an interval
 )
 
-// Limiter allows each text once per 10 s, and at most 100 texts in that time. The zero
-// value is ready to use, by any number of goroutines.
+// Limiter allows each text once per 10 s, and at most 100 different texts in 10 s. The zero
+// value is ready to use. Allow can be called from any goroutine.
 type Limiter struct {
 	mu     sync.Mutex
 	logged map[string]time.Time
 }
 
-// The parts of an address that differ at every attempt: an ephemeral port, and the
-// number by which a server identifies the connection.
+// ephemeral matches the parts of a text that differ at every attempt to connect: an
+// ephemeral port, and a server's number of the connection.
 var ephemeral = regexp.MustCompile(`:\d+( - \w+:\d+ - |->)`)
 
-// Allow reports whether to log text, and remembers it if so. Texts that differ only in
-// an ephemeral port are the same text.
+// Allow reports whether the caller should log the text. Two texts that differ only in an
+// ephemeral port or a connection number count as the same text.
 func (l *Limiter) Allow(text string) bool {
 	text = ephemeral.ReplaceAllString(text, " ")
 	l.mu.Lock()

@@ -17,8 +17,8 @@ import (
 
 // childArg makes this program run as a child process, which runs one workload with one
 // implementation. The child writes an empty JSON array when it is ready. Then it runs a
-// pass for each line of its standard input and writes the figures as a JSON array. It
-// exits at the end of its input.
+// pass for each line of its standard input and writes the figures as a JSON array. The
+// child exits at the end of its standard input.
 const childArg = "-child"
 
 // child is a running child process.
@@ -29,8 +29,8 @@ type child struct {
 	stopped bool
 }
 
-// start starts a child and does not wait until it is ready. Several children can prepare
-// their workloads at the same time.
+// start starts a child and does not wait until the child is ready, so that several
+// children can prepare their workloads at the same time.
 func start(workloadName, implementation string, o options) (*child, error) {
 	executable, err := os.Executable()
 	if err != nil {

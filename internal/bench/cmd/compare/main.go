@@ -1,19 +1,19 @@
 // Command compare runs the same workloads with each implementation and prints the results
 // as ratios to the engine:
 //
-//	go run ./internal/bench/cmd/compare                                     # everything; takes several minutes
-//	go run ./internal/bench/cmd/compare -workloads join -implementations hub  # a part
-//	go run ./internal/bench/cmd/compare -short                              # a test run of a few seconds, not for figures
+//	go run ./internal/bench/cmd/compare                                       # all workloads; takes several minutes
+//	go run ./internal/bench/cmd/compare -workloads join -implementations hub  # a part of the workloads
+//	go run ./internal/bench/cmd/compare -short                                # a test of a few seconds, without useful figures
 //
-// It can also generate the tables and plots again from the CSV file of an earlier
+// The command can also generate the tables and plots from the CSV file of an earlier
 // comparison:
 //
 //	go run ./internal/bench/cmd/compare -from internal/bench/results/compare.csv -out internal/bench/results -page docs/benchmarks.md
 //
-// Each implementation runs in a process of its own, so that no implementation pays for
-// the garbage of another. The processes run one at a time and take turns after each pass,
-// and ratios are computed between figures of the same pass. So it affects all
-// implementations alike if the machine becomes faster or slower during the comparison.
+// Each implementation runs in a separate process, so that the garbage of one implementation
+// does not slow down the next implementation. The processes run one at a time and take
+// turns after each pass, and ratios are computed between figures of the same pass. So a
+// machine that becomes slower during the comparison affects all implementations equally.
 package main
 
 import (
@@ -99,9 +99,9 @@ func compare(args []string, stdout io.Writer) error {
 	return write(results, *out, *page)
 }
 
-// write writes the files of a report to the folder out and its tables to the page, unless
-// these are empty. Everything except for the CSV file is generated from the CSV file, so
-// that -from generates the same.
+// write writes the files of a report to the folder out, and the tables of the report to the
+// file page. If out or page is empty, write skips it. write generates the other files from
+// the CSV file, so that -from generates the same files.
 func write(results report.Report, out, page string) error {
 	var buffer bytes.Buffer
 	if err := results.WriteCSV(&buffer); err != nil {
@@ -148,8 +148,8 @@ func size(short bool) workload.Size {
 	return workload.Full
 }
 
-// selected returns the implementations to run the workload with: the engine, and those
-// that match -implementations.
+// selected returns the engine and the implementations that match -implementations, if they
+// support the workload.
 func (o options) selected(w workload.Workload) []impl.Spec {
 	var specs []impl.Spec
 	for _, s := range impl.All {

@@ -43,7 +43,7 @@ func TestMeasure_ReturnsEveryPassOfEveryImplementation(t *testing.T) {
 	require.Len(t, o.selected(w), 4, "the engine, two hubs, xsync")
 	require.Len(t, rows, 4*len(w.Cases))
 	for _, row := range rows {
-		require.Len(t, row.Passes, 3, "%s, %s", row.Case, row.Implementation)
+		require.Len(t, row.Figures, 3, "%s, %s", row.Case, row.Implementation)
 	}
 }
 

@@ -19,8 +19,8 @@ type options struct {
 	short                      bool
 }
 
-// run runs the workloads. After each it prints the tables of its cases to stdout, and the
-// time that it took to stderr.
+// run runs the workloads. After each workload it prints the tables of the workload's cases
+// to stdout, and the elapsed time to stderr.
 func (o options) run(stdout, stderr io.Writer) (report.Report, error) {
 	results := report.Report{Machine: report.ThisMachine()}
 	for _, w := range workload.All(size(o.short)) {
@@ -58,8 +58,8 @@ func (o options) measure(w workload.Workload) ([]report.Row, error) {
 		}
 		defer func() { _ = c.stop() }() // has an effect only after an error
 		children[i] = c
-		for k, one := range w.Cases {
-			rows[k*len(specs)+i] = report.Row{Case: one.Name, Implementation: s.Name, Unit: one.Unit, NoRatio: one.NoRatio}
+		for k, wc := range w.Cases {
+			rows[k*len(specs)+i] = report.Row{Case: wc.Name, Implementation: s.Name, Unit: wc.Unit, NoRatio: wc.NoRatio}
 		}
 	}
 	for i, c := range children {
@@ -73,14 +73,14 @@ func (o options) measure(w workload.Workload) ([]report.Row, error) {
 	}
 	for pass := range passes {
 		for i := range specs {
-			i = (i + pass) % len(specs) // another implementation is the first in each pass
+			i = (i + pass) % len(specs) // each pass starts with a different implementation
 			figures, err := children[i].pass()
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", specs[i].Name, err)
 			}
 			for k, f := range figures {
 				row := &rows[k*len(specs)+i]
-				row.Passes = append(row.Passes, f)
+				row.Figures = append(row.Figures, f)
 			}
 		}
 	}

@@ -2,8 +2,8 @@ package impl
 
 import "sync/atomic"
 
-// bareSends is the lower bound of the cost of an event: one non-blocking send to each
-// subscriber of a single room, one after another. It is not safe for concurrent use.
+// bareSends is the baseline for events. It has a single room, and sends each event to all
+// subscribers with bare non-blocking sends. It is not safe for concurrent use.
 type bareSends struct {
 	members     int
 	subscribers []chan int

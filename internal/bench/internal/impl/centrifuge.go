@@ -15,7 +15,7 @@ type presence struct {
 }
 
 func newPresence() presence {
-	// The interval keeps the clients' timers from firing during a measurement.
+	// With this interval the timers of the clients do not fire during a measurement.
 	node, err := centrifuge.New(centrifuge.Config{ClientPresenceUpdateInterval: 24 * time.Hour})
 	must(err)
 	manager, err := centrifuge.NewMemoryPresenceManager(node, centrifuge.MemoryPresenceManagerConfig{})

@@ -3,19 +3,19 @@ package impl
 import "sync"
 
 // loop has the structure of gorilla/websocket's chat example: one goroutine owns the
-// rooms and executes commands from a channel. Unlike the example, which uses several
-// channels without a buffer, it uses one with a buffer. That is faster and keeps the
-// commands in order, so that a Count includes every Join before it. Join returns when
-// the command is queued.
+// rooms and executes commands from a channel. The example uses several channels without
+// buffers. loop uses one channel with a buffer, which is faster and keeps the commands in
+// order, so that a Count includes every earlier Join. Join returns when the command is
+// queued.
 type loop struct {
 	commands chan command
-	counts   sync.Pool // of the channels of count commands
+	counts   sync.Pool // channels for the field count of a command
 	done     chan struct{}
 	hub      *hub // its mutex is not used
 }
 
-// command tells the goroutine what to do in the room: return the count if count is set,
-// subscribe if subscribe is set, and otherwise add or remove conn.
+// command is a Count of the room if count is set, a Subscribe if subscribe is set, a Join
+// of conn if join is true, and otherwise a Leave of conn.
 type command struct {
 	room      string
 	conn      *Conn

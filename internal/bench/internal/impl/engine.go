@@ -2,7 +2,7 @@ package impl
 
 import "github.com/occupancy/occupancy"
 
-// engine is this project's engine, through its hooks by room name.
+// engine is this project's engine, called with room names.
 type engine struct{ *occupancy.Engine }
 
 func newEngine() Counter { return engine{occupancy.New()} }
@@ -15,7 +15,7 @@ func (e engine) Count(room string) int      { return e.Current(room).Connections
 func (e engine) Close()                     { must(e.Engine.Close()) }
 func (e engine) Delivered() uint64          { return e.Stats().Delivered }
 
-// Subscribe returns a subscription to the events after the first, the snapshot.
+// Subscribe returns a subscription without the first event, which is the snapshot.
 func (e engine) Subscribe(room string) Subscription {
 	s, err := e.Engine.Subscribe(room)
 	must(err)
@@ -23,7 +23,7 @@ func (e engine) Subscribe(room string) Subscription {
 	return subscription[occupancy.Event]{s.Events(), func(e occupancy.Event) int { return e.Occupancy.Connections }}
 }
 
-// leaseEngine is the engine through leases.
+// leaseEngine is the engine, called with leases.
 type leaseEngine struct{ engine }
 
 func newLeaseEngine() Counter { return leaseEngine{engine{occupancy.New()}} }
@@ -36,7 +36,7 @@ func (e leaseEngine) Join(room string, c *Conn) {
 
 func (e leaseEngine) Leave(_ string, c *Conn) { must(c.lease.Close()) }
 
-// must panics on an error: with valid calls no implementation returns one.
+// must panics on an error. The implementations return no errors for valid calls.
 func must(err error) {
 	if err != nil {
 		panic(err)

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// hub is what many chat servers contain: a mutex and a map with the set of connections of
-// each room. It sends each new count to the subscribers of the room while it holds the
-// mutex.
+// hub is code that many chat servers contain: a mutex, and a map from each room to the set
+// of its connections. It sends each new count to the subscribers of the room while it
+// holds the mutex.
 type hub struct {
 	mu          sync.RWMutex
 	rooms       map[string]map[*Conn]struct{}

@@ -1,5 +1,5 @@
-// Package impl contains the implementations that are compared: the engine, what servers
-// commonly write themselves, and libraries. All have the same interfaces.
+// Package impl contains the compared implementations: the engine, code that chat servers
+// commonly contain, and libraries. All have the same interfaces.
 package impl
 
 import (
@@ -11,8 +11,8 @@ import (
 )
 
 // Counter counts the connections of each room. Its methods may be called from any
-// goroutine. The caller guarantees that a connection joins only a room in which it is not,
-// and leaves only a room in which it is.
+// goroutine. The caller must not join a room twice with one connection, or leave a room
+// that the connection has not joined.
 type Counter interface {
 	Join(room string, c *Conn)
 	Leave(room string, c *Conn)
@@ -33,8 +33,8 @@ type Subscription interface {
 	Drain()    // discards the unread event, if there is one
 }
 
-// Conn is a connection, with everything that any implementation needs. It is created
-// before the measurement. It is in at most one room.
+// Conn is a connection, with the data that the implementations need. It is created before
+// the measurement. A Conn is in at most one room.
 type Conn struct {
 	ID    string
 	info  *centrifuge.ClientInfo
@@ -50,7 +50,7 @@ func NewConn(i int) *Conn {
 // Spec describes an implementation and creates instances of it.
 type Spec struct {
 	Name string
-	Note string // what it does, for the tables
+	Note string // the description in the tables
 
 	// NewCounter is nil for a baseline that only sends events.
 	NewCounter func() Counter
@@ -61,7 +61,7 @@ type Spec struct {
 	LosesJoins bool
 }
 
-// Engine is the name of the implementation that all others are compared with.
+// Engine is the name of this project's engine. The tables show ratios to its figures.
 const Engine = "occupancy"
 
 // All lists every implementation, the engine first.
@@ -118,8 +118,8 @@ func subscribeTo(events <-chan int) Subscription {
 	return subscription[int]{events, func(n int) int { return n }}
 }
 
-// trySend sends n unless the channel is full, and reports whether it did. If the channel
-// is full n is lost, as in the servers that these implementations represent.
+// trySend reports whether it sent n. If the channel is full, trySend drops n, as many chat
+// servers do.
 func trySend(events chan<- int, n int) bool {
 	select {
 	case events <- n:

@@ -66,8 +66,9 @@ func TestCounter_ConcurrentChangesOfRoomsThatEmpty(t *testing.T) {
 	})
 }
 
-// changeConcurrently makes goroutines join and leave the same three rooms, in each of
-// which a number of residents stays. At the end half of the goroutines join the first room.
+// changeConcurrently makes goroutines join and leave three rooms. In each room, a number of
+// other connections, the residents, stay. At the end half of the goroutines join the first
+// room.
 func changeConcurrently(t *testing.T, c Counter, residents int) {
 	const goroutines, rounds = 8, 300
 	rooms := []string{"a", "b", "c"}
@@ -96,8 +97,8 @@ func changeConcurrently(t *testing.T, c Counter, residents int) {
 	require.Equal(t, residents, c.Count(rooms[2]))
 }
 
-// The test shows what the note about socket.io says, without a data race: another member
-// joins and leaves the room between two steps of a Join.
+// The note of socket.io says that a Join can be lost. The test makes this happen without a
+// data race: a second member joins and leaves the room between two steps of a Join.
 func TestSocketIO_LosesJoinWhenRoomEmpties(t *testing.T) {
 	spec, _ := ByName("socket.io")
 	require.True(t, spec.LosesJoins)

@@ -5,8 +5,8 @@ import (
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// socketIO is the adapter of a Socket.IO server, which stores the rooms. It is called as
-// the Join and Leave methods of a socket call it.
+// socketIO is the adapter of a Socket.IO server, which stores the rooms. Join and Leave
+// make the same calls of the adapter as the methods Join and Leave of a socket.
 type socketIO struct{ adapter socketio.Adapter }
 
 func newSocketIO() Counter {

@@ -11,25 +11,25 @@ func (m *syncMap) Join(room string, _ *Conn) {
 	for {
 		v, ok := m.rooms.Load(room)
 		if !ok {
-			v, _ = m.rooms.LoadOrStore(room, new(retirable))
+			v, _ = m.rooms.LoadOrStore(room, new(retirableCounter))
 		}
-		if v.(*retirable).join() {
+		if v.(*retirableCounter).join() {
 			return
 		}
-		m.rooms.CompareAndDelete(room, v) // in case Leave has not removed it yet
+		m.rooms.CompareAndDelete(room, v) // Leave may not have removed the counter yet
 	}
 }
 
 func (m *syncMap) Leave(room string, _ *Conn) {
 	v, _ := m.rooms.Load(room)
-	if v.(*retirable).leave() {
+	if v.(*retirableCounter).leave() {
 		m.rooms.CompareAndDelete(room, v)
 	}
 }
 
 func (m *syncMap) Count(room string) int {
 	if v, ok := m.rooms.Load(room); ok {
-		return v.(*retirable).count()
+		return v.(*retirableCounter).count()
 	}
 	return 0
 }

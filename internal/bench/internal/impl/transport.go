@@ -8,14 +8,15 @@ import (
 	"github.com/centrifugal/centrifuge"
 )
 
-// transport is the transport of a centrifuge client. It sends the counts that the client
-// receives to a channel. It is unidirectional: the client sends nothing.
+// transport is the transport of a centrifuge client. When the server writes a message with
+// a count to the client, transport sends the count to the channel events. The client sends
+// nothing to the server.
 type transport struct {
 	events    chan int
 	delivered *atomic.Uint64
 }
 
-// encodeCount returns the message that announces a count.
+// encodeCount returns a message with a count.
 func encodeCount(n int) []byte { return []byte(`{"count":` + strconv.Itoa(n) + `}`) }
 
 // decodeCount returns the count in a message. It returns false for centrifuge's own

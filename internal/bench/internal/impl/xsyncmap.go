@@ -4,21 +4,21 @@ import "github.com/puzpuzpuz/xsync/v4"
 
 // xsyncMap is the concurrent map of xsync, with retirable counters.
 type xsyncMap struct {
-	rooms *xsync.Map[string, *retirable]
+	rooms *xsync.Map[string, *retirableCounter]
 }
 
-func newXsyncMap() Counter { return xsyncMap{xsync.NewMap[string, *retirable]()} }
+func newXsyncMap() Counter { return xsyncMap{xsync.NewMap[string, *retirableCounter]()} }
 
 func (m xsyncMap) Join(room string, _ *Conn) {
 	for {
 		c, ok := m.rooms.Load(room)
 		if !ok {
-			c, _ = m.rooms.LoadOrStore(room, new(retirable))
+			c, _ = m.rooms.LoadOrStore(room, new(retirableCounter))
 		}
 		if c.join() {
 			return
 		}
-		m.remove(room, c) // in case Leave has not removed it yet
+		m.remove(room, c) // Leave may not have removed the counter yet
 	}
 }
 
@@ -29,8 +29,8 @@ func (m xsyncMap) Leave(room string, _ *Conn) {
 	}
 }
 
-func (m xsyncMap) remove(room string, c *retirable) {
-	m.rooms.Compute(room, func(current *retirable, _ bool) (*retirable, xsync.ComputeOp) {
+func (m xsyncMap) remove(room string, c *retirableCounter) {
+	m.rooms.Compute(room, func(current *retirableCounter, _ bool) (*retirableCounter, xsync.ComputeOp) {
 		if current == c {
 			return nil, xsync.DeleteOp
 		}

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// header names the columns. The column "passes" contains the exact figures, and ReadCSV
-// computes everything else from them. The columns "median" to "ratio max" are for people
-// who read the file.
+// header names the columns. The column "passes" contains the exact figures of the passes.
+// The columns "median" to "ratio max" are for human readers: ReadCSV does not read their
+// values.
 var header = []string{"case", "implementation", "unit", "median", "min", "max", "ratio", "ratio min", "ratio max", "passes",
 	"cpu", "cores", "go", "os", "date"}
 
@@ -31,7 +31,7 @@ func (r Report) WriteCSV(w io.Writer) error {
 			ratios = []string{formatCSV(s.Median), formatCSV(s.Min), formatCSV(s.Max)}
 		}
 		var passes []string
-		for _, v := range row.Passes {
+		for _, v := range row.Figures {
 			passes = append(passes, strconv.FormatFloat(v, 'g', -1, 64))
 		}
 		record := slices.Concat(
@@ -68,9 +68,9 @@ func ReadCSV(in io.Reader) (Report, error) {
 			if err != nil {
 				return Report{}, fmt.Errorf("%s, %s: %w", row.Case, row.Implementation, err)
 			}
-			row.Passes = append(row.Passes, v)
+			row.Figures = append(row.Figures, v)
 		}
-		if len(row.Passes) == 0 {
+		if len(row.Figures) == 0 {
 			return Report{}, fmt.Errorf("%s, %s: no passes", row.Case, row.Implementation)
 		}
 		r.Rows = append(r.Rows, row)

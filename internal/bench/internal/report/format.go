@@ -26,8 +26,8 @@ func formatRatio(s Summary) string {
 	return fmt.Sprintf("%s (%s–%s)", formatNumber(s.Median), formatNumber(s.Min), formatNumber(s.Max))
 }
 
-// formatNumber formats a number to three digits. A number of 100 or more is rounded to an
-// integer, with commas between the thousands.
+// formatNumber formats a number with three digits. It rounds numbers of 100 or more to
+// integers, with commas between the thousands.
 func formatNumber(v float64) string {
 	switch {
 	case v >= 99.95:

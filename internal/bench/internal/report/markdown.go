@@ -24,7 +24,7 @@ func (r Report) Markdown() string {
 	for _, name := range r.Cases() {
 		rows := r.CaseRows(name)
 		fmt.Fprintf(&b, "\n## %s\n\n| implementation | median of %d passes | range | ratio to %s |\n|---|--:|--:|--:|\n",
-			heading(name), len(rows[0].Passes), impl.Engine)
+			heading(name), len(rows[0].Figures), impl.Engine)
 		for _, row := range rows {
 			c := r.cells(row)
 			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Implementation, c.median, c.minMax, c.ratio)
@@ -59,11 +59,11 @@ func (r Report) cells(row Row) cells {
 	return c
 }
 
-// conditions returns the machine and the number of passes.
+// conditions describes the machine and the number of passes.
 func (r Report) conditions() string {
-	fewest, most := len(r.Rows[0].Passes), 0
+	fewest, most := len(r.Rows[0].Figures), 0
 	for _, row := range r.Rows {
-		fewest, most = min(fewest, len(row.Passes)), max(most, len(row.Passes))
+		fewest, most = min(fewest, len(row.Figures)), max(most, len(row.Figures))
 	}
 	m := r.Machine
 	return fmt.Sprintf("Measured on %s, %d cores, %s, %s, %s. Each figure is the median of %d to %d passes.",

@@ -7,23 +7,24 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// The marks in a page between which the tables are.
+// The tables in a page are between these marks.
 const (
 	beginMark = "<!-- compare:begin -->\n"
 	endMark   = "<!-- compare:end -->\n"
 )
 
-// column is a column of a table: a case, and the title for it.
+// column is a column of a table: the title, and the name of the case.
 type column struct{ title, caseName string }
 
-// PageTables returns the tables for the page about benchmarks: one of all implementations
-// that count, and one of those that send events. Each shows the most important cases.
+// PageTables returns two tables for the page about benchmarks, with the most important
+// cases. The first table contains the implementations that count connections, the second
+// table contains the implementations that send events.
 func (r Report) PageTables() string {
 	allCores := fmt.Sprintf("/goroutines=%d", r.Machine.Cores)
 	var b strings.Builder
-	fmt.Fprintf(&b, "The row %s shows the engine's own figures. The other rows show ratios to them, with the minimum and the\n"+
-		"maximum in parentheses: × 2.00 means twice as long, or twice as large. A time of Join+Leave or of reading is the\n"+
-		"elapsed time divided by the number of operations of all cores.\n%s\n\n", impl.Engine, r.conditions())
+	fmt.Fprintf(&b, "The row %s shows the engine's figures. The other rows show ratios to these figures, with the minimum and the\n"+
+		"maximum in parentheses: × 2.00 means twice as long, or twice as large. The times of Join+Leave and of reading are\n"+
+		"the elapsed time divided by the number of operations of all cores.\n%s\n\n", impl.Engine, r.conditions())
 	r.table(&b, func(s impl.Spec) bool { return s.NewCounter != nil }, true, []column{
 		{"Join+Leave, 1,000 rooms", "join+leave/rooms=1000" + allCores},
 		{"Join+Leave, 1 room", "join+leave/rooms=1" + allCores},
@@ -47,7 +48,7 @@ func (r Report) PageTables() string {
 	return b.String()
 }
 
-// table writes a table with a line for each implementation that include selects.
+// table writes a table with a line for each implementation for which include returns true.
 func (r Report) table(b *strings.Builder, include func(impl.Spec) bool, notes bool, columns []column) {
 	fmt.Fprint(b, "| |")
 	for _, c := range columns {
@@ -101,7 +102,7 @@ func Tables(page string) (string, error) {
 	return tables, nil
 }
 
-// ReplaceTables returns the page with other tables between its marks.
+// ReplaceTables returns the page with the given tables between its marks.
 func ReplaceTables(page, tables string) (string, error) {
 	old, err := Tables(page)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// Plot is a plot of some cases, in a file of its own.
+// Plot is a plot of some cases, in a separate file.
 type Plot struct {
 	File, Title string
 	draw        func(r Report, title string) (*plot.Plot, *plot.Legend, error)
@@ -27,9 +27,9 @@ var Plots = []Plot{
 		lines("join+leave/rooms=", "rooms, each with one permanent connection")},
 	{"read.svg", "Reading a room's count, all cores",
 		lines("read/members=", "members of the room")},
-	{"fan-out.svg", "One event until all subscribers have it",
+	{"fan-out.svg", "Delivery of one event to all subscribers",
 		lines("fan-out/subscribers=", "subscribers of the room")},
-	{"latency.svg", "From a change until its subscriber has read the event: p50, p99, p99.9",
+	{"latency.svg", "Time from a change until the subscriber has read the event: p50, p99, p99.9",
 		dots("event latency/")},
 	{"memory.svg", "Memory of a room with one connection",
 		bars("memory per room/", "bytes, including the name; less is better")},
@@ -44,9 +44,9 @@ func (p Plot) WriteSVG(w io.Writer, r Report) error {
 	return render(w, drawing, legend)
 }
 
-// lines draws a line for each implementation. It uses the cases whose names begin with
-// prefix. The number after the prefix is the horizontal axis. Of the cases with a number of
-// goroutines it uses those with one for each core.
+// lines draws a line for each implementation. A point of the line is a case whose name
+// begins with prefix, and the number after the prefix is its place on the horizontal axis.
+// lines ignores the cases with fewer goroutines than cores.
 func lines(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := newPlot(title)
@@ -102,21 +102,21 @@ func lines(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend
 }
 
 // sizeOf returns the number after the prefix of a case's name. It returns false if the
-// name has another prefix, or fewer goroutines than cores.
+// name does not begin with prefix, or if the case has fewer goroutines than cores.
 func sizeOf(name, prefix string, cores int) (float64, bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	if !ok {
 		return 0, false
 	}
-	size, goroutines, several := strings.Cut(rest, "/goroutines=")
-	if several && goroutines != strconv.Itoa(cores) {
+	size, goroutines, found := strings.Cut(rest, "/goroutines=")
+	if found && goroutines != strconv.Itoa(cores) {
 		return 0, false
 	}
 	v, err := strconv.ParseFloat(size, 64)
 	return v, err == nil
 }
 
-// dots draws a row of dots, one for each percentile, for each implementation and load.
+// dots draws a row of dots for each implementation and load. Each dot is a percentile.
 func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := newPlot(title)
@@ -152,7 +152,7 @@ func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) 
 			if err != nil {
 				return nil, nil, err
 			}
-			s.GlyphStyle = styleOf(3 * i).glyph // steps of 3 give colors that are easy to tell apart
+			s.GlyphStyle = styleOf(3 * i).glyph // neighboring colors are too similar, so take every third
 			s.Radius = vg.Points(4.5)
 			p.Add(s)
 			legend.Add(percentile, s)
@@ -164,7 +164,7 @@ func dots(prefix string) func(Report, string) (*plot.Plot, *plot.Legend, error) 
 	}
 }
 
-// bars draws a bar for each implementation, in the one case whose name begins with prefix.
+// bars draws a bar for each implementation. Only one case may begin with prefix.
 func bars(prefix, xlabel string) func(Report, string) (*plot.Plot, *plot.Legend, error) {
 	return func(r Report, title string) (*plot.Plot, *plot.Legend, error) {
 		p := newPlot(title)

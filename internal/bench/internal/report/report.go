@@ -30,7 +30,7 @@ type Row struct {
 	Case, Implementation, Unit string
 
 	NoRatio bool      // see workload.Case
-	Passes  []float64 // one figure for each pass
+	Figures []float64 // one figure for each pass
 }
 
 // Summary summarizes the figures of several passes.
@@ -43,7 +43,7 @@ func summarize(values []float64) Summary {
 }
 
 // Summary summarizes the row's figures.
-func (r Row) Summary() Summary { return summarize(r.Passes) }
+func (r Row) Summary() Summary { return summarize(r.Figures) }
 
 // Row returns the row of an implementation in a case.
 func (r Report) Row(caseName, implementation string) (Row, bool) {
@@ -54,18 +54,17 @@ func (r Report) Row(caseName, implementation string) (Row, bool) {
 	return r.Rows[i], true
 }
 
-// Ratio returns the row's figures divided by those of the engine. Each figure is divided
-// by the engine's in the same pass, so that a machine that becomes faster or slower
-// during the comparison does not change the ratios. Ratio returns false if there is no
-// figure of the engine to divide by.
+// Ratio returns the ratios of the row to the engine. It divides each figure by the engine's
+// figure in the same pass, so a machine that becomes slower during the comparison does not
+// change the ratios. Ratio returns false if NoRatio is true or the engine has no figures.
 func (r Report) Ratio(row Row) (Summary, bool) {
 	engine, ok := r.Row(row.Case, impl.Engine)
-	if !ok || row.NoRatio || len(engine.Passes) != len(row.Passes) {
+	if !ok || row.NoRatio || len(engine.Figures) != len(row.Figures) {
 		return Summary{}, false
 	}
-	ratios := make([]float64, len(row.Passes))
-	for i, v := range row.Passes {
-		ratios[i] = v / engine.Passes[i]
+	ratios := make([]float64, len(row.Figures))
+	for i, v := range row.Figures {
+		ratios[i] = v / engine.Figures[i]
 	}
 	return summarize(ratios), true
 }
@@ -96,10 +95,10 @@ func (r Report) CaseRows(caseName string) []Row {
 func heading(caseName string) string {
 	parts := strings.Split(caseName, "/")
 	for i, part := range parts {
-		if what, n, ok := strings.Cut(part, "="); ok {
-			parts[i] = groupDigits(n) + " " + what
+		if noun, n, ok := strings.Cut(part, "="); ok {
+			parts[i] = groupDigits(n) + " " + noun
 			if n == "1" {
-				parts[i] = "1 " + strings.TrimSuffix(what, "s")
+				parts[i] = "1 " + strings.TrimSuffix(noun, "s")
 			}
 		}
 	}

@@ -13,14 +13,14 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// sample returns a report of the engine and the hub in a few cases, of every kind that the
+// sampleReport returns a report of the engine and the hub, with every kind of case that the
 // plots need.
-func sample() Report {
+func sampleReport() Report {
 	r := Report{Machine: Machine{CPU: "A, \"quoted\" CPU", Cores: 2, Go: "go1", OS: "os/arch", Date: "2001-02-03"}}
 	add := func(name, unit string, engine, hub []float64) {
 		r.Rows = append(r.Rows,
-			Row{Case: name, Implementation: impl.Engine, Unit: unit, Passes: engine},
-			Row{Case: name, Implementation: "hub, members", Unit: unit, Passes: hub})
+			Row{Case: name, Implementation: impl.Engine, Unit: unit, Figures: engine},
+			Row{Case: name, Implementation: "hub, members", Unit: unit, Figures: hub})
 	}
 	// The machine ran at half its speed in the second pass. The ratio is 3 in each pass.
 	add("join+leave/rooms=1/goroutines=1", "ns", []float64{7, 7, 7}, []float64{7, 7, 7})
@@ -30,12 +30,12 @@ func sample() Report {
 	add("fan-out/subscribers=1", "ns", []float64{1}, []float64{2})
 	add("event latency/idle/p50", "ns", []float64{1e6}, []float64{2e6})
 	add("memory per room/rooms=1000000", "bytes", []float64{100}, []float64{200})
-	r.Rows = append(r.Rows, Row{Case: "idle CPU/rooms=1", Implementation: "hub, members", Unit: "µs/s", NoRatio: true, Passes: []float64{0}})
+	r.Rows = append(r.Rows, Row{Case: "idle CPU/rooms=1", Implementation: "hub, members", Unit: "µs/s", NoRatio: true, Figures: []float64{0}})
 	return r
 }
 
 func TestRatio_DividesPassByPass(t *testing.T) {
-	r := sample()
+	r := sampleReport()
 	row, ok := r.Row("join+leave/rooms=1/goroutines=2", "hub, members")
 	require.True(t, ok)
 	ratio, ok := r.Ratio(row)
@@ -49,11 +49,11 @@ func TestRatio_DividesPassByPass(t *testing.T) {
 }
 
 func TestRatio_NoneWithoutEngineFigure(t *testing.T) {
-	r := sample()
+	r := sampleReport()
 	row, _ := r.Row("idle CPU/rooms=1", "hub, members")
 	_, ok := r.Ratio(row)
 	require.False(t, ok)
-	_, ok = r.Ratio(Row{Case: "read/members=1/goroutines=2", Passes: []float64{1, 2}})
+	_, ok = r.Ratio(Row{Case: "read/members=1/goroutines=2", Figures: []float64{1, 2}})
 	require.False(t, ok, "different numbers of passes")
 	_, ok = r.Row("unknown", "unknown")
 	require.False(t, ok)
@@ -63,8 +63,8 @@ func TestSummarize_EvenNumberOfValues(t *testing.T) {
 	require.Equal(t, Summary{2.5, 1, 4}, summarize([]float64{4, 1, 3, 2}))
 }
 
-func TestCSV_ReadReturnsWhatWasWritten(t *testing.T) {
-	want := sample()
+func TestReadCSV_ReturnsWrittenReport(t *testing.T) {
+	want := sampleReport()
 	var file bytes.Buffer
 	require.NoError(t, want.WriteCSV(&file))
 	got, err := ReadCSV(&file)
@@ -72,46 +72,46 @@ func TestCSV_ReadReturnsWhatWasWritten(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// A file that is read and written again must not change, not even in the last digit.
-func TestCSV_StableWhenWrittenAgain(t *testing.T) {
-	r := sample()
-	r.Rows[0].Passes = []float64{1.0 / 3, 2.0 / 3, 100_000.0 / 3}
-	r.Rows[1].Passes = []float64{1.23456789, 9.87654321, 5.55555555}
+// If a file is read and written again, no digit changes.
+func TestCSV_UnchangedWhenWrittenAgain(t *testing.T) {
+	r := sampleReport()
+	r.Rows[0].Figures = []float64{1.0 / 3, 2.0 / 3, 100_000.0 / 3}
+	r.Rows[1].Figures = []float64{1.23456789, 9.87654321, 5.55555555}
 	var once, twice bytes.Buffer
 	require.NoError(t, r.WriteCSV(&once))
 	read, err := ReadCSV(bytes.NewReader(once.Bytes()))
 	require.NoError(t, err)
 	require.NoError(t, read.WriteCSV(&twice))
 	require.Equal(t, once.String(), twice.String())
-	require.Equal(t, 1.0/3, r.Rows[0].Passes[0], "WriteCSV does not modify the report")
+	require.Equal(t, 1.0/3, r.Rows[0].Figures[0], "WriteCSV does not modify the report")
 }
 
 func TestReadCSV_InvalidFile(t *testing.T) {
 	var file bytes.Buffer
-	require.NoError(t, sample().WriteCSV(&file))
-	good := file.String()
-	for name, bad := range map[string]string{
+	require.NoError(t, sampleReport().WriteCSV(&file))
+	valid := file.String()
+	for name, invalid := range map[string]string{
 		"empty":       "",
 		"other file":  "a,b\n1,2\n",
-		"header only": strings.SplitAfter(good, "\n")[0],
-		"cores":       strings.Replace(good, ",2,go1", ",two,go1", 1),
-		"bad pass":    strings.Replace(good, "10 20 10", "10 x 10", 1),
-		"no passes":   strings.Replace(good, "10 20 10", "", 1),
-		"truncated":   good[:len(good)-20],
+		"header only": strings.SplitAfter(valid, "\n")[0],
+		"cores":       strings.Replace(valid, ",2,go1", ",two,go1", 1),
+		"bad pass":    strings.Replace(valid, "10 20 10", "10 x 10", 1),
+		"no passes":   strings.Replace(valid, "10 20 10", "", 1),
+		"truncated":   valid[:len(valid)-20],
 	} {
-		_, err := ReadCSV(strings.NewReader(bad))
+		_, err := ReadCSV(strings.NewReader(invalid))
 		require.Error(t, err, name)
 	}
-	require.Error(t, sample().WriteCSV(fullDisk{}))
+	require.Error(t, sampleReport().WriteCSV(failingWriter{}))
 }
 
-// fullDisk is a writer that always fails.
-type fullDisk struct{}
+// failingWriter is a writer that always returns an error.
+type failingWriter struct{}
 
-func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
 func TestTables_ContainFiguresAndRatios(t *testing.T) {
-	r := sample()
+	r := sampleReport()
 	var b strings.Builder
 	require.NoError(t, r.Print(&b, "join+leave/rooms=1000/goroutines=2"))
 	require.Contains(t, b.String(), "join+leave, 1,000 rooms, 2 goroutines\n")
@@ -153,7 +153,7 @@ func TestFormat_ThreeDigits(t *testing.T) {
 func TestWriteSVG_EveryPlot(t *testing.T) {
 	for _, p := range Plots {
 		var svg bytes.Buffer
-		require.NoError(t, p.WriteSVG(&svg, sample()), p.File)
+		require.NoError(t, p.WriteSVG(&svg, sampleReport()), p.File)
 		text := svg.String()
 		require.Contains(t, text, "less is better", p.File)
 		require.Contains(t, text, "hub, members", p.File)

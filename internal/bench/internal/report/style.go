@@ -76,8 +76,8 @@ func useTimeAxis(axis *plot.Axis) {
 	axis.Tick.Marker = plot.TickerFunc(timeTicks)
 }
 
-// timeTicks returns ticks with labels at the powers of ten, and ticks between them. In a
-// short range some of those have labels too.
+// timeTicks returns ticks with labels at the powers of ten, and ticks between the powers of
+// ten. If the range is short, the ticks at 2 and 5 have labels too.
 func timeTicks(lo, hi float64) []plot.Tick {
 	var ticks []plot.Tick
 	for decade := math.Pow10(int(math.Floor(math.Log10(lo)))); decade <= hi; decade *= 10 {
@@ -126,7 +126,7 @@ func newLegend() plot.Legend {
 }
 
 // render writes the plot as SVG. The legend, if there is one, is to the right of the plot,
-// where it hides no line.
+// so that it hides no line.
 func render(w io.Writer, p *plot.Plot, legend *plot.Legend) error {
 	svg := vgsvg.New(width, height)
 	all := draw.New(svg)

@@ -8,8 +8,8 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// load describes what background goroutines do, one for each processor: join and leave a
-// number of rooms, pause, and repeat.
+// load describes the work of background goroutines, one for each processor. Each goroutine
+// repeats two steps: it joins and leaves a number of rooms, and then pauses.
 type load struct {
 	name  string
 	burst int // rooms joined and left before each pause; 0: no background goroutines
@@ -18,16 +18,15 @@ type load struct {
 
 var (
 	noLoad = load{name: "idle"}
-	// fixedLoad is the same work for every implementation, and much less than any of them
-	// can do.
+	// fixedLoad is the same work for every implementation. Every implementation can do much
+	// more work than this.
 	fixedLoad = load{name: "fixed load", burst: 50, pause: time.Millisecond}
-	// fullLoad is as much work as the implementation can do. It differs between
-	// implementations.
+	// fullLoad is as much work as the implementation can do.
 	fullLoad = load{name: "full load", burst: 1_000}
 )
 
 // start starts the background goroutines. stop stops them and returns the nanoseconds for
-// a Join and a Leave, computed as by nsPerOp.
+// a Join and a Leave, computed as in nsPerOp.
 func (l load) start(c impl.Counter, rooms []string) (stop func() (nsPerOp float64)) {
 	var (
 		stopped atomic.Bool

@@ -8,9 +8,8 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// fanOut measures the time from a change until every subscriber of the room has the event
-// in its channel. The subscribers read it before the next change, outside the measured
-// time.
+// fanOut measures the time from a change until the channels of all subscribers contain the
+// event. The subscribers read the event before the next change, outside the measured time.
 func fanOut(subscribers int, settle time.Duration) Workload {
 	name := fmt.Sprintf("fan-out/subscribers=%d", subscribers)
 	w := Workload{Name: name, Supports: isNotifier, Cases: []Case{{Name: name, Unit: "ns"}}}
@@ -27,7 +26,7 @@ func fanOut(subscribers int, settle time.Duration) Workload {
 			var elapsed time.Duration
 			events := 0
 			runtime.GC()
-			for begun := time.Now(); time.Since(begun) < d || events == 0; events++ {
+			for passStart := time.Now(); time.Since(passStart) < d || events == 0; events++ {
 				target := n.Delivered() + uint64(subscribers)
 				start := time.Now()
 				if joined {

@@ -34,10 +34,10 @@ func idleCPU(size Size) Workload {
 	return w
 }
 
-// WaitUntilIdle blocks until the process uses no CPU time any more, but no longer than a
-// second. It keeps deferred work out of the measurement of the next process.
+// WaitUntilIdle blocks until the process uses no CPU time, but at most for a second. So
+// deferred work of this process does not slow down the next process.
 func WaitUntilIdle() {
-	for begun := time.Now(); time.Since(begun) < time.Second; {
+	for start := time.Now(); time.Since(start) < time.Second; {
 		before := cpu()
 		time.Sleep(5 * time.Millisecond)
 		if cpu()-before < time.Millisecond/2 {

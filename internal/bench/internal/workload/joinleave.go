@@ -27,8 +27,8 @@ func joinLeave(rooms int, warmUp time.Duration) Workload {
 	})
 }
 
-// joinLeaveZipf is joinLeave with a Zipf distribution, in which a few rooms have most of
-// the changes, as in real services.
+// joinLeaveZipf is joinLeave with a Zipf distribution: a few rooms have most of the
+// changes, as in real services.
 func joinLeaveZipf(rooms int, warmUp time.Duration) Workload {
 	name := fmt.Sprintf("join+leave zipf/rooms=%d", rooms)
 	return visitRooms(name, []int{procs()}, warmUp, func(c impl.Counter) [][]string {
@@ -48,9 +48,9 @@ func joinLeaveZipf(rooms int, warmUp time.Duration) Workload {
 	})
 }
 
-// joinLeaveChurn is joinLeave without permanent connections: every Leave empties its
-// room. The goroutines use different rooms, so that no room is emptied and filled at the
-// same time: not every implementation can do that.
+// joinLeaveChurn is joinLeave without permanent connections: every Leave empties the room.
+// The goroutines use different rooms, because some implementations lose a Join if a second
+// goroutine empties the room at the same time.
 func joinLeaveChurn(rooms int, warmUp time.Duration) Workload {
 	name := fmt.Sprintf("join+leave emptying rooms/rooms=%d", rooms)
 	return visitRooms(name, []int{procs()}, warmUp, func(impl.Counter) [][]string {
@@ -63,9 +63,9 @@ func joinLeaveChurn(rooms int, warmUp time.Duration) Workload {
 	})
 }
 
-// visitRooms is a workload in which each goroutine joins and leaves one room after
-// another. prepare returns the order of the rooms for each goroutine. There is a case for
-// each number of goroutines.
+// visitRooms is a workload with a case for each number of goroutines. Each goroutine
+// repeatedly joins a room, leaves it, and continues with the next room. prepare returns the
+// order of the rooms for each goroutine.
 func visitRooms(name string, goroutines []int, warmUp time.Duration, prepare func(impl.Counter) [][]string) Workload {
 	w := Workload{Name: name, Supports: isCounter}
 	for _, n := range goroutines {

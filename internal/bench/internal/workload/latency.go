@@ -8,9 +8,9 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// latency measures the time from a change of a room until its subscriber has read the
-// event, while background goroutines join and leave other rooms. The rooms change in
-// turn, so that each was idle for longer than the engine's interval before its change.
+// latency measures the time from a change of a room until the subscriber of the room has
+// read the event, while background goroutines join and leave other rooms. The rooms change
+// in turn, so each room is idle for longer than the engine's interval before it changes.
 func latency(samples int, load load, settle time.Duration) Workload {
 	name := "event latency/" + load.name
 	w := Workload{Name: name, Supports: isCounterNotifier}
@@ -78,8 +78,8 @@ var percentiles = []struct {
 	fraction float64
 }{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}}
 
-// percentile returns the smallest value v such that at least the given fraction of the
-// values are less than or equal to v.
+// percentile returns a percentile of the sorted values. For the fraction 0.99 it returns the
+// smallest value v for which at least 99% of the values are less than or equal to v.
 func percentile(sorted []float64, fraction float64) float64 {
 	return sorted[max(0, int(math.Ceil(fraction*float64(len(sorted))))-1)]
 }

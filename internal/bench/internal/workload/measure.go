@@ -7,34 +7,35 @@ import (
 	"time"
 )
 
-// procs returns the number of goroutines of a case with several.
+// procs returns the number of processors. The join+leave workloads run at most one goroutine
+// for each processor.
 func procs() int { return runtime.GOMAXPROCS(0) }
 
-// batch is how many operations a goroutine runs before it checks whether time is up.
+// batch is the number of operations that a goroutine runs between two checks of the time.
 const batch = 16
 
 // nsPerOp runs op in the given number of goroutines for about d. It returns the elapsed
 // nanoseconds divided by the number of operations of all goroutines, as `go test -bench`
-// does. last runs at the end of the measured time; it must wait for operations that are
-// only queued.
+// does. waitForQueue runs at the end of the measured time, and must wait until all queued
+// operations are done.
 //
-// The measurement follows a warm-up of d/2, or warmUp if that is longer. In an engine that
-// was idle the first change of a room is published immediately and costs more than the
-// following ones. After the warm-up, work that an implementation has deferred falls into
-// the measured time.
-func nsPerOp(d, warmUp time.Duration, goroutines int, op func(goroutine, i int), last func()) float64 {
+// A warm-up precedes the measurement. It takes d/2 or warmUp, whichever is longer. In an
+// idle engine, the first change of a room is published immediately, and takes longer than
+// the following changes. The measured time then includes the work that the implementation
+// deferred in the warm-up.
+func nsPerOp(d, warmUp time.Duration, goroutines int, op func(goroutine, i int), waitForQueue func()) float64 {
 	runtime.GC() // collect the garbage of earlier passes
 	next := make([]int, goroutines)
 	run(max(d/2, warmUp), next, op)
-	last()
+	waitForQueue()
 	start := time.Now()
 	ops := run(d, next, op)
-	last()
+	waitForQueue()
 	return float64(time.Since(start).Nanoseconds()) / float64(ops)
 }
 
-// run runs op for d in one goroutine for each element of next, which holds the number of
-// the goroutine's next operation. It returns the number of operations.
+// run runs op for d in several goroutines, and returns the number of operations. next
+// contains the number of the next operation of each goroutine.
 func run(d time.Duration, next []int, op func(goroutine, i int)) int64 {
 	var (
 		stop  atomic.Bool

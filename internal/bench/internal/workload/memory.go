@@ -9,14 +9,15 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// memoryPerRoom measures the memory of a room with one connection. It includes the room's
-// name, but not the connection, which the server needs in any case.
+// memoryPerRoom measures the memory of a room with one connection. The memory includes the
+// room's name, but not the connection, which every server has anyway.
 func memoryPerRoom(rooms int, settle time.Duration) Workload {
 	name := fmt.Sprintf("memory per room/rooms=%d", rooms)
 	return measureMemory(Case{Name: name, Unit: "bytes"}, rooms, rooms, settle)
 }
 
-// memoryPerMember measures the memory of each connection in rooms with a thousand.
+// memoryPerMember measures the memory of each connection, in rooms of a thousand
+// connections.
 func memoryPerMember(members int, settle time.Duration) Workload {
 	name := fmt.Sprintf("memory per member/members=%d", members)
 	return measureMemory(Case{Name: name, Unit: "bytes", NoRatio: true}, max(1, members/1_000), members, settle)

@@ -1,4 +1,4 @@
-// Package workload defines what the implementations have to do, and measures it.
+// Package workload defines the workloads of the comparison and measures them.
 package workload
 
 import (
@@ -10,21 +10,21 @@ import (
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// Workload is one task of one size. It is prepared once for each implementation. A pass
-// then measures one figure for each case.
+// Workload is one task of one size. Prepare is called once for each implementation. Then
+// each pass measures one figure for each case.
 type Workload struct {
 	Name      string // "join+leave/rooms=1000"
 	Cases     []Case
-	Supports  func(impl.Spec) bool // reports whether the implementation can run it
+	Supports  func(impl.Spec) bool // reports whether the implementation can run the workload
 	Prepare   func(impl.Spec) Runner
 	MaxPasses int // 0: no limit; set if a pass takes long and the figures hardly vary
 }
 
-// Case is a row of the table.
+// Case is a quantity that a workload measures for each implementation.
 type Case struct {
 	Name    string // begins with the workload's name: "join+leave/rooms=1000/goroutines=2"
 	Unit    string // of the figures; a smaller figure is better
-	NoRatio bool   // because the engine's figure may be 0
+	NoRatio bool   // no ratio to the engine is computed, because its figure may be 0
 }
 
 // Metric returns the unit under which `go test -bench` reports the case.
@@ -35,7 +35,7 @@ func (c Case) Metric() string {
 
 // Runner is a workload that is prepared for one implementation.
 type Runner struct {
-	// Pass measures one figure for each case. It takes about d for each.
+	// Pass measures one figure for each case, for about d.
 	Pass  func(d time.Duration) []float64
 	Close func()
 }
@@ -44,13 +44,13 @@ type Runner struct {
 type Size struct {
 	Rooms, Members, ZipfRooms, ChurnRooms, Subscribers []int
 
-	MemoryRooms, MemoryMembers int // when memory is measured
-	LatencySamples             int // in a pass
-	IdleRooms, IdleSubscribers int // when idle CPU time is measured
+	MemoryRooms, MemoryMembers int // of the workloads that measure memory
+	LatencySamples             int // number of latencies measured in a pass
+	IdleRooms, IdleSubscribers int // of the workload that measures idle CPU time
 
-	WarmUp time.Duration // unmeasured time before a measurement; longer than the engine's interval
-	Settle time.Duration // for background work after preparation
-	Idle   time.Duration // for which idle CPU time is measured
+	WarmUp time.Duration // before a measurement; longer than the engine's interval
+	Settle time.Duration // pause after the preparation, for background work
+	Idle   time.Duration // how long idle CPU time is measured
 }
 
 // The sizes: Full for published figures, and Small to check in seconds that every
@@ -107,8 +107,9 @@ func isCounter(s impl.Spec) bool         { return s.NewCounter != nil }
 func isNotifier(s impl.Spec) bool        { return s.NewNotifier != nil }
 func isCounterNotifier(s impl.Spec) bool { return isCounter(s) && isNotifier(s) }
 
-// roomNames makes n names. Each call creates new strings, because a server reads a
-// room's name from a message: it is never the same string as the key in the map.
+// roomNames returns n names. Each call creates new strings, so that a name passed to Join
+// does not share memory with the key in the implementation's map. Comparing strings that
+// share memory would be faster than in a server, which reads each name from a message.
 func roomNames(n int) []string {
 	names := make([]string, n)
 	for i := range names {
@@ -126,7 +127,7 @@ func shuffled(names []string) []string {
 	return order
 }
 
-// fill makes one connection join each room.
+// fill joins every room with a new connection, one for each room.
 func fill(c impl.Counter, names []string) {
 	for i, name := range names {
 		c.Join(strings.Clone(name), impl.NewConn(i))

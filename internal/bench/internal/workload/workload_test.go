@@ -40,7 +40,7 @@ func TestAll_RunWithEverySupportedImplementation(t *testing.T) {
 	}
 }
 
-// If a pass changed the counts, the next pass would measure something else.
+// The next pass must measure rooms with the same counts.
 func TestVisitRooms_PassRestoresCounts(t *testing.T) {
 	w := visitRooms("visits", []int{1, procs()}, 0, func(c impl.Counter) [][]string {
 		names := roomNames(3)

@@ -14,15 +14,15 @@ import (
 const clientID = "client"
 
 // driver changes the rooms of one node, one after another in a random order: a client
-// joins and enters an empty room, or exits and leaves an occupied one. If there are enough
-// rooms, no room changes twice within a flush.
+// joins and enters an empty room, or exits and leaves an occupied room. If there are enough
+// rooms, no room changes twice in one flush interval.
 type driver struct {
 	rooms    []*occupancy.Room
-	occupied []bool // by this driver's client
+	occupied []bool // by room: whether this driver's client is in the room
 	order    []int
 
-	changes  atomic.Int64
-	maxDelay atomic.Int64 // of a change, in nanoseconds
+	changes  atomic.Int64 // the number of changes
+	maxDelay atomic.Int64 // the longest delay of a change, in nanoseconds
 	err      error
 }
 
@@ -34,8 +34,8 @@ func newDriver(eng *occupancy.Engine, names []string) *driver {
 	return d
 }
 
-// run makes a change after each gap until ctx ends. A change that is late does not delay
-// the changes after it.
+// run makes a change after each gap until ctx ends. A late change does not delay the
+// following changes.
 func (d *driver) run(ctx context.Context, gap time.Duration) {
 	due := time.Now().Add(rand.N(gap))
 	for ; d.err == nil && sleep(ctx, time.Until(due)); due = due.Add(gap) {

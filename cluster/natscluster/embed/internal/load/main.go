@@ -1,29 +1,31 @@
 //go:build unix
 
 // Load measures the cost of many nodes on one NATS server. It runs the server in a
-// process of its own and the nodes in this process, each with its own engine and
-// connection. It changes rooms on all nodes at a constant rate and prints a Markdown table
-// with the targets:
+// separate process and the nodes in this process. Each node has its own engine and
+// connection. Load changes rooms on all nodes at a constant rate. It prints a Markdown
+// table of measured values and targets:
 //
 //   - CPU, memory and traffic of the server;
-//   - two floors: the CPU of a process that only writes the same messages, one write for
-//     each, and of one that only writes the same bytes, one write for each node and flush;
+//   - the CPU of two baselines. A baseline is a process that only writes the same data as
+//     the server to the same number of connections. The first baseline writes each message
+//     separately. The second baseline writes once per flush to each connection;
 //   - bytes and messages that each node receives;
-//   - the time from a change on one node to the event on another, measured by probes: rooms
-//     that one node changes and one other node subscribes to;
-//   - whether every node has exact counts at the end, and after what time.
+//   - the time from a change on one node to the event on another node. Probes measure this
+//     time. A probe is a room that one node changes and one other node subscribes to;
+//   - whether every node has exact counts at the end, and how long this took.
 //
-// With -idle there are two nodes, and only the probes change. From this module's directory:
+// With -idle, there are two nodes, and only the rooms of the probes change. Run load in the
+// directory of this module:
 //
 //	go run ./internal/load -idle
 //	go run ./internal/load -nodes 100 -changes 10000
 //
 // The exit code is 1 if the counts of a node are not exact at the end.
 //
-// The nodes and the server share the machine. When all cores are busy, the times include
-// waiting for a core, and the server writes less often than it receives messages, because
-// it collects the messages that arrive while it waits. The floors are measured after the
-// nodes and the server have stopped.
+// The nodes and the server run on the same machine. If all cores are busy, the nodes and
+// the server wait for a core, and the measured times include this wait. During the wait,
+// messages arrive, and the server then writes several messages at once. The baselines are
+// measured after the nodes and the server have stopped.
 package main
 
 import (
@@ -39,7 +41,7 @@ import (
 
 type config struct {
 	nodes           int
-	changes         int // per second, of all nodes together, without the probes
+	changes         int // per second, of all nodes together, without the changes of the probes
 	rooms           int
 	probesPerSecond int // per node
 	flush           time.Duration
@@ -52,17 +54,17 @@ func main() {
 	var c config
 	flag.IntVar(&c.nodes, "nodes", 100, "number of nodes")
 	flag.IntVar(&c.changes, "changes", 10_000, "changes per second, of all nodes together")
-	flag.IntVar(&c.rooms, "rooms", 500, "number of rooms, which all nodes share. With too few rooms, several changes of a room become one")
-	flag.IntVar(&c.probesPerSecond, "probes", 1, "changes per second and node whose latency is measured")
+	flag.IntVar(&c.rooms, "rooms", 500, "number of rooms, which all nodes use. If there are too few rooms, several changes of a room are published as one")
+	flag.IntVar(&c.probesPerSecond, "probes", 1, "number of latency measurements per second on each node")
 	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node collects changes before it publishes them")
-	flag.DurationVar(&c.duration, "duration", 30*time.Second, "duration of the measurement. The warm-up before it is as long at most, and each floor takes a third of it")
+	flag.DurationVar(&c.duration, "duration", 30*time.Second, "duration of the measurement of the nodes. The warm-up takes at most the same time, and the measurement of each baseline a third of this time")
 	flag.StringVar(&c.profiles, "profiles", "", "`directory` for the CPU profiles nodes.pprof and server.pprof")
-	idle := flag.Bool("idle", false, "two nodes without changes except 10 probes per second in all")
+	idle := flag.Bool("idle", false, "run two nodes, which make only the changes of the probes: 10 per second in total")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "Load measures the cost of many nodes on one NATS server and prints a Markdown table: CPU and memory of\n"+
 			"the server, bytes and messages received by each node, the time from a change to the event on another\n"+
-			"node, and whether all counts are exact at the end. For comparison, a floor is the CPU of a process that\n"+
-			"only writes the same messages to the same number of connections.")
+			"node, and whether all counts are exact at the end. For comparison, it also measures baselines: processes\n"+
+			"that only write the same data to the same number of connections.")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

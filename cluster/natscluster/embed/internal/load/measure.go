@@ -15,8 +15,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// run measures. It returns a report together with an error if the measurement succeeded
-// but the counts are wrong at the end.
+// run runs the whole measurement. If the measurement succeeds but the counts are wrong at
+// the end, it returns both a report and an error.
 func run(ctx context.Context, c config) (*report, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -25,11 +25,11 @@ func run(ctx context.Context, c config) (*report, error) {
 	if err != nil || c.changes == 0 {
 		return r, err
 	}
-	return r, r.measureFloors(ctx)
+	return r, r.measureBaselines(ctx)
 }
 
-// runNodes stops the server and the nodes before it returns, so that the floors have the
-// machine to themselves.
+// runNodes measures the server and the nodes. It stops them before it returns, so that
+// nothing else runs while the baselines are measured.
 func runNodes(ctx context.Context, c config) (r *report, err error) {
 	server, err := startServer(c.profiles)
 	if err != nil {
@@ -55,7 +55,7 @@ func runNodes(ctx context.Context, c config) (r *report, err error) {
 	return l.measure(ctx, server)
 }
 
-// load is the nodes and everything that changes and observes their rooms.
+// load contains the nodes, and the drivers and probes that change their rooms.
 type load struct {
 	config
 	nodes     nodes
@@ -81,17 +81,17 @@ func newLoad(c config, all nodes) (*load, error) {
 }
 
 func (l *load) measure(ctx context.Context, server *process) (*report, error) {
-	loading, cancel := context.WithCancel(ctx)
-	var changing, receiving sync.WaitGroup
-	defer receiving.Wait()
+	loadCtx, cancel := context.WithCancel(ctx)
+	var changers, receivers sync.WaitGroup
+	defer receivers.Wait()
 	defer l.unsubscribe()
-	defer changing.Wait()
+	defer changers.Wait()
 	defer cancel()
 	var warmUp time.Duration
 	if l.changes > 0 {
 		gap := max(1, time.Duration(len(l.nodes))*time.Second/time.Duration(l.changes))
 		for _, d := range l.drivers {
-			changing.Go(func() { d.run(loading, gap) })
+			changers.Go(func() { d.run(loadCtx, gap) })
 		}
 		warmUp = min(l.duration, time.Duration(len(l.roomNames))*gap) // creating a room costs more than changing it
 	}
@@ -99,8 +99,8 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 		return nil, context.Cause(ctx)
 	}
 	for _, p := range l.probes {
-		receiving.Go(p.receive)
-		changing.Go(func() { p.run(loading, time.Second/time.Duration(l.probesPerSecond)) })
+		receivers.Go(p.receive)
+		changers.Go(func() { p.run(loadCtx, time.Second/time.Duration(l.probesPerSecond)) })
 	}
 
 	samples := l.nodes.sample()
@@ -124,10 +124,10 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	r.traffic = between(samples, l.nodes.sample())
 
 	cancel()
-	changing.Wait()
+	changers.Wait()
 	stopped := time.Now()
 	err = errors.Join(l.errors(), l.awaitExact())
-	r.exactAfter, r.exactNodes = time.Since(stopped), l.exactNodes()
+	r.exactAfter, r.exactNodeCount = time.Since(stopped), l.countExactNodes()
 	for _, d := range l.drivers {
 		r.maxDelay = max(r.maxDelay, time.Duration(d.maxDelay.Load()))
 	}
@@ -144,7 +144,7 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	return r, err
 }
 
-// countChanges returns the number of changes so far, without those of the probes.
+// countChanges returns the number of changes of all drivers.
 func (l *load) countChanges() (n int64) {
 	for _, d := range l.drivers {
 		n += d.changes.Load()
@@ -166,16 +166,17 @@ func (l *load) unsubscribe() {
 	}
 }
 
-// awaitExact waits until every node has the right counts. An interrupt does not end it.
+// awaitExact waits until every node has the right counts. An interrupt does not end this
+// wait.
 func (l *load) awaitExact() error {
 	return await(context.Background(), "every node is exact and every probe is confirmed", func() bool {
-		return l.exactNodes() == len(l.nodes) && !slices.ContainsFunc(l.probes, func(p *probe) bool { return !p.confirmed() })
+		return l.countExactNodes() == len(l.nodes) && !slices.ContainsFunc(l.probes, func(p *probe) bool { return !p.confirmed() })
 	})
 }
 
-// exactNodes returns the number of nodes whose counts are right for all rooms, and which
-// know no other room.
-func (l *load) exactNodes() (n int) {
+// countExactNodes returns the number of nodes that have the right counts of all rooms and
+// have no other rooms.
+func (l *load) countExactNodes() (n int) {
 	want := map[string]occupancy.Occupancy{}
 	for i, name := range l.roomNames {
 		clients := 0

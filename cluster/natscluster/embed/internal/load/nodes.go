@@ -16,7 +16,7 @@ import (
 // timeout limits each step of starting and stopping.
 const timeout = 30 * time.Second
 
-// node is a node with its own engine and connection, as in a separate process.
+// node is a node with its own engine and connection, like a node in a separate process.
 type node struct {
 	*cluster.Node
 	eng *occupancy.Engine

@@ -11,18 +11,18 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// probe measures the time from a change on one node to the event on another. One node
-// joins the probe's room again and again, and another subscribes to it. An event with n
-// connections confirms the first n changes.
+// probe measures the time from a change on one node to the event on another node. The
+// first node joins the probe's room again and again. The second node subscribes to this
+// room. An event with n connections confirms the first n changes.
 type probe struct {
 	name string
 	from *occupancy.Room
 	sub  *occupancy.Subscription
 	err  error
 
-	mu        sync.Mutex // protects the following
-	changes   []time.Time
-	latencies []time.Duration // of the confirmed changes, in order
+	mu        sync.Mutex      // protects the following
+	changes   []time.Time     // the times of the changes
+	latencies []time.Duration // the latencies of the confirmed changes, in the same order
 }
 
 func newProbe(name string, from, to *occupancy.Engine) (*probe, error) {
@@ -34,9 +34,9 @@ func newProbe(name string, from, to *occupancy.Engine) (*probe, error) {
 const interval = 100 * time.Millisecond
 
 // run joins the room after random pauses, so that the changes are spread over the whole
-// flush, and does not wait for their events. The mean of the pauses is gap. No pause is
-// shorter than the engine's interval: the engine would delay the change, and that delay is
-// not part of the measurement.
+// flush interval. It does not wait for the events. The mean of the pauses is gap. No pause
+// is shorter than the engine's interval, because the engine would delay the change, and
+// this delay would distort the measurement.
 func (p *probe) run(ctx context.Context, gap time.Duration) {
 	for p.err == nil && sleep(ctx, interval+rand.N(2*(gap-interval))) {
 		p.mu.Lock()

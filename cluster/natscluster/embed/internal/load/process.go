@@ -15,34 +15,36 @@ import (
 	"time"
 )
 
-// If one of these environment variables is set, this program is a process that is
-// measured: the server, or a floor, whose specification is the value.
+// If serverVariable is set in the environment, this program runs the measured server. If
+// baselineVariable is set, it runs the baseline process that the value describes in JSON.
 const (
-	serverVariable = "OCCUPANCY_LOAD_SERVER"
-	floorVariable  = "OCCUPANCY_LOAD_FLOOR"
+	serverVariable   = "OCCUPANCY_LOAD_SERVER"
+	baselineVariable = "OCCUPANCY_LOAD_BASELINE"
 )
 
-// runChild runs the server or the floor and exits, if the environment requires it.
+// runChild runs the server or a baseline process and exits, if one of the environment
+// variables is set.
 func runChild() {
 	if os.Getenv(serverVariable) != "" {
 		exit(serve(os.Stdin, os.Stdout))
 	}
-	if spec := os.Getenv(floorVariable); spec != "" {
-		exit(serveFloor(spec, os.Stdin, os.Stdout))
+	if spec := os.Getenv(baselineVariable); spec != "" {
+		exit(serveBaseline(spec, os.Stdin, os.Stdout))
 	}
 }
 
-// counters is what a measured process has counted since its start.
+// counters are the counters of a measured process since its start.
 type counters struct {
 	CPU               time.Duration
-	Memory            int64 // resident bytes, now
-	Writes            int64 // system calls; 0 on systems that do not count them
+	Memory            int64 // the current resident memory in bytes
+	Writes            int64 // write system calls; 0 on systems that do not count them
 	InMsgs, OutMsgs   int64
-	InBytes, OutBytes int64 // of payloads
-	SlowClients       int64 // disconnected by the server
+	InBytes, OutBytes int64 // the bytes of payloads
+	SlowClients       int64 // the number of slow clients that the server has disconnected
 }
 
-// serveCounters writes the address, and then the counters for each line that it reads.
+// serveCounters first writes the address. Then it reads lines, and writes the counters
+// after each line.
 func serveCounters(in io.Reader, out io.Writer, address string, count func() (counters, error)) error {
 	fmt.Fprintln(out, address)
 	encoder := json.NewEncoder(out)
@@ -58,7 +60,7 @@ func serveCounters(in io.Reader, out io.Writer, address string, count func() (co
 	return nil
 }
 
-// process is the parent's side of a measured process.
+// process is a child process that is measured.
 type process struct {
 	address string
 	cmd     *exec.Cmd

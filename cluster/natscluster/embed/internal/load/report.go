@@ -14,43 +14,43 @@ import (
 type report struct {
 	config
 	elapsed       time.Duration
-	before, after counters // of the server
+	before, after counters // the server's counters before and after the measurement
 	traffic       traffic
-	cpu           time.Duration // of this process, which contains the nodes
+	cpu           time.Duration // the CPU time of this process, which contains the nodes
 
-	changesMade int64
-	maxDelay    time.Duration   // of a change, relative to its schedule
-	latencies   []time.Duration // of the probes, ascending
-	exactNodes  int             // at the end
-	exactAfter  time.Duration   // since the last change
-	heap        uint64          // of all nodes
-	nameLen     int             // of a room, in bytes
+	changesMade    int64
+	maxDelay       time.Duration   // the longest delay of a change, relative to the schedule
+	latencies      []time.Duration // the latencies of all probes, ascending
+	exactNodeCount int             // the number of nodes with exact counts at the end
+	exactAfter     time.Duration   // the time from the last change until all counts were exact
+	heap           uint64          // the heap of all nodes in bytes
+	nameLen        int             // the length of a room's name in bytes
 
-	perMessage, perFlush usage // of the floors; zero if they were not measured
+	perMessage, perFlush usage // the usage of the baselines; zero if they were not measured
 }
 
 // framing is the approximate number of bytes that NATS adds to a payload.
 const framing = len("MSG occupancy.v1.digest.0 1 1000\r\n\r\n")
 
-// rate returns the difference per second.
+// rate returns the increase per second.
 func (r *report) rate(before, after int64) float64 {
 	return float64(after-before) / r.elapsed.Seconds()
 }
 
-// measureFloors measures processes that write the same bytes to the same number of
-// connections as the server did: with one write for each message, and with one write for
-// each connection and flush.
-func (r *report) measureFloors(ctx context.Context) (err error) {
+// measureBaselines measures two processes that write as many bytes to as many connections
+// as the server. The first process writes each message separately. The second process
+// writes once per flush to each connection.
+func (r *report) measureBaselines(ctx context.Context) (err error) {
 	nodes, messages := float64(r.nodes), r.rate(r.before.OutMsgs, r.after.OutMsgs)
 	if messages == 0 {
 		return nil
 	}
 	bytes := r.rate(r.before.OutBytes, r.after.OutBytes) + messages*float64(framing)
-	perMessage := floor{r.nodes, int(bytes / messages), time.Duration(nodes / messages * float64(time.Second))}
+	perMessage := baseline{r.nodes, int(bytes / messages), time.Duration(nodes / messages * float64(time.Second))}
 	if r.perMessage, err = perMessage.measure(ctx, r.duration/3); err != nil {
 		return err
 	}
-	perFlush := floor{r.nodes, max(1, int(bytes/nodes*r.flush.Seconds())), r.flush}
+	perFlush := baseline{r.nodes, max(1, int(bytes/nodes*r.flush.Seconds())), r.flush}
 	r.perFlush, err = perFlush.measure(ctx, r.duration/3)
 	return err
 }
@@ -69,11 +69,11 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprint(out, "| figure | measured | target |\n|---|---|---|\n")
 	row("server: CPU", "< 0.25 cores*", "%.3f cores", cores)
 	if r.perMessage.cores > 0 {
-		row("floor with one write per message: CPU", "", "%.3f cores, %.0f writes/s", r.perMessage.cores, r.perMessage.writes)
-		row("server's CPU ÷ that floor's CPU", "", "%.2f", cores/r.perMessage.cores)
+		row("baseline with one write per message: CPU", "", "%.3f cores, %.0f writes/s", r.perMessage.cores, r.perMessage.writes)
+		row("server's CPU ÷ that baseline's CPU", "", "%.2f", cores/r.perMessage.cores)
 	}
 	if r.perFlush.cores > 0 {
-		row("floor with one write per node and flush: CPU", "", "%.3f cores, %.0f writes/s", r.perFlush.cores, r.perFlush.writes)
+		row("baseline with one write per node and flush: CPU", "", "%.3f cores, %.0f writes/s", r.perFlush.cores, r.perFlush.writes)
 	}
 	if after.Writes > 0 {
 		writes := rate(before.Writes, after.Writes)
@@ -88,11 +88,11 @@ func (r *report) print(out io.Writer) {
 	row("into each node, messages", "", "%.0f/s", t.messages)
 	row("change → event, p50", "", "%v", r.percentile(50))
 	row("change → event, p99", fmt.Sprintf("< %v idle", r.flush+10*time.Millisecond), "%v", r.percentile(99))
-	row("change → event, maximum", "", "%v of %d", r.percentile(100), len(r.latencies))
-	row("exact nodes at the end", "all", "%d of %d, after %v", r.exactNodes, r.nodes, r.exactAfter.Round(time.Millisecond))
+	row("change → event, maximum", "", "%v in %d measurements", r.percentile(100), len(r.latencies))
+	row("nodes with exact counts at the end", "all", "%d of %d, after %v", r.exactNodeCount, r.nodes, r.exactAfter.Round(time.Millisecond))
 	row("gaps, resyncs, mismatches", "0", "%d, %d, %d", t.gaps, t.resyncs, t.mismatches)
 	row("lossy, lost, unsent", "0", "%d, %d, %d", t.lossy, t.lost, t.unsent)
-	row("doubts, dropped", "0", "%d, %d", t.doubts, t.dropped)
+	row("pauses, dropped", "0", "%d, %d", t.pauses, t.dropped)
 	row("all nodes: CPU", "", "%.2f cores", r.cpu.Seconds()/seconds)
 	row("one node: heap", "", "%.2f MB", float64(r.heap)/1e6/float64(r.nodes))
 	row("changes made, maximum delay", fmt.Sprintf("%d/s", r.changes), "%.0f/s, %v", rate(0, r.changesMade), r.maxDelay.Round(100*time.Microsecond))

@@ -21,8 +21,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// writeCalls returns how often this process has called write, or 0 on systems other than
-// Linux.
+// writeCalls returns the number of write system calls of this process. On systems other
+// than Linux it returns 0.
 func writeCalls() (n int64) {
 	b, _ := os.ReadFile("/proc/self/io")
 	_, count, _ := strings.Cut(string(b), "syscw: ")
@@ -41,6 +41,6 @@ func startProfile(file string) (stop func(), err error) {
 	}
 	return func() {
 		pprof.StopCPUProfile()
-		_ = f.Close() // pprof reports an incomplete file when it reads it
+		_ = f.Close() // if the file is incomplete, the tool pprof reports an error
 	}, nil
 }

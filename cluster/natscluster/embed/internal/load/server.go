@@ -11,7 +11,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// profileVariable is the environment variable with the file for the server's CPU profile.
+// profileVariable is the name of an environment variable. Its value is the path of the
+// server's CPU profile.
 const profileVariable = "OCCUPANCY_LOAD_SERVER_PROFILE"
 
 func startServer(profiles string) (*process, error) {
@@ -22,8 +23,8 @@ func startServer(profiles string) (*process, error) {
 	return startProcess(env...)
 }
 
-// serve is the main function of the server's process. The server has the settings of an
-// embedded one. serve returns when in is closed.
+// serve is the main function of the server process. The server has the settings of an
+// embedded server. It runs until the standard input of the process is closed.
 func serve(in io.Reader, out io.Writer) error {
 	if file := os.Getenv(profileVariable); file != "" {
 		stop, err := startProfile(file)

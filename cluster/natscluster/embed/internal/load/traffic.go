@@ -8,8 +8,8 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// sample is the counters of one node and the time at which they were read. On a busy
-// machine it may take seconds to read those of all nodes.
+// sample contains the counters of one node and the time at which they were read. On a busy
+// machine, it can take seconds to read the counters of all nodes.
 type sample struct {
 	cluster.Health
 	lost uint64
@@ -24,13 +24,14 @@ func (all nodes) sample() []sample {
 	return samples
 }
 
-// traffic is what the nodes received between two samples, and the errors in that time.
+// traffic describes the time between two samples: the received bytes and messages, and the
+// number of errors.
 type traffic struct {
-	// Per second and node.
+	// The following are rates per second: the mean of all nodes, and the maximum of the bytes.
 	bytes, maxBytes, messages float64
 
-	// Of all nodes.
-	gaps, resyncs, lossy, unsent, lost, mismatches, doubts, dropped uint64
+	// The following are sums of all nodes.
+	gaps, resyncs, lossy, unsent, lost, mismatches, pauses, dropped uint64
 }
 
 func between(before, after []sample) (t traffic) {
@@ -48,7 +49,7 @@ func between(before, after []sample) (t traffic) {
 		t.unsent += a.Unsent - b.Unsent
 		t.lost += a.lost - b.lost
 		t.mismatches += a.Mismatches - b.Mismatches
-		t.doubts += a.Doubts - b.Doubts
+		t.pauses += a.Pauses - b.Pauses
 		t.dropped += a.Dropped - b.Dropped
 	}
 	return t

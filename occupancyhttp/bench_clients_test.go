@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// The benchmarks run their clients in a second process. The memory of the clients is then
-// not counted as that of the server, and no process needs 20,000 open files.
+// The benchmarks run their clients in a second process. So the measured memory is that of
+// the server alone, and no process needs 20,000 open files.
 
 const allReceived = "all received"
 
@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runClients opens the streams, and prints a line each time all of them have received
-// another event. It reads the streams one after another: most events have arrived before
-// their stream is read, so the clients need little of the CPU time that the server uses.
+// runClients opens the streams, and prints a line each time all streams have received one
+// more event. It reads the streams one after another. Most events have already arrived
+// when their stream is read, so the clients leave most of the CPU time to the server.
 func runClients(address string, count int, path string) error {
 	streams := make([]*bufio.Reader, count)
 	for i := range streams {

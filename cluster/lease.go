@@ -13,7 +13,7 @@ type State uint8
 const (
 	Live    State = iota // a heartbeat was received within the lease
 	Suspect              // the lease has expired; the peer is dropped one heartbeat interval later
-	Held                 // the peer was lost in a mass loss; its last counts are kept for the hold time
+	Held                 // most peers were lost together; the peer's last counts are kept for the hold time
 )
 
 func (s State) String() string {
@@ -42,11 +42,11 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("cluster: unknown peer state %q: want live, suspect or held", text)
 }
 
-// renewLeases starts the lease of every peer again, after a time in which this node itself
-// could not receive heartbeats. The node is Degraded until each live peer must have sent
-// one.
+// renewLeases starts the lease of every peer again, because this node itself could not
+// receive heartbeats. The node is Degraded for one and a half heartbeat intervals: within
+// this time, every live peer sends a heartbeat.
 func (n *Node) renewLeases(now time.Duration) {
-	if n.enabled(ruleSelfDoubt) {
+	if n.enabled(ruleOwnOutage) {
 		for _, p := range n.peers {
 			p.leaseStart, p.state = now, Live
 		}
@@ -55,16 +55,16 @@ func (n *Node) renewLeases(now time.Duration) {
 	n.checkAt, n.nextBeat = now, now
 }
 
-// checkPeers drops peers whose lease has expired, repeats sync requests, and sets checkAt
-// to the time of the next check. The caller holds mu.
+// checkPeers updates the states of the peers, drops the lost peers, repeats sync requests,
+// and sets checkAt to the time of the next check. The caller holds mu.
 func (n *Node) checkPeers(now time.Duration) {
 	if now > n.nextBeat+n.heartbeat {
-		// This node was paused. The peers may have sent heartbeats meanwhile.
-		n.doubts.Add(1)
+		// This node was paused. It may have missed heartbeats during the pause.
+		n.pauses.Add(1)
 		n.renewLeases(now)
 	}
 	n.checkAt = never
-	if n.connected || !n.enabled(ruleSelfDoubt) {
+	if n.connected || !n.enabled(ruleOwnOutage) {
 		for _, p := range n.peers {
 			if p.state == Live && now >= n.leaseEnd(p) {
 				p.state = Suspect
@@ -79,7 +79,7 @@ func (n *Node) checkPeers(now time.Duration) {
 	}
 }
 
-// leaseEnd returns the time at which the peer becomes Suspect without another heartbeat.
+// leaseEnd returns the time at which the peer's lease expires if no heartbeat arrives.
 func (n *Node) leaseEnd(p *peer) time.Duration {
 	if p.replaced {
 		return p.leaseStart + n.heartbeat*3/2
@@ -87,14 +87,16 @@ func (n *Node) leaseEnd(p *peer) time.Duration {
 	return p.leaseStart + n.lease
 }
 
-// expire drops the peer if its time is over, and otherwise schedules the next check.
+// expire drops the peer if its lease and the following delay have ended. Otherwise it
+// schedules the next check.
 func (n *Node) expire(p *peer, now time.Duration) {
 	if !n.enabled(ruleLease) {
 		return
 	}
 	end := n.leaseEnd(p)
 	if p.state != Live && !p.replaced {
-		// One heartbeat later, all peers that were lost together are Suspect.
+		// Before massLoss is called, wait for one heartbeat interval after the lease. During
+		// this wait, the other peers that were lost at the same time become Suspect.
 		if now >= end+n.heartbeat && n.massLoss(now) {
 			p.state = Held
 		}
@@ -116,8 +118,8 @@ func (n *Node) expire(p *peer, now time.Duration) {
 	n.rememberDropped(p.id, droppedPeer{until: now + max(n.lease, syncInterval), syncSent: p.syncSent, replaced: p.replaced}, now)
 }
 
-// massLoss reports whether more than half of three or more peers were lost within a
-// lease. Replaced peers do not count as lost.
+// massLoss reports whether most peers were lost within the time of one lease. It returns
+// false if there were fewer than three peers. Replaced peers are not included.
 func (n *Node) massLoss(now time.Duration) bool {
 	n.recentLosses = slices.DeleteFunc(n.recentLosses, func(at time.Duration) bool { return at < now-n.lease })
 	lost := len(n.recentLosses)

@@ -1,15 +1,15 @@
-// The lists of popular and trending rooms, with their live counts.
+// The list of popular rooms with their current counts, and the list of trending rooms.
 
 import { draw } from "./plot.js";
-import { follow, Series } from "./series.js";
+import { subscribe, Series } from "./series.js";
 
 const $ = (id) => document.getElementById(id);
 const rows = new Map(); // by room name
 const format = new Intl.NumberFormat();
-const totals = new Series(); // the sums of all rows
-const suggested = ["lobby", "music", "games", "books", "night owls"]; // listed even while they are empty; the bots visit them
-let popular = []; // names, the most popular first
-let currentRoom; // the room that this tab is in, or undefined
+const totals = new Series(); // the sums of the counts of all rows
+const suggestedRooms = ["lobby", "music", "games", "books", "night owls"]; // listed even if they are empty; bots.go contains the same names
+let popularRooms = []; // names, the most popular room first
+let currentRoom; // the name of the open room, or undefined
 
 export const fragment = (name) => `#${encodeURIComponent(name)}`;
 
@@ -23,52 +23,52 @@ function newRow(name) {
   link.href = fragment(name);
   const row = { name, item, link, svg, known: false, connections: 0, presenceMembers: 0, removed: false };
   rows.set(name, row);
-  follow(name, (occupancy) => {
+  subscribe(name, (occupancy) => {
     Object.assign(row, occupancy, { known: true });
     connections.textContent = format.format(occupancy.connections);
     members.textContent = format.format(occupancy.presenceMembers);
     link.ariaLabel = `${name}: ${occupancy.connections} connected, ${occupancy.presenceMembers} present`;
     item.classList.toggle("empty", occupancy.connections === 0);
     showTotals();
-  }).then((following) => {
-    row.following = following;
-    if (row.removed) following.stop();
+  }).then((subscription) => {
+    row.subscription = subscription;
+    if (row.removed) subscription.stop();
   });
   return row;
 }
 
 function removeRow(row) {
   row.removed = true;
-  row.following?.stop();
+  row.subscription?.stop();
   row.item.remove();
   rows.delete(row.name);
 }
 
 /** Shows the sums of all rows, once the occupancy of every row is known. */
 function showTotals() {
-  const all = { rooms: 0, connections: 0, presenceMembers: 0 };
+  const sums = { rooms: 0, connections: 0, presenceMembers: 0 };
   for (const row of rows.values()) {
     if (!row.known) return;
-    all.rooms += row.connections > 0;
-    all.connections += row.connections;
-    all.presenceMembers += row.presenceMembers;
+    sums.rooms += row.connections > 0;
+    sums.connections += row.connections;
+    sums.presenceMembers += row.presenceMembers;
   }
-  $("totalRooms").textContent = format.format(all.rooms);
-  $("allConnections").textContent = format.format(all.connections);
-  $("allMembers").textContent = format.format(all.presenceMembers);
-  totals.add(all);
+  $("totalRooms").textContent = format.format(sums.rooms);
+  $("allConnections").textContent = format.format(sums.connections);
+  $("allMembers").textContent = format.format(sums.presenceMembers);
+  totals.add(sums);
 }
 
-/** Sets the room that this tab is in, or undefined. The list contains it and marks it. */
+/** Marks the open room in the list, and adds it to the list if necessary. room may be undefined. */
 export function setCurrentRoom(room) {
   currentRoom = room;
   updateRows();
   sort();
 }
 
-/** Adds and removes rows so that the list shows the popular rooms, the suggested ones and the current one. */
+/** Adds and removes rows so that the list shows the popular rooms, the suggested rooms and the open room. */
 function updateRows() {
-  const names = new Set([...popular, ...suggested]);
+  const names = new Set([...popularRooms, ...suggestedRooms]);
   if (currentRoom) names.add(currentRoom);
   for (const row of [...rows.values()]) if (!names.has(row.name)) removeRow(row);
   for (const name of names) if (!rows.has(name)) $("rooms").append(newRow(name).item);
@@ -79,18 +79,18 @@ function updateRows() {
   showTotals();
 }
 
-/** Sorts the rooms by popularity, unless the user is pointing at the list. */
+/** Sorts the rooms by popularity, unless the mouse pointer or the focus is in the list. */
 export function sort() {
   const list = $("rooms");
   if (list.matches(":hover, :focus-within")) return;
-  const rank = new Map([...popular, ...suggested, currentRoom].reverse().map((name, i) => [name, -i]));
+  const rank = new Map([...popularRooms, ...suggestedRooms, currentRoom].reverse().map((name, i) => [name, -i]));
   const sorted = [...rows.values()].sort((a, b) => rank.get(a.name) - rank.get(b.name));
   sorted.forEach(({ item }, i) => {
     if (list.children[i] !== item) list.insertBefore(item, list.children[i]);
   });
 }
 
-/** Shows the trending rooms, unless the user is pointing at them. */
+/** Shows the trending rooms, unless the mouse pointer or the focus is in the list. */
 function showTrending(list) {
   const items = $("trendingList");
   if (items.matches(":hover, :focus-within") && list.length) return;
@@ -108,14 +108,14 @@ function showTrending(list) {
   $("trending").hidden = !list.length;
 }
 
-/** Shows whether the server is reachable. While it is not, the counts are out of date. */
+/** Shows whether the server is reachable. The counts are out of date while the server is unreachable. */
 function showReachable(reachable) {
-  $("lost").textContent = reachable ? "" : "Disconnected. Reconnecting …";
+  $("listStatus").textContent = reachable ? "" : "Disconnected. Reconnecting …";
   $("totals").hidden = !reachable;
   document.body.classList.toggle("stale", !reachable);
 }
 
-/** Shows the number of nodes, if the chat is part of a cluster. */
+/** Shows the number of nodes if the chat server is in a cluster. */
 function showNodes({ name, nodes, degraded }) {
   const span = $("nodes");
   span.hidden = name === undefined;
@@ -130,16 +130,16 @@ async function fetchJSON(path) {
   return response.json();
 }
 
-/** Fetches the names of the popular and trending rooms. Their counts arrive by the occupancy stream. */
+/** Fetches the names of the popular and trending rooms. The counts of the rooms arrive on the occupancy stream. */
 export async function refresh() {
   try {
-    const [all, trending, cluster] = await Promise.all(
+    const [popular, trending, cluster] = await Promise.all(
       ["rooms?by=popular&limit=100", "rooms?by=trending&limit=5", "cluster"].map(fetchJSON),
     );
-    const first = !popular.length;
-    popular = all.rooms.map(({ name }) => name);
+    const firstRefresh = !popularRooms.length;
+    popularRooms = popular.rooms.map(({ name }) => name);
     updateRows();
-    if (first) sort();
+    if (firstRefresh) sort();
     showTrending(trending.rooms);
     showNodes(cluster);
     showReachable(true);
@@ -149,6 +149,6 @@ export async function refresh() {
 }
 
 export function redraw() {
-  for (const { svg, following } of rows.values()) if (following) draw(svg, following.series);
+  for (const { svg, subscription } of rows.values()) if (subscription) draw(svg, subscription.series);
   draw($("allPlot"), totals);
 }

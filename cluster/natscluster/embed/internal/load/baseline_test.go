@@ -13,16 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFloor_WritesToEachConnection(t *testing.T) {
+func TestBaseline_WritesToEachConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	f := floor{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
+	b := baseline{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
 	var sent atomic.Int64
 	start, result := time.Now(), make(chan error)
-	go func() { result <- f.write(l, &sent) }()
+	go func() { result <- b.write(l, &sent) }()
 	var conns []net.Conn
-	for range f.Conns {
+	for range b.Conns {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		require.NoError(t, err)
 		defer conn.Close()
@@ -30,28 +30,28 @@ func TestFloor_WritesToEachConnection(t *testing.T) {
 	}
 	const rounds = 5
 	for _, conn := range conns {
-		_, err := io.ReadFull(conn, make([]byte, rounds*f.Bytes))
+		_, err := io.ReadFull(conn, make([]byte, rounds*b.Bytes))
 		require.NoError(t, err)
 	}
-	require.GreaterOrEqual(t, time.Since(start), (rounds-1)*f.Gap, "not faster than one round per gap")
+	require.GreaterOrEqual(t, time.Since(start), (rounds-1)*b.Gap, "not faster than one round per gap")
 	for _, conn := range conns {
 		require.NoError(t, conn.Close())
 	}
 	require.Error(t, <-result)
-	require.GreaterOrEqual(t, sent.Load(), int64(rounds*f.Conns))
+	require.GreaterOrEqual(t, sent.Load(), int64(rounds*b.Conns))
 }
 
-func TestFloor_MeasureReturnsUsage(t *testing.T) {
-	u, err := floor{Conns: 3, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 100*time.Millisecond)
+func TestBaseline_MeasureReturnsUsage(t *testing.T) {
+	u, err := baseline{Conns: 3, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 100*time.Millisecond)
 	require.NoError(t, err)
 	require.Positive(t, u.cores)
 	require.Positive(t, u.writes)
 }
 
-func TestFloor_MeasureReturnsZero_IfContextEnds(t *testing.T) {
+func TestBaseline_MeasureReturnsZero_IfContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	u, err := floor{Conns: 2, Bytes: 1, Gap: time.Second}.measure(ctx, time.Hour)
+	u, err := baseline{Conns: 2, Bytes: 1, Gap: time.Second}.measure(ctx, time.Hour)
 	require.NoError(t, err)
 	require.Zero(t, u)
 }

@@ -62,7 +62,7 @@ func testOnlySubscribedSubjects(s *suite) {
 		}
 	}
 	s.publish(from, mine, []byte("mine"))
-	in.want(mine, []byte("mine")) // the last message, so no other was received
+	in.want(mine, []byte("mine")) // the first message after awaitDelivery, although others were published earlier
 }
 
 func testSubscribeTakesEffect(s *suite) {
@@ -91,7 +91,7 @@ func testOrder(s *suite) {
 	for n := uint64(0); n < messages; {
 		m := in.next()
 		if len(m.Payload) == 8 {
-			continue // of awaitDelivery
+			continue // awaitDelivery has published this message
 		}
 		if got := binary.BigEndian.Uint64(m.Payload); got != n {
 			s.Fatalf("received message %d, want %d", got, n)
@@ -103,24 +103,24 @@ func testOrder(s *suite) {
 func testPayloadOwnership(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	b := s.bus()
-	one, other := s.subscribe(b, 64, subject), s.subscribe(b, 64, subject)
-	one.awaitDelivery(from, subject)
-	other.awaitDelivery(from, subject)
+	first, second := s.subscribe(b, 64, subject), s.subscribe(b, 64, subject)
+	first.awaitDelivery(from, subject)
+	second.awaitDelivery(from, subject)
 	end := []byte("end")
 	s.publish(from, subject, end)
-	for _, in := range []*inbox{one, other} {
+	for _, in := range []*inbox{first, second} {
 		for !bytes.Equal(in.next().Payload, end) {
 		}
 	}
 	payload := []byte("as published")
 	s.publish(from, subject, payload)
-	copy(payload, "changed") // the caller owns it again
-	m := one.next()
+	copy(payload, "changed") // the caller can reuse the payload after Publish
+	m := first.next()
 	if string(m.Payload) != "as published" {
 		s.Fatalf("the payload is %q", m.Payload)
 	}
-	copy(m.Payload, "altered") // the receiver owns it
-	other.want(subject, []byte("as published"))
+	copy(m.Payload, "altered") // each receiver owns its payload
+	second.want(subject, []byte("as published"))
 }
 
 func testMaxPayload(s *suite) {
@@ -161,9 +161,9 @@ func testDoneContext(s *suite) {
 
 func testFullChannel(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
-	slow, reads := s.bus(), s.bus()
+	slowBus, fastBus := s.bus(), s.bus()
 	const messages = 200
-	full, in := s.subscribe(slow, 1, subject), s.subscribe(reads, messages+64, subject)
+	full, in := s.subscribe(slowBus, 1, subject), s.subscribe(fastBus, messages+64, subject)
 	in.awaitDelivery(from, subject)
 	for n := range uint64(messages) {
 		s.publish(from, subject, append(encodeNumber(n), "all of it"...))
@@ -171,52 +171,52 @@ func testFullChannel(s *suite) {
 	for n := uint64(0); n < messages; {
 		if m := in.next(); len(m.Payload) > 8 {
 			if got := binary.BigEndian.Uint64(m.Payload); got != n {
-				s.Fatalf("another subscriber receives message %d, want %d", got, n)
+				s.Fatalf("the subscriber that is not full received message %d, want %d", got, n)
 			}
 			n++
 		}
 	}
-	s.awaitEvent(slow, cluster.Lossy)
-	full.awaitDelivery(from, subject) // it receives later messages
+	s.awaitEvent(slowBus, cluster.Lossy)
+	full.awaitDelivery(from, subject) // the subscription still works
 }
 
 func testClosedSubscription(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
 	b := s.bus()
-	ended, stays := s.subscribe(b, 4096, subject), s.subscribe(b, 4096, subject)
-	ended.awaitDelivery(from, subject)
-	stays.awaitDelivery(from, subject)
+	closed, open := s.subscribe(b, 4096, subject), s.subscribe(b, 4096, subject)
+	closed.awaitDelivery(from, subject)
+	open.awaitDelivery(from, subject)
 	stop := make(chan struct{})
-	storm := make(chan struct{})
+	stopped := make(chan struct{})
 	go func() {
-		defer close(storm)
+		defer close(stopped)
 		for {
 			select {
 			case <-stop:
 				return
 			default:
-				_ = from.Publish(context.Background(), subject, []byte("storm"))
+				_ = from.Publish(context.Background(), subject, []byte("until stopped"))
 				runtime.Gosched()
 			}
 		}
 	}()
 	for range 100 {
-		stays.next()
+		open.next()
 	}
 	for range 2 {
-		if err := ended.sub.Close(); err != nil {
+		if err := closed.sub.Close(); err != nil {
 			s.Errorf("Close of the subscription: %v", err)
 		}
 	}
-	for len(ended.msgs) > 0 {
-		<-ended.msgs
+	for len(closed.msgs) > 0 {
+		<-closed.msgs
 	}
-	for range cap(stays.msgs) + 100 { // more messages than could have been on their way
-		stays.next()
+	for range cap(open.msgs) + 100 { // more messages than the number in transit at the Close
+		open.next()
 	}
 	close(stop)
-	<-storm
-	if len(ended.msgs) > 0 {
+	<-stopped
+	if len(closed.msgs) > 0 {
 		s.Error("a message was received after the Close of the subscription")
 	}
 }
@@ -257,10 +257,10 @@ func testConcurrentUse(s *suite) {
 
 func testClosedBus(s *suite) {
 	from, subject := s.bus(), s.subject(cluster.KindDigest)
-	b, stays := s.bus(), s.subscribe(s.bus(), 64, subject)
+	b, other := s.bus(), s.subscribe(s.bus(), 64, subject)
 	in := s.subscribe(b, 4096, subject)
 	in.awaitDelivery(from, subject)
-	stays.awaitDelivery(from, subject)
+	other.awaitDelivery(from, subject)
 	concurrently(3, func(int) { s.closeBus(b) })
 	s.closeBus(b)
 	for open := true; open; {
@@ -281,7 +281,7 @@ func testClosedBus(s *suite) {
 	}
 	s.publish(from, subject, []byte("open"))
 	for {
-		if m := stays.next(); string(m.Payload) == "open" {
+		if m := other.next(); string(m.Payload) == "open" {
 			break
 		} else if string(m.Payload) == "closed" {
 			s.Error("a message was published after Close")

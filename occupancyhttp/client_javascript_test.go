@@ -22,9 +22,9 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-// The tests of the browser client need Node, and some of them the packages that `npm ci`
-// installs in the directory of the client. If these are missing, skipOrFail skips the test,
-// or fails it if CI=true.
+// The tests of the browser client need Node.js. Some tests also need the packages that
+// `npm ci` installs in the directory of the client. If something is missing, skipOrFail
+// skips the test, or fails the test if CI=true.
 func skipOrFail(t *testing.T, missing string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -33,15 +33,15 @@ func skipOrFail(t *testing.T, missing string) {
 	t.Skip(missing)
 }
 
-// node runs Node in the directory of the client and returns its output.
-func node(t *testing.T, env []string, args ...string) string {
+// runNodeJS runs Node.js in the directory of the client and returns the output.
+func runNodeJS(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
-		skipOrFail(t, "node is not installed: the browser client is not tested")
+		skipOrFail(t, "Node.js is not installed: the browser client is not tested")
 	}
 	if version, err := exec.Command(path, "-p", "process.versions.node").Output(); err != nil || majorVersion(version) < 20 {
-		skipOrFail(t, fmt.Sprintf("node %s is older than 20: the browser client is not tested", strings.TrimSpace(string(version))))
+		skipOrFail(t, fmt.Sprintf("Node.js %s is older than 20: the browser client is not tested", strings.TrimSpace(string(version))))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -76,7 +76,7 @@ func TestClient_AgainstHandler(t *testing.T) {
 	server := newClientServer(t)
 	control := httptest.NewServer(server)
 	defer control.Close()
-	out := node(t, []string{"BASE=http://" + server.address + "/occupancy", "CONTROL=" + control.URL}, "--test", "--test-timeout=20000", "occupancy.test.js")
+	out := runNodeJS(t, []string{"BASE=http://" + server.address + "/occupancy", "CONTROL=" + control.URL}, "--test", "--test-timeout=20000", "occupancy.test.js")
 	if !strings.Contains(out, "# fail 0") || strings.Contains(out, "# pass 0") {
 		t.Errorf("%s", out)
 	}
@@ -84,11 +84,11 @@ func TestClient_AgainstHandler(t *testing.T) {
 
 func TestClient_Under3KB(t *testing.T) {
 	terser := npmProgram(t, "terser/bin/terser")
-	minified := node(t, nil, terser, "occupancy.js", "--module", "--compress", "--mangle")
+	minified := runNodeJS(t, nil, terser, "occupancy.js", "--module", "--compress", "--mangle")
 	if !strings.Contains(minified, "connect") {
 		t.Fatalf("not the client: %s", minified)
 	}
-	size, err := strconv.Atoi(strings.TrimSpace(node(t, []string{"CODE=" + minified}, "-p", "zlib.gzipSync(process.env.CODE).length")))
+	size, err := strconv.Atoi(strings.TrimSpace(runNodeJS(t, []string{"CODE=" + minified}, "-p", "zlib.gzipSync(process.env.CODE).length")))
 	must(t, err)
 	if size >= 3000 {
 		t.Errorf("%d bytes, minified and gzipped", size)
@@ -98,9 +98,9 @@ func TestClient_Under3KB(t *testing.T) {
 
 func TestClientTypes_CompileStrictly(t *testing.T) {
 	tsc := npmProgram(t, "typescript/bin/tsc")
-	node(t, nil, tsc, "--project", "types")
-	// use.ts also contains lines that must not compile, each below a @ts-expect-error. The
-	// compiler fails if such a line compiles.
+	runNodeJS(t, nil, tsc, "--project", "types")
+	// use.ts also contains lines that must not compile, each below a @ts-expect-error. If
+	// such a line compiles, the compiler reports an error.
 	use, err := os.ReadFile("client/types/use.ts")
 	must(t, err)
 	if n := strings.Count(string(use), "// @ts-expect-error"); n < 5 {
@@ -108,9 +108,10 @@ func TestClientTypes_CompileStrictly(t *testing.T) {
 	}
 }
 
-// Code such as `const { unsubscribe } = …` detaches a function from its object. Linters reject
-// that for a method (the rule unbound-method), so the types declare properties only.
-func TestClientTypes_NoMethods(t *testing.T) {
+// Code such as `const { unsubscribe } = …` detaches a function from its object. Linters
+// reject this code if the type declares a method (the rule unbound-method), but accept it
+// if the type declares a property that contains a function.
+func TestClientTypes_DeclarePropertiesInsteadOfMethods(t *testing.T) {
 	npmProgram(t, "typescript/bin/tsc")
 	const listMethods = `
 		const ts = require("typescript");
@@ -127,26 +128,26 @@ func TestClientTypes_NoMethods(t *testing.T) {
 		Properties int
 		Methods    []string
 	}
-	must(t, json.Unmarshal([]byte(node(t, nil, "-p", listMethods)), &count))
+	must(t, json.Unmarshal([]byte(runNodeJS(t, nil, "-p", listMethods)), &count))
 	if count.Properties < 10 || len(count.Methods) > 0 {
 		t.Errorf("%d properties, methods %q, want no methods", count.Properties, count.Methods)
 	}
 }
 
-// clientServer serves the handler that the client's tests use. It is itself the handler of
-// the commands by which the tests control the server and the engine.
+// clientServer serves the handler to the tests of the client. Its ServeMux executes the
+// commands of the tests, which control the server and the engine.
 type clientServer struct {
 	*http.ServeMux
 	engine  *occupancy.Engine
 	handler http.Handler
 	address string
 
-	mu      sync.Mutex // protects the following
+	mu      sync.Mutex // protects the following fields
 	server  *http.Server
 	streams []*http.Request // open streams
-	opened  int
-	allowed map[string]bool
-	changed chan struct{} // closed and replaced when one of the above changes
+	opened  int             // number of streams opened so far
+	allowed map[string]bool // by room
+	changed chan struct{}   // closed and replaced when streams changes
 }
 
 func newClientServer(t *testing.T) *clientServer {
@@ -231,7 +232,7 @@ func (s *clientServer) stop() error {
 	return s.server.Close()
 }
 
-// trackStreams maintains the list of open streams.
+// trackStreams updates the list of open streams.
 func (s *clientServer) trackStreams(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/events") {

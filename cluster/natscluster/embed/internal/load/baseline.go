@@ -13,19 +13,20 @@ import (
 	"time"
 )
 
-// floor is a process that only writes to connections. Its CPU time is the minimum for any
-// server that writes as often on this machine. On the loopback that includes the TCP work
-// of the receivers.
-type floor struct {
-	Conns int
-	Bytes int           // of each write
-	Gap   time.Duration // between two rounds; a round is one write to each connection
+// baseline describes a process that only writes to connections. On this machine, no server
+// with the same number of writes can use less CPU time. On the loopback, the CPU time
+// includes the TCP work of the receivers.
+type baseline struct {
+	Conns int           // the number of connections
+	Bytes int           // the size of each write
+	Gap   time.Duration // the time between two rounds; a round is one write to each connection
 }
 
-// serveFloor is the main function of a floor's process. It returns when in is closed.
-func serveFloor(spec string, in io.Reader, out io.Writer) error {
-	var f floor
-	if err := json.Unmarshal([]byte(spec), &f); err != nil {
+// serveBaseline is the main function of the baseline process. It returns when the standard
+// input of the process is closed.
+func serveBaseline(spec string, in io.Reader, out io.Writer) error {
+	var b baseline
+	if err := json.Unmarshal([]byte(spec), &b); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -33,24 +34,24 @@ func serveFloor(spec string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	var sent atomic.Int64
-	go func() { exit(f.write(l, &sent)) }()
+	go func() { exit(b.write(l, &sent)) }()
 	return serveCounters(in, out, l.Addr().String(), func() (counters, error) {
 		return counters{CPU: cpuTime(), OutMsgs: sent.Load()}, nil
 	})
 }
 
-// write accepts the connections and writes until an error. A round that is late does not
-// delay the rounds after it.
-func (f floor) write(l net.Listener, sent *atomic.Int64) error {
-	conns := make([]net.Conn, f.Conns)
+// write accepts the connections and writes to them until an error occurs. A late round does
+// not delay the following rounds.
+func (b baseline) write(l net.Listener, sent *atomic.Int64) error {
+	conns := make([]net.Conn, b.Conns)
 	for i := range conns {
 		var err error
 		if conns[i], err = l.Accept(); err != nil {
 			return err
 		}
 	}
-	payload := make([]byte, f.Bytes)
-	for due := time.Now(); ; due = due.Add(f.Gap) {
+	payload := make([]byte, b.Bytes)
+	for due := time.Now(); ; due = due.Add(b.Gap) {
 		sleep(context.Background(), time.Until(due))
 		for _, conn := range conns {
 			if _, err := conn.Write(payload); err != nil {
@@ -61,28 +62,28 @@ func (f floor) write(l net.Listener, sent *atomic.Int64) error {
 	}
 }
 
-// usage is what a floor's process used.
+// usage is the resource usage of a baseline process.
 type usage struct {
-	cores  float64
+	cores  float64 // CPU seconds per second
 	writes float64 // per second
 }
 
-// measure runs the process and reads everything that it writes as the NATS client does:
-// with one goroutine for each connection and a buffer of 32 KiB. If ctx ends, it returns a
-// zero usage and no error.
-func (f floor) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
-	spec, err := json.Marshal(f)
+// measure runs the process and measures its usage. Like the NATS client, it reads with one
+// goroutine for each connection and a buffer of 32 KiB. If ctx ends, measure returns a zero
+// usage and no error.
+func (b baseline) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
+	spec, err := json.Marshal(b)
 	if err != nil {
 		return u, err
 	}
-	p, err := startProcess(floorVariable + "=" + string(spec))
+	p, err := startProcess(baselineVariable + "=" + string(spec))
 	if err != nil {
 		return u, err
 	}
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	defer func() { err = errors.Join(err, p.stop()) }()
-	for range f.Conns {
+	for range b.Conns {
 		conn, err := net.Dial("tcp", p.address)
 		if err != nil {
 			return u, err

@@ -12,7 +12,7 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// service starts n hosts that know each other, with one connection each in room "r".
+// service starts n hosts that know each other. Each host has one connection in room "r".
 func service(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network, []*host) {
 	t.Helper()
 	net := clustertest.NewNetwork(1)
@@ -31,7 +31,7 @@ func service(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network,
 	return net, hosts
 }
 
-// until waits until the room has this occupancy and returns how long that took.
+// until waits until the room has this occupancy and returns the time that it has waited.
 func until(t *testing.T, h *host, want occupancy.Occupancy) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -43,7 +43,7 @@ func until(t *testing.T, h *host, want occupancy.Occupancy) time.Duration {
 	return time.Since(begin)
 }
 
-// always requires that the room keeps this occupancy for this time.
+// always requires that the room keeps this occupancy for the time d.
 func always(t *testing.T, h *host, want occupancy.Occupancy, d time.Duration) {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < d; {
@@ -61,7 +61,7 @@ func states(h *host) (all []cluster.State) {
 }
 
 func TestLease_CrashedPeerIsDropped(t *testing.T) {
-	bubble(t, "within the lease and a heartbeat, Suspect before", func(t *testing.T) {
+	bubble(t, "Suspect after the lease, dropped one heartbeat interval later", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].crash()
 		always(t, hosts[1], occ(3, 0), lease-beat)
@@ -73,12 +73,12 @@ func TestLease_CrashedPeerIsDropped(t *testing.T) {
 		require.Len(t, states(hosts[1]), 1)
 		require.False(t, hosts[1].node.Health().Degraded)
 	})
-	bubble(t, "not without ruleLease", func(t *testing.T) {
+	bubble(t, "fails without ruleLease", func(t *testing.T) {
 		_, hosts := service(t, 3, cluster.WithoutRule(cluster.RuleLease))
 		hosts[0].crash()
 		always(t, hosts[1], occ(3, 0), time.Minute)
 	})
-	bubble(t, "not while some heartbeats arrive", func(t *testing.T) {
+	bubble(t, "not dropped while some heartbeats arrive", func(t *testing.T) {
 		net, hosts := service(t, 3)
 		net.SetFaults(clustertest.Faults{Loss: 0.3, MinDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond})
 		always(t, hosts[1], occ(3, 0), 20*time.Second)
@@ -108,12 +108,12 @@ func TestBye_RemovesCountsAtOnce(t *testing.T) {
 		require.Empty(t, states(h))
 		require.Empty(t, p.syncs())
 	})
-	bubble(t, "not without ruleBye", func(t *testing.T) {
+	bubble(t, "fails without ruleBye", func(t *testing.T) {
 		_, hosts := service(t, 3, cluster.WithoutRule(cluster.RuleBye))
 		must(t, hosts[0].node.Close())
 		require.Greater(t, until(t, hosts[1], occ(2, 0)), lease-beat)
 	})
-	bubble(t, "Bye before the first other message", func(t *testing.T) {
+	bubble(t, "the Bye is the first message that arrives", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		other := newPuppet(t, clustertest.NewNetwork(2), "other")
 		p.id = other.id
@@ -174,7 +174,7 @@ func TestRestart_ReplacesPreviousIncarnation(t *testing.T) {
 	bubble(t, "within two seconds", func(t *testing.T) {
 		require.Less(t, restart(t), 2*time.Second)
 	})
-	bubble(t, "not without ruleNewIncarnation", func(t *testing.T) {
+	bubble(t, "fails without ruleNewIncarnation", func(t *testing.T) {
 		require.Greater(t, restart(t, cluster.WithoutRule(cluster.RuleNewIncarnation)), 4*time.Second)
 	})
 	bubble(t, "two live nodes of the same name are both counted", func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestRestart_ReplacesPreviousIncarnation(t *testing.T) {
 	})
 }
 
-func TestLease_IsFullAgain(t *testing.T) {
+func TestLease_StartsAgainWithFullLength(t *testing.T) {
 	bubble(t, "after the other node of the same name has left", func(t *testing.T) {
 		h, p := startWithPuppet(t)
 		after(lease + 2*beat)
@@ -215,7 +215,7 @@ func TestLease_IsFullAgain(t *testing.T) {
 	})
 }
 
-func TestSelfDoubt(t *testing.T) {
+func TestLease_DoesNotExpire_AfterOwnOutage(t *testing.T) {
 	outage := func(t *testing.T, opts ...cluster.Option) *host {
 		_, hosts := service(t, 3, opts...)
 		hosts[0].bus.Disconnect()
@@ -233,7 +233,7 @@ func TestSelfDoubt(t *testing.T) {
 		always(t, h, occ(3, 0), 2500*time.Millisecond)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "Degraded until peers lost meanwhile are dropped", func(t *testing.T) {
+	bubble(t, "Degraded until the peers that crashed during the outage are dropped", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].bus.Disconnect()
 		after(10 * time.Second)
@@ -247,8 +247,8 @@ func TestSelfDoubt(t *testing.T) {
 		require.Equal(t, occ(2, 0), hosts[0].Current("r"))
 		require.False(t, hosts[0].node.Health().Degraded)
 	})
-	bubble(t, "not without ruleSelfDoubt", func(t *testing.T) {
-		require.Equal(t, occ(1, 0), outage(t, cluster.WithoutRule(cluster.RuleSelfDoubt)).Current("r"))
+	bubble(t, "fails without ruleOwnOutage", func(t *testing.T) {
+		require.Equal(t, occ(1, 0), outage(t, cluster.WithoutRule(cluster.RuleOwnOutage)).Current("r"))
 	})
 	bubble(t, "the other nodes drop this one and add it again soon", func(t *testing.T) {
 		_, hosts := service(t, 3)
@@ -264,7 +264,7 @@ func TestSelfDoubt(t *testing.T) {
 	stall := func(t *testing.T, opts ...cluster.Option) (*host, uint64) {
 		_, hosts := service(t, 3, opts...)
 		resume := hosts[0].bus.Stall()
-		// Messages that arrive meanwhile are lost.
+		// Messages that arrive during the pause are lost.
 		hosts[0].bus.Overflow(1 << 30)
 		after(10 * beat)
 		require.True(t, hosts[0].node.Health().Degraded)
@@ -276,12 +276,12 @@ func TestSelfDoubt(t *testing.T) {
 	bubble(t, "no lease expires after a pause", func(t *testing.T) {
 		h, dropped := stall(t)
 		require.Zero(t, dropped)
-		require.Equal(t, uint64(1), h.node.Health().Doubts)
+		require.Equal(t, uint64(1), h.node.Health().Pauses)
 		always(t, h, occ(3, 0), 10*time.Second)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "not without ruleSelfDoubt after a pause", func(t *testing.T) {
-		_, dropped := stall(t, cluster.WithoutRule(cluster.RuleSelfDoubt))
+	bubble(t, "fails without ruleOwnOutage after a pause", func(t *testing.T) {
+		_, dropped := stall(t, cluster.WithoutRule(cluster.RuleOwnOutage))
 		require.Positive(t, dropped)
 	})
 }
@@ -312,7 +312,7 @@ func TestMassLoss(t *testing.T) {
 		require.False(t, hosts[0].node.Health().Degraded)
 		require.Less(t, until(t, hosts[1], occ(5, 0)), 2500*time.Millisecond)
 	})
-	bubble(t, "not without ruleMassLoss", func(t *testing.T) {
+	bubble(t, "fails without ruleMassLoss", func(t *testing.T) {
 		_, hosts := split(t, 5, cluster.WithoutRule(cluster.RuleMassLoss))
 		require.Less(t, until(t, hosts[0], occ(1, 0)), lease+2*beat)
 	})
@@ -320,7 +320,7 @@ func TestMassLoss(t *testing.T) {
 		_, hosts := split(t, 3)
 		require.LessOrEqual(t, until(t, hosts[0], occ(1, 0)), lease+beat)
 	})
-	bubble(t, "not at a restart of all other nodes", func(t *testing.T) {
+	bubble(t, "no mass loss if all other nodes restart", func(t *testing.T) {
 		net, hosts := service(t, 5)
 		for i, h := range hosts[1:] {
 			h.crash()
@@ -344,7 +344,7 @@ func TestLossy_RequestsSyncAtOnce(t *testing.T) {
 	bubble(t, "lost digest", func(t *testing.T) {
 		require.Less(t, slow(t), 10*time.Millisecond)
 	})
-	bubble(t, "not without ruleLossy", func(t *testing.T) {
+	bubble(t, "fails without ruleLossy", func(t *testing.T) {
 		require.Greater(t, slow(t, cluster.WithoutRule(cluster.RuleLossy)), 100*time.Millisecond)
 	})
 }

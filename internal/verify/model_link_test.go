@@ -1,0 +1,133 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+
+	"github.com/occupancy/occupancy"
+	"pgregory.net/rapid"
+)
+
+// remote is the parts of another node. The values are in the roomStates.
+type remote struct {
+	r      *occupancy.Remote
+	closed bool
+}
+
+func (m *machine) remote(t *rapid.T) {
+	if len(m.remotes) == 3 {
+		t.Skip("there are three already")
+	}
+	m.remotes = append(m.remotes, &remote{r: m.link.Remote("node"), closed: m.closed})
+}
+
+var parts = rapid.SampledFrom([]int{0, 1, 2, 0, 1, most, -1, math.MaxInt})
+
+func fits(n int) bool { return 0 <= n && n <= most }
+
+func (m *machine) set(t *rapid.T) {
+	r := pick(t, "remote", m.remotes)
+	room, want := m.name(t)
+	part := occupancy.Occupancy{Connections: parts.Draw(t, "connections"), PresenceMembers: parts.Draw(t, "members")}
+	p := m.state(room)
+	was := p.parts[r]
+	delete(p.parts, r)
+	others := p.remote()
+	if was != (occupancy.Occupancy{}) {
+		p.parts[r] = was
+	}
+	switch {
+	case r.closed:
+		want = occupancy.ErrClosed
+	case want != nil:
+	case !fits(part.Connections) || !fits(part.PresenceMembers):
+		want = occupancy.ErrCount
+	case part == was:
+	case int64(others.Connections)+int64(part.Connections) > most,
+		int64(others.PresenceMembers)+int64(part.PresenceMembers) > most:
+		want = occupancy.ErrCount
+	case part == occupancy.Occupancy{}:
+		delete(p.parts, r)
+	default:
+		if want = limited(m.fullForRemotes(room)); want == nil {
+			p.parts[r] = part
+		}
+	}
+	same(t, "Set", r.r.Set(occupancy.Part{Room: room, Occupancy: part}), want)
+	if got := r.r.Get(room).Occupancy; !m.closed && got != p.parts[r] {
+		t.Fatalf("Remote.Get of %q returned %+v, want %+v", room, got, p.parts[r])
+	}
+	p.note()
+}
+
+func (m *machine) unremote(t *rapid.T) {
+	r := pick(t, "remote", m.remotes)
+	same(t, "Remote.Close", r.r.Close(), nil)
+	m.ended(r)
+}
+
+// ended removes the parts of a closed remote from the reference.
+func (m *machine) ended(r *remote) {
+	r.closed = true
+	if m.closed {
+		return
+	}
+	for _, p := range m.rooms {
+		delete(p.parts, r)
+		p.note()
+	}
+}
+
+// peers answers for the other nodes.
+type peers struct {
+	part occupancy.Occupancy
+	err  error
+}
+
+func (p *peers) Get(context.Context, string) (occupancy.Occupancy, error) { return p.part, p.err }
+
+// relink closes the link, and opens another with other peers.
+func (m *machine) relink(t *rapid.T) {
+	same(t, "Link.Close", m.link.Close(), nil)
+	for _, r := range m.remotes {
+		m.ended(r)
+	}
+	for _, w := range m.watchers {
+		if w.local {
+			w.closed = true
+		}
+	}
+	m.openLink(t)
+	m.remotes = slices.DeleteFunc(m.remotes, func(r *remote) bool { return r.closed && rapid.Bool().Draw(t, "forget") })
+}
+
+func (m *machine) openLink(t *rapid.T) {
+	m.drawPeers(t)
+	var p occupancy.Peers
+	if m.peers != nil {
+		p = m.peers
+	}
+	link, err := m.e.Link(p)
+	if m.closed {
+		same(t, "Link", err, occupancy.ErrClosed)
+		return
+	}
+	same(t, "Link", err, nil)
+	m.link = link
+	_, err = m.e.Link(nil)
+	same(t, "second Link", err, occupancy.ErrLinked)
+}
+
+func (m *machine) drawPeers(t *rapid.T) {
+	if m.peers = nil; rapid.Bool().Draw(t, "none") {
+		return
+	}
+	m.peers = &peers{part: occupancy.Occupancy{
+		Connections: parts.Draw(t, "connections"), PresenceMembers: parts.Draw(t, "members"),
+	}}
+	if rapid.Bool().Draw(t, "fail") {
+		m.peers.err = errors.New("no answer")
+	}
+}
