@@ -2,6 +2,7 @@ package occupancy
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -166,4 +167,207 @@ func TestWatcher_OfSelectedRoomsCreatesNoCell(t *testing.T) {
 		require.NoError(t, w.Close())
 		require.Empty(t, e.pub.selected)
 	})
+}
+
+// journalModel is a journal and, as a model of it, the rooms that each reader has not read.
+type journalModel struct {
+	t      *testing.T
+	j      journal
+	seq    uint64
+	cells  []*cell
+	unread map[*Watcher]map[*cell]bool
+}
+
+func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
+	d := &journalModel{t: t, unread: map[*Watcher]map[*cell]bool{}}
+	d.j = journal{local: local}
+	for range rooms {
+		d.cells = append(d.cells, &cell{})
+	}
+	return d
+}
+
+// publish marks a cell as the publisher does. gap is how many sequence numbers the other
+// journal has used meanwhile.
+func (d *journalModel) publish(c *cell, gap uint64) {
+	d.seq += 1 + gap
+	c.markOf(d.j.local).seq = d.seq
+	d.j.add(c, d.seq)
+	for _, cells := range d.unread {
+		cells[c] = true
+	}
+}
+
+func (d *journalModel) join() *Watcher {
+	w := &Watcher{next: d.seq + 1}
+	d.j.join(w)
+	d.unread[w] = map[*cell]bool{}
+	return w
+}
+
+// read does what Next does, with at most so many entries.
+func (d *journalModel) read(w *Watcher, most int) {
+	next := w.next
+	all := false
+	for !all && most > 0 {
+		unread := d.j.from(next)
+		all = len(unread) == 0
+		unread = unread[:min(most, len(unread))]
+		most -= len(unread)
+		for _, e := range unread {
+			next = e.seq + 1
+			if d.j.current(e) {
+				if !d.unread[w][e.c] {
+					d.t.Fatal("the reader has read this room already")
+				}
+				delete(d.unread[w], e.c)
+			}
+		}
+	}
+	if n := len(d.unread[w]); all && n > 0 {
+		d.t.Fatalf("%d changed rooms are not listed", n)
+	}
+	if next != w.next {
+		d.passes(func(retire func(*cell)) {
+			d.j.advance(w, next)
+			for d.j.trim(1, retire) {
+			}
+		})
+	}
+}
+
+func (d *journalModel) leave(w *Watcher) {
+	delete(d.unread, w)
+	d.passes(func(retire func(*cell)) {
+		d.j.leave(w)
+		for d.j.trim(1, retire) {
+		}
+	})
+}
+
+// passes checks that f calls retire once for each cell that a reader needed before and no
+// reader needs any more.
+func (d *journalModel) passes(f func(retire func(*cell))) {
+	needed := map[*cell]bool{}
+	for _, c := range d.cells {
+		if d.j.unread(c) {
+			needed[c] = true
+		}
+	}
+	f(func(c *cell) {
+		if !needed[c] || d.j.unread(c) {
+			d.t.Fatal("retire was called with a cell that a reader needs, or twice")
+		}
+		delete(needed, c)
+	})
+	for c := range needed {
+		if !d.j.unread(c) {
+			d.t.Fatal("retire was not called when the last reader passed the cell")
+		}
+	}
+}
+
+func (d *journalModel) check() {
+	oldest := ^uint64(0)
+	for w := range d.unread {
+		oldest = min(oldest, w.next)
+		if !slices.Contains(d.j.readers, w) {
+			d.t.Fatal("the journal does not have a reader")
+		}
+	}
+	if len(d.unread) != len(d.j.readers) || d.j.oldest != oldest && len(d.unread) > 0 {
+		d.t.Fatalf("%d readers, the oldest at %d; the journal has %d, the oldest at %d", len(d.unread), oldest, len(d.j.readers), d.j.oldest)
+	}
+
+	for _, c := range d.cells {
+		needed := false
+		for _, cells := range d.unread {
+			needed = needed || cells[c]
+		}
+		// unread may report a room that all have read, if the oldest reader is before an
+		// older entry of the room. It must not omit a room.
+		if needed && !d.j.unread(c) {
+			d.t.Fatal("unread omits a room that a reader has not read")
+		}
+	}
+	if d.j.length != length(&d.j.entries) {
+		d.t.Fatalf("%d entries, not %d", length(&d.j.entries), d.j.length)
+	}
+	if len(d.unread) == 0 && d.j.length > 0 {
+		d.t.Fatalf("%d entries are kept without a reader", d.j.length)
+	}
+}
+
+func TestJournal_EachReaderReadsEachChangedRoomOnce(t *testing.T) {
+	for _, local := range []bool{false, true} {
+		r := rand.New(rand.NewPCG(3, 4))
+		d := newJournalModel(t, 20, local)
+		for _, c := range d.cells[:10] {
+			c.extra.Store(&extra{}) // with a separate mark of the local part
+		}
+		var readers []*Watcher
+		for range 20_000 {
+			switch i := r.IntN(40); {
+			case i < 30:
+				d.publish(d.cells[r.IntN(len(d.cells))], uint64(r.IntN(3)))
+			case i < 37 && len(readers) > 0:
+				d.read(readers[r.IntN(len(readers))], []int{1, 5, 1 << 20}[r.IntN(3)])
+			case i < 38 && len(readers) > 0:
+				k := r.IntN(len(readers))
+				d.leave(readers[k])
+				readers = slices.Delete(readers, k, k+1)
+			case i == 39 && len(readers) < 5:
+				readers = append(readers, d.join())
+			}
+			d.check()
+		}
+	}
+}
+
+func TestJournal_LengthIsBoundedByTheRoomsThatChanged(t *testing.T) {
+	const rooms = 2 * blockLen
+	d := newJournalModel(t, rooms, false)
+	stalled, reader := d.join(), d.join()
+	for i := range 50 * rooms {
+		d.publish(d.cells[i*7%rooms], 0)
+		if i%1000 == 0 {
+			d.read(reader, 1<<20)
+		}
+		if n := d.j.length; n > 2*rooms+1 {
+			t.Fatalf("%d entries for %d rooms", n, rooms)
+		}
+		if i%(rooms/2) == 0 {
+			d.check()
+		}
+	}
+	d.read(stalled, 1<<20)
+	d.read(reader, 1<<20)
+	require.True(t, d.j.entries.empty(), "every reader has read all")
+	require.Len(t, d.j.entries.blocks, 1, "the memory is released")
+}
+
+func TestJournal_KeepsNothingWithoutReaders(t *testing.T) {
+	d := newJournalModel(t, 3, false)
+	d.publish(d.cells[0], 0)
+	require.Empty(t, d.j.entries.blocks)
+	require.False(t, d.j.unread(d.cells[0]))
+
+	w := d.join()
+	require.False(t, d.j.unread(d.cells[0]), "published before the reader joined")
+	d.publish(d.cells[1], 0)
+	d.publish(d.cells[1], 4)
+	require.True(t, d.j.unread(d.cells[1]))
+	d.leave(w)
+	require.True(t, d.j.entries.empty())
+	require.False(t, d.j.unread(d.cells[1]))
+
+	// Gaps between the sequence numbers make no difference.
+	a, b := d.join(), d.join()
+	d.publish(d.cells[2], 10)
+	require.Len(t, d.j.from(a.next), 1)
+	d.read(a, 1)
+	require.Empty(t, d.j.from(d.seq+1))
+	require.True(t, d.j.unread(d.cells[2]), "b has not read it")
+	d.read(b, 1)
+	require.False(t, d.j.unread(d.cells[2]))
 }

@@ -1,4 +1,4 @@
-package occupancy_test
+package docs_test
 
 import (
 	"os"
@@ -9,6 +9,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+func TestMain(m *testing.M) {
+	if err := os.Chdir("../.."); err != nil { // to the root of the repository
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // Each code block of the README and of docs/ that a comment names as a region of a file
 // must equal that region, which stands between "// begin: name" and "// end: name". Go
