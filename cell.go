@@ -6,7 +6,7 @@ import (
 )
 
 // cell is what the engine keeps of one room. At a million rooms its size decides how much
-// memory an engine uses: keep it at 48 bytes, and put what few rooms need into extra.
+// memory an engine uses: keep it at 48 bytes. State that only few rooms need belongs in extra.
 type cell struct {
 	counter
 	name  string
@@ -19,7 +19,7 @@ type extra struct {
 	remote atomic.Uint64 // the sum of the other nodes' parts, packed; written under publisher.mu
 
 	// publisher.mu protects the following.
-	local       mark          // of this process's part; without an extra, the cell's mark is of both
+	local       mark          // of this process's part; a cell without an extra has one mark for its total and its part
 	version     uint64        // of the newest event
 	undelivered bool          // some subscriber may not have received the mark's value
 	next        time.Duration // the earliest time of the next event

@@ -10,8 +10,8 @@ type Occupancy struct {
 }
 
 // counter is a room's two counts and its three flags in one word, so that every hook
-// is one atomic step, and the step itself decides what follows from it (the room begins
-// or ends to be occupied, a change must be published):
+// is one atomic step, and the step itself decides what follows from it (the room becomes
+// occupied or empty, a change must be published):
 //
 //	 63   62         32 31          2   1      0
 //	+----+-------------+-------------+------+------+
@@ -29,10 +29,10 @@ type Occupancy struct {
 // dropped yet. All ones is a retired word: its room was dropped, or frozen by the
 // engine's Close. It never changes again.
 //
-// With this order of the bits one comparison tells almost all that a step must know:
-// that nothing but a count changes. The step is then a compare-and-swap. A bare add
-// would be slightly cheaper, but one that must be undone (a Leave without a
-// connection, a full count, a dropped room) would show a wrong count in between.
+// This order of the bits lets a hook find out by one comparison whether only a count
+// changes. If so, the step is a compare-and-swap. A bare add would be slightly cheaper,
+// but one that must be undone (a Leave without a connection, a full count, a dropped room)
+// would show a wrong count in between.
 type counter struct{ word atomic.Uint64 }
 
 const (
@@ -69,9 +69,10 @@ func stateOf(w uint64) state {
 	return absent
 }
 
-// The four plain steps. Each takes place if there is nothing to do but count: the room
-// is occupied before and after, not idle, and the count is not near its limits. Otherwise they change nothing and return false, and the caller takes the
-// general path, publisher.change.
+// The four plain steps. Each takes place if there is nothing to do but count: the room is
+// occupied before and after, the idle flag is clear, and the count is not near its limits.
+// Otherwise it changes nothing and returns false, and the caller takes the general path,
+// publisher.change.
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
@@ -102,8 +103,8 @@ func field(one uint64) uint64 {
 	return members
 }
 
-// plus returns w with one more connection or member. The counts are never both at their
-// maximum: that could look like a retired word.
+// plus returns w with one more connection or member. It refuses to bring both counts
+// to their maximum, because a word with both could equal retired.
 func plus(w, one uint64) (uint64, error) {
 	n := w + one
 	if f := field(one); w&f == f || n&counts == counts {
@@ -112,7 +113,7 @@ func plus(w, one uint64) (uint64, error) {
 	return n, nil
 }
 
-// minus returns w with n connections or members less, or with none left if it had fewer.
+// minus returns w with n connections or members less, but not less than zero.
 func minus(w, one, n uint64) uint64 {
 	return w - min(w&field(one), n*one)
 }

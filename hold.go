@@ -1,7 +1,7 @@
 package occupancy
 
-// A hold keeps a room in existence for a subscription or another node's part, whoever
-// leaves it. The caller of the functions below holds mu.
+// A hold keeps a room in existence for a subscription or another node's part, even if its
+// last connection leaves. The caller of the functions below holds mu.
 
 // holdSubscription finds or creates the room and holds it for a subscription.
 //
@@ -68,8 +68,8 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 	// Nobody retires c now, because that requires mu.
 	x := c.extra.Load()
 	if x == nil {
-		// seq was never less than any version of this room, so the versions increase
-		// even if the room was dropped and begins again.
+		// The versions of a room must increase even if it was dropped meanwhile. No room
+		// has a version above seq.
 		x = &extra{local: c.mark, version: p.seq}
 		c.extra.Store(x)
 	}

@@ -1,6 +1,6 @@
 package occupancy
 
-// Join counts one more connection in the room, which exists from then on if it did not.
+// Join counts one more connection in the room. If the room did not exist, it does now.
 //
 // Every Join needs one Leave, however the connection ends; [Engine.Connect] takes care
 // of that. The four hooks may be called from any goroutine. They never wait for a
@@ -135,7 +135,7 @@ func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error
 			if stateOf(w) != absent {
 				return true, err
 			}
-			// The cell may have been created for this step: have the publisher drop it.
+			// The cell may have been created for this step, so the publisher must visit and drop it.
 			n = w&^idle | queued
 			ok = c.word.CompareAndSwap(w, n)
 			if !ok {

@@ -108,10 +108,11 @@ func (j *journal) findOldest() {
 }
 
 // trim removes entries that every reader has passed, and calls retire with the cells of
-// those that were current. It removes about some entries at most, because a reader that
-// never read may leave a million, and reports whether there may be more.
-func (j *journal) trim(some int, retire func(*cell)) (more bool) {
-	for ; !j.entries.empty() && some > 0; some -= blockLen {
+// the current ones. One call removes no more than limit entries, rounded up to blocks,
+// because a reader that never read may leave a million. trim reports whether there may be
+// more.
+func (j *journal) trim(limit int, retire func(*cell)) (more bool) {
+	for ; !j.entries.empty() && limit > 0; limit -= blockLen {
 		front := j.entries.front()
 		n := 0
 		for n < len(front) && front[n].seq < j.oldest {

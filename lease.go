@@ -8,12 +8,12 @@ import (
 
 // Lease counts one connection in one room, and the clients that entered through it.
 // Create it with [Engine.Connect] and Close it when the connection ends, for whatever
-// reason. With leases alone the counts are right, whichever methods are called and
-// however often. All its methods may be called from any goroutine.
+// reason. A server that uses only leases cannot make the counts wrong: every method may be
+// called at any time and any number of times. All its methods may be called from any goroutine.
 //
-// Hooks called by name in the same room share its counts: a Leave by name takes away
-// the count of some lease. If no connection is left when that lease is closed, its
-// Close changes nothing; if others have joined since, its Close takes away one of them.
+// Engine.Leave(room) does not know leases, so it removes a connection that some lease has
+// counted. If the room has no connection left when that lease is closed, Close changes
+// nothing. If others have joined since, Close removes one of their connections.
 type Lease struct {
 	e *Engine
 
@@ -26,7 +26,7 @@ type Lease struct {
 	others  *clientSet // nil if there are none
 }
 
-// Connect joins the room and returns the lease that leaves it. The errors are those of
+// Connect joins the room and returns the lease of the new connection. The errors are those of
 // [Engine.Join]. It allocates the lease, and no more.
 func (e *Engine) Connect(room string) (*Lease, error) {
 	c, _ := e.rooms.find(room)
@@ -53,7 +53,7 @@ func (l *Lease) Room() string {
 
 // Enter makes the client a presence member of the room, through this connection. If it
 // has entered already, Enter changes nothing and returns nil. The error is ErrClosed,
-// ErrInvalidClientID or ErrCount; it can be ErrTooManyRooms only if a Leave by name has
+// ErrInvalidClientID or ErrCount; it can be ErrTooManyRooms only if Engine.Leave has
 // emptied the room. Enter copies the ID.
 func (l *Lease) Enter(clientID string) error {
 	l.mu.Lock()
@@ -134,9 +134,9 @@ func (l *Lease) Close() error {
 	return nil
 }
 
-// take counts that many less, or all that is left if hooks by name took some away. A
-// retired cell has none left, and a room of the same name that began later is not this
-// lease's. The error is ErrClosed if the engine's Close retired the cell.
+// take subtracts the connections and members of this lease from the counts of its cell,
+// which may have fewer if Engine.Leave or Engine.Exit was called. If the cell is retired,
+// its counts are zero already, and take does nothing. The error is ErrClosed if the engine's Close retired the cell.
 func (l *Lease) take(conns, entered int) error {
 	ok, _ := l.e.pub.change(l.cell, true, func(w uint64) (uint64, error) {
 		return minus(minus(w, connection, uint64(conns)), member, uint64(entered)), nil

@@ -82,7 +82,7 @@ type tally struct {
 // sums are the counts of all rooms together.
 type sums struct{ connections, presenceMembers atomic.Int64 }
 
-// add replaces one room's counts, both packed.
+// add adds the difference of one room's counts, which were was and are now, both packed.
 func (s *sums) add(was, now uint64) {
 	w, n := unpack(was), unpack(now)
 	s.connections.Add(int64(n.Connections - w.Connections))
@@ -93,7 +93,7 @@ func (s *sums) read() Occupancy {
 	return Occupancy{int(s.connections.Load()), int(s.presenceMembers.Load())}
 }
 
-// countLocal counts what is published of this process's part of a room.
+// countLocal adds a published change of this process's part of a room to the totals.
 func (t *tally) countLocal(was, now uint64) {
 	t.local.add(was, now)
 	switch d := unpack(now).Connections - unpack(was).Connections; {
@@ -223,7 +223,7 @@ func (p *publisher) freshTotals() {
 // maxLag is how old a room's part of the totals may be if it has no listeners.
 const maxLag = time.Second
 
-// turn is how much the publisher does, in visited rooms and delivered events, before it
+// turn is the number of visited rooms and delivered events after which the publisher
 // unlocks mu for others: a Subscribe, a watcher, a Remote.
 const turn = 512
 
@@ -404,7 +404,7 @@ func (p *publisher) hasListeners(c *cell) bool {
 // publish sets c's mark to its occupancy now, given this process's part, and adds it to
 // the journals. It does not notify subscribers: see deliver. It reports whether the total
 // changed. If only this process's part changed, for example because a connection moved
-// here from another node, that is no event of the room and must not delay one.
+// here from another node, the room has no new event, and the next one must not be delayed.
 func (p *publisher) publish(c *cell, local uint64) bool {
 	x := c.extra.Load()
 	total := c.total(local)
@@ -580,7 +580,7 @@ func (p *publisher) finish() {
 }
 
 // freeze retires c with its counts: the word refuses every hook from now on, and the
-// mark holds the counts. A hook that comes before the last step is published.
+// mark holds the counts. If a hook changes the word meanwhile, freeze publishes that, too.
 func (p *publisher) freeze(c *cell) {
 	for frozen := false; !frozen; {
 		w := c.word.Load()

@@ -44,8 +44,8 @@ func (q *inbox) signal() {
 	}
 }
 
-// take returns all pushed cells that are not urgent. The empty queue spare takes their
-// place.
+// take returns all pushed cells that are not urgent. From then on the inbox uses spare, an
+// empty queue, for them.
 func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -11,19 +11,19 @@ import (
 // rooms maps names to cells, and counts the rooms that exist.
 //
 // Whether a room exists is decided by its word alone (see counter), so the map may hold
-// a cell before its room begins and after it has ended, and whoever finds the cell can
-// use it. Only the publisher retires a cell and removes it from the map.
+// a cell before its room exists and after it has ended. A hook that finds such a cell
+// counts in it. Only the publisher retires a cell and removes it from the map.
 type rooms struct {
 	cells  *xsync.MapOf[string, *cell]
 	closed atomic.Bool // no more cells are created
 	limit  int         // 0: none
 
-	_ [64]byte // keeps what every hook reads out of the cache line that beginning and ending rooms write
+	_ [64]byte // separates the fields above, which every hook reads, from those below, which are written often
 
-	// states is the number of rooms in each state, in one word, so that a room that goes
-	// from one state to the other is counted throughout: see inState.
-	states atomic.Int64
-	limitM sync.Mutex // with a limit, held during each step by which a room begins or ends to be occupied
+	// states is the number of rooms in each state, in one word, so that the sum is right
+	// while a room changes its state: see inState.
+	states  atomic.Int64
+	limitMu sync.Mutex // with a limit, held during each step by which a room begins or ends to be occupied
 }
 
 func (r *rooms) init(limit int) {
@@ -49,8 +49,8 @@ func (r *rooms) obtain(name string) (*cell, error) {
 		return r.obtainUnlimited(name)
 	}
 	// Refused names must not fill the map.
-	r.limitM.Lock()
-	defer r.limitM.Unlock()
+	r.limitMu.Lock()
+	defer r.limitMu.Unlock()
 	if r.number(occupied) >= int64(r.limit) && r.live(name) == nil && validName(name) && !r.closed.Load() {
 		return nil, ErrTooManyRooms
 	}
@@ -93,8 +93,8 @@ func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
 		return c.word.CompareAndSwap(w, n), nil
 	}
 	if r.limit > 0 && (was == occupied || is == occupied) {
-		r.limitM.Lock()
-		defer r.limitM.Unlock()
+		r.limitMu.Lock()
+		defer r.limitMu.Unlock()
 		if is == occupied && r.number(occupied) >= int64(r.limit) && c.word.Load() == w {
 			return false, ErrTooManyRooms
 		}
@@ -106,12 +106,12 @@ func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
 	return true, nil
 }
 
-// inState is one room of each state in rooms.states: the low half counts the occupied
-// rooms, the high half those that are only held.
+// inState is what one room of each state adds to rooms.states: the low half counts the
+// occupied rooms, the high half those that are only held.
 var inState = [...]int64{absent: 0, occupied: 1, heldOnly: 1 << 32}
 
-// number returns how many rooms are occupied or only held. A room may end before the
-// step by which it began is counted, so for a moment it may be negative.
+// number returns the number of rooms in the state s, occupied or heldOnly. It may be
+// negative for a moment, if the end of a room is counted before its beginning.
 func (r *rooms) number(s state) int64 {
 	n := r.states.Load()
 	if s == occupied {

@@ -28,7 +28,7 @@ type Stats struct {
 
 	Refused    Refused       // hooks that returned an error and changed nothing
 	Rounds     uint64        // how often the engine or a hook visited rooms to publish them
-	Publishing time.Duration // the time these rounds took in all: an average of an interval means that the engine is overloaded
+	Publishing time.Duration // the time that these rounds took in all; if one takes an interval on average, the engine is overloaded
 }
 
 // Stats returns the totals. It never walks the rooms itself. If the totals of rooms
@@ -64,7 +64,7 @@ type Refused struct {
 	TooManyRooms    uint64 // ErrTooManyRooms
 	NotJoined       uint64 // ErrNotJoined
 	NotEntered      uint64 // ErrNotEntered
-	Count           uint64 // ErrCount
+	Count           uint64 // ErrCount: the count of a room would be out of range
 }
 
 // refused holds the counters of Refused. Only a hook that fails writes them.

@@ -16,8 +16,8 @@ type Event struct {
 	Type      EventType `json:"type"`
 	Occupancy Occupancy `json:"occupancy"`
 	// Version numbers the room's events. For a subscriber it increases by one with each
-	// event published in the room, so a gap is the number of events that were folded
-	// into this one. For a Watcher it only increases.
+	// event published in the room, so a difference of more than one tells how many events
+	// were folded into this one. For a Watcher it increases by any number.
 	Version uint64 `json:"-"`
 }
 
@@ -34,7 +34,7 @@ type RoomEvent struct {
 type Subscription struct {
 	p      *publisher
 	c      *cell
-	events chan Event // of one; only sent to under publisher.mu, so that replacing the unread event is safe
+	events chan Event // has room for one event. Only holders of publisher.mu send, so replacing an unread event is safe
 
 	// publisher.mu protects the following.
 	index  int // in extra.subs
@@ -57,8 +57,8 @@ type listener struct {
 //
 // Call [Subscription.Unsubscribe] when done: until then the room exists, even if nobody
 // is in it. Subscribe does not wait for other subscribers. The error is ErrClosed,
-// ErrInvalidRoom, or ErrTooManyRooms if as many rooms as [WithMaxRooms] allows are only
-// subscribed to and this would add another.
+// ErrInvalidRoom, or ErrTooManyRooms if the limit of subscribed rooms is reached: see
+// [WithMaxRooms].
 func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	p := e.pub
 	p.mu.Lock()
@@ -80,7 +80,8 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	p.delivered.Add(1)
 	if p.now() >= x.next && (x.next > 0 || p.watchers.Load() == 0) {
 		// The room was quiet for an interval, so the next change must be published at
-		// once. If next was never set, a watcher may still be in the room's interval.
+		// once. If next was never set, the last event of the room may have been published to a
+		// watcher less than an interval ago.
 		p.makeIdle(c)
 	}
 	p.listen(c)

@@ -25,7 +25,7 @@ type Watcher struct {
 	start      uint64             // the journal has the publications from this seq on
 	next       uint64             // the first seq that is not read
 	backlog    []*cell            // the rooms that existed when it began, not read yet
-	owed       map[*cell]struct{} // those of them that the journal has and next has not passed
+	owed       map[*cell]struct{} // rooms of the former backlog whose entry in the journal is not read yet
 	selected   *selection         // nil for all rooms
 	waiting    bool               // it is in publisher.sleepers
 	due        bool               // to be woken
@@ -71,12 +71,12 @@ const (
 )
 
 // Watch returns a watcher of all rooms, unless an option says otherwise. It walks the
-// rooms once, to find those that the first batches contain; a change of a room that waits
-// for its interval at that moment is published to all watchers early. The error is
+// rooms once, to find those that the first batches contain. A change that waits for the end
+// of its room's interval is then published to all watchers at once. The error is
 // ErrClosed, or ErrInvalidRoom for a name of [Rooms].
 //
-// Close the watcher when done. One that is not read keeps every room that changes in
-// memory, so share one watcher instead of creating one for each page that is open.
+// Close the watcher when done. A watcher that is not read stores every room that changes,
+// so share one watcher instead of creating one for each page that is open.
 func (e *Engine) Watch(opts ...WatchOption) (*Watcher, error) {
 	var cfg watchConfig
 	for _, o := range opts {
@@ -183,7 +183,7 @@ func (w *Watcher) CaughtUp() bool {
 	if w.closed || p.closed {
 		return !w.incomplete && len(w.backlog) == 0 && len(w.owed) == 0
 	}
-	for i := 0; len(w.backlog) > 0 && !w.first(w.backlog[0]); i++ {
+	for i := 0; len(w.backlog) > 0 && !w.inFirstBatches(w.backlog[0]); i++ {
 		w.backlog = w.backlog[1:]
 		p.pauseTurn(i)
 	}
@@ -191,9 +191,9 @@ func (w *Watcher) CaughtUp() bool {
 	return len(w.backlog) == 0 && len(w.owed) == 0
 }
 
-// first reports whether the first batches must contain c, a room of the backlog. If a
-// change of c waits to be published, or was since Watch, the journal has c instead.
-func (w *Watcher) first(c *cell) bool {
+// inFirstBatches reports whether the first batches must contain c, a room of the backlog. It
+// publishes c. If c was published since Watch, the journal has c, and inFirstBatches returns false.
+func (w *Watcher) inFirstBatches(c *cell) bool {
 	w.p.refresh(c)
 	m := c.markOf(w.j.local)
 	if m.seq >= w.start {
@@ -269,7 +269,7 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	p := w.p
 	n := min(batch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
-		if w.first(c) {
+		if w.inFirstBatches(c) {
 			events = append(events, w.event(c))
 		}
 	}
