@@ -73,7 +73,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	require.Equal(t, number[occupied], e.rooms.number(occupied), "occupied rooms")
 	require.Equal(t, number[heldOnly], e.rooms.number(heldOnly), "rooms that are only held")
 	require.Equal(t, total, p.total.read(), "the sum of all marks")
-	require.Equal(t, local, p.tally.local.read(), "the sum of all local marks")
+	require.Equal(t, local, p.local.read(), "the sum of all local marks")
 	for name, readers := range p.selected {
 		require.NotEmpty(t, readers, name)
 	}
