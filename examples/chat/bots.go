@@ -22,7 +22,7 @@ var (
 // bot is a websocket client that simulates a user.
 type bot struct {
 	name string
-	host string
+	addr string
 }
 
 // run visits one room after another until ctx is done.
@@ -35,7 +35,7 @@ func (b bot) run(ctx context.Context) {
 // visit connects to a room, usually enters, sometimes sends messages, and disconnects. An
 // error ends the visit.
 func (b bot) visit(ctx context.Context, room string) {
-	ws, _, err := websocket.Dial(ctx, "ws://"+b.host+"/ws/"+url.PathEscape(room), nil)
+	ws, _, err := websocket.Dial(ctx, "ws://"+b.addr+"/ws/"+url.PathEscape(room), nil)
 	if err != nil {
 		return
 	}

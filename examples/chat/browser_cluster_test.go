@@ -15,9 +15,9 @@ func TestPage_TwoNodes(t *testing.T) {
 	seed.start()
 	other.start()
 
-	one := open(t, browser, "http://"+seed.host+"/#lobby")
+	one := open(t, browser, "http://"+seed.addr+"/#lobby")
 	one.waitCounts("lobby", 1, 0)
-	two := open(t, browser, "http://"+other.host+"/#lobby")
+	two := open(t, browser, "http://"+other.addr+"/#lobby")
 	one.waitCounts("lobby", 2, 0)
 	two.waitCounts("lobby", 2, 0)
 	one.waitText("nodes", " on 2 nodes")

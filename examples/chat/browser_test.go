@@ -111,13 +111,13 @@ func (b *tab) waitListed(room string, connections, members int) {
 type program struct {
 	t      *testing.T
 	binary string
-	host   string
+	addr   string
 	cmd    *exec.Cmd
 }
 
 func (p *program) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(p.binary, "-addr", p.host)
+	p.cmd = exec.Command(p.binary, "-addr", p.addr)
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(p.t, err)
 	require.NoError(p.t, p.cmd.Start())
@@ -127,7 +127,7 @@ func (p *program) start() {
 		line, err := lines.ReadString('\n')
 		require.NoError(p.t, err)
 		if m := listening.FindStringSubmatch(line); m != nil {
-			p.host = m[1] // a restarted server uses the same port
+			p.addr = m[1] // a restarted server uses the same port
 			return
 		}
 	}
@@ -140,7 +140,7 @@ func (p *program) kill() {
 
 func TestPage_TwoTabs(t *testing.T) {
 	browser := chromium(t)
-	p := &program{t: t, binary: filepath.Join(t.TempDir(), "chat"), host: "127.0.0.1:0"}
+	p := &program{t: t, binary: filepath.Join(t.TempDir(), "chat"), addr: "127.0.0.1:0"}
 	out, err := exec.Command("go", "build", "-o", p.binary, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
 	p.start()
@@ -148,7 +148,7 @@ func TestPage_TwoTabs(t *testing.T) {
 
 	// Two tabs are two connections and no member.
 	const room = "night owls"
-	url := "http://" + p.host + "/#night%20owls"
+	url := "http://" + p.addr + "/#night%20owls"
 	one := open(t, browser, url)
 	one.waitCounts(room, 1, 0)
 	two := open(t, browser, url)
@@ -168,7 +168,7 @@ func TestPage_TwoTabs(t *testing.T) {
 	one.waitCounts(room, 2, 1)
 
 	// A tab without an open room shows the list of rooms.
-	third := open(t, browser, "http://"+p.host+"/")
+	third := open(t, browser, "http://"+p.addr+"/")
 	third.waitListed(room, 2, 1)
 	third.waitListed("lobby", 0, 0)
 	third.waitText("allConnections", "2")

@@ -35,7 +35,7 @@ type fleet struct {
 // process is one chat server of a fleet and the clients of this server.
 type process struct {
 	fleet      *fleet
-	name, host string
+	name, addr string
 	args       []string
 	clients    []*chatClient // the oldest client first; empty while the process is not running
 
@@ -72,7 +72,7 @@ func newFleet(t *testing.T) *fleet {
 
 // add adds a process without starting it.
 func (f *fleet) add(name string, args ...string) *process {
-	p := &process{fleet: f, name: name, host: freeAddress(f.t), args: args}
+	p := &process{fleet: f, name: name, addr: freeAddress(f.t), args: args}
 	f.servers = append(f.servers, p)
 	return p
 }
@@ -94,7 +94,7 @@ func freeAddress(t *testing.T) string {
 func (p *process) start() {
 	t := p.fleet.t
 	t.Helper()
-	p.cmd = exec.Command(p.fleet.binary, append([]string{"-addr", p.host, "-name", p.name}, p.args...)...)
+	p.cmd = exec.Command(p.fleet.binary, append([]string{"-addr", p.addr, "-name", p.name}, p.args...)...)
 	p.output, p.exited = new(bytes.Buffer), make(chan struct{})
 	p.cmd.Stderr = p.output
 	require.NoError(t, p.cmd.Start())
@@ -136,7 +136,7 @@ func (p *process) connect(room string, n int) {
 	t.Helper()
 	for i := range n {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
-		ws, _, err := websocket.Dial(ctx, "ws://"+p.host+"/ws/"+room, nil)
+		ws, _, err := websocket.Dial(ctx, "ws://"+p.addr+"/ws/"+room, nil)
 		cancel()
 		require.NoError(t, err)
 		c := &chatClient{ws: ws, room: room}
@@ -283,7 +283,7 @@ func (p *process) health() (h health, err error) {
 var httpClient = &http.Client{Timeout: time.Second}
 
 func (p *process) get(path string, into any) (http.Header, error) {
-	resp, err := httpClient.Get("http://" + p.host + path)
+	resp, err := httpClient.Get("http://" + p.addr + path)
 	if err != nil {
 		return nil, err
 	}

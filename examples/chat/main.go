@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 // runServer joins the cluster if the flags configure one, and then serves clients on ln and
 // runs the bots until ctx is done.
 func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFlags, logger *log.Logger) error {
-	host := clientAddress(ln.Addr())
+	addr := clientAddress(ln.Addr())
 	s := newServer(defaultLimits)
 	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if cluster.servers != "" {
@@ -125,13 +125,13 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	go func() { serveErr <- s.serve(serveCtx, ln) }()
 
 	logger.Printf("listening on %s", ln.Addr())
-	logger.Printf("  open the page:                 http://%s/", host)
-	logger.Printf("  read the occupancy of a room:  curl http://%s/rooms/lobby/occupancy", host)
-	logger.Printf("  list the trending rooms:       curl 'http://%s/rooms?by=trending&limit=5'", host)
-	logger.Printf("  read the Prometheus metrics:   curl http://%s/metrics", host)
-	logger.Printf("  read the cluster's state:      curl http://%s/cluster", host)
+	logger.Printf("  open the page:                 http://%s/", addr)
+	logger.Printf("  read the occupancy of a room:  curl http://%s/rooms/lobby/occupancy", addr)
+	logger.Printf("  list the trending rooms:       curl 'http://%s/rooms?by=trending&limit=5'", addr)
+	logger.Printf("  read the Prometheus metrics:   curl http://%s/metrics", addr)
+	logger.Printf("  read the cluster's state:      curl http://%s/cluster", addr)
 	logger.Printf("  %s", cluster.joinHint(s.node))
-	logger.Printf("  open a websocket:              ws://%s/ws/lobby", host)
+	logger.Printf("  open a websocket:              ws://%s/ws/lobby", addr)
 	logger.Printf(`  and send messages to it:       {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {
 		logger.Printf("  %d bots visit the rooms %v", bots, botRooms)
@@ -143,7 +143,7 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	defer stopBots()
 	var wg sync.WaitGroup
 	for i := range bots {
-		b := bot{name: fmt.Sprintf("bot-%d", i+1), host: host}
+		b := bot{name: fmt.Sprintf("bot-%d", i+1), addr: addr}
 		wg.Go(func() { b.run(botCtx) })
 	}
 

@@ -85,16 +85,16 @@ func TestProgram_StopsOnSignal(t *testing.T) {
 			// The program prints the URL of the room's occupancy.
 			lines := bufio.NewReader(stderr)
 			url := regexp.MustCompile(`curl (http://.*)/rooms/lobby/occupancy`)
-			var host string
-			for host == "" {
+			var baseURL string
+			for baseURL == "" {
 				line, err := lines.ReadString('\n')
 				require.NoError(t, err)
 				if m := url.FindStringSubmatch(line); m != nil {
-					host = m[1]
+					baseURL = m[1]
 				}
 			}
 			require.Eventually(t, func() bool {
-				resp, err := http.Get(host + "/rooms/lobby/occupancy")
+				resp, err := http.Get(baseURL + "/rooms/lobby/occupancy")
 				require.NoError(t, err)
 				defer resp.Body.Close()
 				var o occupancy.Occupancy
@@ -102,7 +102,7 @@ func TestProgram_StopsOnSignal(t *testing.T) {
 				return o.Connections > 0 && o.PresenceMembers > 0
 			}, time.Minute, 10*time.Millisecond)
 
-			ws, _, err := websocket.Dial(t.Context(), host+"/ws/lobby", nil)
+			ws, _, err := websocket.Dial(t.Context(), baseURL+"/ws/lobby", nil)
 			require.NoError(t, err)
 			defer ws.CloseNow()
 			require.NoError(t, cmd.Process.Signal(sig))

@@ -21,7 +21,7 @@ func TestMetrics_ParsedByPrometheus(t *testing.T) {
 	s.waitUntil(func() bool { top := s.board.Popular(2); return len(top) == 2 && top[1].Occupancy.PresenceMembers == 1 })
 	s.waitUntil(func() bool { return s.engine.Stats().Total.PresenceMembers == 1 })
 
-	resp, err := smallBufferClient.Get("http://" + s.host + "/metrics")
+	resp, err := smallBufferClient.Get("http://" + s.addr + "/metrics")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	require.Equal(t, http.StatusOK, resp.StatusCode)

@@ -17,7 +17,7 @@ func names(rooms []trending.Room) (names []string) {
 	return names
 }
 
-func TestRooms_ByOrder(t *testing.T) {
+func TestRooms_PopularAndTrending(t *testing.T) {
 	s := start(t, longTimeouts)
 	emptied := s.dial("emptied")
 	s.waitOccupancy("emptied", 1, 0)

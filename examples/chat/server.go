@@ -31,11 +31,11 @@ var page = func() fs.FS {
 
 // limits contains the timeouts and buffer sizes of the server.
 type limits struct {
-	pingPeriod   time.Duration // between two pings to a client
-	pongWait     time.Duration // until a ping must be answered
-	writeWait    time.Duration // until a message must be written
-	closeWait    time.Duration // until a close frame must be answered
-	shutdownWait time.Duration // until HTTP requests must end when the server stops
+	pingPeriod   time.Duration // time between two pings to a client
+	pongWait     time.Duration // maximum time to wait for the answer to a ping
+	writeWait    time.Duration // maximum time to write a message
+	closeWait    time.Duration // maximum time to wait for the answer to a close frame
+	shutdownWait time.Duration // maximum time to wait for HTTP requests when the server stops
 	outboxSize   int           // number of chat messages buffered for one client
 }
 

@@ -17,7 +17,7 @@ import (
 
 func (s *testServer) get(path string) (code int, body string) {
 	s.t.Helper()
-	resp, err := smallBufferClient.Get("http://" + s.host + path)
+	resp, err := smallBufferClient.Get("http://" + s.addr + path)
 	require.NoError(s.t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -67,7 +67,7 @@ func TestRoutes_ServePage(t *testing.T) {
 func TestWebsocket_OtherOriginIsRejected(t *testing.T) {
 	s := start(t, longTimeouts)
 	for origin, want := range map[string]int{
-		"http://" + s.host:      http.StatusSwitchingProtocols,
+		"http://" + s.addr:      http.StatusSwitchingProtocols,
 		"http://other.example/": http.StatusForbidden,
 	} {
 		ws, resp, _ := websocket.Dial(t.Context(), s.url("lobby"), &websocket.DialOptions{
@@ -115,6 +115,6 @@ func TestStop_SendsCloseFrames(t *testing.T) {
 	for range 10 {
 		require.ErrorIs(t, <-reasons, errStopping)
 	}
-	_, err := smallBufferClient.Get("http://" + s.host)
+	_, err := smallBufferClient.Get("http://" + s.addr)
 	require.Error(t, err)
 }

@@ -55,8 +55,8 @@ func (s *server) serveSession(ws *websocket.Conn, name string) {
 	defer leave()
 
 	// If the context of a websocket operation is canceled, the connection is closed without a
-	// close frame. So the operations use wsCtx. After the end of the session, wsCtx is
-	// canceled when the client has answered the close frame, at the latest after closeWait.
+	// close frame. So the operations use wsCtx, which is canceled closeWait after the end of
+	// the session. Until then the client can answer the close frame.
 	wsCtx, drop := context.WithCancel(context.Background())
 	defer drop()
 	defer context.AfterFunc(ctx, func() {

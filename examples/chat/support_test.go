@@ -29,7 +29,7 @@ var longTimeouts = limits{
 type testServer struct {
 	*server
 	t    *testing.T
-	host string
+	addr string
 	stop func()
 }
 
@@ -86,7 +86,7 @@ var smallBufferClient = &http.Client{Transport: &http.Transport{
 	},
 }}
 
-func (s *testServer) url(room string) string { return "ws://" + s.host + "/ws/" + room }
+func (s *testServer) url(room string) string { return "ws://" + s.addr + "/ws/" + room }
 
 func (s *testServer) dial(room string) *websocket.Conn {
 	s.t.Helper()

@@ -15,7 +15,7 @@ import (
 type client struct {
 	ws     *websocket.Conn
 	lease  *occupancy.Lease // add this field
-	send   chan []byte      // messages to the client; only queue adds messages
+	send   chan []byte      // messages to the client; only the method queue sends on it
 	ctx    context.Context  // canceled when readPump returns or the server stops
 	cancel context.CancelFunc
 }

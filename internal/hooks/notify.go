@@ -113,8 +113,8 @@ func (b *broadcaster) join(room string) (events chan occupancy.RoomEvent, leave 
 	}
 }
 
-// offer replaces the event in the channel if the client has not read that event yet. The
-// caller holds broadcaster.mu.
+// offer puts the event into the channel. If the channel still contains an older event, offer
+// removes the older event first. The caller holds broadcaster.mu.
 func offer(events chan occupancy.RoomEvent, event occupancy.RoomEvent) {
 	select {
 	case <-events:

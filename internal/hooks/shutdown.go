@@ -17,7 +17,8 @@ import (
 // serve serves clients on ln until ctx is done, and then shuts down. Without a cluster,
 // node is nil.
 func serve(ctx context.Context, ln net.Listener, engine *occupancy.Engine, node *cluster.Node) error {
-	serverCtx, disconnect := context.WithCancel(context.Background()) // not ctx: node.Close comes first
+	// serverCtx does not derive from ctx, because the websockets must stay open until node.Close returns.
+	serverCtx, disconnect := context.WithCancel(context.Background())
 	defer disconnect()
 	var handlers sync.WaitGroup
 	mux := http.NewServeMux()

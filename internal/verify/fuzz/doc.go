@@ -1,4 +1,4 @@
-// Package fuzz has the fuzz targets of the engine. FuzzEngine runs programs of calls
-// beside a model, FuzzNames passes strings to every call that takes one. Both use only
-// the exported API.
+// Package fuzz contains the fuzz targets of the engine. FuzzEngine makes sequences of calls
+// and compares the results with those of a model. FuzzNames passes arbitrary strings to
+// every method that has a string parameter. Both use only the exported API.
 package fuzz

@@ -12,7 +12,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// subscriber is a subscription and its last event. A stalled one does not read under load.
+// subscriber is a subscription and its last event. A stalled subscriber does not read under
+// load.
 type subscriber struct {
 	sub     *occupancy.Subscription
 	room    string
@@ -22,8 +23,8 @@ type subscriber struct {
 	last occupancy.Event
 }
 
-// watcher is a watcher and the newest event of each room. A stalled one does not read under
-// load.
+// watcher is an occupancy.Watcher and the newest event that it returned for each room. A
+// stalled watcher does not read under load.
 type watcher struct {
 	watcher *occupancy.Watcher
 	prefix  string
@@ -49,7 +50,7 @@ func (r *round) subscribeAndWatch() {
 			l := &subscriber{sub: sub, room: r.names[i], stalled: n%2 == 1}
 			r.subs = append(r.subs, l)
 			if !l.stalled {
-				r.reading.Go(func() {
+				r.listening.Go(func() {
 					for e := range sub.Events() {
 						l.receive(r, e)
 					}
@@ -75,7 +76,7 @@ func (r *round) subscribeAndWatch() {
 		}
 		r.watchers = append(r.watchers, m)
 		if !m.stalled {
-			r.reading.Go(func() {
+			r.listening.Go(func() {
 				for m.read(r, context.Background()) {
 				}
 			})
@@ -142,7 +143,7 @@ func (l *subscriber) check(w counts) error {
 	return nil
 }
 
-// checkListeners checks the last values of all listeners that are not stalled.
+// checkListeners checks the last events of all listeners that are not stalled.
 func (r *round) checkListeners(w counts) error {
 	for _, l := range r.subs {
 		if !l.stalled {
@@ -161,7 +162,7 @@ func (r *round) checkListeners(w counts) error {
 	return nil
 }
 
-// checkStalled reads the stalled listeners and checks their last values.
+// checkStalled reads the stalled listeners and checks their last events.
 func (r *round) checkStalled(w counts) error {
 	for _, l := range r.subs {
 		if !l.stalled {

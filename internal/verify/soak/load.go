@@ -9,17 +9,17 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// caller joins and leaves rooms like many clients of a server, and knows the counts that it
-// has added.
+// caller joins and leaves rooms like many clients of a server. It records the counts that
+// it has added.
 type caller struct {
 	r       *round
 	rng     *rand.Rand
 	zipf    *rand.Zipf
 	handles []*occupancy.Room
-	added   []occupancy.Occupancy // to each room, by hooks
+	added   []occupancy.Occupancy // counts added to each room by hooks
 	leases  []*openLease
 	visits  int          // number of rooms that only this caller used
-	staying []*openLease // in such rooms, the oldest first
+	staying []*openLease // open leases of these rooms, the oldest first
 	id      int
 }
 
@@ -30,8 +30,8 @@ type openLease struct {
 }
 
 const (
-	maxLeases  = 200 // of one caller at a time
-	maxStaying = 50  // of these in rooms that only this caller uses
+	maxLeases  = 200 // maximum number of open leases of one caller
+	maxStaying = 50  // maximum number of open leases in rooms that only this caller uses
 	batch      = 64  // calls between two checks of the context
 )
 
@@ -62,7 +62,7 @@ func (c *caller) step() {
 	room := int(c.zipf.Uint64())
 	switch n := c.rng.IntN(100); {
 	case n < 40:
-		c.callHook(room)
+		c.callRandomHook(room)
 	case n < 80:
 		c.useLease(room)
 	case n < 95:
@@ -74,28 +74,28 @@ func (c *caller) step() {
 	}
 }
 
-// callHook calls Join, Leave, Enter or Exit, by name or by handle. It removes only what this
-// caller has added.
-func (c *caller) callHook(room int) {
+// callRandomHook calls Join, Leave, Enter or Exit, by name or by handle. It removes only
+// what this caller has added.
+func (c *caller) callRandomHook(room int) {
 	e, name, h, added := c.r.e, c.r.names[room], c.handles[room], &c.added[room]
 	byName := c.rng.IntN(2) == 0
 	const client = "client"
 	var err error
 	switch c.rng.IntN(4) {
 	case 0:
-		err = pick(byName, func() error { return e.Join(name) }, h.Join)
+		err = callEither(byName, func() error { return e.Join(name) }, h.Join)
 		added.Connections++
 	case 1:
 		if added.Connections > 0 {
-			err = pick(byName, func() error { return e.Leave(name) }, h.Leave)
+			err = callEither(byName, func() error { return e.Leave(name) }, h.Leave)
 			added.Connections--
 		}
 	case 2:
-		err = pick(byName, func() error { return e.Enter(name, client) }, func() error { return h.Enter(client) })
+		err = callEither(byName, func() error { return e.Enter(name, client) }, func() error { return h.Enter(client) })
 		added.PresenceMembers++
 	case 3:
 		if added.PresenceMembers > 0 {
-			err = pick(byName, func() error { return e.Exit(name, client) }, func() error { return h.Exit(client) })
+			err = callEither(byName, func() error { return e.Exit(name, client) }, func() error { return h.Exit(client) })
 			added.PresenceMembers--
 		}
 	}
@@ -104,7 +104,8 @@ func (c *caller) callHook(room int) {
 	}
 }
 
-func pick(byName bool, name, handle func() error) error {
+// callEither calls the first function if byName is true, otherwise the second.
+func callEither(byName bool, name, handle func() error) error {
 	if byName {
 		return name()
 	}
@@ -146,8 +147,9 @@ func (c *caller) useLease(room int) {
 	}
 }
 
-// visit begins a room with a new name and ends it, mostly before an event is published,
-// sometimes later.
+// visit opens a lease of a room with a new name. It usually closes the lease before the
+// engine publishes an event of the room. Sometimes it keeps the lease, and closes the oldest
+// kept lease instead.
 func (c *caller) visit() {
 	c.visits++
 	room := fmt.Sprintf("visit/%d/%d/%d", c.r.n, c.id, c.visits)
@@ -160,7 +162,7 @@ func (c *caller) visit() {
 		c.r.fail("Enter of %s: %v", room, err)
 	}
 	if got := c.r.e.Current(room); got != (occupancy.Occupancy{Connections: 1, PresenceMembers: 1}) {
-		c.r.fail("%s, which has one connection, has %+v", room, got)
+		c.r.fail("%s: Current is %+v, want one connection and one member", room, got)
 	}
 	visitor := &openLease{lease, room, map[string]bool{"ann": true}}
 	if c.visits%16 == 0 {
@@ -207,7 +209,8 @@ func (c *caller) removeAll() {
 	}
 }
 
-// node sets the parts of another node, and sometimes closes its Remote and opens another.
+// node simulates another node of the cluster. It sets counts with a Remote, and sometimes
+// closes the Remote and opens a new one.
 type node struct {
 	remote *occupancy.Remote
 	parts  map[string]occupancy.Occupancy

@@ -1,8 +1,9 @@
-// Soak loads an engine for minutes: thousands of rooms that begin and end, leases, hooks by
-// name, remote parts of other nodes, subscribers and watchers that read, that never read
-// and that come and go. After each round it waits until the engine is idle and checks every
-// count and the last value of every listener. Then it removes everything and checks that
-// no goroutine and no memory is left.
+// Soak runs an engine under load for minutes. It calls hooks, opens leases and sets the
+// counts of other nodes, in thousands of rooms that often become empty. Some subscribers and
+// watchers read all the time, some do not read under load, and some are closed after
+// a moment. After each round soak checks all counts, and waits until every listener has
+// received the final counts. Then it removes all counts and listeners, and checks that no
+// goroutine and no memory is left.
 //
 //	go run ./soak -minutes 10
 //
@@ -23,7 +24,7 @@ import (
 func main() {
 	minutes := flag.Float64("minutes", 1, "approximate duration in minutes")
 	c := config{}
-	flag.DurationVar(&c.load, "round", 10*time.Second, "duration of the load in each round")
+	flag.DurationVar(&c.loadTime, "round", 10*time.Second, "duration of the load in each round")
 	flag.IntVar(&c.rooms, "rooms", 1000, "number of rooms that all rounds use")
 	flag.DurationVar(&c.interval, "interval", 10*time.Millisecond, "interval of the engine")
 	flag.Uint64Var(&c.seed, "seed", uint64(time.Now().UnixNano()), "random seed")

@@ -15,7 +15,7 @@ import (
 
 type config struct {
 	total    time.Duration
-	load     time.Duration // of a round
+	loadTime time.Duration // duration of the load in each round
 	rooms    int
 	interval time.Duration
 	seed     uint64
@@ -23,7 +23,7 @@ type config struct {
 
 const (
 	timeout       = 30 * time.Second // of each check; generous for a busy machine
-	maxHeapGrowth = 512 << 10        // bytes that the engine may keep: queues and tables of minimum size
+	maxHeapGrowth = 512 << 10        // bytes; the engine keeps queues and tables of minimum size
 )
 
 // run loads one engine, round after round, until the time is over or ctx is done. It
@@ -60,10 +60,11 @@ func run(ctx context.Context, c config, out io.Writer) error {
 	return nil
 }
 
-// waitForGoroutines waits until at most so many goroutines run, and returns their number. A
-// goroutine that has called Done of a WaitGroup may not have ended yet.
-func waitForGoroutines(most int) int {
-	for begun := time.Now(); runtime.NumGoroutine() > most && time.Since(begun) < timeout; {
+// waitForGoroutines waits until at most limit goroutines run, or until the timeout. It
+// returns the number of goroutines. A goroutine that has called Done of a WaitGroup may not
+// have ended yet.
+func waitForGoroutines(limit int) int {
+	for begun := time.Now(); runtime.NumGoroutine() > limit && time.Since(begun) < timeout; {
 		time.Sleep(time.Millisecond)
 	}
 	return runtime.NumGoroutine()
@@ -78,7 +79,7 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// round is one load and its state.
+// round applies load to the engine for a fixed time, and then checks the engine.
 type round struct {
 	config
 	e     *occupancy.Engine
@@ -86,10 +87,10 @@ type round struct {
 	n     int
 	names []string
 
-	calls, reads atomic.Uint64
+	calls, reads atomic.Uint64 // calls under load; events that listeners read
 	failed       atomic.Pointer[error]
-	loading      sync.WaitGroup
-	reading      sync.WaitGroup
+	loading      sync.WaitGroup // goroutines that run under load
+	listening    sync.WaitGroup // subscribers and watchers that read
 
 	callers  []*caller
 	nodes    []*node
@@ -127,17 +128,17 @@ func (r *round) run(ctx context.Context) (line, error) {
 	r.link = link
 	r.subscribeAndWatch()
 	begun := time.Now()
-	load, cancel := context.WithTimeout(ctx, r.load)
+	loadCtx, cancel := context.WithTimeout(ctx, r.loadTime)
 	defer cancel()
 	for i := range 2 * runtime.GOMAXPROCS(0) {
-		r.startCaller(load, i)
+		r.startCaller(loadCtx, i)
 	}
 	for i := range 2 {
-		r.startNode(load, i)
-		r.startShortListeners(load, i)
+		r.startNode(loadCtx, i)
+		r.startShortListeners(loadCtx, i)
 	}
-	r.startReader(load)
-	<-load.Done()
+	r.startReader(loadCtx)
+	<-loadCtx.Done()
 	heapUnderLoad := liveHeap()
 	r.loading.Wait()
 	took := time.Since(begun)
@@ -155,7 +156,7 @@ func (r *round) run(ctx context.Context) (line, error) {
 		calls: r.calls.Load(), reads: r.reads.Load(), heapUnderLoad: heapUnderLoad,
 		published: s.Published - before.Published,
 		delivered: s.Delivered - before.Delivered,
-		folded:    s.Folded - before.Folded,
+		coalesced: s.Folded - before.Folded,
 	}, nil
 }
 
@@ -164,7 +165,8 @@ type counts struct {
 	local, total map[string]occupancy.Occupancy
 }
 
-// want returns the sum of all calls.
+// want returns the counts that the engine must have: the sum of the counts that the callers
+// and nodes added.
 func (r *round) want() counts {
 	w := counts{map[string]occupancy.Occupancy{}, map[string]occupancy.Occupancy{}}
 	for _, c := range r.callers {
@@ -188,8 +190,8 @@ func plus(a, b occupancy.Occupancy) occupancy.Occupancy {
 	}
 }
 
-// settle checks the counts, which are exact immediately, and waits until every listener has
-// the last value. It returns how long that took.
+// settle checks that the counts are exact. Then it waits until every listener has received
+// the final counts. It returns the time that this took.
 func (r *round) settle(w counts) (time.Duration, error) {
 	begun := time.Now()
 	if err := r.checkCounts(w); err != nil {
@@ -225,8 +227,8 @@ func (r *round) checkCounts(w counts) error {
 	return nil
 }
 
-// release removes everything, and checks that every listener is notified and nothing is
-// left.
+// release removes all counts and listeners. It checks that every listener is notified, and
+// that the engine has no rooms and no listeners left.
 func (r *round) release() error {
 	for _, c := range r.callers {
 		c.removeAll()
@@ -246,7 +248,7 @@ func (r *round) release() error {
 	for _, w := range r.watchers {
 		_ = w.watcher.Close()
 	}
-	r.reading.Wait()
+	r.listening.Wait()
 	if err := r.link.Close(); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestSoak_ShortRunPasses(t *testing.T) {
 	var out bytes.Buffer
-	c := config{load: 300 * time.Millisecond, total: time.Second, rooms: 100, interval: 10 * time.Millisecond, seed: 1}
+	c := config{loadTime: 300 * time.Millisecond, total: time.Second, rooms: 100, interval: 10 * time.Millisecond, seed: 1}
 	if err := run(t.Context(), c, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
@@ -22,7 +22,7 @@ func TestSoak_InterruptEndsTheRun(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, interrupt)
 	var out bytes.Buffer
-	c := config{load: time.Hour, total: time.Hour, rooms: 100, interval: 10 * time.Millisecond, seed: 1}
+	c := config{loadTime: time.Hour, total: time.Hour, rooms: 100, interval: 10 * time.Millisecond, seed: 1}
 	if err := run(ctx, c, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}

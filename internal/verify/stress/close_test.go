@@ -16,9 +16,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// A hook concurrent with Close either counts or returns ErrClosed. It must not return
+// A hook concurrent with Close is either counted or returns ErrClosed. It must not return
 // ErrNotJoined or ErrNotEntered, and Close of a lease returns nil in both cases.
-func TestClose_ConcurrentHooksCountOrReturnErrClosed(t *testing.T) {
+func TestClose_ConcurrentHookIsCountedOrReturnsErrClosed(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
 	const rooms, callers = 256, 16
 	conn, member := occupancy.Occupancy{Connections: 1}, occupancy.Occupancy{PresenceMembers: 1}

@@ -45,9 +45,9 @@ func simultaneously(f func(round, worker int), check func(round int)) {
 	wg.Wait()
 }
 
-// Nothing but hooks and the publisher runs here, so that two hooks of one room are as
-// often as possible simultaneous.
-func TestHooks_NoStepIsLostInSimultaneousCalls(t *testing.T) {
+// Only hooks and the publisher run here, so that two hooks of one room are simultaneous as
+// often as possible.
+func TestHooks_SimultaneousCallsAreAllCounted(t *testing.T) {
 	// loop calls the two hooks simultaneously and returns how often.
 	loop := func(t *testing.T, calls ...func() error) (times int) {
 		simultaneously(func(_, worker int) {
@@ -103,7 +103,7 @@ func TestHooks_NoStepIsLostInSimultaneousCalls(t *testing.T) {
 	})
 }
 
-func TestHooks_LastConnectionIsLeftOnce(t *testing.T) {
+func TestHooks_OneOfTwoSimultaneousLeavesSucceeds(t *testing.T) {
 	e := newEngine(t, occupancy.WithInterval(time.Hour))
 	must(t, e.Enter("r", "c")) // so that the room stays
 	var accepted atomic.Int64
@@ -126,9 +126,9 @@ func TestHooks_LastConnectionIsLeftOnce(t *testing.T) {
 	})
 }
 
-// One connection leaves the room while another joins. The Join must not be lost if the room
-// ends in between.
-func TestHooks_NoJoinIsLostToARoomThatEnds(t *testing.T) {
+// One connection leaves the room while another joins. The Join must be counted also if the
+// room becomes empty in between.
+func TestHooks_JoinIsCountedWhileRoomBecomesEmpty(t *testing.T) {
 	for _, d := range []time.Duration{0, time.Hour} {
 		t.Run("interval "+d.String(), func(t *testing.T) {
 			e := newEngine(t, occupancy.WithInterval(d), occupancy.WithMaxRooms(3))
