@@ -11,7 +11,7 @@ type cell struct {
 	counter
 	name  string
 	extra atomic.Pointer[extra] // set once, under publisher.mu
-	mark  mark                  // of the total; publisher.mu protects it
+	last  publication           // of the total; publisher.mu protects it
 }
 
 // extra is what a cell needs once its room was subscribed to or had another node's part.
@@ -19,27 +19,27 @@ type extra struct {
 	remote atomic.Uint64 // the sum of the other nodes' parts, packed; written under publisher.mu
 
 	// publisher.mu protects the following.
-	local       mark          // of this process's part; a cell without an extra has one mark for its total and its part
+	lastLocal   publication   // of this process's counts; without an extra, cell.last is both
 	version     uint64        // of the newest event
-	undelivered bool          // some subscriber may not have received the mark's value
+	undelivered bool          // some subscriber may not have received the last published value
 	next        time.Duration // the earliest time of the next event
-	remotes     int           // parts of other nodes in remote
+	remoteParts int           // how many parts of other nodes are in remote
 	holders     int           // subscriptions and parts of other nodes
-	subs        []listener
-	passed      int // how many of subs a deliver that is in progress has passed
+	subs        []subscriber
+	passed      int // during deliver: how many of subs deliver has processed
 }
 
-// mark is the last published value of a room.
-type mark struct {
+// publication is a published value of a room.
+type publication struct {
 	value uint64 // packed
-	seq   uint64 // publisher.seq of its publication
+	seq   uint64 // publisher.seq when it was published
 }
 
 // local returns this process's part, packed.
 func (c *cell) local() uint64 {
 	w := c.word.Load()
 	if w == retired {
-		return c.markOf(true).value // 0, or the counts when the engine was closed; not written any more
+		return c.lastOf(true).value // 0, or the counts when the engine was closed; a retired cell's last value never changes
 	}
 	return countsOf(w)
 }
@@ -58,17 +58,17 @@ func (c *cell) settledEmpty() bool {
 	return w&^held == idle && c.total(0) == 0
 }
 
-// markOf returns the mark of the total, or of this process's part.
-func (c *cell) markOf(local bool) *mark {
+// lastOf returns the last publication of the total, or of this process's part.
+func (c *cell) lastOf(local bool) *publication {
 	if local {
 		if x := c.extra.Load(); x != nil {
-			return &x.local
+			return &x.lastLocal
 		}
 	}
-	return &c.mark
+	return &c.last
 }
 
 // event returns the room's newest event, for a subscriber.
 func (x *extra) event(c *cell) Event {
-	return Event{Type: EventUpdated, Occupancy: unpack(c.mark.value), Version: x.version}
+	return Event{Type: EventUpdated, Occupancy: unpack(c.last.value), Version: x.version}
 }

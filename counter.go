@@ -18,16 +18,20 @@ type Occupancy struct {
 //	|idle| connections |   members   |queued| held |
 //	+----+-------------+-------------+------+------+
 //
-// queued: the room is in the publisher's inbox or in one of its queues. idle: it is not,
-// and the hook that changes it must replace the flag by queued and have the room
-// published. A room with neither flag is detached: it has no listeners, hooks only count,
-// and the one that empties it sets queued. A room never has both. held: a subscription or
-// another node's part keeps the room.
+// queued: the room is in the publisher's inbox or in one of its queues.
 //
-// A room exists if it is occupied, which means that a count is not zero, or held. A word
-// without both belongs to a room that was just created, or that emptied and is not
-// dropped yet. All ones is a retired word: its room was dropped, or frozen by the
-// engine's Close. It never changes again.
+// idle: the room is in no queue. The hook that changes the room replaces idle by queued,
+// and publishes the room or pushes it to the inbox.
+//
+// A room with neither flag is detached: it has no listeners, and hooks only count. The hook
+// that empties the room sets queued. A room never has both flags.
+//
+// held: a subscription or another node's part keeps the room.
+//
+// A room is occupied if a count is not zero. A room exists if it is occupied or held. A
+// word that is neither occupied nor held belongs to a room that was just created, or that
+// emptied and is not dropped yet. All ones is a retired word: its room was dropped, or
+// frozen by the engine's Close. It never changes again.
 //
 // This order of the bits lets a hook find out by one comparison whether only a count
 // changes. If so, the step is a compare-and-swap. A bare add would be slightly cheaper,
@@ -42,9 +46,9 @@ const (
 	connection uint64 = 1 << 32
 	idle       uint64 = 1 << 63
 
-	members     = (1<<30 - 1) * member
-	connections = (1<<31 - 1) * connection
-	counts      = members | connections
+	memberMask     = (1<<30 - 1) * member
+	connectionMask = (1<<31 - 1) * connection
+	countMask      = memberMask | connectionMask
 
 	retired = ^uint64(0)
 )
@@ -61,7 +65,7 @@ const (
 // stateOf returns the state of a word that is not retired.
 func stateOf(w uint64) state {
 	switch {
-	case w&counts != 0:
+	case w&countMask != 0:
 		return occupied
 	case w&held != 0:
 		return heldOnly
@@ -76,46 +80,46 @@ func stateOf(w uint64) state {
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	return w-member < connections-connection && // some count; not idle, not retired, not full
+	return w-member < connectionMask-connection && // some count; not idle, not retired, not full
 		c.word.CompareAndSwap(w, w+connection)
 }
 
 func (c *counter) tryLeave() bool {
 	n := c.word.Load() - connection
-	return n-member < connections-connection && c.word.CompareAndSwap(n+connection, n)
+	return n-member < connectionMask-connection && c.word.CompareAndSwap(n+connection, n)
 }
 
 func (c *counter) tryEnter() bool {
 	w := c.word.Load()
-	return w-member < idle-member && w&members < members-member && c.word.CompareAndSwap(w, w+member)
+	return w-member < idle-member && w&memberMask < memberMask-member && c.word.CompareAndSwap(w, w+member)
 }
 
 func (c *counter) tryExit() bool {
 	n := c.word.Load() - member
-	return n-member < idle-member && n&members < members-member && c.word.CompareAndSwap(n+member, n)
+	return n-member < idle-member && n&memberMask < memberMask-member && c.word.CompareAndSwap(n+member, n)
 }
 
-// field returns the bits of the count that one belongs to.
-func field(one uint64) uint64 {
-	if one == connection {
-		return connections
+// maskOf returns the mask of the connections or of the members: unit is connection or member.
+func maskOf(unit uint64) uint64 {
+	if unit == connection {
+		return connectionMask
 	}
-	return members
+	return memberMask
 }
 
 // plus returns w with one more connection or member. It refuses to bring both counts
-// to their maximum, because a word with both could equal retired.
-func plus(w, one uint64) (uint64, error) {
-	n := w + one
-	if f := field(one); w&f == f || n&counts == counts {
+// to their maximum, because a word with both at their maximum could equal retired.
+func plus(w, unit uint64) (uint64, error) {
+	n := w + unit
+	if f := maskOf(unit); w&f == f || n&countMask == countMask {
 		return w, ErrCount
 	}
 	return n, nil
 }
 
 // minus returns w with n connections or members less, but not less than zero.
-func minus(w, one, n uint64) uint64 {
-	return w - min(w&field(one), n*one)
+func minus(w, unit, n uint64) uint64 {
+	return w - min(w&maskOf(unit), n*unit)
 }
 
 // A packed occupancy is the two counts in one word, without flags: the connections in the
@@ -134,7 +138,7 @@ func unpack(packed uint64) Occupancy {
 }
 
 // countsOf returns the counts of a word, packed.
-func countsOf(w uint64) uint64 { return w&connections | w&members/member }
+func countsOf(w uint64) uint64 { return w&connectionMask | w&memberMask/member }
 
 // add returns the sum of two packed occupancies, and whether it fits: each count is
 // capped at maxCount.

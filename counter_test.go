@@ -37,20 +37,20 @@ func words(f func(w, conns, mems, flags uint64)) {
 }
 
 func TestCounter_WordHoldsTwoCountsAndThreeFlags(t *testing.T) {
-	fields := []uint64{held, queued, members, connections, idle}
+	fields := []uint64{held, queued, memberMask, connectionMask, idle}
 	sum, all := uint64(0), uint64(0)
 	for _, f := range fields {
 		sum, all = sum+f, all|f
 	}
 	require.Equal(t, uint64(math.MaxUint64), all, "the fields fill the word")
 	require.Equal(t, all, sum, "and do not overlap")
-	require.Equal(t, counts, connections|members)
+	require.Equal(t, countMask, connectionMask|memberMask)
 	words(func(w, conns, mems, flags uint64) {
 		require.Equal(t, Occupancy{int(conns), int(mems)}, unpack(countsOf(w)))
 		packed, err := pack(Occupancy{int(conns), int(mems)})
 		require.NoError(t, err)
 		require.Equal(t, packed, countsOf(w))
-		require.Equal(t, flags, w&^counts)
+		require.Equal(t, flags, w&^countMask)
 	})
 }
 
@@ -79,7 +79,7 @@ func TestCounter_PlusAndMinusChangeOneCount(t *testing.T) {
 			} else {
 				require.NoError(t, err, at)
 				require.Equal(t, w+s.one, up, at)
-				require.Equal(t, flags, up&^counts, at)
+				require.Equal(t, flags, up&^countMask, at)
 			}
 			require.NotEqual(t, retired, up|idle|queued|held, at)
 
@@ -108,7 +108,7 @@ func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 			c.word.Store(w)
 			busy, common := flags&idle == 0, s.n <= 1<<15
 			up, err := plus(w, s.one)
-			may := busy && w&counts != 0 && err == nil
+			may := busy && w&countMask != 0 && err == nil
 			if s.up(&c) {
 				require.True(t, may, at)
 				require.Equal(t, up, c.word.Load(), at)
@@ -119,7 +119,7 @@ func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 
 			c.word.Store(w)
 			down := minus(w, s.one, 1)
-			may = busy && s.n > 0 && down&counts != 0
+			may = busy && s.n > 0 && down&countMask != 0
 			if s.down(&c) {
 				require.True(t, may, at)
 				require.Equal(t, down, c.word.Load(), at)
@@ -270,8 +270,8 @@ func TestCounter_RefusedFullCountIsPartOfStats(t *testing.T) {
 	defer e.Close()
 	require.NoError(t, e.Join("connections"))
 	require.NoError(t, e.Enter("members", "c"))
-	e.rooms.live("connections").word.Add(connections - connection)
-	e.rooms.live("members").word.Add(members - member)
+	e.rooms.live("connections").word.Add(connectionMask - connection)
+	e.rooms.live("members").word.Add(memberMask - member)
 	require.ErrorIs(t, e.Join("connections"), ErrCount)
 	require.ErrorIs(t, e.Enter("members", "c"), ErrCount)
 	require.Equal(t, Refused{Count: 2}, e.Stats().Refused)

@@ -5,11 +5,12 @@ package occupancy
 
 // holdSubscription finds or creates the room and holds it for a subscription.
 //
-// It refuses to add a room if as many rooms are only subscribed to as the limit allows.
-// A room that was occupied when it was subscribed to, and empties, exceeds that number,
-// since a Leave cannot be refused. So the number of all rooms with subscriptions is
-// limited, too: to three times the limit, because that many rooms may be occupied, have
-// parts of other nodes, or be only subscribed to.
+// It refuses a new room if the number of rooms that are only subscribed to has reached the
+// limit. A room that was occupied when it was subscribed to may empty later, which can bring
+// that number above the limit, because a Leave cannot be refused. So the number of all rooms
+// with subscriptions is limited, too. Its limit is three times as high: once for the
+// occupied rooms, once for the rooms with parts of other nodes, and once for the rooms that
+// are only subscribed to.
 func (p *publisher) holdSubscription(room string) (*cell, *extra, error) {
 	c := p.rooms.live(room)
 	if c == nil || c.extra.Load() == nil || len(c.extra.Load().subs) == 0 {
@@ -28,7 +29,7 @@ func (p *publisher) holdSubscription(room string) (*cell, *extra, error) {
 func (p *publisher) holdRemote(room string) (*cell, error) {
 	if p.full(int64(p.remoteRooms)) {
 		c := p.rooms.live(room)
-		if c == nil || c.extra.Load() == nil || c.extra.Load().remotes == 0 {
+		if c == nil || c.extra.Load() == nil || c.extra.Load().remoteParts == 0 {
 			return nil, p.refuseRoom(room)
 		}
 	}
@@ -36,7 +37,7 @@ func (p *publisher) holdRemote(room string) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x.remotes++; x.remotes == 1 {
+	if x.remoteParts++; x.remoteParts == 1 {
 		p.remoteRooms++
 	}
 	return c, nil
@@ -46,7 +47,7 @@ func (p *publisher) full(rooms int64) bool {
 	return p.rooms.limit > 0 && rooms >= int64(p.rooms.limit)
 }
 
-// refuseRoom returns why a room cannot be held.
+// refuseRoom returns the error for a room that cannot be held.
 func (p *publisher) refuseRoom(room string) error {
 	switch {
 	case p.closed:
@@ -70,7 +71,7 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 	if x == nil {
 		// The versions of a room must increase even if it was dropped meanwhile. No room
 		// has a version above seq.
-		x = &extra{local: c.mark, version: p.seq}
+		x = &extra{lastLocal: c.last, version: p.seq}
 		c.extra.Store(x)
 	}
 	if x.holders == 0 {
@@ -91,19 +92,19 @@ func (p *publisher) release(c *cell, x *extra) {
 
 // releaseRemote undoes one holdRemote.
 func (p *publisher) releaseRemote(c *cell, x *extra) {
-	if x.remotes--; x.remotes == 0 {
+	if x.remoteParts--; x.remoteParts == 0 {
 		p.remoteRooms--
 	}
 	p.release(c, x)
 }
 
-// touch queues c, whose part of another node has changed.
+// touch queues c after another node's part of the room has changed.
 func (p *publisher) touch(c *cell) {
 	_, _ = p.change(c, false, func(w uint64) (uint64, error) { return w&^idle | queued, nil })
 }
 
-// listen queues c, which has a new listener, unless it is idle.
-func (p *publisher) listen(c *cell) {
+// queueForListener queues c for a new listener, unless c is idle.
+func (p *publisher) queueForListener(c *cell) {
 	_, _ = p.change(c, false, func(w uint64) (uint64, error) {
 		if w&idle == 0 {
 			w |= queued

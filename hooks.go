@@ -49,19 +49,19 @@ func (e *Engine) Exit(room, clientID string) error {
 }
 
 // add is the general path of Join and Enter. c is the room's cell as far as the caller
-// knows, or nil. add returns the cell in which it counted. With now, the hook may publish
-// the change itself.
-func (e *Engine) add(c *cell, room string, one uint64, now bool) (*cell, error) {
-	c, err := e.addOne(c, room, one, now)
+// knows, or nil. add returns the cell in which it counted. If inline is
+// true, the hook may publish the change itself.
+func (e *Engine) add(c *cell, room string, unit uint64, inline bool) (*cell, error) {
+	c, err := e.addOne(c, room, unit, inline)
 	return c, e.pub.refused.note(err)
 }
 
 // remove is the general path of Leave and Exit.
-func (e *Engine) remove(c *cell, room string, one uint64) error {
-	return e.pub.refused.note(e.removeOne(c, room, one))
+func (e *Engine) remove(c *cell, room string, unit uint64) error {
+	return e.pub.refused.note(e.removeOne(c, room, unit))
 }
 
-func (e *Engine) addOne(c *cell, room string, one uint64, now bool) (*cell, error) {
+func (e *Engine) addOne(c *cell, room string, unit uint64, inline bool) (*cell, error) {
 	if e.rooms.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -72,7 +72,7 @@ func (e *Engine) addOne(c *cell, room string, one uint64, now bool) (*cell, erro
 				return nil, err
 			}
 		}
-		ok, err := e.pub.change(c, now, func(w uint64) (uint64, error) { return plus(w, one) })
+		ok, err := e.pub.change(c, inline, func(w uint64) (uint64, error) { return plus(w, unit) })
 		if ok {
 			return c, err
 		}
@@ -80,13 +80,13 @@ func (e *Engine) addOne(c *cell, room string, one uint64, now bool) (*cell, erro
 	}
 }
 
-func (e *Engine) removeOne(c *cell, room string, one uint64) error {
+func (e *Engine) removeOne(c *cell, room string, unit uint64) error {
 	if e.rooms.closed.Load() {
 		return ErrClosed
 	}
-	var none error = ErrNotJoined // converted to an interface here, where it is a constant, so that a refusal does not allocate
-	if one == member {
-		none = ErrNotEntered
+	var errNone error = ErrNotJoined // an interface from the start: a conversion at the return would allocate
+	if unit == member {
+		errNone = ErrNotEntered
 	}
 	for {
 		if c == nil {
@@ -97,14 +97,14 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 				case !validName(room):
 					return ErrInvalidRoom
 				}
-				return none
+				return errNone
 			}
 		}
 		ok, err := e.pub.change(c, true, func(w uint64) (uint64, error) {
-			if n := minus(w, one, 1); n != w {
+			if n := minus(w, unit, 1); n != w {
 				return n, nil
 			}
-			return w, none
+			return w, errNone
 		})
 		if ok {
 			return err
@@ -114,10 +114,10 @@ func (e *Engine) removeOne(c *cell, room string, one uint64) error {
 }
 
 // change makes every step on a room except the counter's plain ones: it applies step to
-// the word, and with it creates or ends the room and pushes it to the publisher if
-// necessary. With now, it may publish the change itself. It reports false if c is retired.
-// The error is step's, or ErrTooManyRooms.
-func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error)) (bool, error) {
+// the word. The new word may begin or end the room. If the room must be published, change
+// pushes the room to the publisher, or may publish it itself if inline is true. change
+// reports false if c is retired. The error is that of step, or ErrTooManyRooms.
+func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {
 	for {
 		w := c.word.Load()
 		if w == retired {
@@ -127,7 +127,7 @@ func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error
 		if err != nil {
 			return true, err
 		}
-		if changed := n&counts != w&counts; changed && (w&idle != 0 || n&counts == 0) || stateOf(n) == absent {
+		if changed := n&countMask != w&countMask; changed && (w&idle != 0 || n&countMask == 0) || stateOf(n) == absent {
 			n = n&^idle | queued // to be published, or dropped
 		}
 		ok, err := p.rooms.swap(c, w, n)
@@ -144,7 +144,7 @@ func (p *publisher) change(c *cell, now bool, step func(w uint64) (uint64, error
 		}
 		if ok {
 			if w&queued == 0 && n&queued != 0 {
-				p.push(c, n&held != 0, now)
+				p.push(c, n&held != 0, inline)
 			}
 			return true, err
 		}

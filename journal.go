@@ -7,7 +7,7 @@ import (
 
 // journal lists the rooms that changed, in the order of their publications, for any
 // number of watchers that read it at their own pace. A room that is published again is
-// listed again. Its older entry, which no longer has the mark's seq, is then outdated. So
+// listed again. An entry whose seq is not that of the room's last publication is outdated. So
 // a publication costs the same for one watcher as for thousands, and what a slow watcher
 // has not read is bounded by the rooms that changed, not by the changes.
 //
@@ -16,7 +16,7 @@ type journal struct {
 	local     bool // lists this process's parts, not totals
 	entries   fifo[entry]
 	length    int // of entries
-	compactAt int // the length at which outdated entries are removed, unless it is small
+	compactAt int // the length at which add removes outdated entries, if it is at least 2*blockLen
 
 	readers []*Watcher
 	oldest  uint64 // the smallest next of all readers
@@ -28,7 +28,7 @@ type entry struct {
 }
 
 // current reports whether e is not outdated.
-func (j *journal) current(e entry) bool { return e.c.markOf(j.local).seq == e.seq }
+func (j *journal) current(e entry) bool { return e.c.lastOf(j.local).seq == e.seq }
 
 // add lists c, which was just published.
 func (j *journal) add(c *cell, seq uint64) {
@@ -65,7 +65,7 @@ func (j *journal) compact() {
 
 // unread reports whether some reader has not read the last publication of c.
 func (j *journal) unread(c *cell) bool {
-	return len(j.readers) > 0 && c.markOf(j.local).seq >= j.oldest
+	return len(j.readers) > 0 && c.lastOf(j.local).seq >= j.oldest
 }
 
 // from returns the first entries with seq next or later, in order: at least one if there is any.
@@ -88,7 +88,7 @@ func (j *journal) join(w *Watcher) {
 	j.findOldest()
 }
 
-// advance moves a reader to next. trim removes what no reader needs any more.
+// advance moves a reader to next. It removes no entries: call trim after it.
 func (j *journal) advance(w *Watcher, next uint64) {
 	w.next = next
 	j.findOldest()
@@ -107,8 +107,8 @@ func (j *journal) findOldest() {
 	}
 }
 
-// trim removes entries that every reader has passed, and calls retire with the cells of
-// the current ones. One call removes no more than limit entries, rounded up to blocks,
+// trim removes entries that every reader has read. It calls retire with the cell of each
+// removed entry that is not outdated. One call removes no more than limit entries, rounded up to blocks,
 // because a reader that never read may leave a million. trim reports whether there may be
 // more.
 func (j *journal) trim(limit int, retire func(*cell)) (more bool) {

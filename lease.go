@@ -22,8 +22,8 @@ type Lease struct {
 	joined  bool // the connection is counted in cell
 	entered bool // Enter has been called
 	closed  bool
-	first   string     // a client that entered, or "": most connections have one
-	others  *clientSet // nil if there are none
+	first   string     // a client that entered, or "". Most connections have only one client
+	others  *clientSet // the other clients that entered, or nil
 }
 
 // Connect joins the room and returns the lease of the new connection. The errors are those of
@@ -73,14 +73,15 @@ func (l *Lease) Enter(clientID string) error {
 			return err
 		}
 		if cell != l.cell {
-			// Hooks by name took away all that was counted in the old cell, and its room ended.
+			// Calls of Engine.Leave and Engine.Exit have emptied the room, so the old cell was
+			// retired and counts nothing of this lease.
 			l.cell, l.joined, l.first, l.others = cell, false, "", nil
 		}
 	}
 	l.keep(clientID)
 	if !l.entered {
 		l.entered = true
-		l.e.pub.publishNow(l.cell) // the connection, if the publisher has not yet
+		l.e.pub.publishNow(l.cell) // publishes the connection, too, if it is not published yet
 	}
 	return nil
 }
@@ -101,7 +102,7 @@ func (l *Lease) Exit(clientID string) error {
 	if l.cell.tryExit() {
 		return nil
 	}
-	return refused.note(l.take(0, 1))
+	return refused.note(l.subtract(0, 1))
 }
 
 // Close exits every client and leaves the room, in one step, and only once: later
@@ -130,14 +131,14 @@ func (l *Lease) Close() error {
 	if entered == 0 && conns == 1 && l.cell.tryLeave() {
 		return nil
 	}
-	_ = l.take(conns, entered) // fails only if the engine was closed meanwhile
+	_ = l.subtract(conns, entered) // fails only if the engine was closed meanwhile
 	return nil
 }
 
-// take subtracts the connections and members of this lease from the counts of its cell,
+// subtract subtracts the connections and members of this lease from the counts of its cell,
 // which may have fewer if Engine.Leave or Engine.Exit was called. If the cell is retired,
-// its counts are zero already, and take does nothing. The error is ErrClosed if the engine's Close retired the cell.
-func (l *Lease) take(conns, entered int) error {
+// its counts are zero already, and subtract does nothing. The error is ErrClosed if the engine's Close retired the cell.
+func (l *Lease) subtract(conns, entered int) error {
 	ok, _ := l.e.pub.change(l.cell, true, func(w uint64) (uint64, error) {
 		return minus(minus(w, connection, uint64(conns)), member, uint64(entered)), nil
 	})
@@ -151,7 +152,7 @@ func (l *Lease) has(clientID string) bool {
 	return clientID != "" && (clientID == l.first || l.others.has(clientID))
 }
 
-// keep adds a client, which has not entered.
+// keep adds a client that has not entered before.
 func (l *Lease) keep(clientID string) {
 	// Clone the ID, because it may be a slice of a large message that it would keep in memory.
 	clientID = strings.Clone(clientID)

@@ -15,41 +15,41 @@ import (
 // A hook that changes an idle room replaces the room's idle flag by the queued flag. It
 // then publishes the room itself, or pushes it to the inbox for the goroutine. A room that
 // was published waits in a queue until its interval is over. Then either the room has
-// changed, and is published and queued again, or it has not, and makeIdle clears its
+// changed, and is published and queued again, or it has not, and unqueue clears its
 // queued flag. So the first change after a quiet interval is published at once, the hooks
 // of a busy room only count, no room needs a timer, and the publisher sleeps while nothing
 // changes.
 //
-// makeIdle sets the idle flag of a room that has listeners. A room without listeners has
+// unqueue sets the idle flag of a room that has listeners. A room without listeners has
 // neither flag: it is detached, and its hooks only count until one empties it. A new
-// listener makes it idle again: see refresh and listen. docs/design.md draws the states.
+// listener makes it idle again: see refresh and queueForListener. docs/design.md draws the states.
 //
-// A room is published if its counts differ from its mark. makeIdle changes the flags by a
-// compare-and-swap on the word that was published. So no change is missed, for every
-// interleaving, and an unnecessary visit does no harm.
+// A room is published if its counts differ from its last published value. unqueue changes
+// the flags by a compare-and-swap on the word that was published. So no change is missed,
+// for every interleaving, and an unnecessary visit does no harm.
 type publisher struct {
-	rooms    *rooms
-	interval time.Duration
-	pause    time.Duration // before an emptied room without listeners is dropped
-	start    time.Time     // times are durations since then
-	inbox    inbox
-	quit     chan struct{} // closed by stop
-	stopped  chan struct{} // closed when the goroutine has ended; Engine.Done
+	rooms     *rooms
+	interval  time.Duration
+	dropDelay time.Duration // before an emptied room without listeners is dropped
+	start     time.Time     // times are durations since then
+	inbox     inbox
+	quit      chan struct{} // closed by stop
+	stopped   chan struct{} // closed when the goroutine has ended; Engine.Done
 
-	// mu protects the following, and every cell's mark and extra. No hook waits for it.
+	// mu protects the following, and every cell's last and extra. No hook waits for it.
 	mu              sync.Mutex
-	seq             uint64         // the number of publications
-	waiting         fifo[deadline] // rooms with listeners, until their interval is over
-	unwatched       fifo[deadline] // emptied rooms without listeners, until their pause is over
-	totals          journal
-	locals          journal
+	seq             uint64                // the number of publications
+	waiting         fifo[deadline]        // rooms with listeners, until their interval is over
+	emptied         fifo[deadline]        // emptied rooms without listeners, until their dropDelay is over
+	totalChanges    journal               // the rooms whose total changed
+	localChanges    journal               // the rooms whose counts of this process changed
 	remoteRooms     int                   // rooms that have parts of other nodes
 	subscribedRooms int                   // rooms that have subscriptions
 	selected        map[string][]*Watcher // the watchers of selected rooms, by room
-	sleepers        []*Watcher            // those that wait in Next
-	anyDue          bool                  // some of them are due
-	swept           chan struct{}         // closed when the totals are up to date; nil if nobody waits for that
-	sweptAt         time.Duration         // when the last sweep began
+	sleepers        []*Watcher            // the watchers that wait in Next
+	anyDue          bool                  // some sleepers are due
+	totalsUpdated   chan struct{}         // closed when the totals are up to date; nil if no call of Stats waits
+	totalsUpdatedAt time.Duration         // when the last update of the totals began
 	closed          bool
 
 	timer *time.Timer   // of the goroutine
@@ -61,7 +61,7 @@ type publisher struct {
 	tally
 }
 
-// deadline is when to visit a room again. All rooms of one queue wait for the same
+// deadline is the time at which to visit a room again. All rooms of one queue wait for the same
 // time, so the queue is sorted.
 type deadline struct {
 	c  *cell
@@ -82,11 +82,11 @@ type tally struct {
 // sums are the counts of all rooms together.
 type sums struct{ connections, presenceMembers atomic.Int64 }
 
-// add adds the difference of one room's counts, which were was and are now, both packed.
-func (s *sums) add(was, now uint64) {
-	w, n := unpack(was), unpack(now)
-	s.connections.Add(int64(n.Connections - w.Connections))
-	s.presenceMembers.Add(int64(n.PresenceMembers - w.PresenceMembers))
+// add adds the change of one room's counts. Both values are packed.
+func (s *sums) add(before, after uint64) {
+	b, a := unpack(before), unpack(after)
+	s.connections.Add(int64(a.Connections - b.Connections))
+	s.presenceMembers.Add(int64(a.PresenceMembers - b.PresenceMembers))
 }
 
 func (s *sums) read() Occupancy {
@@ -94,9 +94,9 @@ func (s *sums) read() Occupancy {
 }
 
 // countLocal adds a published change of this process's part of a room to the totals.
-func (t *tally) countLocal(was, now uint64) {
-	t.local.add(was, now)
-	switch d := unpack(now).Connections - unpack(was).Connections; {
+func (t *tally) countLocal(before, after uint64) {
+	t.local.add(before, after)
+	switch d := unpack(after).Connections - unpack(before).Connections; {
 	case d > 0:
 		t.arrivals.Add(uint64(d))
 	case d < 0:
@@ -104,22 +104,23 @@ func (t *tally) countLocal(was, now uint64) {
 	}
 }
 
-// maxPause limits the pause, and how long an emptied room without listeners is kept, if
-// the interval is longer. It is long enough that visiting a busy room costs little.
-const maxPause = 100 * time.Millisecond
+// maxDropDelay is the largest dropDelay. If the interval is longer, an emptied room without
+// listeners is kept for maxDropDelay only. It is long enough that visiting a busy room costs
+// little.
+const maxDropDelay = 100 * time.Millisecond
 
 func newPublisher(r *rooms, interval time.Duration) *publisher {
 	p := &publisher{
-		rooms:    r,
-		pause:    min(interval, maxPause),
-		interval: min(interval, 1<<62), // so that no deadline overflows
-		start:    time.Now(),
-		inbox:    inbox{wake: make(chan struct{}, 1)},
-		quit:     make(chan struct{}),
-		stopped:  make(chan struct{}),
-		sweptAt:  -maxLag,
-		locals:   journal{local: true},
-		selected: map[string][]*Watcher{},
+		rooms:           r,
+		dropDelay:       min(interval, maxDropDelay),
+		interval:        min(interval, 1<<62), // so that no deadline overflows
+		start:           time.Now(),
+		inbox:           inbox{wake: make(chan struct{}, 1)},
+		quit:            make(chan struct{}),
+		stopped:         make(chan struct{}),
+		totalsUpdatedAt: -maxLag,
+		localChanges:    journal{local: true},
+		selected:        map[string][]*Watcher{},
 	}
 	p.timer = time.NewTimer(never)
 	p.timer.Stop()
@@ -138,7 +139,7 @@ func (p *publisher) run() {
 	defer close(p.stopped)
 	for {
 		p.round()
-		p.sweep()
+		p.updateTotals()
 		p.mu.Lock()
 		p.armed = never
 		p.arm()
@@ -163,22 +164,23 @@ func (p *publisher) round() {
 	p.drain(&arrived)
 	p.spare = arrived
 	work = p.visitDue(&p.waiting) || work
-	work = p.visitDue(&p.unwatched) || work
+	work = p.visitDue(&p.emptied) || work
 	if work {
 		p.rounds.Add(1)
 		p.publishing.Add(int64(p.now() - began))
 	}
 }
 
-// sweep brings the totals up to date if Stats waits for that: it publishes the detached
-// rooms. Between two turns it publishes what is due.
-func (p *publisher) sweep() {
+// updateTotals brings the totals up to date if a call of Stats waits for that. To do so, it
+// publishes the detached rooms. After every quantum of rooms, it calls round, so that other
+// rooms are not published late.
+func (p *publisher) updateTotals() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.swept == nil {
+	if p.totalsUpdated == nil {
 		return
 	}
-	began, left := p.now(), turn
+	began, left := p.now(), quantum
 	p.rooms.all(func(c *cell) bool {
 		if c.word.Load()&(idle|queued) == 0 {
 			p.publish(c, c.local())
@@ -186,7 +188,7 @@ func (p *publisher) sweep() {
 		if left--; left > 0 {
 			return true
 		}
-		left = turn
+		left = quantum
 		p.mu.Unlock()
 		p.round()
 		p.mu.Lock()
@@ -197,50 +199,52 @@ func (p *publisher) sweep() {
 			return true
 		}
 	})
-	close(p.swept)
-	p.swept, p.sweptAt = nil, began
+	close(p.totalsUpdated)
+	p.totalsUpdated, p.totalsUpdatedAt = nil, began
 }
 
 // freshTotals waits until the totals are at most maxLag old.
 func (p *publisher) freshTotals() {
 	p.mu.Lock()
-	if p.closed || p.now()-p.sweptAt < maxLag {
+	if p.closed || p.now()-p.totalsUpdatedAt < maxLag {
 		p.mu.Unlock()
 		return
 	}
-	if p.swept == nil {
-		p.swept = make(chan struct{})
+	if p.totalsUpdated == nil {
+		p.totalsUpdated = make(chan struct{})
 	}
-	swept := p.swept
+	updated := p.totalsUpdated
 	p.mu.Unlock()
 	p.inbox.signal()
 	select {
-	case <-swept:
+	case <-updated:
 	case <-p.stopped:
 	}
 }
 
-// maxLag is how old a room's part of the totals may be if it has no listeners.
+// maxLag is the largest age of the totals that Stats returns, for rooms without listeners.
 const maxLag = time.Second
 
-// turn is the number of visited rooms and delivered events after which the publisher
-// unlocks mu for others: a Subscribe, a watcher, a Remote.
-const turn = 512
+// quantum is the number of visited rooms and delivered events after which the publisher
+// unlocks mu, so that a Subscribe, a watcher or a Remote can lock it.
+const quantum = 512
 
-// pauseTurn unlocks mu for others after every turn of a loop, whose index is i.
-func (p *publisher) pauseTurn(i int) {
-	if i%turn == turn-1 {
+// yieldLock is called by a loop in its iteration i. It unlocks mu for others after every
+// quantum of iterations.
+func (p *publisher) yieldLock(i int) {
+	if i%quantum == quantum-1 {
 		p.wakeWatchers()
 		p.mu.Unlock()
 		p.mu.Lock()
 	}
 }
 
-// drain visits the rooms that hooks have pushed, and between two turns the urgent ones.
+// drain visits the rooms that hooks have pushed. Before every quantum of them, it visits the
+// urgent rooms.
 func (p *publisher) drain(arrived *fifo[*cell]) {
 	for !arrived.empty() {
 		p.drainUrgent()
-		p.visitTurn(arrived)
+		p.visitFront(arrived)
 	}
 }
 
@@ -250,18 +254,18 @@ func (p *publisher) drainUrgent() bool {
 	urgent := p.inbox.takeUrgent(p.spareUrgent)
 	found := !urgent.empty()
 	for !urgent.empty() {
-		p.visitTurn(&urgent)
+		p.visitFront(&urgent)
 	}
 	p.spareUrgent = urgent
 	return found
 }
 
-// visitTurn visits the first rooms that hooks have pushed.
-func (p *publisher) visitTurn(arrived *fifo[*cell]) {
+// visitFront visits the first rooms of arrived: about a quantum.
+func (p *publisher) visitFront(arrived *fifo[*cell]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, done := p.now(), 0
-	for left := turn; done < len(arrived.front()) && left > 0; done++ {
+	for left := quantum; done < len(arrived.front()) && left > 0; done++ {
 		left -= p.visit(arrived.front()[done], now, false)
 	}
 	p.wakeWatchers()
@@ -277,7 +281,7 @@ func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
 		p.mu.Lock()
 		now, done := p.now(), 0
 		front := queue.front()
-		for left := turn; done < len(front) && left > 0 && front[done].at <= begun; done++ {
+		for left := quantum; done < len(front) && left > 0 && front[done].at <= begun; done++ {
 			left -= p.visit(front[done].c, now, true)
 		}
 		if done > 0 {
@@ -298,7 +302,7 @@ const never = time.Duration(1<<63 - 1)
 // arm sets the timer to the first deadline, unless it is set to an earlier time.
 func (p *publisher) arm() {
 	first := never
-	for _, queue := range []*fifo[deadline]{&p.waiting, &p.unwatched} {
+	for _, queue := range []*fifo[deadline]{&p.waiting, &p.emptied} {
 		if front := queue.front(); len(front) > 0 {
 			first = min(first, front[0].at)
 		}
@@ -309,23 +313,24 @@ func (p *publisher) arm() {
 	}
 }
 
-// The work of a hook is limited: it publishes a room itself if the room has at most few
-// subscribers and watchers of its own, and at most fewSleepers watchers wait.
+// The work of a hook is limited. A hook publishes a room itself only if the room has at most
+// maxInlineListeners subscribers and watchers that have selected it, and if at most
+// maxInlineSleepers watchers wait in Next.
 const (
-	few         = 8
-	fewSleepers = 64
+	maxInlineListeners = 8
+	maxInlineSleepers  = 64
 )
 
-// push has c published, whose queued flag the caller has just set. With now, it publishes
-// c itself if the room has only a few subscribers and no other caller holds mu: on a busy
-// machine the goroutine would have to wait for a processor.
-func (p *publisher) push(c *cell, held, now bool) {
-	if !held || !now || !p.tryPublish(c) {
+// push publishes c, or adds c to the inbox. The caller has just set the queued flag of c.
+// push publishes c only if inline is true, the room has subscribers, but only a few, and no
+// other caller holds mu. Then the event need not wait until the goroutine gets a processor.
+func (p *publisher) push(c *cell, held, inline bool) {
+	if !held || !inline || !p.tryPublish(c) {
 		p.inbox.push(c, held)
 	}
 }
 
-// publishNow publishes c if it waits to be published and push would publish it itself.
+// publishNow publishes c if c is queued, under the conditions of push with inline.
 func (p *publisher) publishNow(c *cell) {
 	if w := c.word.Load(); w&held != 0 && w&queued != 0 {
 		p.tryPublish(c)
@@ -338,8 +343,8 @@ func (p *publisher) tryPublish(c *cell) bool {
 	}
 	defer p.mu.Unlock()
 	x := c.extra.Load()
-	if p.closed || x == nil || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > few ||
-		len(p.sleepers) > fewSleepers || p.totals.full() || p.locals.full() {
+	if p.closed || x == nil || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > maxInlineListeners ||
+		len(p.sleepers) > maxInlineSleepers || p.totalChanges.full() || p.localChanges.full() {
 		return false
 	}
 	began := p.now()
@@ -357,9 +362,9 @@ func (p *publisher) tryPublish(c *cell) bool {
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
 // visit publishes what changed in c, and queues c again or makes it idle, detached or
-// retired. It returns how much work that was. With paused, c comes from a queue of
+// retired. It returns how much work that was. If fromQueue is true, c comes from a queue of
 // deadlines and not from the inbox or a hook.
-func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
+func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int) {
 	for {
 		work++
 		x := c.extra.Load()
@@ -369,15 +374,15 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 		published := p.publish(c, c.local())
 		if x != nil && x.undelivered {
 			published = p.deliver(c, x) || published
-			if work += len(x.subs); work > turn {
+			if work += len(x.subs); work > quantum {
 				now = p.now() // deliver has unlocked mu meanwhile
 			}
 		}
 		switch {
 		case !p.hasListeners(c):
-			if published && !paused && stateOf(c.word.Load()) == absent {
+			if published && !fromQueue && stateOf(c.word.Load()) == absent {
 				// Many rooms that empty are soon joined again.
-				p.unwatched.push(deadline{c, now + p.pause})
+				p.emptied.push(deadline{c, now + p.dropDelay})
 				return work
 			}
 		case published:
@@ -387,7 +392,7 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 			p.waiting.push(deadline{c, now + p.interval})
 			return work
 		}
-		if p.makeIdle(c) {
+		if p.unqueue(c) {
 			return work
 		}
 	}
@@ -397,18 +402,18 @@ func (p *publisher) visit(c *cell, now time.Duration, paused bool) (work int) {
 func (p *publisher) hasListeners(c *cell) bool {
 	x := c.extra.Load()
 	return x != nil && len(x.subs) > 0 ||
-		len(p.totals.readers)+len(p.locals.readers) > 0 ||
+		len(p.totalChanges.readers)+len(p.localChanges.readers) > 0 ||
 		len(p.selected) > 0 && len(p.selected[c.name]) > 0
 }
 
-// publish sets c's mark to its occupancy now, given this process's part, and adds it to
+// publish sets c.last to the current occupancy, given this process's counts, and adds c to
 // the journals. It does not notify subscribers: see deliver. It reports whether the total
 // changed. If only this process's part changed, for example because a connection moved
 // here from another node, the room has no new event, and the next one must not be delayed.
 func (p *publisher) publish(c *cell, local uint64) bool {
 	x := c.extra.Load()
 	total := c.total(local)
-	was, localWas := c.mark.value, c.markOf(true).value
+	was, localWas := c.last.value, c.lastOf(true).value
 	if localWas != local {
 		p.countLocal(localWas, local)
 	}
@@ -417,10 +422,10 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 			p.published.Add(1)
 		}
 		p.seq++
-		c.mark = mark{total, p.seq}
-		p.list(&p.totals, c)
+		c.last = publication{total, p.seq}
+		p.record(&p.totalChanges, c)
 		if x == nil {
-			p.list(&p.locals, c)
+			p.record(&p.localChanges, c)
 		} else {
 			x.version++
 			x.undelivered = true
@@ -435,14 +440,14 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 	}
 	if x != nil && localWas != local {
 		p.seq++
-		x.local = mark{local, p.seq}
-		p.list(&p.locals, c)
+		x.lastLocal = publication{local, p.seq}
+		p.record(&p.localChanges, c)
 	}
 	return was != total
 }
 
-// list adds c, which was just published, to a journal, and notes which watchers to wake.
-func (p *publisher) list(j *journal, c *cell) {
+// record adds c, which was just published, to a journal, and sets due for the watchers to wake.
+func (p *publisher) record(j *journal, c *cell) {
 	j.add(c, p.seq)
 	for _, w := range p.sleepers {
 		if w.concerns(j, c) {
@@ -451,38 +456,38 @@ func (p *publisher) list(j *journal, c *cell) {
 	}
 }
 
-// refresh publishes c early, for a new listener, and has it published from now on
-// whenever it changes.
+// refresh publishes c early, for a new listener. From then on, every change of c is
+// published.
 func (p *publisher) refresh(c *cell) {
 	p.publish(c, c.local())
 	if c.word.Load()&(idle|queued) == 0 {
-		p.makeIdle(c)
-		p.listen(c) // if it changed meanwhile
+		p.unqueue(c)
+		p.queueForListener(c) // if c changed meanwhile
 	}
 }
 
-// deliver sends the room's event to the subscribers that have not received its value,
-// and reports whether there was one. It unlocks mu for others after every turn, so that a
-// room of 100,000 subscribers does not hold them up.
+// deliver sends the room's event to the subscribers that have not received its value, and
+// reports whether there was such a subscriber. It unlocks mu after every quantum, so that
+// other callers do not wait for a room of 100,000 subscribers.
 func (p *publisher) deliver(c *cell, x *extra) bool {
 	x.undelivered = false
 	event := x.event(c)
 	var delivered, folded uint64
-	left := turn
+	left := quantum
 	for x.passed = 0; x.passed < len(x.subs); x.passed++ {
 		if left--; left == 0 && !p.closed {
 			p.mu.Unlock()
 			p.mu.Lock()
-			if x.passed == len(x.subs) { // the others have unsubscribed
+			if x.passed == len(x.subs) { // the remaining subscribers have unsubscribed
 				break
 			}
-			left, event = turn, x.event(c)
+			left, event = quantum, x.event(c)
 		}
 		s := &x.subs[x.passed]
-		if s.last == c.mark.value {
+		if s.last == c.last.value {
 			continue
 		}
-		s.last = c.mark.value
+		s.last = c.last.value
 		delivered++
 		select {
 		case s.events <- event:
@@ -490,9 +495,9 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 			select {
 			case <-s.events:
 				folded++
-			default: // read at this moment
+			default: // the subscriber has just read it
 			}
-			s.events <- event // does not block: nobody else sends
+			s.events <- event // does not block: only the holder of mu sends
 		}
 	}
 	x.passed = 0
@@ -501,21 +506,21 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 	return delivered > 0
 }
 
-// makeIdle clears the queued flag of c, which has been published, and sets the idle flag
-// if c has listeners. It retires c if the room does not exist any more and every watcher
-// has read that. It reports false if c has changed meanwhile.
-func (p *publisher) makeIdle(c *cell) bool {
+// unqueue clears the queued flag of c, which has been published. It makes c idle if the room
+// has listeners, and detached otherwise. It retires and drops c if the room does not exist
+// any more and every watcher has read that. It reports false if c has changed meanwhile.
+func (p *publisher) unqueue(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {
 		return true
 	}
 	local := countsOf(w)
-	if c.mark.value != c.total(local) || c.markOf(true).value != local {
+	if c.last.value != c.total(local) || c.lastOf(true).value != local {
 		return false
 	}
 	n := w &^ queued
 	switch {
-	case stateOf(w) == absent && !p.totals.unread(c) && !p.locals.unread(c):
+	case stateOf(w) == absent && !p.totalChanges.unread(c) && !p.localChanges.unread(c):
 		n = retired
 	case stateOf(w) == absent || p.hasListeners(c):
 		n |= idle
@@ -529,10 +534,10 @@ func (p *publisher) makeIdle(c *cell) bool {
 	return true
 }
 
-// retireEmpty retires a cell that makeIdle kept because a watcher had not read it.
+// retireEmpty retires a cell that unqueue kept because a watcher had not read it.
 func (p *publisher) retireEmpty(c *cell) {
 	if c.word.Load() == idle {
-		p.makeIdle(c)
+		p.unqueue(c)
 	}
 }
 
@@ -549,7 +554,7 @@ func (p *publisher) wakeWatchers() {
 		w.waiting, w.due = false, false
 		select {
 		case w.wake <- struct{}{}:
-		default: // an earlier token is still there
+		default: // wake already holds a token
 		}
 		return true
 	})
@@ -580,7 +585,7 @@ func (p *publisher) finish() {
 }
 
 // freeze retires c with its counts: the word refuses every hook from now on, and the
-// mark holds the counts. If a hook changes the word meanwhile, freeze publishes that, too.
+// c.last holds the counts. If a hook changes the word meanwhile, freeze publishes that, too.
 func (p *publisher) freeze(c *cell) {
 	for frozen := false; !frozen; {
 		w := c.word.Load()

@@ -20,13 +20,13 @@ func wantNothingKept(t *testing.T, e *Engine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	require.Zero(t, e.rooms.cells.Size(), "cells in the map")
-	require.Zero(t, e.rooms.exist(), "rooms that exist")
+	require.Zero(t, e.rooms.existing(), "rooms that exist")
 	require.True(t, p.inbox.cells.empty(), "in the inbox")
 	require.True(t, p.inbox.urgent.empty(), "urgent in the inbox")
 	require.True(t, p.waiting.empty(), "waiting")
-	require.True(t, p.unwatched.empty(), "emptied, without listeners")
-	require.True(t, p.totals.entries.empty(), "in the journal of totals")
-	require.True(t, p.locals.entries.empty(), "in the journal of local parts")
+	require.True(t, p.emptied.empty(), "emptied, without listeners")
+	require.True(t, p.totalChanges.entries.empty(), "in the journal of totals")
+	require.True(t, p.localChanges.entries.empty(), "in the journal of local parts")
 }
 
 // drain calls Next until it would block.
@@ -60,7 +60,7 @@ func TestPublisher_KeepsEmptiedRoomUntilAllWatchersHaveReadIt(t *testing.T) {
 				locals, err := link.Watch()
 				require.NoError(t, err)
 				require.NoError(t, e.Join("a"))
-				peer := link.Remote("peer") // so that the room has separate marks
+				peer := link.Remote("peer") // so that the room has separate publications of its total and its local counts
 				require.NoError(t, peer.Set(Part{"a", Occupancy{Connections: 1}}))
 				time.Sleep(time.Second)
 				drain(t, totals)
@@ -69,7 +69,7 @@ func TestPublisher_KeepsEmptiedRoomUntilAllWatchersHaveReadIt(t *testing.T) {
 				require.NoError(t, e.Leave("a"))
 				require.NoError(t, peer.Close())
 				time.Sleep(time.Second)
-				require.Zero(t, e.rooms.exist())
+				require.Zero(t, e.rooms.existing())
 				require.Equal(t, 1, e.rooms.cells.Size())
 
 				require.Len(t, drain(t, totals), 1)
@@ -81,9 +81,9 @@ func TestPublisher_KeepsEmptiedRoomUntilAllWatchersHaveReadIt(t *testing.T) {
 	}
 }
 
-// A room that begins again before a watcher has read its end keeps its cell. The watcher
-// returns it once, with its newest value.
-func TestPublisher_RoomKeptForWatcherBeginsAgain(t *testing.T) {
+// A room is emptied, and joined again before a watcher has read that it is empty. It keeps
+// its cell, and the watcher returns it once, with its newest value.
+func TestPublisher_RoomRejoinedBeforeWatcherReadItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
@@ -113,7 +113,7 @@ func TestPublisher_RoomKeptForWatcherBeginsAgain(t *testing.T) {
 	})
 }
 
-// A change between publish and makeIdle must be published first, even if the total does not
+// A change between publish and unqueue must be published first, even if the total does not
 // change because it is capped.
 func TestPublisher_MakeIdleRefusesAnUnpublishedChange(t *testing.T) {
 	e := New(WithInterval(time.Hour))
@@ -127,7 +127,7 @@ func TestPublisher_MakeIdleRefusesAnUnpublishedChange(t *testing.T) {
 	c := e.rooms.live("a")
 	x := c.extra.Load()
 	for what, s := range map[string]struct{ remote, newRemote, newLocal uint64 }{ // the remote parts are packed
-		"this process's part, capped total": {connections, connections, 6 * connection},
+		"this process's part, capped total": {connectionMask, connectionMask, 6 * connection},
 		"remote part":                       {0, 1, 5 * connection},
 		"both parts, same total":            {0, connection, 4 * connection},
 	} {
@@ -137,10 +137,10 @@ func TestPublisher_MakeIdleRefusesAnUnpublishedChange(t *testing.T) {
 		x.remote.Store(s.newRemote)
 		now := held | queued | s.newLocal
 		c.word.Store(now)
-		require.False(t, p.makeIdle(c), what)
+		require.False(t, p.unqueue(c), what)
 		require.Equal(t, now, c.word.Load(), what)
 		p.publish(c, c.local())
-		require.True(t, p.makeIdle(c), what)
+		require.True(t, p.unqueue(c), what)
 		require.Equal(t, now&^queued|idle, c.word.Load(), what)
 	}
 	x.remote.Store(0)
@@ -161,7 +161,7 @@ func TestPublisher_DropsRoomWithoutListenerBeforeTheInterval(t *testing.T) {
 		require.NoError(t, e.Join("plain"))
 		synctest.Wait()
 		require.NoError(t, e.Leave("plain"))
-		time.Sleep(3 * maxPause) // its end is published, and then it is dropped
+		time.Sleep(3 * maxDropDelay) // its end is published, and then it is dropped
 		require.Equal(t, 1, e.rooms.cells.Size())
 	})
 }
@@ -177,7 +177,7 @@ func TestPublisher_VisitsBusyRoomWithoutListenerSeldom(t *testing.T) {
 		synctest.Wait()
 		e.pub.mu.Lock()
 		defer e.pub.mu.Unlock()
-		require.LessOrEqual(t, e.pub.seq, uint64(1+time.Second/maxPause))
+		require.LessOrEqual(t, e.pub.seq, uint64(1+time.Second/maxDropDelay))
 	})
 }
 
@@ -427,7 +427,7 @@ func settled(e *Engine) bool {
 	defer p.mu.Unlock()
 	p.inbox.mu.Lock()
 	defer p.inbox.mu.Unlock()
-	return p.inbox.cells.empty() && p.inbox.urgent.empty() && p.waiting.empty() && p.unwatched.empty()
+	return p.inbox.cells.empty() && p.inbox.urgent.empty() && p.waiting.empty() && p.emptied.empty()
 }
 
 // subscribesMeanwhile reports whether a Subscribe returned while rooms were dropped.

@@ -14,10 +14,10 @@ import (
 type inbox struct {
 	wake chan struct{} // holds one token while there is something to take
 
-	mu     sync.Mutex
-	cells  fifo[*cell]
-	urgent fifo[*cell] // rooms that may have subscribers, to be published first
-	some   atomic.Bool // urgent is not empty
+	mu        sync.Mutex
+	cells     fifo[*cell]
+	urgent    fifo[*cell] // rooms that may have subscribers, to be published first
+	hasUrgent atomic.Bool // urgent is not empty
 }
 
 func (q *inbox) push(c *cell, urgent bool) {
@@ -25,9 +25,10 @@ func (q *inbox) push(c *cell, urgent bool) {
 	queue := &q.cells
 	if urgent {
 		queue = &q.urgent
-		q.some.Store(true)
+		q.hasUrgent.Store(true)
 	}
-	// The publisher takes the queues one after the other, so each needs a token of its own.
+	// The publisher empties the two queues at different times, so the first push to either
+	// queue wakes it.
 	first := queue.empty()
 	queue.push(c)
 	q.mu.Unlock()
@@ -40,7 +41,7 @@ func (q *inbox) push(c *cell, urgent bool) {
 func (q *inbox) signal() {
 	select {
 	case q.wake <- struct{}{}:
-	default: // an earlier token is still there
+	default: // wake already holds a token
 	}
 }
 
@@ -56,14 +57,14 @@ func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
 
 // takeUrgent is take for the urgent cells.
 func (q *inbox) takeUrgent(spare fifo[*cell]) fifo[*cell] {
-	if !q.some.Load() {
+	if !q.hasUrgent.Load() {
 		return spare
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	cells := q.urgent
 	q.urgent = spare
-	q.some.Store(false)
+	q.hasUrgent.Store(false)
 	return cells
 }
 

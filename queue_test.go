@@ -17,9 +17,9 @@ func length[T any](q *fifo[T]) int {
 	return n
 }
 
-// Random calls of a fifo, compared with a slice. A dropped item must not be kept from the
+// Random calls of a fifo have the same results as those of a slice. A dropped item must not be kept from the
 // garbage collector.
-func TestFifo_EqualsASlice(t *testing.T) {
+func TestFifo_BehavesLikeSlice(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var q fifo[*int]
 	var model []*int

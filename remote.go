@@ -40,7 +40,7 @@ func (e *SetError) Error() string {
 		return "occupancy: parts refused"
 	}
 	first := e.Refused[0]
-	return fmt.Sprintf("occupancy: %d parts refused, the first of room %.100q: %v", len(e.Refused), first.Part.Room, first.Err)
+	return fmt.Sprintf("occupancy: %d parts refused; the first refused part is that of room %.100q: %v", len(e.Refused), first.Part.Room, first.Err)
 }
 
 // Unwrap returns the reasons.
@@ -196,7 +196,8 @@ func (r *Remote) set(part Part) error {
 	return nil
 }
 
-// put replaces the part of c, which is held for the old or the new part.
+// put replaces the node's part of c. The caller has already held c if the old part is empty.
+// If the new part is empty, put releases c.
 func (r *Remote) put(c *cell, part uint64) {
 	p := r.l.e.pub
 	x := c.extra.Load()

@@ -23,7 +23,7 @@ type rooms struct {
 	// states is the number of rooms in each state, in one word, so that the sum is right
 	// while a room changes its state: see inState.
 	states  atomic.Int64
-	limitMu sync.Mutex // with a limit, held during each step by which a room begins or ends to be occupied
+	limitMu sync.Mutex // if there is a limit, held during each step by which a room becomes or stops being occupied
 }
 
 func (r *rooms) init(limit int) {
@@ -120,8 +120,8 @@ func (r *rooms) number(s state) int64 {
 	return (n - int64(int32(n))) >> 32
 }
 
-// exist returns how many rooms exist.
-func (r *rooms) exist() int {
+// existing returns how many rooms exist.
+func (r *rooms) existing() int {
 	n := r.states.Load()
 	low := int64(int32(n))
 	return int(max(0, low+(n-low)>>32))

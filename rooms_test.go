@@ -140,7 +140,7 @@ func TestRooms_NoJoinIsLostToADroppedCell(t *testing.T) {
 						if _, again := seen.LoadOrStore(c, nil); !again {
 							cells.Add(1)
 						}
-						if n := e.rooms.exist(); limit > 0 && n > 1 {
+						if n := e.rooms.existing(); limit > 0 && n > 1 {
 							t.Errorf("%d rooms exist", n)
 							return
 						}
@@ -159,7 +159,7 @@ func TestRooms_NoJoinIsLostToADroppedCell(t *testing.T) {
 			require.Greater(t, cells.Load(), int64(often), "the room was dropped too seldom to test anything")
 			require.Eventually(t, func() bool { return e.rooms.cells.Size() == 0 }, 10*time.Second, time.Millisecond)
 			t.Logf("%d cells in %d rounds", cells.Load(), rounds)
-			require.Zero(t, e.rooms.exist())
+			require.Zero(t, e.rooms.existing())
 			seen.Range(func(c, _ any) bool {
 				require.Equal(t, retired, c.(*cell).word.Load())
 				return true
@@ -203,7 +203,7 @@ func TestRooms_LimitIsExactForConcurrentJoins(t *testing.T) {
 		})
 	}
 	for n := int64(1); n <= rounds && !t.Failed(); n++ {
-		for e.rooms.exist() > 0 {
+		for e.rooms.existing() > 0 {
 			runtime.Gosched()
 		}
 		round.Store(n)
@@ -279,8 +279,8 @@ func TestRooms_MapHasOnlyRoomsThatExist(t *testing.T) {
 					}
 					if n%50 == 0 {
 						time.Sleep(time.Second)
-						require.Equal(t, e.rooms.exist(), e.rooms.cells.Size())
-						require.Equal(t, e.rooms.exist(), e.Stats().Rooms)
+						require.Equal(t, e.rooms.existing(), e.rooms.cells.Size())
+						require.Equal(t, e.rooms.existing(), e.Stats().Rooms)
 					}
 				}
 				for _, l := range leases {

@@ -24,7 +24,7 @@ type Stats struct {
 
 	Published uint64 // events of rooms with a subscriber or watcher
 	Delivered uint64 // events handed to a subscriber, including first ones
-	Folded    uint64 // events that a newer one replaced before the subscriber read them
+	Folded    uint64 // events folded into a newer one, which replaced them before the subscriber read them
 
 	Refused    Refused       // hooks that returned an error and changed nothing
 	Rounds     uint64        // how often the engine or a hook visited rooms to publish them
@@ -39,7 +39,7 @@ func (e *Engine) Stats() Stats {
 	p := e.pub
 	p.freshTotals()
 	return Stats{
-		Rooms:         e.rooms.exist(),
+		Rooms:         e.rooms.existing(),
 		Total:         p.total.read(),
 		Local:         p.local.read(),
 		Subscriptions: int(p.subscriptions.Load()),

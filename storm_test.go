@@ -19,12 +19,12 @@ import (
 func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		none := settled(e)
+		noneQueued := settled(e)
 		e.rooms.all(func(c *cell) bool { // the goroutine may have taken it from a queue
-			none = none && c.word.Load()&queued == 0
-			return none
+			noneQueued = noneQueued && c.word.Load()&queued == 0
+			return noneQueued
 		})
-		return none
+		return noneQueued
 	}, 10*time.Second, time.Millisecond, "a room is still queued")
 	p := e.pub
 	p.mu.Lock()
@@ -34,7 +34,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	names := 0
 	e.rooms.all(func(c *cell) bool {
 		x, w := c.extra.Load(), c.word.Load()
-		at := fmt.Sprintf("%.20q: word %#x, mark %+v, extra %+v", c.name, w, c.mark, x)
+		at := fmt.Sprintf("%.20q: word %#x, last published %+v, extra %+v", c.name, w, c.last, x)
 		require.NotEqual(t, retired, w, "a retired cell is in the map: %s", at)
 		number[stateOf(w)]++
 
@@ -47,11 +47,11 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 		}
 		if stateOf(w) == absent {
 			require.Equal(t, idle, w, "an emptied cell that no visit will drop: %s", at)
-			require.True(t, p.totals.unread(c) || p.locals.unread(c), "an emptied cell was not dropped: %s", at)
+			require.True(t, p.totalChanges.unread(c) || p.localChanges.unread(c), "an emptied cell was not dropped: %s", at)
 		}
 		if w&idle != 0 {
-			require.Equal(t, c.total(countsOf(w)), c.mark.value, "idle and not published: %s", at)
-			require.Equal(t, countsOf(w), c.markOf(true).value, "idle and not published: %s", at)
+			require.Equal(t, c.total(countsOf(w)), c.last.value, "idle and not published: %s", at)
+			require.Equal(t, countsOf(w), c.lastOf(true).value, "idle and not published: %s", at)
 		}
 		require.Equal(t, x != nil && x.holders > 0, w&held != 0, "held: %s", at)
 		if x != nil {
@@ -59,21 +59,21 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 			require.Zero(t, x.passed, at)
 			for i, s := range x.subs {
 				require.Equal(t, i, s.sub.index, at)
-				require.Equal(t, c.mark.value, s.last, "not delivered: %s", at)
+				require.Equal(t, c.last.value, s.last, "not delivered: %s", at)
 			}
 		}
 		for _, reader := range p.selected[c.name] {
 			require.Contains(t, reader.selected.rooms, c.name)
 		}
 		names++
-		total, local = plusOccupancy(total, unpack(c.mark.value)), plusOccupancy(local, unpack(c.markOf(true).value))
+		total, local = plusOccupancy(total, unpack(c.last.value)), plusOccupancy(local, unpack(c.lastOf(true).value))
 		return true
 	})
 	require.Equal(t, names, e.rooms.cells.Size())
 	require.Equal(t, number[occupied], e.rooms.number(occupied), "occupied rooms")
 	require.Equal(t, number[heldOnly], e.rooms.number(heldOnly), "rooms that are only held")
-	require.Equal(t, total, p.total.read(), "the sum of all marks")
-	require.Equal(t, local, p.local.read(), "the sum of all local marks")
+	require.Equal(t, total, p.total.read(), "the sum of all published totals")
+	require.Equal(t, local, p.local.read(), "the sum of all published local counts")
 	for name, readers := range p.selected {
 		require.NotEmpty(t, readers, name)
 	}
@@ -111,9 +111,9 @@ func (r *reader) concerns(room string) bool {
 	return strings.HasPrefix(room, r.w.prefix)
 }
 
-// Every operation at once. Afterwards the invariants hold, and when all is removed nothing
-// is left.
-func TestStorm_EngineSettles(t *testing.T) {
+// The test calls every operation concurrently. Afterwards the invariants must hold, and
+// the engine must be empty once everything is removed.
+func TestStress_InvariantsHold(t *testing.T) {
 	for _, interval := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond} {
 		for _, limit := range []int{0, 4} {
 			// Without a watcher of all rooms, rooms are detached.
@@ -247,7 +247,7 @@ func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
 	}
 	wantSettled(t, e, watchers...)
 	e.pub.mu.Lock()
-	e.pub.sweptAt -= maxLag
+	e.pub.totalsUpdatedAt -= maxLag
 	e.pub.mu.Unlock()
 	stats, want := e.Stats(), Occupancy{}
 	for _, o := range e.All() {

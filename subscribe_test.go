@@ -14,7 +14,7 @@ import (
 
 // A hook that changes a quiet room publishes the change itself.
 func TestSubscription_HasTheEventWhenTheHookReturns(t *testing.T) {
-	for _, subs := range []int{1, few} {
+	for _, subs := range []int{1, maxInlineListeners} {
 		synctest.Test(t, func(t *testing.T) {
 			e := New()
 			defer e.Close()
@@ -91,19 +91,19 @@ func TestSubscription_ConnectAndEnterAreOneEvent(t *testing.T) {
 func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 	for name, listen := range map[string]func(t *testing.T, e *Engine){
 		"subscribers": func(t *testing.T, e *Engine) {
-			for range few {
+			for range maxInlineListeners {
 				_, err := e.Subscribe("room")
 				require.NoError(t, err)
 			}
 		},
 		"watchers of the room": func(t *testing.T, e *Engine) {
-			for range few {
+			for range maxInlineListeners {
 				_, err := e.Watch(Rooms("room"))
 				require.NoError(t, err)
 			}
 		},
 		"watchers that wait": func(t *testing.T, e *Engine) {
-			for range fewSleepers + 1 {
+			for range maxInlineSleepers + 1 {
 				w, err := e.Watch()
 				require.NoError(t, err)
 				drain(t, w)
@@ -116,7 +116,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 				synctest.Wait()
 				e.pub.mu.Lock()
 				defer e.pub.mu.Unlock()
-				return e.pub.totals.full()
+				return e.pub.totalChanges.full()
 			}
 			for i := 0; !full(); i++ {
 				require.NoError(t, e.Join(fmt.Sprint(i)))
@@ -320,7 +320,7 @@ func TestSubscription_ComesAndGoesDuringADelivery(t *testing.T) {
 	}
 	between := 0
 	for n := 0; between < 10; n++ {
-		require.Less(t, n, 200, "calls seldom came between two slices of a delivery")
+		require.Less(t, n, 200, "few calls came between two quanta of a delivery")
 		if round(n) {
 			between++
 		}
@@ -329,14 +329,14 @@ func TestSubscription_ComesAndGoesDuringADelivery(t *testing.T) {
 
 // All subscribers of a large room, or all but a few, end during a delivery. Then a hook may
 // publish the room while the delivery is not over.
-func TestSubscription_MostEndDuringADelivery(t *testing.T) {
+func TestSubscription_MostUnsubscribedDuringDelivery(t *testing.T) {
 	for left := range 3 {
 		for between, n := 0, 0; between < 5; n++ {
-			require.Less(t, n, 100, "calls seldom came between two slices of a delivery")
+			require.Less(t, n, 100, "few calls came between two quanta of a delivery")
 			e := New(WithInterval(0))
 			var all []*Subscription
 			var calls []func()
-			for i := range 2 * turn {
+			for i := range 2 * quantum {
 				s, err := e.Subscribe("room")
 				require.NoError(t, err)
 				<-s.Events()

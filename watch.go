@@ -16,29 +16,29 @@ type Watcher struct {
 	p       *publisher
 	j       *journal // nil for selected rooms
 	prefix  string
-	link    *Link         // whose watcher it is, or nil
+	link    *Link         // the link that the watcher belongs to, or nil
 	reading chan struct{} // a token, held by the caller of Next that may wait
 	wake    chan struct{} // receives a token when there is something to read
 	done    chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
-	start      uint64             // the journal has the publications from this seq on
-	next       uint64             // the first seq that is not read
-	backlog    []*cell            // the rooms that existed when it began, not read yet
-	owed       map[*cell]struct{} // rooms of the former backlog whose entry in the journal is not read yet
-	selected   *selection         // nil for all rooms
-	waiting    bool               // it is in publisher.sleepers
-	due        bool               // to be woken
-	incomplete bool               // it was closed before it had caught up
-	closed     bool
+	start          uint64             // the journal has the publications from this seq on
+	next           uint64             // the first seq that is not read
+	backlog        []*cell            // the rooms that existed when it began, not read yet
+	pendingInitial map[*cell]struct{} // rooms removed from the backlog because the journal has them; Next has not returned them yet
+	selected       *selection         // nil for all rooms
+	waiting        bool               // it is in publisher.sleepers
+	due            bool               // to be woken
+	incomplete     bool               // the watcher was closed before it had caught up
+	closed         bool
 }
 
-// selection is what a watcher of selected rooms has to return, by name: so it does not
-// make the rooms exist.
+// selection is the set of rooms that a watcher has selected. It holds names instead of
+// cells, so that the watcher does not make the rooms exist.
 type selection struct {
 	rooms   map[string]struct{} // all selected rooms
-	changed map[string]struct{} // those that the next batches must contain
-	first   map[string]struct{} // those of changed that were selected by Watch
+	changed map[string]struct{} // the rooms that the next batches must contain
+	first   map[string]struct{} // the rooms of changed that were selected by Watch
 }
 
 // WatchOption is a setting of [Engine.Watch].
@@ -71,8 +71,8 @@ const (
 )
 
 // Watch returns a watcher of all rooms, unless an option says otherwise. It walks the
-// rooms once, to find those that the first batches contain. A change that waits for the end
-// of its room's interval is then published to all watchers at once. The error is
+// rooms once, to find those that the first batches contain. If a change of a
+// room waits for the end of the interval, Watch publishes it early, to all watchers. The error is
 // ErrClosed, or ErrInvalidRoom for a name of [Rooms].
 //
 // Close the watcher when done. A watcher that is not read stores every room that changes,
@@ -101,9 +101,9 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 		}
 		return w, nil
 	}
-	w.j, w.owed = &p.totals, map[*cell]struct{}{}
+	w.j, w.pendingInitial = &p.totalChanges, map[*cell]struct{}{}
 	if w.link != nil {
-		w.j = &p.locals
+		w.j = &p.localChanges
 	}
 	p.mu.Lock()
 	if p.closed || w.link != nil && w.link.closed.Load() {
@@ -181,23 +181,24 @@ func (w *Watcher) CaughtUp() bool {
 		return len(w.selected.first) == 0
 	}
 	if w.closed || p.closed {
-		return !w.incomplete && len(w.backlog) == 0 && len(w.owed) == 0
+		return !w.incomplete && len(w.backlog) == 0 && len(w.pendingInitial) == 0
 	}
-	for i := 0; len(w.backlog) > 0 && !w.inFirstBatches(w.backlog[0]); i++ {
+	for i := 0; len(w.backlog) > 0 && !w.publishInitial(w.backlog[0]); i++ {
 		w.backlog = w.backlog[1:]
-		p.pauseTurn(i)
+		p.yieldLock(i)
 	}
 	p.wakeWatchers()
-	return len(w.backlog) == 0 && len(w.owed) == 0
+	return len(w.backlog) == 0 && len(w.pendingInitial) == 0
 }
 
-// inFirstBatches reports whether the first batches must contain c, a room of the backlog. It
-// publishes c. If c was published since Watch, the journal has c, and inFirstBatches returns false.
-func (w *Watcher) inFirstBatches(c *cell) bool {
+// publishInitial publishes c, a room of the backlog, and reports whether the first batches
+// must contain c. If c was published since Watch, the journal has c: publishInitial then
+// adds c to pendingInitial and returns false.
+func (w *Watcher) publishInitial(c *cell) bool {
 	w.p.refresh(c)
-	m := c.markOf(w.j.local)
+	m := c.lastOf(w.j.local)
 	if m.seq >= w.start {
-		w.owed[c] = struct{}{}
+		w.pendingInitial[c] = struct{}{}
 		return false
 	}
 	return m.value != 0
@@ -213,8 +214,8 @@ func (w *Watcher) Close() error {
 		return nil
 	}
 	w.closed = true
-	w.incomplete = len(w.backlog) > 0 || len(w.owed) > 0
-	w.backlog, w.owed = nil, nil
+	w.incomplete = len(w.backlog) > 0 || len(w.pendingInitial) > 0
+	w.backlog, w.pendingInitial = nil, nil
 	close(w.done)
 	if w.link != nil {
 		delete(w.link.watchers, w)
@@ -225,21 +226,21 @@ func (w *Watcher) Close() error {
 		i := 0
 		for name := range w.selected.rooms {
 			w.unselect(name)
-			p.pauseTurn(i)
+			p.yieldLock(i)
 			i++
 		}
 		return nil
 	}
 	w.j.leave(w)
-	for w.j.trim(turn, p.retireEmpty) {
-		p.mu.Unlock() // give other callers a chance
+	for w.j.trim(quantum, p.retireEmpty) {
+		p.mu.Unlock() // so that other callers need not wait for the whole loop
 		p.mu.Lock()
 	}
 	return nil
 }
 
-// take returns a batch of what is unread. If that is empty, it reports whether there may
-// be more to take at once; otherwise w.wake says when.
+// take returns a batch of unread events. If the batch is empty and more is true, the caller
+// must call take again. If more is false, the caller must wait for w.wake first.
 func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err error) {
 	p := w.p
 	p.mu.Lock()
@@ -269,7 +270,7 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	p := w.p
 	n := min(batch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
-		if w.inFirstBatches(c) {
+		if w.publishInitial(c) {
 			events = append(events, w.event(c))
 		}
 	}
@@ -292,7 +293,7 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 		for _, e := range unread {
 			if w.j.current(e) && strings.HasPrefix(e.c.name, w.prefix) {
 				events = append(events, w.event(e.c))
-				delete(w.owed, e.c)
+				delete(w.pendingInitial, e.c)
 			}
 		}
 		next = unread[len(unread)-1].seq + 1
@@ -314,7 +315,7 @@ func (w *Watcher) concerns(j *journal, c *cell) bool {
 // event returns the room's last published value, for this watcher.
 func (w *Watcher) event(c *cell) RoomEvent {
 	local := w.link != nil
-	m := c.markOf(local)
+	m := c.lastOf(local)
 	version := m.seq
 	if x := c.extra.Load(); x != nil && !local {
 		version = x.version
@@ -368,7 +369,7 @@ func (w *Watcher) Remove(rooms ...string) {
 		if _, ok := w.selected.rooms[name]; ok {
 			w.unselect(name)
 		}
-		p.pauseTurn(i)
+		p.yieldLock(i)
 	}
 }
 
@@ -391,7 +392,7 @@ func (w *Watcher) selectRooms(names []string) error {
 		if c := p.rooms.live(name); c != nil {
 			p.refresh(c)
 		}
-		if p.pauseTurn(i); w.closed || p.closed {
+		if p.yieldLock(i); w.closed || p.closed {
 			return ErrClosed
 		}
 	}
@@ -422,7 +423,7 @@ func (w *Watcher) takeSelected() (events []RoomEvent) {
 		delete(s.changed, name)
 		delete(s.first, name)
 		c := w.p.rooms.live(name)
-		if c == nil || c.mark.seq == 0 && c.extra.Load() == nil { // the cell has no version yet
+		if c == nil || c.last.seq == 0 && c.extra.Load() == nil { // the cell has no version yet
 			events = append(events, RoomEvent{name, Event{Type: EventUpdated, Version: w.p.seq}})
 			continue
 		}

@@ -187,11 +187,11 @@ func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
 	return d
 }
 
-// publish marks a cell as the publisher does. gap is how many sequence numbers the other
+// publish sets the last publication of a cell as the publisher does. gap is how many sequence numbers the other
 // journal has used meanwhile.
 func (d *journalModel) publish(c *cell, gap uint64) {
 	d.seq += 1 + gap
-	c.markOf(d.j.local).seq = d.seq
+	c.lastOf(d.j.local).seq = d.seq
 	d.j.add(c, d.seq)
 	for _, cells := range d.unread {
 		cells[c] = true
@@ -303,7 +303,7 @@ func TestJournal_EachReaderReadsEachChangedRoomOnce(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		d := newJournalModel(t, 20, local)
 		for _, c := range d.cells[:10] {
-			c.extra.Store(&extra{}) // with a separate mark of the local part
+			c.extra.Store(&extra{}) // with a separate publication of the local counts
 		}
 		var readers []*Watcher
 		for range 20_000 {
