@@ -22,6 +22,7 @@ type extra struct {
 	lastLocal   publication   // of this process's counts; without an extra, cell.last is both
 	version     uint64        // of the newest event
 	undelivered bool          // some subscriber may not have received the last published value
+	delivering  bool          // deliver has not returned, and may have unlocked mu
 	next        time.Duration // the earliest time of the next event
 	remoteParts int           // how many parts of other nodes are in remote
 	holders     int           // subscriptions and parts of other nodes

@@ -325,7 +325,7 @@ const (
 // push publishes c only if inline is true, the room has subscribers, but only a few, and no
 // other caller holds mu. Then the event need not wait until the goroutine gets a processor.
 func (p *publisher) push(c *cell, held, inline bool) {
-	if !held || !inline || !p.tryPublish(c) {
+	if !held || !inline || !p.tryPublish(c, false) {
 		p.inbox.push(c, held)
 	}
 }
@@ -333,23 +333,28 @@ func (p *publisher) push(c *cell, held, inline bool) {
 // publishNow publishes c if c is queued, under the conditions of push with inline.
 func (p *publisher) publishNow(c *cell) {
 	if w := c.word.Load(); w&held != 0 && w&queued != 0 {
-		p.tryPublish(c)
+		p.tryPublish(c, true)
 	}
 }
 
-func (p *publisher) tryPublish(c *cell) bool {
+// tryPublish publishes c, and reports whether c needs no other visit. If wasQueued is true,
+// c may have been published already.
+func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 	if !p.mu.TryLock() {
 		return false
 	}
 	defer p.mu.Unlock()
 	x := c.extra.Load()
-	if p.closed || x == nil || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > maxInlineListeners ||
+	if p.closed || x == nil || x.delivering || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > maxInlineListeners ||
 		len(p.sleepers) > maxInlineSleepers || p.totalChanges.full() || p.localChanges.full() {
 		return false
 	}
 	began := p.now()
 	if began < x.next {
 		return true // it is in the waiting queue: see visit
+	}
+	if wasQueued && x.next == 0 && p.watchers.Load() > 0 {
+		return true // a watcher may have received an event less than an interval ago
 	}
 	p.visit(c, began, false)
 	p.wakeWatchers()
@@ -373,8 +378,9 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 		}
 		published := p.publish(c, c.local())
 		if x != nil && x.undelivered {
+			subscribers := len(x.subs)
 			published = p.deliver(c, x) || published
-			if work += len(x.subs); work > quantum {
+			if work += subscribers; subscribers >= quantum {
 				now = p.now() // deliver has unlocked mu meanwhile
 			}
 		}
@@ -471,6 +477,7 @@ func (p *publisher) refresh(c *cell) {
 // other callers do not wait for a room of 100,000 subscribers.
 func (p *publisher) deliver(c *cell, x *extra) bool {
 	x.undelivered = false
+	x.delivering = true
 	event := x.event(c)
 	var delivered, folded uint64
 	left := quantum
@@ -500,7 +507,7 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 			s.events <- event // does not block: only the holder of mu sends
 		}
 	}
-	x.passed = 0
+	x.passed, x.delivering = 0, false
 	p.delivered.Add(delivered)
 	p.folded.Add(folded)
 	return delivered > 0

@@ -134,7 +134,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 				time.Sleep(time.Second)
 				c := e.rooms.live("room")
 				require.NotZero(t, c.word.Load()&idle)
-				require.False(t, e.pub.tryPublish(c))
+				require.False(t, e.pub.tryPublish(c, false))
 				require.NoError(t, e.Join("room"))
 				synctest.Wait()
 				require.Equal(t, Occupancy{1, 0}, (<-s.Events()).Occupancy)

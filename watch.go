@@ -130,7 +130,9 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !w.closed { // by Link.Close
+	if w.closed { // by Link.Close
+		w.incomplete = w.incomplete || len(backlog) > 0
+	} else {
 		w.backlog = backlog
 	}
 	return w, nil
@@ -188,7 +190,7 @@ func (w *Watcher) CaughtUp() bool {
 		p.yieldLock(i)
 	}
 	p.wakeWatchers()
-	return len(w.backlog) == 0 && len(w.pendingInitial) == 0
+	return !w.incomplete && len(w.backlog) == 0 && len(w.pendingInitial) == 0
 }
 
 // publishInitial publishes c, a room of the backlog, and reports whether the first batches

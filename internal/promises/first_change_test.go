@@ -328,3 +328,27 @@ func TestFirstChange_SubscribeDoesNotShortenIntervalOfWatchers(t *testing.T) {
 		require.Equal(t, interval, time.Since(begin))
 	})
 }
+
+// A room that was published to a watcher must not be published again within the interval
+// because it gets its first subscriber and a client enters.
+func TestFirstChange_NewSubscriberDoesNotShortenTheInterval(t *testing.T) {
+	bubble(t, "watcher", func(t *testing.T) {
+		e := newEngine(t)
+		w := watch(t, e)
+		must(t, e.Join("r"))
+		rooms, _ := readAll(t, w)
+		require.Equal(t, map[string]occupancy.Occupancy{"r": occ(1, 0)}, rooms)
+		time.Sleep(interval / 10)
+		s := subscribe(t, e, "r")
+		receive(t, s)
+		lease, err := e.Connect("r")
+		require.NoError(t, err)
+		must(t, lease.Enter("c"))
+		time.Sleep(interval / 10)
+		rooms, _ = readAll(t, w)
+		require.Empty(t, rooms, "within the interval")
+		time.Sleep(interval)
+		rooms, _ = readAll(t, w)
+		require.Equal(t, map[string]occupancy.Occupancy{"r": occ(2, 1)}, rooms)
+	})
+}

@@ -160,9 +160,12 @@ func TestVersion_IncreasesByOneAndGapsCountFoldedEvents(t *testing.T) {
 		known := map[uint64]occupancy.Occupancy{first.Version: first.Occupancy}
 		read, last, folded := 1, first, 0
 		for i := range events {
-			must(t, e.Join("r"))
+			// One change: a hook publishes the first one of a quiet room itself, so a second
+			// one at the same instant would be an event of the next interval.
 			if i%3 == 0 {
 				must(t, e.Enter("r", "c"))
+			} else {
+				must(t, e.Join("r"))
 			}
 			time.Sleep(interval)
 			if i%7 == 4 {
