@@ -39,7 +39,7 @@ help:
 	@echo 'make bench           run the benchmarks and print their ratios (BENCH=pattern selects some)'
 	@echo 'make bench-once      run each benchmark once, to check that it works'
 	@echo 'make compare         compare the engine with other implementations, and update the published results: 8 minutes'
-	@echo 'make cluster-faults  kill, stop and disconnect from each other five chat servers that share rooms: 2 minutes'
+	@echo 'make cluster-faults  run five chat servers as a cluster; kill, stop and disconnect them: 2 minutes'
 	@echo 'make cluster-load    measure NODES=$(NODES) nodes on NATS with CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
 	@echo 'make release         write VERSION=v1.2.3 into the modules and the changelog, and print the commands to tag it'
 
@@ -148,8 +148,8 @@ lint: .bin/golangci-lint-$(LINT_VERSION)
 	mv .bin/golangci-lint $@
 
 # alone means without the workspace: checks that each module builds with its own go.mod and go.sum instead of the
-# workspace's, and that they are tidy. The modules of this repository that it requires
-# are still replaced by their directories. examples/chat has no replace directives, so
+# workspace's, and that they are tidy. Required modules of this repository are still
+# replaced by their directories. examples/chat has no replace directives, so
 # that go install accepts it. It cannot be built without the workspace before its
 # requirements are published, so `make consumers` builds it.
 .PHONY: alone

@@ -14,12 +14,12 @@ type cell struct {
 	last  publication           // of the total; publisher.mu protects it
 }
 
-// extra is what a cell needs once its room was subscribed to or had another node's part.
+// extra is the state of a cell whose room was subscribed to or had counts of other nodes.
 type extra struct {
 	remote atomic.Uint64 // the sum of the other nodes' parts, packed; written under publisher.mu
 
 	// publisher.mu protects the following.
-	lastLocal   publication   // of this process's counts; without an extra, cell.last is both
+	lastLocal   publication   // of this process's counts; a cell without an extra has only cell.last, which is for the total and these counts
 	version     uint64        // of the newest event
 	undelivered bool          // some subscriber may not have received the last published value
 	delivering  bool          // deliver has not returned, and may have unlocked mu
@@ -27,7 +27,7 @@ type extra struct {
 	remoteParts int           // how many parts of other nodes are in remote
 	holders     int           // subscriptions and parts of other nodes
 	subs        []subscriber
-	passed      int // during deliver: how many of subs deliver has processed
+	passed      int // the number of subscribers that a running deliver has processed
 }
 
 // publication is a published value of a room.

@@ -10,8 +10,8 @@ type Occupancy struct {
 }
 
 // counter is a room's two counts and its three flags in one word, so that every hook
-// is one atomic step, and the step itself decides what follows from it (the room becomes
-// occupied or empty, a change must be published):
+// is one atomic step. Whether the room becomes occupied or empty, and whether a change must
+// be published, follows from the old and the new word of the step:
 //
 //	 63   62         32 31          2   1      0
 //	+----+-------------+-------------+------+------+
@@ -123,7 +123,7 @@ func minus(w, unit, n uint64) uint64 {
 }
 
 // A packed occupancy is the two counts in one word, without flags: the connections in the
-// upper half, the members in the lower. Unlike counter's, both reach maxCount.
+// upper half, the members in the lower. Each count can be as large as maxCount.
 const maxCount = 1<<31 - 1
 
 func pack(o Occupancy) (uint64, error) {

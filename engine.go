@@ -35,10 +35,10 @@ func WithInterval(d time.Duration) Option { return func(c *config) { c.interval 
 
 // WithMaxRooms limits the number of occupied rooms, which are those with connections or
 // members of this process: a Join, Enter or Connect that would occupy one more room
-// returns [ErrTooManyRooms]. Two other numbers have a separate limit of n each: the rooms
-// that are only subscribed to, and the rooms of other nodes. So neither subscribers nor
-// other nodes can cause a Join to be refused. The number of all rooms
-// with subscriptions, occupied or not, is limited to 3n. The default, 0, means no limit.
+// returns [ErrTooManyRooms]. Rooms that are only subscribed to do not count as occupied.
+// Their number is limited to n, too, and so is the number of rooms of other nodes. So
+// neither subscribers nor other nodes can cause a Join to be refused. The number of all
+// rooms with subscriptions is limited to 3n. The default, 0, means no limit.
 func WithMaxRooms(n int) Option { return func(c *config) { c.maxRooms = n } }
 
 // New returns an engine, which runs one goroutine until [Engine.Close]. It panics if an

@@ -14,8 +14,8 @@ package occupancy
 func (p *publisher) holdSubscription(room string) (*cell, *extra, error) {
 	c := p.rooms.live(room)
 	if c == nil || c.extra.Load() == nil || len(c.extra.Load().subs) == 0 {
-		// Rooms that have both another node's part and connections of this process are
-		// counted in remoteRooms but not in heldOnly, so this never refuses a room too early.
+		// This is a lower bound: rooms that have both another node's part and connections
+		// of this process are counted in remoteRooms but not in heldOnly.
 		onlySubscribed := p.rooms.number(heldOnly) - int64(p.remoteRooms)
 		exists := c != nil && stateOf(c.word.Load()) != absent
 		if p.full(onlySubscribed) && !exists || p.full(int64(p.subscribedRooms)/3) {

@@ -48,9 +48,9 @@ func (e *Engine) Exit(room, clientID string) error {
 	return e.remove(c, room, member)
 }
 
-// add is the general path of Join and Enter. c is the room's cell as far as the caller
-// knows, or nil. add returns the cell in which it counted. If inline is
-// true, the hook may publish the change itself.
+// add is the general path of Join and Enter. c is the room's cell, which may be retired,
+// or nil. add returns the cell in which it counted. If inline is true, the hook may
+// publish the change itself.
 func (e *Engine) add(c *cell, room string, unit uint64, inline bool) (*cell, error) {
 	c, err := e.addOne(c, room, unit, inline)
 	return c, e.pub.refused.note(err)
@@ -114,7 +114,7 @@ func (e *Engine) removeOne(c *cell, room string, unit uint64) error {
 }
 
 // change makes every step on a room except the counter's plain ones: it applies step to
-// the word. The new word may begin or end the room. If the room must be published, change
+// the word. The room may begin or end to exist by that. If the room must be published, change
 // pushes the room to the publisher, or may publish it itself if inline is true. change
 // reports false if c is retired. The error is that of step, or ErrTooManyRooms.
 func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {

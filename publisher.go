@@ -105,8 +105,8 @@ func (t *tally) countLocal(before, after uint64) {
 }
 
 // maxDropDelay is the largest dropDelay. If the interval is longer, an emptied room without
-// listeners is kept for maxDropDelay only. It is long enough that visiting a busy room costs
-// little.
+// listeners is kept for maxDropDelay only. In that time many emptied
+// rooms are joined again, and keep their cells.
 const maxDropDelay = 100 * time.Millisecond
 
 func newPublisher(r *rooms, interval time.Duration) *publisher {
@@ -415,7 +415,7 @@ func (p *publisher) hasListeners(c *cell) bool {
 // publish sets c.last to the current occupancy, given this process's counts, and adds c to
 // the journals. It does not notify subscribers: see deliver. It reports whether the total
 // changed. If only this process's part changed, for example because a connection moved
-// here from another node, the room has no new event, and the next one must not be delayed.
+// here from another node, the room has no new event, and its interval does not begin.
 func (p *publisher) publish(c *cell, local uint64) bool {
 	x := c.extra.Load()
 	total := c.total(local)
@@ -452,7 +452,7 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 	return was != total
 }
 
-// record adds c, which was just published, to a journal, and sets due for the watchers to wake.
+// record adds c, which was just published, to a journal, and sets due for the watchers that must be woken.
 func (p *publisher) record(j *journal, c *cell) {
 	j.add(c, p.seq)
 	for _, w := range p.sleepers {

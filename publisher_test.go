@@ -115,7 +115,7 @@ func TestPublisher_RoomRejoinedBeforeWatcherReadItsEnd(t *testing.T) {
 
 // A change between publish and unqueue must be published first, even if the total does not
 // change because it is capped.
-func TestPublisher_MakeIdleRefusesAnUnpublishedChange(t *testing.T) {
+func TestPublisher_UnqueueRefusesAnUnpublishedChange(t *testing.T) {
 	e := New(WithInterval(time.Hour))
 	defer e.Close()
 	s, err := e.Subscribe("a")

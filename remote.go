@@ -107,8 +107,8 @@ func (r *Remote) All() iter.Seq[Part] {
 		block := make([]Part, 0, blockLen)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		// flush yields the block without holding mu. The loop over the map goes on
-		// after it: every access to the map holds mu, so none is concurrent.
+		// flush yields the block without holding mu. Then the loop over the map continues.
+		// That is no data race, because every access to the map holds mu.
 		flush := func() bool {
 			p.mu.Unlock()
 			defer p.mu.Lock()
@@ -196,7 +196,8 @@ func (r *Remote) set(part Part) error {
 	return nil
 }
 
-// put replaces the node's part of c. The caller has already held c if the old part is empty.
+// put replaces the node's part of c. If the old part is empty, the caller has called
+// holdRemote.
 // If the new part is empty, put releases c.
 func (r *Remote) put(c *cell, part uint64) {
 	p := r.l.e.pub

@@ -23,7 +23,7 @@ type rooms struct {
 	// states is the number of rooms in each state, in one word, so that the sum is right
 	// while a room changes its state: see inState.
 	states  atomic.Int64
-	limitMu sync.Mutex // if there is a limit, held during each step by which a room becomes or stops being occupied
+	limitMu sync.Mutex // with a limit, it is locked for each step by which a room becomes occupied or empty
 }
 
 func (r *rooms) init(limit int) {

@@ -17,8 +17,8 @@ type Stats struct {
 	Subscriptions int // open
 	Watchers      int // open
 
-	// Connections of this process that arrived and departed: the net change of a room
-	// each time the room was published.
+	// Connections of this process that arrived and departed. Each time a room is
+	// published, its net change since the last time counts as one or the other.
 	Arrivals   uint64
 	Departures uint64
 
@@ -28,7 +28,7 @@ type Stats struct {
 
 	Refused    Refused       // hooks that returned an error and changed nothing
 	Rounds     uint64        // how often the engine or a hook visited rooms to publish them
-	Publishing time.Duration // the time that these rounds took in all; if one takes an interval on average, the engine is overloaded
+	Publishing time.Duration // the time that these rounds took in all; the engine is overloaded if Publishing/Rounds reaches the interval
 }
 
 // Stats returns the totals. It never walks the rooms itself. If the totals of rooms

@@ -17,7 +17,7 @@ type Watcher struct {
 	j       *journal // nil for selected rooms
 	prefix  string
 	link    *Link         // the link that the watcher belongs to, or nil
-	reading chan struct{} // a token, held by the caller of Next that may wait
+	reading chan struct{} // holds a token while a caller of Next reads or waits
 	wake    chan struct{} // receives a token when there is something to read
 	done    chan struct{} // closed by Close
 
@@ -67,7 +67,7 @@ func Rooms(names ...string) WatchOption {
 
 const (
 	batch = 4096      // the most events that one Next returns
-	scan  = 4 * batch // the most rooms whose prefix Next compares before it unlocks mu for others
+	scan  = 4 * batch // Next unlocks mu for others after it has compared this many names with the prefix
 )
 
 // Watch returns a watcher of all rooms, unless an option says otherwise. It walks the
@@ -193,9 +193,9 @@ func (w *Watcher) CaughtUp() bool {
 	return !w.incomplete && len(w.backlog) == 0 && len(w.pendingInitial) == 0
 }
 
-// publishInitial publishes c, a room of the backlog, and reports whether the first batches
-// must contain c. If c was published since Watch, the journal has c: publishInitial then
-// adds c to pendingInitial and returns false.
+// publishInitial publishes c, a room of the backlog. It returns true if Next must return c
+// from the backlog. It returns false if c is empty, and if c was published since Watch:
+// then Next returns c from the journal, and publishInitial adds c to pendingInitial.
 func (w *Watcher) publishInitial(c *cell) bool {
 	w.p.refresh(c)
 	m := c.lastOf(w.j.local)
