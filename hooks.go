@@ -114,7 +114,7 @@ func (e *Engine) removeOne(c *cell, room string, unit uint64) error {
 }
 
 // change makes every step on a room except the counter's plain ones: it applies step to
-// the word. The room may begin or end to exist by that. If the room must be published, change
+// the word. This may create or end the room. If the room must be published, change
 // pushes the room to the publisher, or may publish it itself if inline is true. change
 // reports false if c is retired. The error is that of step, or ErrTooManyRooms.
 func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {
