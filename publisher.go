@@ -478,33 +478,31 @@ func (p *publisher) refresh(c *cell) {
 func (p *publisher) deliver(c *cell, x *extra) bool {
 	x.undelivered = false
 	x.delivering = true
-	event := x.event(c)
 	var delivered, folded uint64
-	left := quantum
-	for x.passed = 0; x.passed < len(x.subs); x.passed++ {
-		if left--; left == 0 && !p.closed {
+	for x.passed < len(x.subs) {
+		event, value := x.event(c), c.last.value
+		subs := x.subs[x.passed:min(x.passed+quantum, len(x.subs))]
+		for i := range subs {
+			s := &subs[i]
+			if s.last == value {
+				continue
+			}
+			s.last = value
+			delivered++
+			select {
+			case s.events <- event:
+			default:
+				select {
+				case <-s.events:
+					folded++
+				default: // the subscriber has just read it
+				}
+				s.events <- event // does not block: only the holder of mu sends
+			}
+		}
+		if x.passed += len(subs); x.passed < len(x.subs) && !p.closed {
 			p.mu.Unlock()
 			p.mu.Lock()
-			if x.passed == len(x.subs) { // the remaining subscribers have unsubscribed
-				break
-			}
-			left, event = quantum, x.event(c)
-		}
-		s := &x.subs[x.passed]
-		if s.last == c.last.value {
-			continue
-		}
-		s.last = c.last.value
-		delivered++
-		select {
-		case s.events <- event:
-		default:
-			select {
-			case <-s.events:
-				folded++
-			default: // the subscriber has just read it
-			}
-			s.events <- event // does not block: only the holder of mu sends
 		}
 	}
 	x.passed, x.delivering = 0, false
