@@ -391,7 +391,9 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 				p.emptied.push(deadline{c, now + p.dropDelay})
 				return work
 			}
-		case published:
+		case published, !fromQueue && c.word.Load()&held == 0:
+			// If hooks undo their changes before the publisher visits the room, the room
+			// waits, too. Otherwise each of these changes would queue it again.
 			if x != nil {
 				x.next = now + p.interval
 			}
