@@ -1,7 +1,6 @@
 package occupancy
 
 import (
-	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -67,41 +66,22 @@ type Refused struct {
 	Count           uint64 // ErrCount: the count of a room would be out of range
 }
 
+// refusals are the errors of the fields of Refused, in the same order.
+var refusals = [...]Error{ErrClosed, ErrInvalidRoom, ErrInvalidClientID, ErrTooManyRooms, ErrNotJoined, ErrNotEntered, ErrCount}
+
 // refused holds the counters of Refused. Only a hook that fails writes them.
-type refused struct {
-	closed, roomName, clientID, tooManyRooms, notJoined, notEntered, count atomic.Uint64
-}
+type refused [len(refusals)]atomic.Uint64
 
 // note counts err, the error of a hook or nil, and returns it.
 func (r *refused) note(err error) error {
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrClosed):
-		r.closed.Add(1)
-	case errors.Is(err, ErrInvalidRoom):
-		r.roomName.Add(1)
-	case errors.Is(err, ErrInvalidClientID):
-		r.clientID.Add(1)
-	case errors.Is(err, ErrTooManyRooms):
-		r.tooManyRooms.Add(1)
-	case errors.Is(err, ErrNotJoined):
-		r.notJoined.Add(1)
-	case errors.Is(err, ErrNotEntered):
-		r.notEntered.Add(1)
-	case errors.Is(err, ErrCount):
-		r.count.Add(1)
+	for i := range refusals {
+		if err == refusals[i] {
+			r[i].Add(1)
+		}
 	}
 	return err
 }
 
 func (r *refused) read() Refused {
-	return Refused{
-		Closed:          r.closed.Load(),
-		InvalidRoom:     r.roomName.Load(),
-		InvalidClientID: r.clientID.Load(),
-		TooManyRooms:    r.tooManyRooms.Load(),
-		NotJoined:       r.notJoined.Load(),
-		NotEntered:      r.notEntered.Load(),
-		Count:           r.count.Load(),
-	}
+	return Refused{r[0].Load(), r[1].Load(), r[2].Load(), r[3].Load(), r[4].Load(), r[5].Load(), r[6].Load()}
 }
