@@ -4,7 +4,8 @@ package occupancy
 //
 // Every Join needs one Leave, however the connection ends; [Engine.Connect] takes care
 // of that. The four hooks may be called from any goroutine. They never wait for a
-// subscriber, and do not allocate if the room exists. The error is ErrClosed,
+// subscriber. If the room exists they do not allocate, except that the engine's queues
+// grow while more rooms change within an interval than before. The error is ErrClosed,
 // ErrInvalidRoom, ErrTooManyRooms or ErrCount.
 func (e *Engine) Join(room string) error {
 	c, ok := e.rooms.find(room)

@@ -74,6 +74,7 @@ func (q *inbox) takeUrgent(spare fifo[*cell]) fifo[*cell] {
 type fifo[T any] struct {
 	blocks [][]T // none is empty, except the one that an empty queue keeps for reuse
 	head   int   // how many values of the first block are removed
+	spare  []T   // an empty block for reuse, or nil
 }
 
 const blockLen = 512
@@ -94,7 +95,10 @@ func (q *fifo[T]) push(v T) {
 		q.blocks = append(q.blocks, nil)
 		last++
 		if last > 0 {
-			q.blocks[last] = make([]T, 0, blockLen)
+			if q.spare == nil {
+				q.spare = make([]T, 0, blockLen)
+			}
+			q.blocks[last], q.spare = q.spare, nil
 		}
 	}
 	q.blocks[last] = append(q.blocks[last], v)
@@ -112,6 +116,7 @@ func (q *fifo[T]) drop(n int) {
 		q.blocks[0] = q.blocks[0][:0]
 		return
 	}
+	q.spare = q.blocks[0][:0]
 	q.blocks[0] = nil
 	q.blocks = q.blocks[1:]
 	if len(q.blocks) == 1 {

@@ -17,6 +17,22 @@ func length[T any](q *fifo[T]) int {
 	return n
 }
 
+func TestFifo_ReusesBlocksWhileItsLengthIsStable(t *testing.T) {
+	var q fifo[*int]
+	v := new(int)
+	for range 2 * blockLen {
+		q.push(v)
+	}
+	const blocks = 10
+	allocs := testing.AllocsPerRun(10, func() {
+		for range blocks * blockLen {
+			q.push(v)
+			q.drop(1)
+		}
+	})
+	require.Less(t, allocs, float64(blocks), "only the list of blocks is allocated, and not for each block")
+}
+
 // Random calls of a fifo have the same results as those of a slice. A dropped item must not be kept from the
 // garbage collector.
 func TestFifo_BehavesLikeSlice(t *testing.T) {
@@ -47,6 +63,9 @@ func TestFifo_BehavesLikeSlice(t *testing.T) {
 		}
 		if length(&q) != len(model) || q.empty() != (len(model) == 0) {
 			t.Fatalf("step %d: %d items, %d in the model", step, length(&q), len(model))
+		}
+		for _, v := range q.spare[:cap(q.spare)] {
+			require.Nil(t, v, "dropped item kept")
 		}
 		for i, block := range q.blocks {
 			for j, v := range block[:cap(block)] {
