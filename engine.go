@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,7 +15,6 @@ type Engine struct {
 	rooms rooms // not a pointer, which every hook would have to follow
 	pub   *publisher
 	link  atomic.Pointer[Link]
-	close sync.Once
 }
 
 // Option is a setting of [New].
@@ -143,9 +141,8 @@ func (e *Engine) Done() <-chan struct{} { return e.pub.stopped }
 // Close waits for the engine's goroutine, but not for subscribers. It may be called
 // from any goroutine and more than once; the error is always nil.
 func (e *Engine) Close() error {
-	e.close.Do(func() {
-		e.rooms.closed.Store(true)
-		e.pub.stop()
-	})
+	e.rooms.closed.Store(true)
+	e.pub.inbox.signal()
+	<-e.pub.stopped
 	return nil
 }

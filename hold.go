@@ -50,7 +50,7 @@ func (p *publisher) full(rooms int64) bool {
 // refuseRoom returns the error for a room that cannot be held.
 func (p *publisher) refuseRoom(room string) error {
 	switch {
-	case p.closed:
+	case p.rooms.closed.Load():
 		return ErrClosed
 	case !validName(room):
 		return ErrInvalidRoom
@@ -59,7 +59,7 @@ func (p *publisher) refuseRoom(room string) error {
 }
 
 func (p *publisher) hold(room string) (*cell, *extra, error) {
-	if p.closed {
+	if p.rooms.closed.Load() {
 		return nil, nil, ErrClosed
 	}
 	c, err := p.rooms.obtainUnlimited(room)

@@ -57,7 +57,7 @@ func (l *Link) Remote(node string) *Remote {
 	r := &Remote{l: l, node: node, parts: map[*cell]uint64{}}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l.closed.Load() || p.closed {
+	if l.closed.Load() || p.rooms.closed.Load() {
 		r.closed = true
 	} else {
 		l.remotes[r] = struct{}{}

@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,6 @@ type publisher struct {
 	dropDelay time.Duration // before an emptied room without listeners is dropped
 	start     time.Time     // times are durations since then
 	inbox     inbox
-	quit      chan struct{} // closed by stop
 	stopped   chan struct{} // closed when the goroutine has ended; Engine.Done
 
 	// mu protects the following, and every cell's last and extra. No hook waits for it.
@@ -50,7 +50,6 @@ type publisher struct {
 	anyDue          bool                  // some sleepers are due
 	totalsUpdated   chan struct{}         // closed when the totals are up to date; nil if no call of Stats waits
 	totalsUpdatedAt time.Duration         // when the last update of the totals began
-	closed          bool
 
 	timer *time.Timer   // of the goroutine
 	armed time.Duration // the time for which timer is set, or never
@@ -90,8 +89,11 @@ func (s *sums) add(before, after uint64) {
 }
 
 func (s *sums) read() Occupancy {
-	return Occupancy{int(s.connections.Load()), int(s.presenceMembers.Load())}
+	return Occupancy{capInt(s.connections.Load()), capInt(s.presenceMembers.Load())}
 }
+
+// capInt converts n to an int, which has 32 bits on some processors.
+func capInt(n int64) int { return int(min(n, math.MaxInt)) }
 
 // countLocal adds a published change of this process's part of a room to the totals.
 func (t *tally) countLocal(before, after uint64) {
@@ -116,7 +118,6 @@ func newPublisher(r *rooms, interval time.Duration) *publisher {
 		interval:        min(interval, 1<<62), // so that no deadline overflows
 		start:           time.Now(),
 		inbox:           inbox{wake: make(chan struct{}, 1)},
-		quit:            make(chan struct{}),
 		stopped:         make(chan struct{}),
 		totalsUpdatedAt: -maxLag,
 		localChanges:    journal{local: true},
@@ -129,15 +130,9 @@ func newPublisher(r *rooms, interval time.Duration) *publisher {
 	return p
 }
 
-// stop ends the goroutine, after every room's last value was published. It is called once.
-func (p *publisher) stop() {
-	close(p.quit)
-	<-p.stopped
-}
-
 func (p *publisher) run() {
 	defer close(p.stopped)
-	for {
+	for !p.rooms.closed.Load() {
 		p.round()
 		p.updateTotals()
 		p.mu.Lock()
@@ -147,12 +142,10 @@ func (p *publisher) run() {
 		select {
 		case <-p.inbox.wake:
 		case <-p.timer.C:
-		case <-p.quit:
-			p.timer.Stop()
-			p.finish()
-			return
 		}
 	}
+	p.timer.Stop()
+	p.finish()
 }
 
 // round publishes all that is due now.
@@ -166,9 +159,13 @@ func (p *publisher) round() {
 	work = p.visitDue(&p.waiting) || work
 	work = p.visitDue(&p.emptied) || work
 	if work {
-		p.rounds.Add(1)
-		p.publishing.Add(int64(p.now() - began))
+		p.countRound(began)
 	}
+}
+
+func (p *publisher) countRound(began time.Duration) {
+	p.rounds.Add(1)
+	p.publishing.Add(int64(p.now() - began))
 }
 
 // updateTotals brings the totals up to date if a call of Stats waits for that. To do so, it
@@ -192,12 +189,7 @@ func (p *publisher) updateTotals() {
 		p.mu.Unlock()
 		p.round()
 		p.mu.Lock()
-		select {
-		case <-p.quit:
-			return false
-		default:
-			return true
-		}
+		return !p.rooms.closed.Load()
 	})
 	close(p.totalsUpdated)
 	p.totalsUpdated, p.totalsUpdatedAt = nil, began
@@ -206,7 +198,7 @@ func (p *publisher) updateTotals() {
 // freshTotals waits until the totals are at most maxLag old.
 func (p *publisher) freshTotals() {
 	p.mu.Lock()
-	if p.closed || p.now()-p.totalsUpdatedAt < maxLag {
+	if p.rooms.closed.Load() || p.now()-p.totalsUpdatedAt < maxLag {
 		p.mu.Unlock()
 		return
 	}
@@ -345,7 +337,7 @@ func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 	}
 	defer p.mu.Unlock()
 	x := c.extra.Load()
-	if p.closed || x == nil || x.delivering || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > maxInlineListeners ||
+	if p.rooms.closed.Load() || x == nil || x.delivering || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > maxInlineListeners ||
 		len(p.sleepers) > maxInlineSleepers || p.totalChanges.full() || p.localChanges.full() {
 		return false
 	}
@@ -359,8 +351,7 @@ func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 	p.visit(c, began, false)
 	p.wakeWatchers()
 	p.arm()
-	p.rounds.Add(1)
-	p.publishing.Add(int64(p.now() - began))
+	p.countRound(began)
 	return true
 }
 
@@ -502,7 +493,7 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 				s.events <- event // does not block: only the holder of mu sends
 			}
 		}
-		if x.passed += len(subs); x.passed < len(x.subs) && !p.closed {
+		if x.passed += len(subs); x.passed < len(x.subs) && !p.rooms.closed.Load() {
 			p.mu.Unlock()
 			p.mu.Lock()
 		}
@@ -571,7 +562,7 @@ func (p *publisher) wakeWatchers() {
 func (p *publisher) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
+	defer p.countRound(p.now())
 	p.rooms.all(func(c *cell) bool {
 		p.freeze(c)
 		if x := c.extra.Load(); x != nil {

@@ -69,7 +69,7 @@ func (r *Remote) Set(parts ...Part) error {
 	p := r.l.e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r.closed || p.closed {
+	if r.closed || p.rooms.closed.Load() {
 		return ErrClosed
 	}
 	var refused []RefusedPart
@@ -143,7 +143,7 @@ func (r *Remote) Close() error {
 		r.closed = true
 		n := 0
 		for c := range r.parts {
-			if p.closed || n == blockLen {
+			if p.rooms.closed.Load() || n == blockLen {
 				break
 			}
 			r.put(c, 0)

@@ -106,7 +106,7 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 		w.j = &p.localChanges
 	}
 	p.mu.Lock()
-	if p.closed || w.link != nil && w.link.closed.Load() {
+	if p.rooms.closed.Load() || w.link != nil && w.link.closed.Load() {
 		p.mu.Unlock()
 		return nil, ErrClosed
 	}
@@ -182,7 +182,7 @@ func (w *Watcher) CaughtUp() bool {
 	if w.selected != nil {
 		return len(w.selected.first) == 0
 	}
-	if w.closed || p.closed {
+	if w.closed || p.rooms.closed.Load() {
 		return !w.incomplete && len(w.backlog) == 0 && len(w.pendingInitial) == 0
 	}
 	for i := 0; len(w.backlog) > 0 && !w.publishInitial(w.backlog[0]); i++ {
@@ -247,7 +247,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.closed || p.closed {
+	if w.closed || p.rooms.closed.Load() {
 		return nil, false, ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
@@ -331,7 +331,7 @@ func (w *Watcher) watchSelected(names []string) error {
 	w.selected = &selection{map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.rooms.closed.Load() {
 		return ErrClosed
 	}
 	if err := w.selectRooms(names); err != nil {
@@ -350,7 +350,7 @@ func (w *Watcher) Add(rooms ...string) error {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.closed || p.closed {
+	if w.closed || p.rooms.closed.Load() {
 		return ErrClosed
 	}
 	if w.selected == nil {
@@ -394,7 +394,7 @@ func (w *Watcher) selectRooms(names []string) error {
 		if c := p.rooms.live(name); c != nil {
 			p.refresh(c)
 		}
-		if p.yieldLock(i); w.closed || p.closed {
+		if p.yieldLock(i); w.closed || p.rooms.closed.Load() {
 			return ErrClosed
 		}
 	}

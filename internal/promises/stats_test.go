@@ -3,6 +3,7 @@ package promises_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +148,20 @@ func TestStats_PublishingIsTheTimeOfTheRounds(t *testing.T) {
 	if s := e.Stats(); s.Rounds == 0 || s.Publishing <= 0 || s.Publishing > time.Since(began) {
 		t.Fatalf("%+v, %v since New", s, time.Since(began))
 	}
+}
+
+// On a 32-bit processor the sum of two rooms does not fit an int.
+func TestStats_TotalOfHugeRoomsIsNotNegative(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		node := remote(t, e, "node")
+		most := occ(math.MaxInt32, math.MaxInt32)
+		must(t, node.Set(part("a", most)), node.Set(part("b", most)))
+		synctest.Wait()
+		total := e.Stats().Total
+		require.GreaterOrEqual(t, total.Connections, math.MaxInt32)
+		require.GreaterOrEqual(t, total.PresenceMembers, math.MaxInt32)
+	})
 }
 
 func TestInterval_IsTheOption(t *testing.T) {
