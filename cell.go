@@ -10,22 +10,21 @@ import (
 type cell struct {
 	counter
 	name  string
-	extra atomic.Pointer[extra] // set once, under publisher.mu
+	extra atomic.Pointer[extra] // set and cleared under publisher.mu
 	last  publication           // of the total; publisher.mu protects it
 }
 
-// extra is the state of a cell whose room was subscribed to or had counts of other nodes.
+// extra is the state of a cell whose room has subscriptions or parts of other nodes.
 type extra struct {
 	remote atomic.Uint64 // the sum of the other nodes' parts, packed; written under publisher.mu
 
 	// publisher.mu protects the following.
-	lastLocal   publication   // of this process's counts; a cell without an extra has only cell.last, which is for the total and these counts
+	lastLocal   publication   // of this process's counts; without an extra, cell.last is the publication of both
 	version     uint64        // of the newest event
 	undelivered bool          // some subscriber may not have received the last published value
 	delivering  bool          // deliver has not returned, and may have unlocked mu
 	next        time.Duration // the earliest time of the next event
 	remoteParts int           // how many parts of other nodes are in remote
-	holders     int           // subscriptions and parts of other nodes
 	subs        []subscriber
 	passed      int // the number of subscribers that a running deliver has processed
 }
@@ -36,11 +35,94 @@ type publication struct {
 	seq   uint64 // publisher.seq when it was published
 }
 
+// Each cell is in one of these states, according to the flags of its word (see counter):
+//
+//	            a count changes                  published, and has listeners
+//	  ┌──────┐ ───────────────► ┌────────┐ ────────────────────────────────► idle
+//	  │ idle │                  │ queued │ published, no listeners, occupied ► detached
+//	  └──────┘                  └────────┘ published, empty, nobody must read it ► retired
+//	      ▲                         ▲
+//	      │ a new listener          │ a hook empties the room, or another node's part changes
+//	      │     ┌──────────┐        │
+//	      └──── │ detached │ ───────┘
+//	            └──────────┘
+//
+// A new cell is idle. Close retires every cell.
+//
+// The following makes this exact. Every transition is one compare-and-swap of the word. A
+// change of an idle room sets queued in the same step, so the publisher visits the room
+// after the change. A visit publishes the counts of a word, and unqueue replaces that very
+// word, so it fails if the counts have changed meanwhile. Thus a room that is idle has been
+// published with its present counts, and a room that has a listener is never detached.
+
+// change applies step to the word of c, and queues the room if that is necessary. It returns
+// the words before and after. Both are retired if c is retired. If the error is not nil, the
+// counts are unchanged. It is the error of step, or ErrTooManyRooms.
+func (c *cell) change(r *rooms, step func(w uint64) (uint64, error)) (before, after uint64, err error) {
+	for {
+		w := c.word.Load()
+		if w == retired {
+			return w, w, nil
+		}
+		n, err := step(w)
+		if err != nil {
+			return w, w, err
+		}
+		if changed := n&countMask != w&countMask; changed && (w&idle != 0 || n&countMask == 0) || stateOf(n) == absent {
+			n = n&^idle | queued // to be published, or dropped
+		}
+		swapped, err := r.swap(c, w, n)
+		if err != nil {
+			if stateOf(w) != absent {
+				return w, w, err
+			}
+			// The cell may have been created for this step, so the publisher must visit and drop it.
+			n = w&^idle | queued
+			swapped = c.word.CompareAndSwap(w, n)
+		}
+		if swapped {
+			return w, n, err
+		}
+	}
+}
+
+// unqueue ends a visit. The caller has published the counts of the word w. If the room is
+// empty and mayRetire is true, unqueue retires c. Otherwise c becomes idle if the room is
+// empty or has listeners, and detached if not. unqueue returns the new word, and reports
+// false if w is not the word any more.
+func (c *cell) unqueue(w uint64, listeners, mayRetire bool) (uint64, bool) {
+	n := w &^ queued
+	switch {
+	case stateOf(w) == absent && mayRetire:
+		n = retired
+	case stateOf(w) == absent || listeners:
+		n |= idle
+	}
+	return n, c.word.CompareAndSwap(w, n)
+}
+
+// requeue is a step for change: it queues the room after another node's part has changed.
+func requeue(w uint64) (uint64, error) { return w&^idle | queued, nil }
+
+// attach is a step for change: it queues a room that has a new listener, unless the room is idle.
+func attach(w uint64) (uint64, error) {
+	if w&idle == 0 {
+		w |= queued
+	}
+	return w, nil
+}
+
+func hold(w uint64) (uint64, error) { return w | held, nil }
+
+func release(w uint64) (uint64, error) { return w &^ held, nil }
+
+func (c *cell) detached() bool { return c.word.Load()&(idle|queued) == 0 }
+
 // local returns this process's part, packed.
 func (c *cell) local() uint64 {
 	w := c.word.Load()
 	if w == retired {
-		return c.lastOf(true).value // 0, or the counts when the engine was closed; a retired cell's last value never changes
+		return c.lastLocal().value // 0, or the counts when the engine was closed; a retired cell's last value never changes
 	}
 	return countsOf(w)
 }
@@ -59,17 +141,13 @@ func (c *cell) settledEmpty() bool {
 	return w&^held == idle && c.total(0) == 0
 }
 
-// lastOf returns the last publication of the total, or of this process's part.
-func (c *cell) lastOf(local bool) *publication {
-	if local {
-		if x := c.extra.Load(); x != nil {
-			return &x.lastLocal
-		}
+// lastTotal returns the last publication of the total.
+func (c *cell) lastTotal() *publication { return &c.last }
+
+// lastLocal returns the last publication of this process's part.
+func (c *cell) lastLocal() *publication {
+	if x := c.extra.Load(); x != nil {
+		return &x.lastLocal
 	}
 	return &c.last
-}
-
-// event returns the room's newest event, for a subscriber.
-func (x *extra) event(c *cell) Event {
-	return Event{Type: EventUpdated, Occupancy: unpack(c.last.value), Version: x.version}
 }

@@ -137,6 +137,9 @@ func unpack(packed uint64) Occupancy {
 	return Occupancy{Connections: int(packed >> 32), PresenceMembers: int(packed & maxCount)}
 }
 
+// capped reports whether one of the counts is at the maximum.
+func capped(packed uint64) bool { return packed>>32 == maxCount || packed&maxCount == maxCount }
+
 // countsOf returns the counts of a word, packed.
 func countsOf(w uint64) uint64 { return w&connectionMask | w&memberMask/member }
 

@@ -30,7 +30,8 @@
 //     undone within the interval is not published.
 //  5. A slow subscriber affects nobody else. A subscriber that does not read holds one
 //     event, the newest.
-//  6. A watcher misses no room.
+//  6. A watcher misses no room, and keeps no more than the rooms that it knows and those
+//     that exist.
 //  7. An idle engine costs nothing: no ticker, no wake-up and no allocation while nothing
 //     changes. The memory of emptied rooms is released.
 //  8. Invalid input returns an error and changes nothing.

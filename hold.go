@@ -58,6 +58,7 @@ func (p *publisher) refuseRoom(room string) error {
 	return ErrTooManyRooms
 }
 
+// hold finds or creates the room, and marks it as held. The caller adds what holds it.
 func (p *publisher) hold(room string) (*cell, *extra, error) {
 	if p.rooms.closed.Load() {
 		return nil, nil, ErrClosed
@@ -69,24 +70,36 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 	// Nobody retires c now, because that requires mu.
 	x := c.extra.Load()
 	if x == nil {
-		// The versions of a room must increase even if it was dropped meanwhile. No room
-		// has a version above seq.
+		// The versions of a room must increase, even if it had an extra before. No room has
+		// a version above seq.
 		x = &extra{lastLocal: c.last, version: p.seq}
 		c.extra.Store(x)
 	}
-	if x.holders == 0 {
-		if _, err := p.change(c, false, func(w uint64) (uint64, error) { return w | held, nil }); err != nil {
+	if !x.holds() {
+		if _, err := p.change(c, false, hold); err != nil {
 			return nil, nil, err
 		}
 	}
-	x.holders++
 	return c, x, nil
 }
 
-// release undoes one hold.
+func (x *extra) holds() bool { return len(x.subs)+x.remoteParts > 0 }
+
+// release ends the hold of c if nothing holds it any more.
 func (p *publisher) release(c *cell, x *extra) {
-	if x.holders--; x.holders == 0 {
-		_, _ = p.change(c, false, func(w uint64) (uint64, error) { return w &^ held, nil })
+	if !x.holds() {
+		_, _ = p.change(c, false, release)
+		p.dropExtra(c)
+	}
+}
+
+// dropExtra releases the extra of c if c does not need it any more. Then cell.last is the
+// publication of this process's part, too. So the journal of local parts must not have an
+// entry that is not read.
+func (p *publisher) dropExtra(c *cell) {
+	x, oldest := c.extra.Load(), p.watchers.locals.oldest
+	if x != nil && !x.holds() && !x.delivering && c.word.Load()&queued == 0 && c.last.seq < oldest && x.lastLocal.seq < oldest {
+		c.extra.Store(nil)
 	}
 }
 
@@ -96,19 +109,4 @@ func (p *publisher) releaseRemote(c *cell, x *extra) {
 		p.remoteRooms--
 	}
 	p.release(c, x)
-}
-
-// touch queues c after another node's part of the room has changed.
-func (p *publisher) touch(c *cell) {
-	_, _ = p.change(c, false, func(w uint64) (uint64, error) { return w&^idle | queued, nil })
-}
-
-// queueForListener queues c for a new listener, unless c is idle.
-func (p *publisher) queueForListener(c *cell) {
-	_, _ = p.change(c, false, func(w uint64) (uint64, error) {
-		if w&idle == 0 {
-			w |= queued
-		}
-		return w, nil
-	})
 }

@@ -7,13 +7,13 @@ import (
 
 // journal lists the rooms that changed, in the order of their publications, for any
 // number of watchers that read it at their own pace. A room that is published again is
-// listed again. An entry whose seq is not that of the room's last publication is outdated. So
-// a publication costs the same for one watcher as for thousands, and what a slow watcher
-// has not read is bounded by the rooms that changed, not by the changes.
+// listed again, and its earlier entry is outdated. So a publication costs the same for one
+// watcher as for thousands, and what a slow watcher has not read is bounded by the rooms
+// that changed, not by the changes.
 //
 // publisher.mu protects it.
 type journal struct {
-	local     bool // lists this process's parts, not totals
+	last      func(*cell) *publication // of the total, or of this process's part
 	entries   fifo[entry]
 	length    int // of entries
 	compactAt int // the length at which add removes outdated entries, if it is at least 2*blockLen
@@ -22,25 +22,42 @@ type journal struct {
 	oldest  uint64 // the smallest next of all readers
 }
 
-type entry struct {
-	c   *cell
-	seq uint64
+func newJournal(last func(*cell) *publication) journal {
+	return journal{last: last, oldest: ^uint64(0)}
 }
 
-// current reports whether e is not outdated.
-func (j *journal) current(e entry) bool { return e.c.lastOf(j.local).seq == e.seq }
+type entry struct {
+	c   *cell
+	seq uint64 // if it is not that of the room's last publication, the entry is outdated
+	// A reader whose next is not greater than since has never returned the room, or has
+	// returned it as empty. It need not be told if the room empties before it reads again.
+	since uint64
+}
 
-// add lists c, which was just published.
-func (j *journal) add(c *cell, seq uint64) {
+func (j *journal) outdated(e entry) bool { return j.last(e.c).seq != e.seq }
+
+// add lists c, whose last publication has just been replaced: before by now.
+func (j *journal) add(c *cell, before, now publication) {
 	if len(j.readers) == 0 {
 		return
+	}
+	var since uint64
+	switch {
+	case before.seq >= j.oldest:
+		since = j.entryOf(before.seq).since
+	case before.value == 0:
+		since = now.seq
 	}
 	if j.full() {
 		j.compact()
 	}
-	j.entries.push(entry{c, seq})
+	j.entries.push(entry{c, now.seq, since})
 	j.length++
 }
+
+// entryOf returns the entry of the publication seq, which some reader has not read. The entry was not outdated
+// when compact was last called.
+func (j *journal) entryOf(seq uint64) entry { return j.from(seq)[0] }
 
 // full reports whether the next add calls compact.
 func (j *journal) full() bool { return j.length >= max(j.compactAt, 2*blockLen) }
@@ -52,7 +69,7 @@ func (j *journal) compact() {
 	for !j.entries.empty() {
 		front := j.entries.front()
 		for _, e := range front {
-			if j.current(e) {
+			if !j.outdated(e) {
 				kept.push(e)
 				j.length++
 			}
@@ -63,10 +80,19 @@ func (j *journal) compact() {
 	j.compactAt = 2 * j.length
 }
 
-// unread reports whether some reader has not read the last publication of c.
-func (j *journal) unread(c *cell) bool {
-	return len(j.readers) > 0 && c.lastOf(j.local).seq >= j.oldest
+// mustKeep reports whether some reader must still return the last publication of c, which
+// is empty.
+func (j *journal) mustKeep(c *cell) bool {
+	seq := j.last(c).seq
+	if seq < j.oldest {
+		return false
+	}
+	since := j.entryOf(seq).since
+	return slices.ContainsFunc(j.readers, func(w *Watcher) bool { return since < w.next && w.next <= seq })
 }
+
+// forget makes the entries of c outdated. c has been retired.
+func (j *journal) forget(c *cell) { j.last(c).seq = 0 }
 
 // from returns the first entries with seq next or later, in order: at least one if there is any.
 func (j *journal) from(next uint64) []entry {
@@ -85,12 +111,6 @@ func (j *journal) from(next uint64) []entry {
 // join adds a reader, which starts at w.next.
 func (j *journal) join(w *Watcher) {
 	j.readers = append(j.readers, w)
-	j.findOldest()
-}
-
-// advance moves a reader to next. It removes no entries: call trim after it.
-func (j *journal) advance(w *Watcher, next uint64) {
-	w.next = next
 	j.findOldest()
 }
 
@@ -116,7 +136,7 @@ func (j *journal) trim(limit int, retire func(*cell)) (more bool) {
 		front := j.entries.front()
 		n := 0
 		for n < len(front) && front[n].seq < j.oldest {
-			if j.current(front[n]) {
+			if !j.outdated(front[n]) {
 				retire(front[n].c)
 			}
 			n++

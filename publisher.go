@@ -1,10 +1,7 @@
 package occupancy
 
 import (
-	"math"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -38,18 +35,14 @@ type publisher struct {
 
 	// mu protects the following, and every cell's last and extra. No hook waits for it.
 	mu              sync.Mutex
-	seq             uint64                // the number of publications
-	waiting         fifo[deadline]        // rooms with listeners, until their interval is over
-	emptied         fifo[deadline]        // emptied rooms without listeners, until their dropDelay is over
-	totalChanges    journal               // the rooms whose total changed
-	localChanges    journal               // the rooms whose counts of this process changed
-	remoteRooms     int                   // rooms that have parts of other nodes
-	subscribedRooms int                   // rooms that have subscriptions
-	selected        map[string][]*Watcher // the watchers of selected rooms, by room
-	sleepers        []*Watcher            // the watchers that wait in Next
-	anyDue          bool                  // some sleepers are due
-	totalsUpdated   chan struct{}         // closed when the totals are up to date; nil if no call of Stats waits
-	totalsUpdatedAt time.Duration         // when the last update of the totals began
+	seq             uint64         // the number of publications
+	waiting         fifo[deadline] // rooms with listeners, until their interval is over
+	emptied         fifo[deadline] // emptied rooms without listeners, until their dropDelay is over
+	watchers        watchers
+	remoteRooms     int           // rooms that have parts of other nodes
+	subscribedRooms int           // rooms that have subscriptions
+	totalsUpdated   chan struct{} // closed when the totals are up to date; nil if no call of Stats waits
+	totalsUpdatedAt time.Duration // when the last update of the totals began
 
 	timer *time.Timer   // of the goroutine
 	armed time.Duration // the time for which timer is set, or never
@@ -67,45 +60,6 @@ type deadline struct {
 	at time.Duration
 }
 
-// tally is what Stats reads.
-type tally struct {
-	total, local                 sums // as last published
-	arrivals, departures         atomic.Uint64
-	subscriptions, watchers      atomic.Int64
-	published, delivered, folded atomic.Uint64
-	rounds                       atomic.Uint64
-	publishing                   atomic.Int64 // nanoseconds
-	refused                      refused      // here and not in Engine, whose cache line every hook reads
-}
-
-// sums are the counts of all rooms together.
-type sums struct{ connections, presenceMembers atomic.Int64 }
-
-// add adds the change of one room's counts. Both values are packed.
-func (s *sums) add(before, after uint64) {
-	b, a := unpack(before), unpack(after)
-	s.connections.Add(int64(a.Connections - b.Connections))
-	s.presenceMembers.Add(int64(a.PresenceMembers - b.PresenceMembers))
-}
-
-func (s *sums) read() Occupancy {
-	return Occupancy{capInt(s.connections.Load()), capInt(s.presenceMembers.Load())}
-}
-
-// capInt converts n to an int, which has 32 bits on some processors.
-func capInt(n int64) int { return int(min(n, math.MaxInt)) }
-
-// countLocal adds a published change of this process's part of a room to the totals.
-func (t *tally) countLocal(before, after uint64) {
-	t.local.add(before, after)
-	switch d := unpack(after).Connections - unpack(before).Connections; {
-	case d > 0:
-		t.arrivals.Add(uint64(d))
-	case d < 0:
-		t.departures.Add(uint64(-d))
-	}
-}
-
 // maxDropDelay is the largest dropDelay. If the interval is longer, an emptied room without
 // listeners is kept for maxDropDelay only. In that time many emptied
 // rooms are joined again, and keep their cells.
@@ -120,8 +74,11 @@ func newPublisher(r *rooms, interval time.Duration) *publisher {
 		inbox:           inbox{wake: make(chan struct{}, 1)},
 		stopped:         make(chan struct{}),
 		totalsUpdatedAt: -maxLag,
-		localChanges:    journal{local: true},
-		selected:        map[string][]*Watcher{},
+		watchers: watchers{
+			totals:   newJournal((*cell).lastTotal),
+			locals:   newJournal((*cell).lastLocal),
+			selected: map[string][]*Watcher{},
+		},
 	}
 	p.timer = time.NewTimer(never)
 	p.timer.Stop()
@@ -168,55 +125,6 @@ func (p *publisher) countRound(began time.Duration) {
 	p.publishing.Add(int64(p.now() - began))
 }
 
-// updateTotals brings the totals up to date if a call of Stats waits for that. To do so, it
-// publishes the detached rooms. After every quantum of rooms, it calls round, so that other
-// rooms are not published late.
-func (p *publisher) updateTotals() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.totalsUpdated == nil {
-		return
-	}
-	began, left := p.now(), quantum
-	p.rooms.all(func(c *cell) bool {
-		if c.word.Load()&(idle|queued) == 0 {
-			p.publish(c, c.local())
-		}
-		if left--; left > 0 {
-			return true
-		}
-		left = quantum
-		p.mu.Unlock()
-		p.round()
-		p.mu.Lock()
-		return !p.rooms.closed.Load()
-	})
-	close(p.totalsUpdated)
-	p.totalsUpdated, p.totalsUpdatedAt = nil, began
-}
-
-// freshTotals waits until the totals are at most maxLag old.
-func (p *publisher) freshTotals() {
-	p.mu.Lock()
-	if p.rooms.closed.Load() || p.now()-p.totalsUpdatedAt < maxLag {
-		p.mu.Unlock()
-		return
-	}
-	if p.totalsUpdated == nil {
-		p.totalsUpdated = make(chan struct{})
-	}
-	updated := p.totalsUpdated
-	p.mu.Unlock()
-	p.inbox.signal()
-	select {
-	case <-updated:
-	case <-p.stopped:
-	}
-}
-
-// maxLag is the largest age of the totals that Stats returns, for rooms without listeners.
-const maxLag = time.Second
-
 // quantum is the number of visited rooms and delivered events after which the publisher
 // unlocks mu, so that a Subscribe, a watcher or a Remote can lock it.
 const quantum = 512
@@ -225,7 +133,7 @@ const quantum = 512
 // quantum of iterations.
 func (p *publisher) yieldLock(i int) {
 	if i%quantum == quantum-1 {
-		p.wakeWatchers()
+		p.watchers.wake()
 		p.mu.Unlock()
 		p.mu.Lock()
 	}
@@ -260,7 +168,7 @@ func (p *publisher) visitFront(arrived *fifo[*cell]) {
 	for left := quantum; done < len(arrived.front()) && left > 0; done++ {
 		left -= p.visit(arrived.front()[done], now, false)
 	}
-	p.wakeWatchers()
+	p.watchers.wake()
 	arrived.drop(done)
 }
 
@@ -278,7 +186,7 @@ func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
 		}
 		if done > 0 {
 			queue.drop(done)
-			p.wakeWatchers()
+			p.watchers.wake()
 		}
 		p.mu.Unlock()
 		if done == 0 {
@@ -303,6 +211,16 @@ func (p *publisher) arm() {
 		p.armed = first
 		p.timer.Reset(first - p.now())
 	}
+}
+
+// change applies step to the word of c: see cell.change. It pushes c if the step has queued
+// it. If inline is true, it may publish c instead. It reports false if c is retired.
+func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {
+	before, after, err := c.change(p.rooms, step)
+	if before&queued == 0 && after&queued != 0 {
+		p.push(c, after&held != 0, inline)
+	}
+	return before != retired, err
 }
 
 // The work of a hook is limited. A hook publishes a room itself only if the room has at most
@@ -337,19 +255,19 @@ func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 	}
 	defer p.mu.Unlock()
 	x := c.extra.Load()
-	if p.rooms.closed.Load() || x == nil || x.delivering || len(x.subs) == 0 || len(x.subs)+len(p.selected[c.name]) > maxInlineListeners ||
-		len(p.sleepers) > maxInlineSleepers || p.totalChanges.full() || p.localChanges.full() {
+	if p.rooms.closed.Load() || x == nil || x.delivering || len(x.subs) == 0 ||
+		len(x.subs)+len(p.watchers.selected[c.name]) > maxInlineListeners || p.watchers.busy() {
 		return false
 	}
 	began := p.now()
 	if began < x.next {
 		return true // it is in the waiting queue: see visit
 	}
-	if wasQueued && x.next == 0 && p.watchers.Load() > 0 {
+	if wasQueued && x.next == 0 && p.openWatchers.Load() > 0 {
 		return true // a watcher may have received an event less than an interval ago
 	}
 	p.visit(c, began, false)
-	p.wakeWatchers()
+	p.watchers.wake()
 	p.arm()
 	p.countRound(began)
 	return true
@@ -375,16 +293,18 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 				now = p.now() // deliver has unlocked mu meanwhile
 			}
 		}
+		w := c.word.Load()
+		// If hooks undo their changes before the publisher visits the room, or change a total
+		// that is capped, the room waits, too. Otherwise each hook would queue it again.
+		unchanged := !fromQueue && (w&held == 0 && stateOf(w) == occupied || capped(c.last.value))
 		switch {
 		case !p.hasListeners(c):
-			if published && !fromQueue && stateOf(c.word.Load()) == absent {
+			if published && !fromQueue && stateOf(w) == absent {
 				// Many rooms that empty are soon joined again.
 				p.emptied.push(deadline{c, now + p.dropDelay})
 				return work
 			}
-		case published, !fromQueue && c.word.Load()&held == 0:
-			// If hooks undo their changes before the publisher visits the room, the room
-			// waits, too. Otherwise each of these changes would queue it again.
+		case published || unchanged:
 			if x != nil {
 				x.next = now + p.interval
 			}
@@ -400,134 +320,71 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 // hasListeners reports whether c has a subscriber or a watcher.
 func (p *publisher) hasListeners(c *cell) bool {
 	x := c.extra.Load()
-	return x != nil && len(x.subs) > 0 ||
-		len(p.totalChanges.readers)+len(p.localChanges.readers) > 0 ||
-		len(p.selected) > 0 && len(p.selected[c.name]) > 0
+	return x != nil && len(x.subs) > 0 || p.watchers.of(c)
 }
 
-// publish sets c.last to the current occupancy, given this process's counts, and adds c to
-// the journals. It does not notify subscribers: see deliver. It reports whether the total
+// publish sets c.last to the current occupancy, given this process's counts, and tells the
+// watchers. It does not notify subscribers: see deliver. It reports whether the total
 // changed. If only this process's part changed, for example because a connection moved
 // here from another node, the room has no new event, and its interval does not begin.
 func (p *publisher) publish(c *cell, local uint64) bool {
 	x := c.extra.Load()
-	total := c.total(local)
-	was, localWas := c.last.value, c.lastOf(true).value
-	if localWas != local {
-		p.countLocal(localWas, local)
-	}
-	if was != total {
-		if p.hasListeners(c) {
-			p.published.Add(1)
-		}
+	total, lastTotal, lastLocal := c.total(local), c.last, *c.lastLocal()
+	totalChanged, localChanged := total != lastTotal.value, local != lastLocal.value
+	if totalChanged {
 		p.seq++
 		c.last = publication{total, p.seq}
-		p.record(&p.totalChanges, c)
-		if x == nil {
-			p.record(&p.localChanges, c)
-		} else {
+		p.watchers.totalChanged(c, lastTotal, c.last)
+		p.total.add(lastTotal.value, total)
+		if x != nil {
 			x.version++
 			x.undelivered = true
 		}
-		p.total.add(was, total)
-		if len(p.selected) > 0 {
-			for _, w := range p.selected[c.name] {
-				w.selected.changed[c.name] = struct{}{}
-				w.due, p.anyDue = true, true
-			}
+		if p.hasListeners(c) {
+			p.published.Add(1)
 		}
 	}
-	if x != nil && localWas != local {
-		p.seq++
-		x.lastLocal = publication{local, p.seq}
-		p.record(&p.localChanges, c)
-	}
-	return was != total
-}
-
-// record adds c, which was just published, to a journal, and sets due for the watchers that must be woken.
-func (p *publisher) record(j *journal, c *cell) {
-	j.add(c, p.seq)
-	for _, w := range p.sleepers {
-		if w.concerns(j, c) {
-			w.due, p.anyDue = true, true
+	if localChanged {
+		if x != nil {
+			p.seq++
+			x.lastLocal = publication{local, p.seq}
 		}
+		p.watchers.localChanged(c, lastLocal, *c.lastLocal())
+		p.countLocal(lastLocal.value, local)
 	}
+	return totalChanged
 }
 
 // refresh publishes c early, for a new listener. From then on, every change of c is
 // published.
 func (p *publisher) refresh(c *cell) {
 	p.publish(c, c.local())
-	if c.word.Load()&(idle|queued) == 0 {
+	if c.detached() {
 		p.unqueue(c)
-		p.queueForListener(c) // if c changed meanwhile
+		_, _ = p.change(c, false, attach) // if c changed meanwhile
 	}
 }
 
-// deliver sends the room's event to the subscribers that have not received its value, and
-// reports whether there was such a subscriber. It unlocks mu after every quantum, so that
-// other callers do not wait for a room of 100,000 subscribers.
-func (p *publisher) deliver(c *cell, x *extra) bool {
-	x.undelivered = false
-	x.delivering = true
-	var delivered, folded uint64
-	for x.passed < len(x.subs) {
-		event, value := x.event(c), c.last.value
-		subs := x.subs[x.passed:min(x.passed+quantum, len(x.subs))]
-		for i := range subs {
-			s := &subs[i]
-			if s.last == value {
-				continue
-			}
-			s.last = value
-			delivered++
-			select {
-			case s.events <- event:
-			default:
-				select {
-				case <-s.events:
-					folded++
-				default: // the subscriber has just read it
-				}
-				s.events <- event // does not block: only the holder of mu sends
-			}
-		}
-		if x.passed += len(subs); x.passed < len(x.subs) && !p.rooms.closed.Load() {
-			p.mu.Unlock()
-			p.mu.Lock()
-		}
-	}
-	x.passed, x.delivering = 0, false
-	p.delivered.Add(delivered)
-	p.folded.Add(folded)
-	return delivered > 0
-}
-
-// unqueue clears the queued flag of c, which has been published. It makes c idle if the room
-// has listeners, and detached otherwise. It retires and drops c if the room does not exist
-// any more and every watcher has read that. It reports false if c has changed meanwhile.
+// unqueue ends the visit of c, which has been published. It drops c if the room does not
+// exist any more and every watcher that must return that has done so. It reports false if c
+// has changed meanwhile.
 func (p *publisher) unqueue(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {
 		return true
 	}
 	local := countsOf(w)
-	if c.last.value != c.total(local) || c.lastOf(true).value != local {
+	if c.last.value != c.total(local) || c.lastLocal().value != local {
 		return false
 	}
-	n := w &^ queued
-	switch {
-	case stateOf(w) == absent && !p.totalChanges.unread(c) && !p.localChanges.unread(c):
-		n = retired
-	case stateOf(w) == absent || p.hasListeners(c):
-		n |= idle
-	}
-	if !c.word.CompareAndSwap(w, n) {
+	w, ok := c.unqueue(w, p.hasListeners(c), stateOf(w) == absent && !p.watchers.mustKeep(c))
+	if !ok {
 		return false
 	}
-	if n == retired {
+	p.dropExtra(c)
+	if w == retired {
 		p.rooms.drop(c)
+		c.last.seq, c.lastLocal().seq = 0, 0 // the journals' entries are outdated
 	}
 	return true
 }
@@ -537,25 +394,6 @@ func (p *publisher) retireEmpty(c *cell) {
 	if c.word.Load() == idle {
 		p.unqueue(c)
 	}
-}
-
-// wakeWatchers wakes the watchers that wait and have something to read.
-func (p *publisher) wakeWatchers() {
-	if !p.anyDue {
-		return
-	}
-	p.anyDue = false
-	p.sleepers = slices.DeleteFunc(p.sleepers, func(w *Watcher) bool {
-		if !w.due {
-			return false
-		}
-		w.waiting, w.due = false, false
-		select {
-		case w.wake <- struct{}{}:
-		default: // wake already holds a token
-		}
-		return true
-	})
 }
 
 // finish freezes every room, delivers the last events and closes every subscription.
@@ -571,15 +409,15 @@ func (p *publisher) finish() {
 				close(s.events)
 				s.sub.closed = true
 			}
-			p.subscriptions.Add(-int64(len(x.subs)))
+			p.openSubscriptions.Add(-int64(len(x.subs)))
 			x.subs = nil
 		}
 		return true
 	})
-	for _, w := range p.sleepers {
-		w.due, p.anyDue = true, true
+	for _, w := range p.watchers.sleepers {
+		p.watchers.notify(w)
 	}
-	p.wakeWatchers()
+	p.watchers.wake()
 }
 
 // freeze retires c with its counts: the word refuses every hook from now on, and the

@@ -25,8 +25,8 @@ func wantNothingKept(t *testing.T, e *Engine) {
 	require.True(t, p.inbox.urgent.empty(), "urgent in the inbox")
 	require.True(t, p.waiting.empty(), "waiting")
 	require.True(t, p.emptied.empty(), "emptied, without listeners")
-	require.True(t, p.totalChanges.entries.empty(), "in the journal of totals")
-	require.True(t, p.localChanges.entries.empty(), "in the journal of local parts")
+	require.True(t, p.watchers.totals.entries.empty(), "in the journal of totals")
+	require.True(t, p.watchers.locals.entries.empty(), "in the journal of local parts")
 }
 
 // drain calls Next until it would block.
@@ -92,6 +92,7 @@ func TestPublisher_RoomRejoinedBeforeWatcherReadItsEnd(t *testing.T) {
 		handle := e.Room("a")
 		require.NoError(t, handle.Join())
 		time.Sleep(time.Second)
+		drain(t, w)
 		require.NoError(t, handle.Leave())
 		time.Sleep(time.Second)
 		kept := handle.cell.Load()
@@ -111,6 +112,71 @@ func TestPublisher_RoomRejoinedBeforeWatcherReadItsEnd(t *testing.T) {
 		require.NoError(t, w.Close())
 		wantNothingKept(t, e)
 	})
+}
+
+// A watcher that is not read keeps the rooms that it knows, but no room that begins and
+// ends meanwhile, however often another watcher reads.
+func TestPublisher_UnreadWatcherKeepsOnlyTheRoomsItKnows(t *testing.T) {
+	for _, readEvery := range []int{1, 7, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			e := New()
+			defer e.Close()
+			link, err := e.Link(nil)
+			require.NoError(t, err)
+			open := func() (all []*Watcher) {
+				for _, watch := range []func() (*Watcher, error){
+					func() (*Watcher, error) { return e.Watch() },
+					func() (*Watcher, error) { return e.Watch(WithPrefix("known")) },
+					func() (*Watcher, error) { return link.Watch() },
+				} {
+					w, err := watch()
+					require.NoError(t, err)
+					all = append(all, w)
+				}
+				return all
+			}
+			unread, readers := open(), open()
+			require.NoError(t, e.Join("known"))
+			time.Sleep(time.Second)
+			for _, w := range unread {
+				require.Len(t, drain(t, w), 1)
+			}
+			require.NoError(t, e.Leave("known"))
+			time.Sleep(time.Second)
+			unread = append(unread, open()...) // these do not know any room
+			for i := range 3000 {
+				name := fmt.Sprint("known", i)
+				require.NoError(t, e.Join(name))
+				time.Sleep(time.Second)
+				if i%2 == 0 { // its two counts have separate publications
+					s, err := e.Subscribe(name)
+					require.NoError(t, err)
+					s.Unsubscribe()
+				}
+				require.NoError(t, e.Leave(name))
+				time.Sleep(time.Second)
+				if i%readEvery == 0 {
+					for _, w := range readers {
+						drain(t, w)
+					}
+				}
+				require.LessOrEqual(t, e.rooms.cells.Size(), 1+readEvery)
+			}
+			for _, j := range []*journal{&e.pub.watchers.totals, &e.pub.watchers.locals} {
+				require.LessOrEqual(t, j.length, 2*blockLen)
+			}
+			for _, w := range unread[:3] {
+				require.Len(t, drain(t, w), 1)
+			}
+			for _, w := range readers {
+				drain(t, w)
+			}
+			require.Zero(t, e.rooms.cells.Size())
+			for _, w := range unread {
+				require.Empty(t, drain(t, w))
+			}
+		})
+	}
 }
 
 // A change between publish and unqueue must be published first, even if the total does not
@@ -295,6 +361,32 @@ func TestPublisher_RoomWithoutListenersCostsNothingWhileBusy(t *testing.T) {
 	}
 }
 
+// Hooks of a room whose total does not change must not make the publisher visit it each time.
+func TestPublisher_VisitsRoomWithCappedTotalOncePerInterval(t *testing.T) {
+	for _, most := range []Occupancy{{Connections: maxCount}, {PresenceMembers: maxCount}, {maxCount, maxCount}} {
+		synctest.Test(t, func(t *testing.T) {
+			e := New()
+			defer e.Close()
+			link, err := e.Link(nil)
+			require.NoError(t, err)
+			require.NoError(t, link.Remote("node").Set(Part{"room", most}))
+			_, err = e.Watch()
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+			before := e.pub.rounds.Load()
+			for range 100 {
+				require.NoError(t, e.Enter("room", "c"))
+				require.NoError(t, e.Join("room"))
+				synctest.Wait()
+				require.NoError(t, e.Leave("room"))
+				require.NoError(t, e.Exit("room", "c"))
+				synctest.Wait()
+			}
+			require.LessOrEqual(t, e.pub.rounds.Load()-before, uint64(3))
+		})
+	}
+}
+
 func TestPublisher_DetachedRoomIsDroppedWhenItEmpties(t *testing.T) {
 	empty := map[string]func(t *testing.T, e *Engine){
 		"by hooks": func(t *testing.T, e *Engine) {
@@ -411,7 +503,7 @@ func TestPublisher_NewListenerOfDetachedRoomMissesNoChange(t *testing.T) {
 	}
 }
 
-// Closing a watcher that never read drops all emptied rooms that were kept for it. That
+// Closing a watcher that is not read any more drops all emptied rooms that were kept for it. That
 // must not block a Subscribe. A few rooms may be dropped before the scheduler runs another
 // goroutine, so the test tries again with more.
 func TestPublisher_ClosingUnreadWatcherDoesNotBlockSubscribe(t *testing.T) {
@@ -439,8 +531,13 @@ func subscribesMeanwhile(t *testing.T, rooms int) (meanwhile bool) {
 	for i := range rooms {
 		require.NoError(t, e.Join(fmt.Sprint(i)))
 	}
-	for e.Stats().Total.Connections < rooms { // a room that is never published is not kept
+	for e.Stats().Total.Connections < rooms {
 		runtime.Gosched()
+	}
+	for read := 0; read < rooms; { // a room that the watcher does not know is not kept
+		events, err := w.Next(t.Context())
+		require.NoError(t, err)
+		read += len(events)
 	}
 	for i := range rooms {
 		require.NoError(t, e.Leave(fmt.Sprint(i)))

@@ -205,10 +205,10 @@ func (r *Remote) put(c *cell, part uint64) {
 	x.remote.Store(x.remote.Load() - r.parts[c] + part)
 	if part != 0 {
 		r.parts[c] = part
-		p.touch(c)
+		_, _ = p.change(c, false, requeue)
 		return
 	}
 	delete(r.parts, c)
-	p.touch(c)
+	_, _ = p.change(c, false, requeue)
 	p.releaseRemote(c, x)
 }

@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -41,8 +42,8 @@ func (e *Engine) Stats() Stats {
 		Rooms:         e.rooms.existing(),
 		Total:         p.total.read(),
 		Local:         p.local.read(),
-		Subscriptions: int(p.subscriptions.Load()),
-		Watchers:      int(p.watchers.Load()),
+		Subscriptions: int(p.openSubscriptions.Load()),
+		Watchers:      int(p.openWatchers.Load()),
 		Arrivals:      p.arrivals.Load(),
 		Departures:    p.departures.Load(),
 		Published:     p.published.Load(),
@@ -85,3 +86,92 @@ func (r *refused) note(err error) error {
 func (r *refused) read() Refused {
 	return Refused{r[0].Load(), r[1].Load(), r[2].Load(), r[3].Load(), r[4].Load(), r[5].Load(), r[6].Load()}
 }
+
+// tally is what Stats reads.
+type tally struct {
+	total, local                 sums // as last published
+	arrivals, departures         atomic.Uint64
+	openSubscriptions            atomic.Int64
+	openWatchers                 atomic.Int64
+	published, delivered, folded atomic.Uint64
+	rounds                       atomic.Uint64
+	publishing                   atomic.Int64 // nanoseconds
+	refused                      refused      // here and not in Engine, whose cache line every hook reads
+}
+
+// sums are the counts of all rooms together.
+type sums struct{ connections, presenceMembers atomic.Int64 }
+
+// add adds the change of one room's counts. Both values are packed.
+func (s *sums) add(before, after uint64) {
+	b, a := unpack(before), unpack(after)
+	s.connections.Add(int64(a.Connections - b.Connections))
+	s.presenceMembers.Add(int64(a.PresenceMembers - b.PresenceMembers))
+}
+
+func (s *sums) read() Occupancy {
+	return Occupancy{capInt(s.connections.Load()), capInt(s.presenceMembers.Load())}
+}
+
+// capInt converts n to an int, which has 32 bits on some processors.
+func capInt(n int64) int { return int(min(n, math.MaxInt)) }
+
+// countLocal adds a published change of this process's part of a room to the totals.
+func (t *tally) countLocal(before, after uint64) {
+	t.local.add(before, after)
+	switch d := unpack(after).Connections - unpack(before).Connections; {
+	case d > 0:
+		t.arrivals.Add(uint64(d))
+	case d < 0:
+		t.departures.Add(uint64(-d))
+	}
+}
+
+// updateTotals brings the totals up to date if a call of Stats waits for that. To do so, it
+// publishes the detached rooms. After every quantum of rooms, it calls round, so that other
+// rooms are not published late.
+func (p *publisher) updateTotals() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.totalsUpdated == nil {
+		return
+	}
+	began, left := p.now(), quantum
+	p.rooms.all(func(c *cell) bool {
+		if c.detached() {
+			p.publish(c, c.local())
+		}
+		if left--; left > 0 {
+			return true
+		}
+		left = quantum
+		p.mu.Unlock()
+		p.round()
+		p.mu.Lock()
+		return !p.rooms.closed.Load()
+	})
+	close(p.totalsUpdated)
+	p.totalsUpdated, p.totalsUpdatedAt = nil, began
+}
+
+// freshTotals waits until the totals are at most maxLag old.
+func (p *publisher) freshTotals() {
+	p.mu.Lock()
+	if p.rooms.closed.Load() || p.now()-p.totalsUpdatedAt < maxLag {
+		p.mu.Unlock()
+		return
+	}
+	if p.totalsUpdated == nil {
+		p.totalsUpdated = make(chan struct{})
+	}
+	updated := p.totalsUpdated
+	p.mu.Unlock()
+	p.inbox.signal()
+	select {
+	case <-updated:
+	case <-p.stopped:
+	}
+}
+
+// maxLag is the largest age of the totals that Stats returns, for rooms without listeners.
+const maxLag = time.Second

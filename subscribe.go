@@ -73,19 +73,19 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs)}
 	s.events <- x.event(c)
 	x.subs = append(x.subs, subscriber{s, s.events, c.last.value})
-	p.subscriptions.Add(1)
+	p.openSubscriptions.Add(1)
 	if s.index == 0 {
 		p.subscribedRooms++
 	}
 	p.delivered.Add(1)
-	if p.now() >= x.next && (x.next > 0 || p.watchers.Load() == 0) {
+	if p.now() >= x.next && (x.next > 0 || p.openWatchers.Load() == 0) {
 		// The room was quiet for an interval, so the next change must be published
 		// immediately. x.next > 0 is required if there are watchers: before the first
 		// subscription, x.next does not tell when the room was published to a watcher.
 		p.unqueue(c)
 	}
-	p.queueForListener(c)
-	p.wakeWatchers()
+	_, _ = p.change(c, false, attach)
+	p.watchers.wake()
 	return s, nil
 }
 
@@ -115,7 +115,7 @@ func (s *Subscription) Unsubscribe() {
 	}
 	s.closed = true
 	close(s.events)
-	p.subscriptions.Add(-1)
+	p.openSubscriptions.Add(-1)
 	x := s.c.extra.Load()
 	if x.remove(s.index); len(x.subs) == 0 {
 		p.subscribedRooms--
@@ -150,4 +150,48 @@ func (x *extra) move(from, to int) {
 	}
 	x.subs[to] = x.subs[from]
 	x.subs[to].sub.index = to
+}
+
+// event returns the room's newest event, for a subscriber.
+func (x *extra) event(c *cell) Event {
+	return Event{Type: EventUpdated, Occupancy: unpack(c.last.value), Version: x.version}
+}
+
+// deliver sends the room's event to the subscribers that have not received its value, and
+// reports whether there was such a subscriber. It unlocks mu after every quantum, so that
+// other callers do not wait for a room of 100,000 subscribers.
+func (p *publisher) deliver(c *cell, x *extra) bool {
+	x.undelivered = false
+	x.delivering = true
+	var delivered, folded uint64
+	for x.passed < len(x.subs) {
+		event, value := x.event(c), c.last.value
+		subs := x.subs[x.passed:min(x.passed+quantum, len(x.subs))]
+		for i := range subs {
+			s := &subs[i]
+			if s.last == value {
+				continue
+			}
+			s.last = value
+			delivered++
+			select {
+			case s.events <- event:
+			default:
+				select {
+				case <-s.events:
+					folded++
+				default: // the subscriber has just read it
+				}
+				s.events <- event // does not block: only the holder of mu sends
+			}
+		}
+		if x.passed += len(subs); x.passed < len(x.subs) {
+			p.mu.Unlock()
+			p.mu.Lock()
+		}
+	}
+	x.passed, x.delivering = 0, false
+	p.delivered.Add(delivered)
+	p.folded.Add(folded)
+	return delivered > 0
 }

@@ -115,7 +115,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 				synctest.Wait()
 				e.pub.mu.Lock()
 				defer e.pub.mu.Unlock()
-				return e.pub.totalChanges.full()
+				return e.pub.watchers.totals.full()
 			}
 			for i := 0; !full(); i++ {
 				require.NoError(t, e.Join(fmt.Sprint(i)))
@@ -364,5 +364,51 @@ func TestSubscription_MostUnsubscribedDuringDelivery(t *testing.T) {
 			}
 			require.NoError(t, e.Close())
 		}
+	}
+}
+
+// An occupied room gives back the memory of its last subscription or part of another node.
+// Versions increase all the same.
+func TestSubscription_RoomGivesBackItsExtra(t *testing.T) {
+	for name, watchLocal := range map[string]bool{"without a watcher": false, "watched by a link": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := New()
+				defer e.Close()
+				link, err := e.Link(nil)
+				require.NoError(t, err)
+				require.NoError(t, e.Join("room"))
+				w, err := link.Watch()
+				require.NoError(t, err)
+				if !watchLocal {
+					require.NoError(t, w.Close())
+				}
+				version := uint64(0)
+				for range 10 {
+					s, err := e.Subscribe("room")
+					require.NoError(t, err)
+					require.NoError(t, link.Remote("node").Set(Part{"room", Occupancy{Connections: 1}}))
+					time.Sleep(time.Second)
+					require.NoError(t, e.Join("room"))
+					require.NoError(t, link.Close())
+					time.Sleep(time.Second)
+					ev := <-s.Events()
+					require.Equal(t, e.Current("room"), ev.Occupancy)
+					require.Greater(t, ev.Version, version)
+					version = ev.Version
+					s.Unsubscribe()
+
+					link, err = e.Link(nil)
+					require.NoError(t, err)
+					if watchLocal {
+						_ = w.Close()
+						w, err = link.Watch()
+						require.NoError(t, err)
+					}
+					time.Sleep(time.Second)
+					require.Nil(t, e.rooms.live("room").extra.Load())
+				}
+			})
+		})
 	}
 }

@@ -2,7 +2,6 @@ package occupancy
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -31,14 +30,6 @@ type Watcher struct {
 	due            bool               // to be woken
 	incomplete     bool               // the watcher was closed before it had caught up
 	closed         bool
-}
-
-// selection is the set of rooms that a watcher has selected. It holds names instead of
-// cells, so that the watcher does not make the rooms exist.
-type selection struct {
-	rooms   map[string]struct{} // all selected rooms
-	changed map[string]struct{} // the rooms that the next batches must contain
-	first   map[string]struct{} // the rooms of changed that were selected by Watch
 }
 
 // WatchOption is a setting of [Engine.Watch].
@@ -75,8 +66,9 @@ const (
 // room waits for the end of the interval, Watch publishes it early, to all watchers. The error is
 // ErrClosed, or ErrInvalidRoom for a name of [Rooms].
 //
-// Close the watcher when done. A watcher that is not read stores every room that changes,
-// so share one watcher instead of creating one for each page that is open.
+// Close the watcher when done. A watcher that is not read keeps the memory of the rooms that
+// it has returned and that have emptied since. So share one watcher instead of creating one
+// for each page that is open.
 func (e *Engine) Watch(opts ...WatchOption) (*Watcher, error) {
 	var cfg watchConfig
 	for _, o := range opts {
@@ -101,9 +93,9 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 		}
 		return w, nil
 	}
-	w.j, w.pendingInitial = &p.totalChanges, map[*cell]struct{}{}
+	w.j, w.pendingInitial = &p.watchers.totals, map[*cell]struct{}{}
 	if w.link != nil {
-		w.j = &p.localChanges
+		w.j = &p.watchers.locals
 	}
 	p.mu.Lock()
 	if p.rooms.closed.Load() || w.link != nil && w.link.closed.Load() {
@@ -116,7 +108,7 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	if w.link != nil {
 		w.link.watchers[w] = struct{}{}
 	}
-	p.watchers.Add(1)
+	p.openWatchers.Add(1)
 	p.mu.Unlock()
 
 	// The journal has every change from now on, so it also has a room that this walk
@@ -139,7 +131,8 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 }
 
 // Next blocks until a room has changed and returns every room that changed since the
-// last Next, once, with its newest value; an emptied room has zero. The first calls
+// last Next, once, with its newest value; an emptied room has zero. A room that began and
+// ended since the last Next may be left out. The first calls
 // return the rooms that were not empty when Watch was called: see [Watcher.CaughtUp]. A
 // batch has at most 4096 events; the next calls return the rest. The caller owns the
 // slice.
@@ -189,8 +182,14 @@ func (w *Watcher) CaughtUp() bool {
 		w.backlog = w.backlog[1:]
 		p.yieldLock(i)
 	}
-	p.wakeWatchers()
-	return !w.incomplete && len(w.backlog) == 0 && len(w.pendingInitial) == 0
+	p.watchers.wake()
+	for c := range w.pendingInitial {
+		if c.word.Load() != retired {
+			return false
+		}
+		delete(w.pendingInitial, c) // it emptied before Next returned it
+	}
+	return !w.incomplete && len(w.backlog) == 0
 }
 
 // publishInitial publishes c, a room of the backlog. It returns true if Next must return c
@@ -198,7 +197,7 @@ func (w *Watcher) CaughtUp() bool {
 // then Next returns c from the journal, and publishInitial adds c to pendingInitial.
 func (w *Watcher) publishInitial(c *cell) bool {
 	w.p.refresh(c)
-	m := c.lastOf(w.j.local)
+	m := w.j.last(c)
 	if m.seq >= w.start {
 		w.pendingInitial[c] = struct{}{}
 		return false
@@ -222,15 +221,10 @@ func (w *Watcher) Close() error {
 	if w.link != nil {
 		delete(w.link.watchers, w)
 	}
-	p.sleepers = slices.DeleteFunc(p.sleepers, func(s *Watcher) bool { return s == w })
-	p.watchers.Add(-1)
+	p.watchers.sleepers = slices.DeleteFunc(p.watchers.sleepers, func(s *Watcher) bool { return s == w })
+	p.openWatchers.Add(-1)
 	if w.selected != nil {
-		i := 0
-		for name := range w.selected.rooms {
-			w.unselect(name)
-			p.yieldLock(i)
-			i++
-		}
+		w.unselectAll()
 		return nil
 	}
 	w.j.leave(w)
@@ -253,7 +247,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
 	}
-	defer p.wakeWatchers()
+	defer p.watchers.wake()
 	w.due = false
 	if w.selected != nil {
 		events = w.takeSelected()
@@ -262,7 +256,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 	}
 	if len(events) == 0 && !more && !w.waiting {
 		w.waiting = true
-		p.sleepers = append(p.sleepers, w)
+		p.watchers.sleepers = append(p.watchers.sleepers, w)
 	}
 	return events, more, nil
 }
@@ -283,6 +277,7 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	w.backlog = nil
 
 	next := w.next
+	var emptied []*cell
 	for left := scan; left > 0 && len(events) < batch; {
 		unread := w.j.from(next)
 		if len(unread) == 0 {
@@ -293,7 +288,13 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 			events = slices.Grow(events, len(unread)) // few of them are outdated
 		}
 		for _, e := range unread {
-			if w.j.current(e) && strings.HasPrefix(e.c.name, w.prefix) {
+			if w.j.outdated(e) {
+				continue
+			}
+			if w.j.last(e.c).value == 0 {
+				emptied = append(emptied, e.c)
+			}
+			if strings.HasPrefix(e.c.name, w.prefix) {
 				events = append(events, w.event(e.c))
 				delete(w.pendingInitial, e.c)
 			}
@@ -304,132 +305,24 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	if next == w.next {
 		return events, false
 	}
-	w.j.advance(w, next)
+	w.next = next
+	w.j.findOldest()
+	for _, c := range emptied {
+		p.retireEmpty(c)
+	}
 	w.j.trim(2*scan, p.retireEmpty)
 	return events, true
 }
 
-// concerns reports whether the watcher must return a change of c that journal j has.
-func (w *Watcher) concerns(j *journal, c *cell) bool {
-	return w.j == j && strings.HasPrefix(c.name, w.prefix)
-}
-
 // event returns the room's last published value, for this watcher.
 func (w *Watcher) event(c *cell) RoomEvent {
-	local := w.link != nil
-	m := c.lastOf(local)
+	m := c.lastTotal()
+	if w.j != nil {
+		m = w.j.last(c)
+	}
 	version := m.seq
-	if x := c.extra.Load(); x != nil && !local {
+	if x := c.extra.Load(); x != nil && w.link == nil {
 		version = x.version
 	}
 	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(m.value), Version: version}}
-}
-
-// watchSelected begins to watch the rooms with these names.
-func (w *Watcher) watchSelected(names []string) error {
-	p := w.p
-	w.selected = &selection{map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rooms.closed.Load() {
-		return ErrClosed
-	}
-	if err := w.selectRooms(names); err != nil {
-		return err
-	}
-	maps.Copy(w.selected.first, w.selected.changed)
-	p.watchers.Add(1)
-	return nil
-}
-
-// Add adds rooms to the selection of a watcher made with [Rooms]. The next batch contains
-// the current occupancy of each, even if it is empty, and even if it was selected
-// already. On a watcher of all rooms Add does nothing. The error is ErrClosed or
-// ErrInvalidRoom; then no room is added.
-func (w *Watcher) Add(rooms ...string) error {
-	p := w.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w.closed || p.rooms.closed.Load() {
-		return ErrClosed
-	}
-	if w.selected == nil {
-		return nil
-	}
-	return w.selectRooms(rooms)
-}
-
-// Remove removes rooms from the selection of a watcher made with [Rooms].
-func (w *Watcher) Remove(rooms ...string) {
-	p := w.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w.selected == nil {
-		return
-	}
-	for i, name := range rooms {
-		if _, ok := w.selected.rooms[name]; ok {
-			w.unselect(name)
-		}
-		p.yieldLock(i)
-	}
-}
-
-func (w *Watcher) selectRooms(names []string) error {
-	p, s := w.p, w.selected
-	for _, name := range names {
-		if !validName(name) {
-			return ErrInvalidRoom
-		}
-	}
-	defer p.wakeWatchers()
-	for i, name := range names {
-		name = strings.Clone(name)
-		if _, ok := s.rooms[name]; !ok {
-			s.rooms[name] = struct{}{}
-			p.selected[name] = append(p.selected[name], w)
-		}
-		s.changed[name] = struct{}{}
-		w.due, p.anyDue = true, true
-		if c := p.rooms.live(name); c != nil {
-			p.refresh(c)
-		}
-		if p.yieldLock(i); w.closed || p.rooms.closed.Load() {
-			return ErrClosed
-		}
-	}
-	return nil
-}
-
-// unselect removes a selected room.
-func (w *Watcher) unselect(name string) {
-	p, s := w.p, w.selected
-	delete(s.rooms, name)
-	delete(s.changed, name)
-	delete(s.first, name)
-	others := slices.DeleteFunc(p.selected[name], func(other *Watcher) bool { return other == w })
-	if len(others) > 0 {
-		p.selected[name] = others
-	} else {
-		delete(p.selected, name)
-	}
-}
-
-// takeSelected is take for a watcher of selected rooms.
-func (w *Watcher) takeSelected() (events []RoomEvent) {
-	s := w.selected
-	for name := range s.changed {
-		if len(events) == batch {
-			break
-		}
-		delete(s.changed, name)
-		delete(s.first, name)
-		c := w.p.rooms.live(name)
-		if c == nil || c.last.seq == 0 && c.extra.Load() == nil { // the cell has no version yet
-			events = append(events, RoomEvent{name, Event{Type: EventUpdated, Version: w.p.seq}})
-			continue
-		}
-		events = append(events, w.event(c))
-	}
-	return events
 }

@@ -38,7 +38,7 @@ func TestWatcher_IsWokenOnlyByRoomsThatItReturns(t *testing.T) {
 				waits := func() bool {
 					e.pub.mu.Lock()
 					defer e.pub.mu.Unlock()
-					return slices.Contains(e.pub.sleepers, w)
+					return slices.Contains(e.pub.watchers.sleepers, w)
 				}
 				changes := 0
 				other := func() {
@@ -165,22 +165,26 @@ func TestWatcher_OfSelectedRoomsCreatesNoCell(t *testing.T) {
 		w.Remove("b")
 		wantNothingKept(t, e)
 		require.NoError(t, w.Close())
-		require.Empty(t, e.pub.selected)
+		require.Empty(t, e.pub.watchers.selected)
 	})
 }
 
-// journalModel is a journal and, as a model of it, the rooms that each reader has not read.
+// journalModel is a journal and, as a model of it, what each reader knows of each room.
 type journalModel struct {
 	t      *testing.T
 	j      journal
 	seq    uint64
 	cells  []*cell
 	unread map[*Watcher]map[*cell]bool
+	known  map[*Watcher]map[*cell]bool // the rooms that the reader knows as not empty
 }
 
 func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
-	d := &journalModel{t: t, unread: map[*Watcher]map[*cell]bool{}}
-	d.j = journal{local: local}
+	d := &journalModel{t: t, unread: map[*Watcher]map[*cell]bool{}, known: map[*Watcher]map[*cell]bool{}}
+	d.j = newJournal((*cell).lastTotal)
+	if local {
+		d.j = newJournal((*cell).lastLocal)
+	}
 	for range rooms {
 		d.cells = append(d.cells, &cell{})
 	}
@@ -189,10 +193,12 @@ func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
 
 // publish sets the last publication of a cell as the publisher does. gap is how many sequence numbers the other
 // journal has used meanwhile.
-func (d *journalModel) publish(c *cell, gap uint64) {
+func (d *journalModel) publish(c *cell, value, gap uint64) {
 	d.seq += 1 + gap
-	c.lastOf(d.j.local).seq = d.seq
-	d.j.add(c, d.seq)
+	last := d.j.last(c)
+	before := *last
+	*last = publication{value, d.seq}
+	d.j.add(c, before, *last)
 	for _, cells := range d.unread {
 		cells[c] = true
 	}
@@ -201,7 +207,10 @@ func (d *journalModel) publish(c *cell, gap uint64) {
 func (d *journalModel) join() *Watcher {
 	w := &Watcher{next: d.seq + 1}
 	d.j.join(w)
-	d.unread[w] = map[*cell]bool{}
+	d.unread[w], d.known[w] = map[*cell]bool{}, map[*cell]bool{}
+	for _, c := range d.cells {
+		d.known[w][c] = d.j.last(c).value != 0 // from its backlog
+	}
 	return w
 }
 
@@ -216,11 +225,12 @@ func (d *journalModel) read(w *Watcher, most int) {
 		most -= len(unread)
 		for _, e := range unread {
 			next = e.seq + 1
-			if d.j.current(e) {
+			if !d.j.outdated(e) {
 				if !d.unread[w][e.c] {
 					d.t.Fatal("the reader has read this room already")
 				}
 				delete(d.unread[w], e.c)
+				d.known[w][e.c] = d.j.last(e.c).value != 0
 			}
 		}
 	}
@@ -228,42 +238,39 @@ func (d *journalModel) read(w *Watcher, most int) {
 		d.t.Fatalf("%d changed rooms are not listed", n)
 	}
 	if next != w.next {
-		d.passes(func(retire func(*cell)) {
-			d.j.advance(w, next)
-			for d.j.trim(1, retire) {
-			}
-		})
+		w.next = next
+		d.j.findOldest()
+		d.trim()
 	}
 }
 
 func (d *journalModel) leave(w *Watcher) {
 	delete(d.unread, w)
-	d.passes(func(retire func(*cell)) {
-		d.j.leave(w)
-		for d.j.trim(1, retire) {
-		}
-	})
+	delete(d.known, w)
+	d.j.leave(w)
+	d.trim()
 }
 
-// passes checks that f calls retire once for each cell that a reader needed before and no
-// reader needs any more.
-func (d *journalModel) passes(f func(retire func(*cell))) {
+// trim removes the entries that all readers have read, and checks that trim calls retire once
+// for each of their rooms.
+func (d *journalModel) trim() {
 	needed := map[*cell]bool{}
-	for _, c := range d.cells {
-		if d.j.unread(c) {
-			needed[c] = true
+	for b := range d.j.entries.blocks {
+		for i, e := range d.j.entries.blocks[b] {
+			if (b > 0 || i >= d.j.entries.head) && !d.j.outdated(e) && e.seq < d.j.oldest {
+				needed[e.c] = true
+			}
 		}
 	}
-	f(func(c *cell) {
-		if !needed[c] || d.j.unread(c) {
+	for d.j.trim(1, func(c *cell) {
+		if !needed[c] {
 			d.t.Fatal("retire was called with a cell that a reader needs, or twice")
 		}
 		delete(needed, c)
-	})
-	for c := range needed {
-		if !d.j.unread(c) {
-			d.t.Fatal("retire was not called when the last reader passed the cell")
-		}
+	}) {
+	}
+	if len(needed) > 0 {
+		d.t.Fatal("retire was not called when the last reader passed the cell")
 	}
 }
 
@@ -275,19 +282,21 @@ func (d *journalModel) check() {
 			d.t.Fatal("the journal does not have a reader")
 		}
 	}
-	if len(d.unread) != len(d.j.readers) || d.j.oldest != oldest && len(d.unread) > 0 {
+	if len(d.unread) != len(d.j.readers) || d.j.oldest != oldest {
 		d.t.Fatalf("%d readers, the oldest at %d; the journal has %d, the oldest at %d", len(d.unread), oldest, len(d.j.readers), d.j.oldest)
 	}
 
 	for _, c := range d.cells {
-		needed := false
-		for _, cells := range d.unread {
-			needed = needed || cells[c]
+		knows, unread := false, false
+		for w, cells := range d.unread {
+			knows = knows || cells[c] && d.known[w][c]
+			unread = unread || cells[c]
 		}
-		// unread may report a room that all have read, if the oldest reader is before an
-		// older entry of the room. It must not omit a room.
-		if needed && !d.j.unread(c) {
-			d.t.Fatal("unread omits a room that a reader has not read")
+		switch keep := d.j.mustKeep(c); {
+		case knows && !keep:
+			d.t.Fatal("mustKeep omits a room that a reader knows and has not read")
+		case keep && !unread:
+			d.t.Fatal("mustKeep has a room that all readers have read")
 		}
 	}
 	if d.j.length != length(&d.j.entries) {
@@ -309,7 +318,7 @@ func TestJournal_EachReaderReadsEachChangedRoomOnce(t *testing.T) {
 		for range 20_000 {
 			switch i := r.IntN(40); {
 			case i < 30:
-				d.publish(d.cells[r.IntN(len(d.cells))], uint64(r.IntN(3)))
+				d.publish(d.cells[r.IntN(len(d.cells))], uint64(r.IntN(2)), uint64(r.IntN(3)))
 			case i < 37 && len(readers) > 0:
 				d.read(readers[r.IntN(len(readers))], []int{1, 5, 1 << 20}[r.IntN(3)])
 			case i < 38 && len(readers) > 0:
@@ -329,7 +338,7 @@ func TestJournal_LengthIsBoundedByTheRoomsThatChanged(t *testing.T) {
 	d := newJournalModel(t, rooms, false)
 	stalled, reader := d.join(), d.join()
 	for i := range 50 * rooms {
-		d.publish(d.cells[i*7%rooms], 0)
+		d.publish(d.cells[i*7%rooms], 1, 0)
 		if i%1000 == 0 {
 			d.read(reader, 1<<20)
 		}
@@ -346,28 +355,37 @@ func TestJournal_LengthIsBoundedByTheRoomsThatChanged(t *testing.T) {
 	require.Len(t, d.j.entries.blocks, 1, "the memory is released")
 }
 
-func TestJournal_KeepsNothingWithoutReaders(t *testing.T) {
+// A room must be kept for a reader that knows it, and for no other.
+func TestJournal_KeepsEmptiedRoomForReadersThatKnowIt(t *testing.T) {
 	d := newJournalModel(t, 3, false)
-	d.publish(d.cells[0], 0)
-	require.Empty(t, d.j.entries.blocks)
-	require.False(t, d.j.unread(d.cells[0]))
-
-	w := d.join()
-	require.False(t, d.j.unread(d.cells[0]), "published before the reader joined")
-	d.publish(d.cells[1], 0)
-	d.publish(d.cells[1], 4)
-	require.True(t, d.j.unread(d.cells[1]))
-	d.leave(w)
+	keeps := func() (kept []int) {
+		for i, c := range d.cells {
+			if d.j.mustKeep(c) {
+				kept = append(kept, i)
+			}
+		}
+		return kept
+	}
+	d.publish(d.cells[0], 1, 0)
+	require.Empty(t, d.j.entries.blocks, "without a reader")
+	stalled := d.join()
+	reader := d.join()
+	d.publish(d.cells[1], 1, 5)
+	d.read(reader, 1)
+	for i := range d.cells {
+		d.publish(d.cells[i], 2, 0)
+		d.publish(d.cells[i], 0, 0)
+	}
+	require.Equal(t, []int{0, 1}, keeps(), "0 for both, 1 for the reader")
+	d.read(reader, 100)
+	require.Equal(t, []int{0}, keeps(), "for the stalled reader")
+	d.publish(d.cells[1], 1, 0)
+	d.read(reader, 100)
+	d.publish(d.cells[1], 0, 0)
+	require.Equal(t, []int{0, 1}, keeps())
+	d.leave(reader)
+	require.Equal(t, []int{0}, keeps())
+	d.leave(stalled)
+	require.Empty(t, keeps())
 	require.True(t, d.j.entries.empty())
-	require.False(t, d.j.unread(d.cells[1]))
-
-	// Gaps between the sequence numbers make no difference.
-	a, b := d.join(), d.join()
-	d.publish(d.cells[2], 10)
-	require.Len(t, d.j.from(a.next), 1)
-	d.read(a, 1)
-	require.Empty(t, d.j.from(d.seq+1))
-	require.True(t, d.j.unread(d.cells[2]), "b has not read it")
-	d.read(b, 1)
-	require.False(t, d.j.unread(d.cells[2]))
 }

@@ -112,6 +112,16 @@ func TestFirstChange_AfterQuietIntervalIsPublishedImmediately(t *testing.T) {
 		wantRooms(t, w, byRoom{"r": occ(1, 0)})
 		wantRooms(t, selected, byRoom{"r": occ(1, 0)})
 	})
+	bubble(t, "in a room whose subscription ends, for a watcher that has waited", func(t *testing.T) {
+		e := newEngine(t)
+		w := watch(t, e)
+		s := subscribe(t, e, "r")
+		synctest.Wait()
+		s.Unsubscribe()
+		synctest.Wait()
+		must(t, e.Join("r"))
+		wantRooms(t, w, byRoom{"r": occ(1, 0)})
+	})
 	bubble(t, "after a change that was undone", func(t *testing.T) {
 		e := newEngine(t)
 		s := subscribe(t, e, "r")
