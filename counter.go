@@ -33,10 +33,9 @@ type Occupancy struct {
 // emptied and is not dropped yet. All ones is a retired word: its room was dropped, or
 // frozen by the engine's Close. It never changes again.
 //
-// This order of the bits lets a hook find out by one comparison whether only a count
-// changes. If so, the step is a compare-and-swap. A bare add would be slightly cheaper,
-// but one that must be undone (a Leave without a connection, a full count, a dropped room)
-// would show a wrong count in between.
+// A step is a compare-and-swap. A bare add would be slightly cheaper, but one that must be
+// undone (a Leave without a connection, a full count, a dropped room) would show a wrong
+// count in between.
 type counter struct{ word atomic.Uint64 }
 
 const (
@@ -74,29 +73,32 @@ func stateOf(w uint64) state {
 }
 
 // The four plain steps. Each takes place if there is nothing to do but count: the room is
-// occupied before and after, the idle flag is clear, and the count is not near its limits.
-// Otherwise it changes nothing and returns false, and the caller takes the general path,
-// publisher.change.
+// occupied before and after, the idle flag is clear (so it is not retired either), and the count
+// is not full. Otherwise it changes nothing and returns false, and the caller takes the
+// general path, publisher.change.
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	return w-member < connectionMask-connection && // some count; not idle, not retired, not full
+	return w&idle == 0 && w&countMask != 0 && w&connectionMask < connectionMask-connection &&
 		c.word.CompareAndSwap(w, w+connection)
 }
 
 func (c *counter) tryLeave() bool {
-	n := c.word.Load() - connection
-	return n-member < connectionMask-connection && c.word.CompareAndSwap(n+connection, n)
+	w := c.word.Load()
+	return w&idle == 0 && w&connectionMask != 0 && (w-connection)&countMask != 0 &&
+		c.word.CompareAndSwap(w, w-connection)
 }
 
 func (c *counter) tryEnter() bool {
 	w := c.word.Load()
-	return w-member < idle-member && w&memberMask < memberMask-member && c.word.CompareAndSwap(w, w+member)
+	return w&idle == 0 && w&countMask != 0 && w&memberMask < memberMask-member &&
+		c.word.CompareAndSwap(w, w+member)
 }
 
 func (c *counter) tryExit() bool {
-	n := c.word.Load() - member
-	return n-member < idle-member && n&memberMask < memberMask-member && c.word.CompareAndSwap(n+member, n)
+	w := c.word.Load()
+	return w&idle == 0 && w&memberMask != 0 && (w-member)&countMask != 0 &&
+		c.word.CompareAndSwap(w, w-member)
 }
 
 // maskOf returns the mask of the connections or of the members: unit is connection or member.
