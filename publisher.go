@@ -5,26 +5,19 @@ import (
 	"time"
 )
 
-// publisher is the goroutine that publishes changes. The path of a change:
+// publisher publishes the changes of rooms. The path of a change:
 //
 //	hook → counter → inbox → publisher → subscriptions
 //	                                   ↘ journals → watchers
 //
-// A hook that changes an idle room replaces the room's idle flag by the queued flag. It
-// then publishes the room itself, or pushes it to the inbox for the goroutine. A room that
-// was published waits in a queue until its interval is over. Then either the room has
-// changed, and is published and queued again, or it has not, and unqueue clears its
-// queued flag. So the first change after a quiet interval is published at once, the hooks
-// of a busy room only count, no room needs a timer, and the publisher sleeps while nothing
-// changes.
+// cell.go describes the states of a room. A hook that queues a room publishes it, too, or
+// pushes it to the inbox, for the goroutine. A visit publishes the room's counts if they
+// differ from its last published ones. Then the room waits in a queue until its interval is
+// over, and is visited again. If it has not changed since, unqueue ends the visits.
 //
-// unqueue sets the idle flag of a room that has listeners. A room without listeners has
-// neither flag: it is detached, and its hooks only count until one empties it. A new
-// listener makes it idle again: see refresh and queueForListener. docs/design.md draws the states.
-//
-// A room is published if its counts differ from its last published value. unqueue changes
-// the flags by a compare-and-swap on the word that was published. So no change is missed,
-// for every interleaving, and an unnecessary visit does no harm.
+// So the first change after a quiet interval is published at once, the hooks of a busy room
+// only count, no room needs a timer, and the goroutine sleeps while nothing changes. An
+// unnecessary visit does no harm.
 type publisher struct {
 	rooms     *rooms
 	interval  time.Duration
@@ -60,9 +53,8 @@ type deadline struct {
 	at time.Duration
 }
 
-// maxDropDelay is the largest dropDelay. If the interval is longer, an emptied room without
-// listeners is kept for maxDropDelay only. In that time many emptied
-// rooms are joined again, and keep their cells.
+// maxDropDelay is the largest dropDelay. Many emptied rooms are joined again soon, and keep
+// their cells. But if the interval is long, other emptied rooms must not be kept so long.
 const maxDropDelay = 100 * time.Millisecond
 
 func newPublisher(r *rooms, interval time.Duration) *publisher {
@@ -234,13 +226,14 @@ const (
 // push publishes c, or adds c to the inbox. The caller has just set the queued flag of c.
 // push publishes c only if inline is true, the room has subscribers, but only a few, and no
 // other caller holds mu. Then the event need not wait until the goroutine gets a processor.
-func (p *publisher) push(c *cell, held, inline bool) {
-	if !held || !inline || !p.tryPublish(c, false) {
-		p.inbox.push(c, held)
+// A room that may have subscribers is urgent.
+func (p *publisher) push(c *cell, urgent, inline bool) {
+	if !urgent || !inline || !p.tryPublish(c, false) {
+		p.inbox.push(c, urgent)
 	}
 }
 
-// publishNow publishes c if c is queued, under the conditions of push with inline.
+// publishNow publishes c if c is queued, under the conditions of push.
 func (p *publisher) publishNow(c *cell) {
 	if w := c.word.Load(); w&held != 0 && w&queued != 0 {
 		p.tryPublish(c, true)
