@@ -91,9 +91,6 @@ func (j *journal) mustKeep(c *cell) bool {
 	return slices.ContainsFunc(j.readers, func(w *Watcher) bool { return since < w.next && w.next <= seq })
 }
 
-// forget makes the entries of c outdated. c has been retired.
-func (j *journal) forget(c *cell) { j.last(c).seq = 0 }
-
 // from returns the first entries with seq next or later, in order: at least one if there is any.
 func (j *journal) from(next uint64) []entry {
 	blocks := j.entries.blocks

@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"errors"
 	"math"
 	"sync/atomic"
 	"time"
@@ -76,7 +77,7 @@ type refused [len(refusals)]atomic.Uint64
 // note counts err, the error of a hook or nil, and returns it.
 func (r *refused) note(err error) error {
 	for i := range refusals {
-		if err == refusals[i] {
+		if errors.Is(err, refusals[i]) {
 			r[i].Add(1)
 		}
 	}
