@@ -37,38 +37,44 @@ type publication struct {
 
 // Each cell is in one of these states, according to the flags of its word (see counter):
 //
-//	            a count changes                  published, and has listeners
-//	  ┌──────┐ ───────────────► ┌────────┐ ────────────────────────────────► idle
-//	  │ idle │                  │ queued │ published, no listeners, occupied ► detached
-//	  └──────┘                  └────────┘ published, empty, nobody must read it ► retired
-//	      ▲                         ▲
-//	      │ a new listener          │ a hook empties the room, or another node's part changes
-//	      │     ┌──────────┐        │
-//	      └──── │ detached │ ───────┘
-//	            └──────────┘
+//	            a count or another node's        published, and has listeners or a watcher
+//	            part changes                     must still return that it is empty
+//	  ┌──────┐ ───────────────► ┌────────┐ ─────────────────────────────────► idle
+//	  │ idle │                  │ queued │ published, exists without listeners ► detached
+//	  └──────┘                  └────────┘ published, does not exist any more ► retired
+//	    │ ▲                         ▲
+//	    │ │ a new listener          │ a hook empties the room, or another node's part changes
+//	    │ │     ┌──────────┐        │
+//	    │ └──── │ detached │ ───────┘
+//	    │       └──────────┘
+//	    └► retired, if it is empty, when the last watcher has returned that
 //
-// A new cell is idle. Close retires every cell.
+// A new cell is idle. The end of the last hold of an empty room queues it. Close retires every
+// cell.
 //
 // The following makes this exact. Every transition is one compare-and-swap of the word. A
 // change of an idle room sets queued in the same step, so the publisher visits the room
-// after the change. A visit publishes the counts of a word, and unqueue replaces that very
-// word, so it fails if the counts have changed meanwhile. Thus a room that is idle has been
-// published with its present counts, and a room that has a listener is never detached.
+// after the change. settle loads a word, requires that its counts are the published ones, and
+// replaces that word, so it fails if a hook has changed the counts. Thus an idle room has
+// been published with its present counts. A room with a subscriber is never detached. A
+// watcher attaches the rooms that existed when it began as it returns them.
 
-// change applies step to the word of c, and queues the room if that is necessary. It returns
+// step applies f to the word of c, and queues the room if that is necessary. It returns
 // the words before and after. Both are retired if c is retired. If the error is not nil, the
-// counts are unchanged. It is the error of step, or ErrTooManyRooms.
-func (c *cell) change(r *rooms, step func(w uint64) (uint64, error)) (before, after uint64, err error) {
+// counts are unchanged. It is the error of f, or ErrTooManyRooms.
+func (c *cell) step(r *rooms, f func(w uint64) (uint64, error)) (before, after uint64, err error) {
 	for {
 		w := c.word.Load()
 		if w == retired {
 			return w, w, nil
 		}
-		n, err := step(w)
+		n, err := f(w)
 		if err != nil {
 			return w, w, err
 		}
-		if changed := n&countMask != w&countMask; changed && (w&idle != 0 || n&countMask == 0) || stateOf(n) == absent {
+		changed := n&countMask != w&countMask
+		empties := changed && n&countMask == 0
+		if changed && w&idle != 0 || empties || stateOf(n) == absent {
 			n = n&^idle | queued // to be published, or dropped
 		}
 		swapped, err := r.swap(c, w, n)
@@ -86,11 +92,11 @@ func (c *cell) change(r *rooms, step func(w uint64) (uint64, error)) (before, af
 	}
 }
 
-// unqueue ends a visit. The caller has published the counts of the word w. If the room is
-// empty and mayRetire is true, unqueue retires c. Otherwise c becomes idle if the room is
-// empty or has listeners, and detached if not. unqueue returns the new word, and reports
+// settle ends the visits. The caller has published the counts of the word w. If the room is
+// empty and mayRetire is true, settle retires c. Otherwise c becomes idle if the room is
+// empty or has listeners, and detached if not. settle returns the new word, and reports
 // false if w is not the word any more.
-func (c *cell) unqueue(w uint64, listeners, mayRetire bool) (uint64, bool) {
+func (c *cell) settle(w uint64, listeners, mayRetire bool) (uint64, bool) {
 	n := w &^ queued
 	switch {
 	case stateOf(w) == absent && mayRetire:
@@ -101,10 +107,12 @@ func (c *cell) unqueue(w uint64, listeners, mayRetire bool) (uint64, bool) {
 	return n, c.word.CompareAndSwap(w, n)
 }
 
-// requeue is a step for change: it queues the room after another node's part has changed.
-func requeue(w uint64) (uint64, error) { return w&^idle | queued, nil }
+// The following are steps of publisher.change.
 
-// attach is a step for change: it queues a room that has a new listener, unless the room is idle.
+// enqueue queues the room after another node's part has changed.
+func enqueue(w uint64) (uint64, error) { return w&^idle | queued, nil }
+
+// attach queues a room that has a new listener, unless the room is idle.
 func attach(w uint64) (uint64, error) {
 	if w&idle == 0 {
 		w |= queued
@@ -112,9 +120,9 @@ func attach(w uint64) (uint64, error) {
 	return w, nil
 }
 
-func hold(w uint64) (uint64, error) { return w | held, nil }
+func setHeld(w uint64) (uint64, error) { return w | held, nil }
 
-func release(w uint64) (uint64, error) { return w &^ held, nil }
+func clearHeld(w uint64) (uint64, error) { return w &^ held, nil }
 
 func (c *cell) detached() bool { return c.word.Load()&(idle|queued) == 0 }
 
@@ -129,10 +137,11 @@ func (c *cell) local() uint64 {
 
 // total returns the whole service's occupancy as last received, given this process's part.
 func (c *cell) total(local uint64) uint64 {
+	total := local
 	if x := c.extra.Load(); x != nil {
-		local, _ = add(local, x.remote.Load())
+		total, _ = add(local, x.remote.Load())
 	}
-	return local
+	return total
 }
 
 // settledEmpty reports whether the room is empty, and is published as such.

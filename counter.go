@@ -20,8 +20,8 @@ type Occupancy struct {
 //
 // queued: the room is in the publisher's inbox or in one of its queues.
 //
-// idle: the room is in no queue. The hook that changes the room replaces idle by queued,
-// and publishes the room or pushes it to the inbox.
+// idle: the room needs no visit. The hook that changes the room replaces idle by queued, and
+// publishes the room or pushes it to the inbox.
 //
 // A room with neither flag is detached: it has no listeners, and hooks only count. The hook
 // that empties the room sets queued. A room never has both flags.
@@ -74,8 +74,8 @@ func stateOf(w uint64) state {
 
 // The four plain steps. Each takes place if there is nothing to do but count: the room is
 // occupied before and after, the idle flag is clear (so it is not retired either), and the count
-// is not full. Otherwise it changes nothing and returns false, and the caller takes the
-// general path, publisher.change.
+// is not nearly full. Otherwise, or if another hook has changed the word meanwhile, it changes
+// nothing and returns false, and the caller takes the general path, publisher.change.
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
@@ -113,7 +113,7 @@ func maskOf(unit uint64) uint64 {
 // to their maximum, because a word with both at their maximum could equal retired.
 func plus(w, unit uint64) (uint64, error) {
 	n := w + unit
-	if f := maskOf(unit); w&f == f || n&countMask == countMask {
+	if mask := maskOf(unit); w&mask == mask || n&countMask == countMask {
 		return w, ErrCount
 	}
 	return n, nil

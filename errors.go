@@ -9,7 +9,7 @@ type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// The errors of this package. A call that returns one of them has changed nothing.
+// The errors of this package. A hook that returns one of them has changed nothing.
 const (
 	// ErrClosed means that the engine is closed, or the Lease, Watcher, Link or Remote
 	// on which the method was called.

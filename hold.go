@@ -70,15 +70,14 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 	// Nobody retires c now, because that requires mu.
 	x := c.extra.Load()
 	if x == nil {
-		// The versions of a room must increase, even if it had an extra before. No room has
-		// a version above seq.
-		x = &extra{lastLocal: c.last, version: p.seq}
+		x = &extra{lastLocal: c.last, version: c.last.seq}
+		if x.version == 0 {
+			x.version = p.seq // above all versions of an earlier cell of this room
+		}
 		c.extra.Store(x)
 	}
 	if !x.holds() {
-		if _, err := p.change(c, false, hold); err != nil {
-			return nil, nil, err
-		}
+		_, _ = p.change(c, false, setHeld) // never fails
 	}
 	return c, x, nil
 }
@@ -88,14 +87,14 @@ func (x *extra) holds() bool { return len(x.subs)+x.remoteParts > 0 }
 // release ends the hold of c if nothing holds it any more.
 func (p *publisher) release(c *cell, x *extra) {
 	if !x.holds() {
-		_, _ = p.change(c, false, release)
+		_, _ = p.change(c, false, clearHeld)
 		p.dropExtra(c)
 	}
 }
 
-// dropExtra releases the extra of c if c does not need it any more. Then cell.last is the
-// publication of this process's part, too. So the journal of local parts must not have an
-// entry that is not read.
+// dropExtra releases the extra of c if c does not need it any more. From then on c.last is the
+// last publication of this process's part, too. So every reader of the journal of local
+// parts must have read both publications. A retired word has the queued bit.
 func (p *publisher) dropExtra(c *cell) {
 	x, oldest := c.extra.Load(), p.watchers.locals.oldest
 	if x != nil && !x.holds() && !x.delivering && c.word.Load()&queued == 0 && c.last.seq < oldest && x.lastLocal.seq < oldest {

@@ -53,16 +53,16 @@ func (e *Engine) Exit(room, clientID string) error {
 // or nil. add returns the cell in which it counted. If inline is true, the hook may
 // publish the change itself.
 func (e *Engine) add(c *cell, room string, unit uint64, inline bool) (*cell, error) {
-	c, err := e.addOne(c, room, unit, inline)
+	c, err := e.addUncounted(c, room, unit, inline)
 	return c, e.pub.refused.note(err)
 }
 
 // remove is the general path of Leave and Exit.
 func (e *Engine) remove(c *cell, room string, unit uint64) error {
-	return e.pub.refused.note(e.removeOne(c, room, unit))
+	return e.pub.refused.note(e.removeUncounted(c, room, unit))
 }
 
-func (e *Engine) addOne(c *cell, room string, unit uint64, inline bool) (*cell, error) {
+func (e *Engine) addUncounted(c *cell, room string, unit uint64, inline bool) (*cell, error) {
 	if e.rooms.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -81,7 +81,7 @@ func (e *Engine) addOne(c *cell, room string, unit uint64, inline bool) (*cell, 
 	}
 }
 
-func (e *Engine) removeOne(c *cell, room string, unit uint64) error {
+func (e *Engine) removeUncounted(c *cell, room string, unit uint64) error {
 	if e.rooms.closed.Load() {
 		return ErrClosed
 	}

@@ -3,6 +3,7 @@ package occupancy
 import (
 	"slices"
 	"sort"
+	"strings"
 )
 
 // journal lists the rooms that changed, in the order of their publications, for any
@@ -16,7 +17,7 @@ type journal struct {
 	last      func(*cell) *publication // of the total, or of this process's part
 	entries   fifo[entry]
 	length    int // of entries
-	compactAt int // the length at which add removes outdated entries, if it is at least 2*blockLen
+	compactAt int // add calls compact at this length, but not below 2*blockLen
 
 	readers []*Watcher
 	oldest  uint64 // the smallest next of all readers
@@ -29,8 +30,8 @@ func newJournal(last func(*cell) *publication) journal {
 type entry struct {
 	c   *cell
 	seq uint64 // if it is not that of the room's last publication, the entry is outdated
-	// A reader whose next is not greater than since has never returned the room, or has
-	// returned it as empty. It need not be told if the room empties before it reads again.
+	// since is the publication by which the room began. A reader whose next is not greater does
+	// not know the room. If the room ends before it reads again, it need not return the room.
 	since uint64
 }
 
@@ -55,8 +56,8 @@ func (j *journal) add(c *cell, before, now publication) {
 	j.length++
 }
 
-// entryOf returns the entry of the publication seq, which some reader has not read. The entry was not outdated
-// when compact was last called.
+// entryOf returns the entry of the publication seq, which some reader has not read. It exists:
+// seq is or was the newest of its room, and compact keeps the newest entry of each room.
 func (j *journal) entryOf(seq uint64) entry { return j.from(seq)[0] }
 
 // full reports whether the next add calls compact.
@@ -88,10 +89,13 @@ func (j *journal) mustKeep(c *cell) bool {
 		return false
 	}
 	since := j.entryOf(seq).since
-	return slices.ContainsFunc(j.readers, func(w *Watcher) bool { return since < w.next && w.next <= seq })
+	return slices.ContainsFunc(j.readers, func(w *Watcher) bool {
+		return since < w.next && w.next <= seq && strings.HasPrefix(c.name, w.prefix)
+	})
 }
 
-// from returns the first entries with seq next or later, in order: at least one if there is any.
+// from returns the first entries with seq next or later, in order: at least one if there is
+// any. Removed entries at the head of the first block have seq 0.
 func (j *journal) from(next uint64) []entry {
 	blocks := j.entries.blocks
 	b := sort.Search(len(blocks), func(i int) bool {
@@ -105,14 +109,14 @@ func (j *journal) from(next uint64) []entry {
 	return blocks[b][i:]
 }
 
-// join adds a reader, which starts at w.next.
-func (j *journal) join(w *Watcher) {
+// addReader adds a reader, which starts at w.next.
+func (j *journal) addReader(w *Watcher) {
 	j.readers = append(j.readers, w)
 	j.findOldest()
 }
 
-// leave removes a reader.
-func (j *journal) leave(w *Watcher) {
+// removeReader removes a reader, and no entries: call trim after it.
+func (j *journal) removeReader(w *Watcher) {
 	j.readers = slices.DeleteFunc(j.readers, func(r *Watcher) bool { return r == w })
 	j.findOldest()
 }
@@ -124,17 +128,17 @@ func (j *journal) findOldest() {
 	}
 }
 
-// trim removes entries that every reader has read. It calls retire with the cell of each
+// trim removes entries that every reader has read. It calls visit with the cell of each
 // removed entry that is not outdated. One call removes no more than limit entries, rounded up to blocks,
 // because a reader that never read may leave a million. trim reports whether there may be
 // more.
-func (j *journal) trim(limit int, retire func(*cell)) (more bool) {
+func (j *journal) trim(limit int, visit func(*cell)) (more bool) {
 	for ; !j.entries.empty() && limit > 0; limit -= blockLen {
 		front := j.entries.front()
 		n := 0
 		for n < len(front) && front[n].seq < j.oldest {
 			if !j.outdated(front[n]) {
-				retire(front[n].c)
+				visit(front[n].c)
 			}
 			n++
 		}

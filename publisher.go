@@ -10,10 +10,10 @@ import (
 //	hook → counter → inbox → publisher → subscriptions
 //	                                   ↘ journals → watchers
 //
-// cell.go describes the states of a room. A hook that queues a room publishes it, too, or
-// pushes it to the inbox, for the goroutine. A visit publishes the room's counts if they
+// cell.go describes the states of a room. A hook that queues a room either publishes it
+// or pushes it to the inbox, for the goroutine. A visit publishes the room's counts if they
 // differ from its last published ones. Then the room waits in a queue until its interval is
-// over, and is visited again. If it has not changed since, unqueue ends the visits.
+// over, and is visited again. If it has not changed since, settle ends the visits.
 //
 // So the first change after a quiet interval is published at once, the hooks of a busy room
 // only count, no room needs a timer, and the goroutine sleeps while nothing changes. An
@@ -40,10 +40,9 @@ type publisher struct {
 	timer *time.Timer   // of the goroutine
 	armed time.Duration // the time for which timer is set, or never
 
-	// Only the goroutine uses the following.
-	spare, spareUrgent fifo[*cell] // for the inbox
+	spare, spareUrgent fifo[*cell] // for the inbox; only the goroutine uses them
 
-	tally
+	tally // used by all
 }
 
 // deadline is the time at which to visit a room again. All rooms of one queue wait for the same
@@ -167,13 +166,13 @@ func (p *publisher) visitFront(arrived *fifo[*cell]) {
 // visitDue visits the rooms of a queue whose deadline has passed, and reports whether
 // there were any. A visit may queue the room again.
 func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
-	begun := p.now()
+	began := p.now()
 	for {
 		p.drainUrgent()
 		p.mu.Lock()
 		now, done := p.now(), 0
 		front := queue.front()
-		for left := quantum; done < len(front) && left > 0 && front[done].at <= begun; done++ {
+		for left := quantum; done < len(front) && left > 0 && front[done].at <= began; done++ {
 			left -= p.visit(front[done].c, now, true)
 		}
 		if done > 0 {
@@ -205,10 +204,10 @@ func (p *publisher) arm() {
 	}
 }
 
-// change applies step to the word of c: see cell.change. It pushes c if the step has queued
+// change applies step to the word of c: see cell.step. It pushes c if the step has queued
 // it. If inline is true, it may publish c instead. It reports false if c is retired.
 func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {
-	before, after, err := c.change(p.rooms, step)
+	before, after, err := c.step(p.rooms, step)
 	if before&queued == 0 && after&queued != 0 {
 		p.push(c, after&held != 0, inline)
 	}
@@ -240,8 +239,8 @@ func (p *publisher) publishNow(c *cell) {
 	}
 }
 
-// tryPublish publishes c, and reports whether c needs no other visit. If wasQueued is true,
-// c may have been published already.
+// tryPublish publishes c, and reports whether c need not be pushed to the inbox. If wasQueued
+// is true, c may have been published already.
 func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 	if !p.mu.TryLock() {
 		return false
@@ -257,7 +256,7 @@ func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 		return true // it is in the waiting queue: see visit
 	}
 	if wasQueued && x.next == 0 && p.openWatchers.Load() > 0 {
-		return true // a watcher may have received an event less than an interval ago
+		return true // x is new, so next does not tell when a watcher received an event
 	}
 	p.visit(c, began, false)
 	p.watchers.wake()
@@ -286,25 +285,23 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 				now = p.now() // deliver has unlocked mu meanwhile
 			}
 		}
-		w := c.word.Load()
+		w, listeners := c.word.Load(), p.hasListeners(c)
 		// If hooks undo their changes before the publisher visits the room, or change a total
 		// that is capped, the room waits, too. Otherwise each hook would queue it again.
-		unchanged := !fromQueue && (w&held == 0 && stateOf(w) == occupied || capped(c.last.value))
-		switch {
-		case !p.hasListeners(c):
-			if published && !fromQueue && stateOf(w) == absent {
-				// Many rooms that empty are soon joined again.
-				p.emptied.push(deadline{c, now + p.dropDelay})
-				return work
-			}
-		case published || unchanged:
+		undone := w&held == 0 && stateOf(w) == occupied || capped(c.last.value)
+		if listeners && (published || undone && !fromQueue) {
 			if x != nil {
 				x.next = now + p.interval
 			}
 			p.waiting.push(deadline{c, now + p.interval})
 			return work
 		}
-		if p.unqueue(c) {
+		if !listeners && published && !fromQueue && stateOf(w) == absent {
+			// Many rooms that empty are soon joined again.
+			p.emptied.push(deadline{c, now + p.dropDelay})
+			return work
+		}
+		if p.settle(c) {
 			return work
 		}
 	}
@@ -313,7 +310,7 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 // hasListeners reports whether c has a subscriber or a watcher.
 func (p *publisher) hasListeners(c *cell) bool {
 	x := c.extra.Load()
-	return x != nil && len(x.subs) > 0 || p.watchers.of(c)
+	return x != nil && len(x.subs) > 0 || p.watchers.watched(c)
 }
 
 // publish sets c.last to the current occupancy, given this process's counts, and tells the
@@ -348,20 +345,20 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 	return totalChanged
 }
 
-// refresh publishes c early, for a new listener. From then on, every change of c is
-// published.
+// refresh publishes c before its interval is over, for a new listener. It attaches c if c is
+// detached.
 func (p *publisher) refresh(c *cell) {
 	p.publish(c, c.local())
 	if c.detached() {
-		p.unqueue(c)
+		p.settle(c)
 		_, _ = p.change(c, false, attach) // if c changed meanwhile
 	}
 }
 
-// unqueue ends the visit of c, which has been published. It drops c if the room does not
+// settle ends the visits of c, which has been published. It drops c if the room does not
 // exist any more and every watcher that must return that has done so. It reports false if c
 // has changed meanwhile.
-func (p *publisher) unqueue(c *cell) bool {
+func (p *publisher) settle(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {
 		return true
@@ -370,7 +367,7 @@ func (p *publisher) unqueue(c *cell) bool {
 	if c.last.value != c.total(local) || c.lastLocal().value != local {
 		return false
 	}
-	w, ok := c.unqueue(w, p.hasListeners(c), stateOf(w) == absent && !p.watchers.mustKeep(c))
+	w, ok := c.settle(w, p.hasListeners(c), stateOf(w) == absent && !p.watchers.mustKeep(c))
 	if !ok {
 		return false
 	}
@@ -382,10 +379,10 @@ func (p *publisher) unqueue(c *cell) bool {
 	return true
 }
 
-// retireEmpty retires a cell that unqueue kept because a watcher had not read it.
-func (p *publisher) retireEmpty(c *cell) {
+// retireIfEmpty retires an empty cell that settle kept because a watcher had not read it.
+func (p *publisher) retireIfEmpty(c *cell) {
 	if c.word.Load() == idle {
-		p.unqueue(c)
+		p.settle(c)
 	}
 }
 
@@ -413,8 +410,8 @@ func (p *publisher) finish() {
 	p.watchers.wake()
 }
 
-// freeze retires c with its counts: the word refuses every hook from now on, and the
-// c.last holds the counts. If a hook changes the word meanwhile, freeze publishes that, too.
+// freeze retires c with its counts: the word refuses every hook from now on. Then c.last has
+// the counts. If a hook changes the word meanwhile, freeze publishes that, too.
 func (p *publisher) freeze(c *cell) {
 	for frozen := false; !frozen; {
 		w := c.word.Load()

@@ -12,7 +12,7 @@ import (
 // It is a mutex and a queue: an intrusive lock-free list would cost one more pointer in
 // each cell, and a push is rare.
 type inbox struct {
-	wake chan struct{} // holds one token while there is something to take
+	wake chan struct{} // holds one token if the goroutine must run another round
 
 	mu        sync.Mutex
 	cells     fifo[*cell]

@@ -143,13 +143,13 @@ func (r *Remote) Close() error {
 		r.closed = true
 		n := 0
 		for c := range r.parts {
-			if p.rooms.closed.Load() || n == blockLen {
+			if p.rooms.closed.Load() || n == quantum {
 				break
 			}
 			r.put(c, 0)
 			n++
 		}
-		if again = n == blockLen; !again {
+		if again = n == quantum; !again {
 			r.parts = nil
 			delete(r.l.remotes, r)
 		}
@@ -203,12 +203,11 @@ func (r *Remote) put(c *cell, part uint64) {
 	p := r.l.e.pub
 	x := c.extra.Load()
 	x.remote.Store(x.remote.Load() - r.parts[c] + part)
+	_, _ = p.change(c, false, enqueue)
 	if part != 0 {
 		r.parts[c] = part
-		_, _ = p.change(c, false, requeue)
 		return
 	}
 	delete(r.parts, c)
-	_, _ = p.change(c, false, requeue)
 	p.releaseRemote(c, x)
 }

@@ -93,15 +93,15 @@ func (r *Room) Local() Occupancy {
 	return r.e.Local(r.name)
 }
 
-func (r *Room) add(one uint64) error {
-	c, err := r.e.add(r.live(), r.name, one, true)
+func (r *Room) add(unit uint64) error {
+	c, err := r.e.add(r.live(), r.name, unit, true)
 	if err == nil {
 		r.cell.Store(c)
 	}
 	return err
 }
 
-// live returns the room's cell, or nil if the room does not exist. The cell is not retired.
+// live returns the room's cell, or nil if it has none. The cell was not retired a moment ago.
 func (r *Room) live() *cell {
 	c := r.cell.Load()
 	if c.word.Load() != retired {

@@ -21,7 +21,7 @@ type rooms struct {
 	_ [64]byte // separates the fields above, which every hook reads, from those below, which are written often
 
 	// states is the number of rooms in each state, in one word, so that the sum is right
-	// while a room changes its state: see inState.
+	// while a room changes its state: see stateWeight.
 	states  atomic.Int64
 	limitMu sync.Mutex // with a limit, it is locked for each step by which a room becomes occupied or empty
 }
@@ -102,13 +102,13 @@ func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
 	if !c.word.CompareAndSwap(w, n) {
 		return false, nil
 	}
-	r.states.Add(inState[is] - inState[was])
+	r.states.Add(stateWeight[is] - stateWeight[was])
 	return true, nil
 }
 
-// inState is what one room of each state adds to rooms.states: the low half counts the
+// stateWeight is what one room of each state adds to rooms.states: the low half counts the
 // occupied rooms, the high half those that are only held.
-var inState = [...]int64{absent: 0, occupied: 1, heldOnly: 1 << 32}
+var stateWeight = [...]int64{absent: 0, occupied: 1, heldOnly: 1 << 32}
 
 // number returns the number of rooms in the state s, occupied or heldOnly. It may be
 // negative for a moment, if the end of a room is counted before its beginning.

@@ -228,7 +228,7 @@ func TestRooms_NumberInStatsIsNeverNegative(t *testing.T) {
 	require.True(t, c.word.CompareAndSwap(idle, connection)) // the first half of a Join
 	require.NoError(t, e.Leave("a"))                         // of another goroutine
 	require.Zero(t, e.Stats().Rooms)
-	e.rooms.states.Add(inState[occupied]) // the second half
+	e.rooms.states.Add(stateWeight[occupied]) // the second half
 	require.Zero(t, e.Stats().Rooms)
 }
 

@@ -33,8 +33,8 @@ func (w *Watcher) watchSelected(names []string) error {
 
 // Add adds rooms to the selection of a watcher made with [Rooms]. The next batch contains
 // the current occupancy of each, even if it is empty, and even if it was selected
-// already. On a watcher of all rooms Add does nothing. The error is ErrClosed or
-// ErrInvalidRoom; then no room is added.
+// already. On a watcher of all rooms Add does nothing. The error is ErrInvalidRoom, and then
+// no room is added, or ErrClosed.
 func (w *Watcher) Add(rooms ...string) error {
 	p := w.p
 	p.mu.Lock()
@@ -117,7 +117,7 @@ func (w *Watcher) unselectAll() {
 func (w *Watcher) takeSelected() (events []RoomEvent) {
 	s := w.selected
 	for name := range s.changed {
-		if len(events) == batch {
+		if len(events) == maxBatch {
 			break
 		}
 		delete(s.changed, name)

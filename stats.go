@@ -9,7 +9,7 @@ import (
 
 // Stats are totals over all rooms, and what the engine has done. The uint64 fields
 // count since New. The fields are read one after another, so together they are not a
-// snapshot, and the totals may lag behind the hooks by an interval.
+// snapshot, and the totals may lag behind the hooks: see [Engine.Stats].
 type Stats struct {
 	Rooms int       // that exist: occupied, subscribed to, or reported by another node
 	Total Occupancy // of all rooms, of this process and the linked nodes
@@ -69,7 +69,7 @@ type Refused struct {
 }
 
 // refusals are the errors of the fields of Refused, in the same order.
-var refusals = [...]Error{ErrClosed, ErrInvalidRoom, ErrInvalidClientID, ErrTooManyRooms, ErrNotJoined, ErrNotEntered, ErrCount}
+var refusals = [...]error{ErrClosed, ErrInvalidRoom, ErrInvalidClientID, ErrTooManyRooms, ErrNotJoined, ErrNotEntered, ErrCount}
 
 // refused holds the counters of Refused. Only a hook that fails writes them.
 type refused [len(refusals)]atomic.Uint64

@@ -17,7 +17,7 @@ type Event struct {
 	Occupancy Occupancy `json:"occupancy"`
 	// Version numbers the room's events. For a subscriber it increases by one with each
 	// event published in the room, so a difference of more than one tells how many events
-	// were folded into this one. For a Watcher it increases by any number.
+	// were folded into this one. For a Watcher it increases, but not by one.
 	Version uint64 `json:"-"`
 }
 
@@ -67,8 +67,8 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	// If the snapshot is a new value, it is an event of the room. The other subscribers
-	// receive it, or a newer one, when the room's interval is over.
+	// If the snapshot is a new value, it is an event of the room. The room is still in a queue
+	// then, and its next visit delivers the event, or a newer one, to the other subscribers.
 	p.publish(c, c.local())
 	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs)}
 	s.events <- x.event(c)
@@ -82,7 +82,7 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 		// The room was quiet for an interval, so the next change must be published
 		// immediately. x.next > 0 is required if there are watchers: before the first
 		// subscription, x.next does not tell when the room was published to a watcher.
-		p.unqueue(c)
+		p.settle(c)
 	}
 	_, _ = p.change(c, false, attach)
 	p.watchers.wake()
@@ -186,6 +186,7 @@ func (p *publisher) deliver(c *cell, x *extra) bool {
 			}
 		}
 		if x.passed += len(subs); x.passed < len(x.subs) {
+			p.watchers.wake()
 			p.mu.Unlock()
 			p.mu.Lock()
 		}

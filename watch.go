@@ -26,7 +26,7 @@ type Watcher struct {
 	backlog        []*cell            // the rooms that existed when it began, not read yet
 	pendingInitial map[*cell]struct{} // rooms removed from the backlog because the journal has them; Next has not returned them yet
 	selected       *selection         // nil for all rooms
-	waiting        bool               // it is in publisher.sleepers
+	waiting        bool               // it is in watchers.sleepers
 	due            bool               // to be woken
 	incomplete     bool               // the watcher was closed before it had caught up
 	closed         bool
@@ -57,18 +57,21 @@ func Rooms(names ...string) WatchOption {
 }
 
 const (
-	batch = 4096      // the most events that one Next returns
-	scan  = 4 * batch // Next unlocks mu for others after it has compared this many names with the prefix
+	maxBatch = 4096         // the most events that one Next returns
+	maxScan  = 4 * maxBatch // Next unlocks mu for others after it has compared this many names with the prefix
 )
 
 // Watch returns a watcher of all rooms, unless an option says otherwise. It walks the
-// rooms once, to find those that the first batches contain. If a change of a
-// room waits for the end of the interval, Watch publishes it early, to all watchers. The error is
-// ErrClosed, or ErrInvalidRoom for a name of [Rooms].
+// rooms once, to find those that the first batches contain. The error is ErrClosed, or
+// ErrInvalidRoom for a name of [Rooms].
+//
+// If a change of such a room waits for the end of the interval, it is published early, to all
+// watchers. If a change of a room without subscribers is undone before it is published, the
+// next change waits for the end of the interval.
 //
 // Close the watcher when done. A watcher that is not read keeps the memory of the rooms that
-// it has returned and that have emptied since. So share one watcher instead of creating one
-// for each page that is open.
+// it knows and that have emptied since. So share one watcher instead of creating one for each
+// page that is open.
 func (e *Engine) Watch(opts ...WatchOption) (*Watcher, error) {
 	var cfg watchConfig
 	for _, o := range opts {
@@ -104,14 +107,14 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	}
 	w.start = p.seq + 1
 	w.next = w.start
-	w.j.join(w)
+	w.j.addReader(w)
 	if w.link != nil {
 		w.link.watchers[w] = struct{}{}
 	}
 	p.openWatchers.Add(1)
 	p.mu.Unlock()
 
-	// The journal has every change from now on, so it also has a room that this walk
+	// The journal has every publication from now on, so it also has a room that this walk
 	// misses because it is created meanwhile.
 	var backlog []*cell
 	e.rooms.all(func(c *cell) bool {
@@ -166,14 +169,14 @@ func (w *Watcher) Next(ctx context.Context) ([]RoomEvent, error) {
 // CaughtUp reports whether every room that existed when Watch was called has been
 // returned by Next. A cache of all rooms is complete from then on.
 //
-// It is false only if Next has such a room to return, so a loop that calls Next until
+// While the watcher is open, it is false only if Next has such a room to return. So a loop that calls Next until
 // CaughtUp reports true does not block on a service without changes.
 func (w *Watcher) CaughtUp() bool {
 	p := w.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.selected != nil {
-		return len(w.selected.first) == 0
+		return !w.incomplete && len(w.selected.first) == 0
 	}
 	if w.closed || p.rooms.closed.Load() {
 		return !w.incomplete && len(w.backlog) == 0 && len(w.pendingInitial) == 0
@@ -197,12 +200,12 @@ func (w *Watcher) CaughtUp() bool {
 // then Next returns c from the journal, and publishInitial adds c to pendingInitial.
 func (w *Watcher) publishInitial(c *cell) bool {
 	w.p.refresh(c)
-	m := w.j.last(c)
-	if m.seq >= w.start {
+	last := w.j.last(c)
+	if last.seq >= w.start {
 		w.pendingInitial[c] = struct{}{}
 		return false
 	}
-	return m.value != 0
+	return last.value != 0
 }
 
 // Close closes the watcher and makes a blocked Next return. It may be called more than
@@ -215,7 +218,7 @@ func (w *Watcher) Close() error {
 		return nil
 	}
 	w.closed = true
-	w.incomplete = len(w.backlog) > 0 || len(w.pendingInitial) > 0
+	w.incomplete = len(w.backlog) > 0 || len(w.pendingInitial) > 0 || w.selected != nil && len(w.selected.first) > 0
 	w.backlog, w.pendingInitial = nil, nil
 	close(w.done)
 	if w.link != nil {
@@ -227,8 +230,8 @@ func (w *Watcher) Close() error {
 		w.unselectAll()
 		return nil
 	}
-	w.j.leave(w)
-	for w.j.trim(quantum, p.retireEmpty) {
+	w.j.removeReader(w)
+	for w.j.trim(quantum, p.retireIfEmpty) {
 		p.mu.Unlock() // so that other callers need not wait for the whole loop
 		p.mu.Lock()
 	}
@@ -264,7 +267,7 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 // takeAll is take for a watcher of all rooms.
 func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	p := w.p
-	n := min(batch, len(w.backlog))
+	n := min(maxBatch, len(w.backlog))
 	for _, c := range w.backlog[:n] {
 		if w.publishInitial(c) {
 			events = append(events, w.event(c))
@@ -278,12 +281,12 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 
 	next := w.next
 	var emptied []*cell
-	for left := scan; left > 0 && len(events) < batch; {
+	for left := maxScan; left > 0 && len(events) < maxBatch; {
 		unread := w.j.from(next)
 		if len(unread) == 0 {
 			break
 		}
-		unread = unread[:min(len(unread), batch-len(events))]
+		unread = unread[:min(len(unread), maxBatch-len(events))]
 		if w.prefix == "" {
 			events = slices.Grow(events, len(unread)) // few of them are outdated
 		}
@@ -308,21 +311,21 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	w.next = next
 	w.j.findOldest()
 	for _, c := range emptied {
-		p.retireEmpty(c)
+		p.retireIfEmpty(c)
 	}
-	w.j.trim(2*scan, p.retireEmpty)
+	w.j.trim(2*maxScan, p.retireIfEmpty)
 	return events, true
 }
 
 // event returns the room's last published value, for this watcher.
 func (w *Watcher) event(c *cell) RoomEvent {
-	m := c.lastTotal()
+	last := c.lastTotal()
 	if w.j != nil {
-		m = w.j.last(c)
+		last = w.j.last(c)
 	}
-	version := m.seq
+	version := last.seq
 	if x := c.extra.Load(); x != nil && w.link == nil {
 		version = x.version
 	}
-	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(m.value), Version: version}}
+	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(last.value), Version: version}}
 }

@@ -103,6 +103,22 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 			require.NoError(t, w.Add("room"))
 			read(Occupancy{})
 
+			// A subscription that ends before anything is published.
+			require.NoError(t, e.Join("room"))
+			require.NoError(t, e.Join("other"))
+			settle()
+			read(Occupancy{1, 0})
+			unused, err := e.Subscribe("room")
+			require.NoError(t, err)
+			require.NoError(t, w.Add("room"))
+			read(Occupancy{1, 0})
+			unused.Unsubscribe()
+			require.NoError(t, w.Add("room"))
+			read(Occupancy{1, 0})
+			require.NoError(t, e.Leave("room"))
+			settle()
+			read(Occupancy{})
+
 			s, err := e.Subscribe("room")
 			require.NoError(t, err)
 			require.NoError(t, e.Join("another")) // the number of publications grows
@@ -206,7 +222,7 @@ func (d *journalModel) publish(c *cell, value, gap uint64) {
 
 func (d *journalModel) join() *Watcher {
 	w := &Watcher{next: d.seq + 1}
-	d.j.join(w)
+	d.j.addReader(w)
 	d.unread[w], d.known[w] = map[*cell]bool{}, map[*cell]bool{}
 	for _, c := range d.cells {
 		d.known[w][c] = d.j.last(c).value != 0 // from its backlog
@@ -247,7 +263,7 @@ func (d *journalModel) read(w *Watcher, most int) {
 func (d *journalModel) leave(w *Watcher) {
 	delete(d.unread, w)
 	delete(d.known, w)
-	d.j.leave(w)
+	d.j.removeReader(w)
 	d.trim()
 }
 

@@ -14,8 +14,8 @@ type watchers struct {
 	anyDue   bool                  // some sleepers are due
 }
 
-// of reports whether a watcher must return the changes of c.
-func (s *watchers) of(c *cell) bool {
+// watched reports whether a watcher may have to return the changes of c.
+func (s *watchers) watched(c *cell) bool {
 	return len(s.totals.readers)+len(s.locals.readers) > 0 || len(s.selected) > 0 && len(s.selected[c.name]) > 0
 }
 
@@ -69,7 +69,7 @@ func (s *watchers) wake() {
 // mustKeep reports whether a watcher must still return that c is empty.
 func (s *watchers) mustKeep(c *cell) bool { return s.totals.mustKeep(c) || s.locals.mustKeep(c) }
 
-// busy reports whether to tell the watchers of a change may take long.
+// busy reports whether telling the watchers of a change may take long.
 func (s *watchers) busy() bool {
 	return len(s.sleepers) > maxInlineSleepers || s.totals.full() || s.locals.full()
 }

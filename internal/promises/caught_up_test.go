@@ -291,9 +291,11 @@ func TestCaughtUp_CacheIsCompleteUnderLoad(t *testing.T) {
 func TestCaughtUp_NotByClosingTheWatcher(t *testing.T) {
 	e := newEngine(t)
 	require.NoError(t, e.Join("r"))
-	w, err := e.Watch()
-	require.NoError(t, err)
-	require.False(t, w.CaughtUp())
-	require.NoError(t, w.Close())
-	require.False(t, w.CaughtUp(), "the room was not returned")
+	for _, opts := range [][]occupancy.WatchOption{nil, {occupancy.Rooms("r")}} {
+		w, err := e.Watch(opts...)
+		require.NoError(t, err)
+		require.False(t, w.CaughtUp())
+		require.NoError(t, w.Close())
+		require.False(t, w.CaughtUp(), "the room was not returned")
+	}
 }
