@@ -67,9 +67,11 @@ func (l *loop) Subscribe(room string) Subscription {
 	return <-subscribe
 }
 
-func (l *loop) Delivered() uint64 { return l.hub.delivered.Load() }
+func (l *loop) Watch(f func(room string, count int)) { l.hub.Watch(f) }
+func (l *loop) Delivered() uint64                    { return l.hub.delivered.Load() }
 
 func (l *loop) Close() {
 	close(l.commands)
 	<-l.done
+	l.hub.Close()
 }

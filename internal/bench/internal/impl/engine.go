@@ -1,6 +1,10 @@
 package impl
 
-import "github.com/occupancy/occupancy"
+import (
+	"context"
+
+	"github.com/occupancy/occupancy"
+)
 
 // engine is this project's engine, called with room names.
 type engine struct{ *occupancy.Engine }
@@ -21,6 +25,22 @@ func (e engine) Subscribe(room string) Subscription {
 	must(err)
 	<-s.Events()
 	return subscription[occupancy.Event]{s.Events(), func(e occupancy.Event) int { return e.Occupancy.Connections }}
+}
+
+func (e engine) Watch(f func(room string, count int)) {
+	w, err := e.Engine.Watch()
+	must(err)
+	go func() {
+		for {
+			events, err := w.Next(context.Background())
+			if err != nil {
+				return // the engine is closed
+			}
+			for _, event := range events {
+				f(event.Room, event.Occupancy.Connections)
+			}
+		}
+	}()
 }
 
 // leaseEngine is the engine, called with leases.

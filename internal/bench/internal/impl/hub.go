@@ -13,6 +13,7 @@ type hub struct {
 	rooms       map[string]map[*Conn]struct{}
 	subscribers map[string]map[chan int]struct{}
 	delivered   atomic.Uint64
+	changes     *changes // nil without a watcher
 }
 
 func newHub() *hub {
@@ -43,8 +44,18 @@ func (h *hub) Subscribe(room string) Subscription {
 	return h.subscribe(room)
 }
 
+func (h *hub) Watch(f func(room string, count int)) {
+	h.changes = newChanges()
+	go h.changes.read(f)
+}
+
 func (h *hub) Delivered() uint64 { return h.delivered.Load() }
-func (h *hub) Close()            {}
+
+func (h *hub) Close() {
+	if h.changes != nil {
+		close(h.changes.ready)
+	}
+}
 
 func (h *hub) join(room string, c *Conn) {
 	members := h.rooms[room]
@@ -75,6 +86,9 @@ func (h *hub) subscribe(room string) Subscription {
 }
 
 func (h *hub) notify(room string, n int) {
+	if h.changes != nil {
+		h.changes.add(room, n)
+	}
 	if len(h.subscribers) == 0 {
 		return
 	}

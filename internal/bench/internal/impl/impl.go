@@ -27,6 +27,14 @@ type Notifier interface {
 	Delivered() uint64 // events sent to subscribers so far; may lag during a send
 }
 
+// Watchable is a Counter that can report the changes of all rooms.
+type Watchable interface {
+	Counter
+	// Watch starts a goroutine that calls f with the newest count of each changed room,
+	// until Close. It must be called before the other methods, at most once.
+	Watch(f func(room string, count int))
+}
+
 // Subscription receives the events of one room. It holds at most one unread event.
 type Subscription interface {
 	Next() int // blocks until there is an event and returns its count
@@ -57,6 +65,8 @@ type Spec struct {
 	// NewNotifier returns an instance that publishes each change as soon as it can. It
 	// is nil if the implementation sends no events.
 	NewNotifier func() Notifier
+	// Watchable reports that NewCounter returns a Watchable.
+	Watchable bool
 	// LosesJoins reports that a Join may be lost if the room empties at the same time.
 	LosesJoins bool
 }
@@ -66,15 +76,15 @@ const Engine = "occupancy"
 
 // All lists every implementation, the engine first.
 var All = []Spec{
-	{Name: Engine, NewCounter: newEngine, NewNotifier: newImmediateEngine,
+	{Name: Engine, NewCounter: newEngine, NewNotifier: newImmediateEngine, Watchable: true,
 		Note: "Join and Leave by room name"},
-	{Name: "occupancy lease", NewCounter: newLeaseEngine,
+	{Name: "occupancy lease", NewCounter: newLeaseEngine, Watchable: true,
 		Note: "Connect and Close of a lease, which never counts a connection twice"},
 	{Name: "hub, counts", NewCounter: newCountHub,
 		Note: "RWMutex and a map of counts; sends no events"},
-	{Name: "hub, members", NewCounter: func() Counter { return newHub() }, NewNotifier: func() Notifier { return newHub() },
+	{Name: "hub, members", NewCounter: func() Counter { return newHub() }, NewNotifier: func() Notifier { return newHub() }, Watchable: true,
 		Note: "RWMutex and a map of member sets"},
-	{Name: "channel loop", NewCounter: func() Counter { return newLoop() }, NewNotifier: func() Notifier { return newLoop() },
+	{Name: "channel loop", NewCounter: func() Counter { return newLoop() }, NewNotifier: func() Notifier { return newLoop() }, Watchable: true,
 		Note: "one goroutine owns the map of member sets"},
 	{Name: "sync.Map", NewCounter: newSyncMap,
 		Note: "sync.Map with an atomic counter per room; sends no events"},

@@ -150,6 +150,25 @@ func TestNotifier_SendsEachCount(t *testing.T) {
 	})
 }
 
+func TestWatchable_ReportsLastCountOfEveryRoom(t *testing.T) {
+	forEachCounter(t, func(t *testing.T, s Spec, c Counter) {
+		w, ok := c.(Watchable)
+		require.Equal(t, s.Watchable, ok)
+		if !ok {
+			return
+		}
+		var counts sync.Map
+		w.Watch(func(room string, count int) { counts.Store(room, count) })
+		changeConcurrently(t, c, 1)
+		for _, room := range []string{"a", "b", "c"} {
+			require.Eventually(t, func() bool {
+				count, ok := counts.Load(room)
+				return ok && count == c.Count(room)
+			}, 10*time.Second, time.Millisecond)
+		}
+	})
+}
+
 func TestAll_NamesAreUnique(t *testing.T) {
 	require.Equal(t, Engine, All[0].Name)
 	seen := map[string]bool{}
