@@ -32,7 +32,7 @@ func TestMarkdownAndPlots_MatchResults(t *testing.T) {
 	markdown, err := os.ReadFile("results/compare.md")
 	require.NoError(t, err)
 	require.Equal(t, r.Markdown(), string(markdown))
-	for _, p := range report.Plots {
+	for _, p := range r.Plots() {
 		var svg bytes.Buffer
 		require.NoError(t, p.WriteSVG(&svg, r))
 		file, err := os.ReadFile("results/" + p.File)

@@ -53,7 +53,7 @@ func exit(err error) {
 func compare(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	passes := flags.Int("passes", 5, "number of passes over each workload")
-	perCase := flags.Duration("time", 80*time.Millisecond, "measured time of each case in a pass")
+	perCase := flags.Duration("time", 100*time.Millisecond, "measured time of each case in a pass")
 	workloads := flags.String("workloads", "", "run only the workloads whose names match this `pattern`")
 	implementations := flags.String("implementations", "", "compare the engine only with the implementations whose names match this `pattern`")
 	short := flags.Bool("short", false, "run one pass over small workloads, to test that they run")
@@ -77,9 +77,8 @@ func compare(args []string, stdout io.Writer) error {
 	if opts.implementations, err = regexp.Compile(*implementations); err != nil {
 		return fmt.Errorf("-implementations: %w", err)
 	}
-	save := *out != "" || *page != ""
-	if save && (*short || *workloads != "" || *implementations != "") {
-		return errors.New("-out and -page need a complete comparison: remove -short, -workloads and -implementations")
+	if *page != "" && (*short || *workloads != "" || *implementations != "") {
+		return errors.New("-page needs a complete comparison: remove -short, -workloads and -implementations")
 	}
 	if *from != "" {
 		file, err := os.ReadFile(*from)
@@ -93,28 +92,25 @@ func compare(args []string, stdout io.Writer) error {
 		return write(results, *out, *page)
 	}
 	results, err := opts.run(stdout, os.Stderr)
-	if err != nil || !save {
+	if err != nil {
 		return err
 	}
 	return write(results, *out, *page)
 }
 
 // write writes the files of a report to the folder out, and the tables of the report to the
-// file page. If out or page is empty, write skips it. write generates the other files from
-// the CSV file, so that -from generates the same files.
-func write(results report.Report, out, page string) error {
-	var buffer bytes.Buffer
-	if err := results.WriteCSV(&buffer); err != nil {
-		return err
-	}
-	csv := buffer.Bytes()
-	r, err := report.ReadCSV(bytes.NewReader(csv))
-	if err != nil {
-		return err
-	}
+// file page. If out or page is empty, write skips it.
+func write(r report.Report, out, page string) error {
 	if out != "" {
-		files := map[string][]byte{"compare.csv": csv, "compare.md": []byte(r.Markdown())}
-		for _, p := range report.Plots {
+		var csv bytes.Buffer
+		if err := r.WriteCSV(&csv); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return err
+		}
+		files := map[string][]byte{"compare.csv": csv.Bytes(), "compare.md": []byte(r.Markdown())}
+		for _, p := range r.Plots() {
 			var svg bytes.Buffer
 			if err := p.WriteSVG(&svg, r); err != nil {
 				return err

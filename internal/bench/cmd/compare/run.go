@@ -35,7 +35,7 @@ func (o options) run(stdout, stderr io.Writer) (report.Report, error) {
 		fmt.Fprintf(stderr, "%s: %v\n", w.Name, time.Since(start).Round(time.Second/10))
 		results.Rows = append(results.Rows, rows...)
 		for _, c := range w.Cases {
-			if err := results.Print(stdout, c.Name); err != nil {
+			if _, err := io.WriteString(stdout, results.CaseTable(c.Name)); err != nil {
 				return results, err
 			}
 		}
@@ -59,7 +59,7 @@ func (o options) measure(w workload.Workload) ([]report.Row, error) {
 		defer func() { _ = c.stop() }() // has an effect only after an error
 		children[i] = c
 		for k, wc := range w.Cases {
-			rows[k*len(specs)+i] = report.Row{Case: wc.Name, Implementation: s.Name, Unit: wc.Unit, NoRatio: wc.NoRatio}
+			rows[k*len(specs)+i] = report.Row{Case: wc.Name, Implementation: s.Name, Unit: wc.Unit}
 		}
 	}
 	for i, c := range children {

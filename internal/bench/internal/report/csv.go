@@ -10,40 +10,23 @@ import (
 	"strings"
 )
 
-// header names the columns. The column "passes" contains the exact figures of the passes.
-// The columns "median" to "ratio max" are for human readers: ReadCSV does not read their
-// values.
-var header = []string{"case", "implementation", "unit", "median", "min", "max", "ratio", "ratio min", "ratio max", "passes",
-	"cpu", "cores", "go", "os", "date"}
+// header names the columns. The column "passes" contains the figures of all passes.
+var header = []string{"case", "implementation", "unit", "passes", "cpu", "cores", "go", "os", "date"}
 
 // WriteCSV writes a record for each row. Each record contains the machine, so that files
 // of several machines can be concatenated for analysis.
 func (r Report) WriteCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	if err := out.Write(header); err != nil {
-		return err
-	}
 	m := r.Machine
+	records := [][]string{header}
 	for _, row := range r.Rows {
-		summary := row.Summary()
-		ratios := []string{"", "", ""}
-		if s, ok := r.Ratio(row); ok {
-			ratios = []string{formatCSV(s.Median), formatCSV(s.Min), formatCSV(s.Max)}
-		}
 		var passes []string
 		for _, v := range row.Figures {
 			passes = append(passes, strconv.FormatFloat(v, 'g', -1, 64))
 		}
-		record := slices.Concat(
-			[]string{row.Case, row.Implementation, row.Unit, formatCSV(summary.Median), formatCSV(summary.Min), formatCSV(summary.Max)},
-			ratios,
-			[]string{strings.Join(passes, " "), m.CPU, strconv.Itoa(m.Cores), m.Go, m.OS, m.Date})
-		if err := out.Write(record); err != nil {
-			return err
-		}
+		records = append(records, []string{row.Case, row.Implementation, row.Unit, strings.Join(passes, " "),
+			m.CPU, strconv.Itoa(m.Cores), m.Go, m.OS, m.Date})
 	}
-	out.Flush()
-	return out.Error()
+	return csv.NewWriter(w).WriteAll(records)
 }
 
 // ReadCSV reads the output of WriteCSV.
@@ -57,13 +40,13 @@ func ReadCSV(in io.Reader) (Report, error) {
 	}
 	var r Report
 	for _, rec := range records[1:] {
-		cores, err := strconv.Atoi(rec[11])
+		cores, err := strconv.Atoi(rec[5])
 		if err != nil {
 			return Report{}, fmt.Errorf("cores: %w", err)
 		}
-		r.Machine = Machine{CPU: rec[10], Cores: cores, Go: rec[12], OS: rec[13], Date: rec[14]}
-		row := Row{Case: rec[0], Implementation: rec[1], Unit: rec[2], NoRatio: rec[6] == ""}
-		for s := range strings.FieldsSeq(rec[9]) {
+		r.Machine = Machine{CPU: rec[4], Cores: cores, Go: rec[6], OS: rec[7], Date: rec[8]}
+		row := Row{Case: rec[0], Implementation: rec[1], Unit: rec[2]}
+		for s := range strings.FieldsSeq(rec[3]) {
 			v, err := strconv.ParseFloat(s, 64)
 			if err != nil {
 				return Report{}, fmt.Errorf("%s, %s: %w", row.Case, row.Implementation, err)
@@ -77,5 +60,3 @@ func ReadCSV(in io.Reader) (Report, error) {
 	}
 	return r, nil
 }
-
-func formatCSV(v float64) string { return strconv.FormatFloat(v, 'g', 5, 64) }

@@ -2,9 +2,7 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
@@ -18,45 +16,32 @@ func (r Report) Markdown() string {
 		fmt.Fprintf(&b, "| %s | %s |\n", s.Name, s.Note)
 	}
 	b.WriteByte('\n')
-	for _, p := range Plots {
+	for _, p := range r.Plots() {
 		fmt.Fprintf(&b, "![%s](%s)\n", p.Title, p.File)
 	}
 	for _, name := range r.Cases() {
-		rows := r.CaseRows(name)
-		fmt.Fprintf(&b, "\n## %s\n\n| implementation | median of %d passes | range | ratio to %s |\n|---|--:|--:|--:|\n",
-			heading(name), len(rows[0].Figures), impl.Engine)
-		for _, row := range rows {
-			c := r.cells(row)
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.Implementation, c.median, c.minMax, c.ratio)
-		}
+		b.WriteString(r.CaseTable(name))
 	}
 	return b.String()
 }
 
-// Print writes one case as a table for a terminal.
-func (r Report) Print(w io.Writer, name string) error {
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "\n%s\n", heading(name))
-	for _, row := range r.CaseRows(name) {
-		c := r.cells(row)
-		fmt.Fprintf(out, "%s\t%s\t%s\t× %s\t\n", row.Implementation, c.median, c.minMax, c.ratio)
+// CaseTable returns a heading and a table of one case.
+func (r Report) CaseTable(caseName string) string {
+	const line = "| %-15s | %18s | %20s | %25s |\n"
+	rows := r.CaseRows(caseName)
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n## %s\n\n", heading(caseName))
+	fmt.Fprintf(&b, line, "implementation", fmt.Sprintf("median of %d passes", len(rows[0].Figures)), "range", "ratio to "+impl.Engine)
+	fmt.Fprintf(&b, "|---|--:|--:|--:|\n")
+	for _, row := range rows {
+		s, ratio := row.Summary(), "–"
+		if ratios, ok := r.Ratio(row); ok {
+			ratio = formatRatio(ratios)
+		}
+		fmt.Fprintf(&b, line, row.Implementation, formatQuantity(s.Median, row.Unit),
+			formatQuantity(s.Min, row.Unit)+"–"+formatQuantity(s.Max, row.Unit), ratio)
 	}
-	return out.Flush()
-}
-
-type cells struct{ median, minMax, ratio string }
-
-func (r Report) cells(row Row) cells {
-	s := row.Summary()
-	c := cells{
-		median: formatQuantity(s.Median, row.Unit),
-		minMax: formatQuantity(s.Min, row.Unit) + "–" + formatQuantity(s.Max, row.Unit),
-		ratio:  "–",
-	}
-	if ratio, ok := r.Ratio(row); ok {
-		c.ratio = formatRatio(ratio)
-	}
-	return c
+	return b.String()
 }
 
 // conditions describes the machine and the number of passes.

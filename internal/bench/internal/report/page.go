@@ -16,64 +16,60 @@ const (
 // column is a column of a table: the title, and the name of the case.
 type column struct{ title, caseName string }
 
-// PageTables returns two tables for the page about benchmarks, with the most important
-// cases. The first table contains the implementations that count connections, the second
-// table contains the implementations that send events.
+// PageTables returns the tables for the page about benchmarks, with the most important cases.
 func (r Report) PageTables() string {
 	allCores := fmt.Sprintf("/goroutines=%d", r.Machine.Cores)
 	var b strings.Builder
 	fmt.Fprintf(&b, "The row %s shows the engine's figures. The other rows show ratios to these figures, with the minimum and the\n"+
-		"maximum in parentheses: × 2.00 means twice as long, or twice as large. The times of Join+Leave and of reading are\n"+
-		"the elapsed time divided by the number of operations of all cores.\n%s\n\n", impl.Engine, r.conditions())
-	r.table(&b, func(s impl.Spec) bool { return s.NewCounter != nil }, true, []column{
-		{"Join+Leave, 1,000 rooms", "join+leave/rooms=1000" + allCores},
-		{"Join+Leave, 1 room", "join+leave/rooms=1" + allCores},
-		{"Join+Leave, 1,000,000 rooms", "join+leave/rooms=1000000" + allCores},
-		{"Join+Leave, each Leave empties the room", "join+leave emptying rooms/rooms=1000" + allCores},
-		{"read the count of 100,000 connections", "read/members=100000" + allCores},
+		"maximum in parentheses: × 2.00 means twice as long, or twice as large. Only the ratios in the column \"hooks\" are not\n"+
+		"ratios to the engine.\n%s\n", impl.Engine, r.conditions())
+	joinLeave := func(workload string) (columns []column) {
+		for _, rooms := range []string{"1000", "100000", "1000000"} {
+			name := workload + "/rooms=" + rooms
+			columns = append(columns, column{groupDigits(rooms) + " rooms, 1 goroutine", name + "/goroutines=1"},
+				column{groupDigits(rooms) + " rooms, all cores", name + allCores})
+		}
+		return columns
+	}
+	r.table(&b, "Join+Leave", joinLeave("join+leave"))
+	r.table(&b, "Join+Leave while a watcher reads the changes of all rooms", joinLeave("join+leave watched"))
+	r.table(&b, "Other figures of counting", []column{
+		{"Join+Leave, 1 room, all cores", "join+leave/rooms=1" + allCores},
+		{"Join+Leave, each Leave empties the room, all cores", "join+leave emptying rooms/rooms=1000" + allCores},
+		{"read the count of 100,000 connections, all cores", "read/members=100000" + allCores},
 		{"memory per room", "memory per room/rooms=1000000"},
 	})
-	b.WriteByte('\n')
-	r.table(&b, func(s impl.Spec) bool { return s.NewNotifier != nil }, false, []column{
-		{"event to 1 subscriber", "fan-out/subscribers=1"},
-		{"event to 100,000 subscribers", "fan-out/subscribers=100000"},
-		{"latency, idle, p50", "event latency/idle/p50"},
-		{"latency, idle, p99.9", "event latency/idle/p99.9"},
-		{"latency, fixed load, p50", "event latency/fixed load/p50"},
-		{"latency, fixed load, p99.9", "event latency/fixed load/p99.9"},
-		{"latency, full load, p50", "event latency/full load/p50"},
-		{"latency, full load, p99.9", "event latency/full load/p99.9"},
-		{"Join+Leave at full load", "event latency/full load/join+leave"},
+	r.table(&b, "Events", []column{
+		{"to 100,000 subscribers", "fan-out/subscribers=100000"},
+		{"idle, p50", "event latency/idle/p50"},
+		{"busy hooks, p50", "event latency/busy hooks/p50"},
+		{"busy hooks, p99", "event latency/busy hooks/p99"},
+		{"busy hooks, p99.9", "event latency/busy hooks/p99.9"},
+		{"hooks", "busy hooks with events"},
+		{"workers, p50", "event latency/workers/p50"},
+		{"workers, p99", "event latency/workers/p99"},
 	})
 	return b.String()
 }
 
-// table writes a table with a line for each implementation for which include returns true.
-func (r Report) table(b *strings.Builder, include func(impl.Spec) bool, notes bool, columns []column) {
-	fmt.Fprint(b, "| |")
+// table writes a table with a line for each implementation that has figures.
+func (r Report) table(b *strings.Builder, title string, columns []column) {
+	fmt.Fprintf(b, "\n**%s**\n\n| |", title)
 	for _, c := range columns {
 		fmt.Fprintf(b, " %s |", c.title)
 	}
-	if notes {
-		fmt.Fprint(b, " description |")
-	}
-	fmt.Fprint(b, "\n|---|", strings.Repeat("--:|", len(columns)))
-	if notes {
-		fmt.Fprint(b, "---|")
-	}
+	fmt.Fprint(b, "\n|---|", strings.Repeat("--:|", len(columns)), "\n")
 	for _, s := range impl.All {
-		if !include(s) {
-			continue
-		}
-		fmt.Fprintf(b, "\n| %s |", s.Name)
+		line, empty := "", true
 		for _, c := range columns {
-			fmt.Fprintf(b, " %s |", r.cell(c.caseName, s.Name))
+			cell := r.cell(c.caseName, s.Name)
+			line += " " + cell + " |"
+			empty = empty && cell == "–"
 		}
-		if notes {
-			fmt.Fprintf(b, " %s |", s.Note)
+		if !empty {
+			fmt.Fprintf(b, "| %s |%s\n", s.Name, line)
 		}
 	}
-	b.WriteByte('\n')
 }
 
 func (r Report) cell(caseName, implementation string) string {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
+	"github.com/occupancy/occupancy/internal/bench/internal/workload"
 )
 
 // Report contains the results of one comparison on one machine.
@@ -28,9 +29,7 @@ type Machine struct {
 // Row is the result of one implementation in one case.
 type Row struct {
 	Case, Implementation, Unit string
-
-	NoRatio bool      // see workload.Case
-	Figures []float64 // one figure for each pass
+	Figures                    []float64 // one figure for each pass
 }
 
 // Summary summarizes the figures of several passes.
@@ -56,10 +55,11 @@ func (r Report) Row(caseName, implementation string) (Row, bool) {
 
 // Ratio returns the ratios of the row to the engine. It divides each figure by the engine's
 // figure in the same pass, so a machine that becomes slower during the comparison does not
-// change the ratios. Ratio returns false if NoRatio is true or the engine has no figures.
+// change the ratios. Ratio returns false if the figures are ratios themselves or the engine
+// has no figures.
 func (r Report) Ratio(row Row) (Summary, bool) {
 	engine, ok := r.Row(row.Case, impl.Engine)
-	if !ok || row.NoRatio || len(engine.Figures) != len(row.Figures) {
+	if !ok || row.Unit == workload.Factor || len(engine.Figures) != len(row.Figures) {
 		return Summary{}, false
 	}
 	ratios := make([]float64, len(row.Figures))

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
+	"github.com/occupancy/occupancy/internal/bench/internal/workload"
 )
 
 // sampleReport returns a report of the engine and the hub, with every kind of case that the
@@ -26,11 +27,13 @@ func sampleReport() Report {
 	add("join+leave/rooms=1/goroutines=1", "ns", []float64{7, 7, 7}, []float64{7, 7, 7})
 	add("join+leave/rooms=1/goroutines=2", "ns", []float64{10, 20, 10}, []float64{30, 60, 30})
 	add("join+leave/rooms=1000/goroutines=2", "ns", []float64{10, 10, 30}, []float64{1000, 4000, 3000})
+	add("join+leave/rooms=1000/goroutines=1", "ns", []float64{10}, []float64{20})
 	add("read/members=1/goroutines=2", "ns", []float64{1}, []float64{2})
 	add("fan-out/subscribers=1", "ns", []float64{1}, []float64{2})
+	add("fan-out/subscribers=100", "ns", []float64{100}, []float64{300})
 	add("event latency/idle/p50", "ns", []float64{1e6}, []float64{2e6})
 	add("memory per room/rooms=1000000", "bytes", []float64{100}, []float64{200})
-	r.Rows = append(r.Rows, Row{Case: "idle CPU/rooms=1", Implementation: "hub, members", Unit: "µs/s", NoRatio: true, Figures: []float64{0}})
+	add("busy hooks with events", workload.Factor, []float64{1}, []float64{1.5})
 	return r
 }
 
@@ -50,9 +53,9 @@ func TestRatio_DividesPassByPass(t *testing.T) {
 
 func TestRatio_NoneWithoutEngineFigure(t *testing.T) {
 	r := sampleReport()
-	row, _ := r.Row("idle CPU/rooms=1", "hub, members")
+	row, _ := r.Row("busy hooks with events", "hub, members")
 	_, ok := r.Ratio(row)
-	require.False(t, ok)
+	require.False(t, ok, "the figures are ratios")
 	_, ok = r.Ratio(Row{Case: "read/members=1/goroutines=2", Figures: []float64{1, 2}})
 	require.False(t, ok, "different numbers of passes")
 	_, ok = r.Row("unknown", "unknown")
@@ -83,7 +86,6 @@ func TestCSV_UnchangedWhenWrittenAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, read.WriteCSV(&twice))
 	require.Equal(t, once.String(), twice.String())
-	require.Equal(t, 1.0/3, r.Rows[0].Figures[0], "WriteCSV does not modify the report")
 }
 
 func TestReadCSV_InvalidFile(t *testing.T) {
@@ -112,18 +114,17 @@ func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("disk ful
 
 func TestTables_ContainFiguresAndRatios(t *testing.T) {
 	r := sampleReport()
-	var b strings.Builder
-	require.NoError(t, r.Print(&b, "join+leave/rooms=1000/goroutines=2"))
-	require.Contains(t, b.String(), "join+leave, 1,000 rooms, 2 goroutines\n")
-	require.Contains(t, b.String(), "3.00 µs  1.00 µs–4.00 µs     × 100 (100–400)")
-
-	require.Contains(t, r.Markdown(), "| hub, members | 3.00 µs | 1.00 µs–4.00 µs | 100 (100–400) |")
-	require.Contains(t, r.Markdown(), "| hub, members | 0 µs/s | 0 µs/s–0 µs/s | – |")
+	table := r.CaseTable("join+leave/rooms=1000/goroutines=2")
+	require.Contains(t, table, "\n## join+leave, 1,000 rooms, 2 goroutines\n")
+	require.Contains(t, table, "| hub, members    |            3.00 µs |      1.00 µs–4.00 µs |             100 (100–400) |")
+	require.Contains(t, r.Markdown(), table)
+	require.Contains(t, r.CaseTable("busy hooks with events"), "| hub, members    |             1.50 × |        1.50 ×–1.50 × |                         – |")
 
 	page := r.PageTables()
-	require.Contains(t, page, "| occupancy | **10.0 ns** | **10.0 ns** | – | – | – | **100 bytes** | Join and Leave by room name |")
-	require.Contains(t, page, "| hub, members | × 100 (100–400) | × 3.00 (3.00–3.00) |")
+	require.Contains(t, page, "| occupancy | **10.0 ns** | **10.0 ns** | – | – | – | – |\n| hub, members | × 2.00 (2.00–2.00) | × 100 (100–400) |")
+	require.Contains(t, page, "| occupancy | **10.0 ns** | – | – | **100 bytes** |")
 	require.Contains(t, page, "the median of 1 to 3 passes")
+	require.NotContains(t, page, "channel loop", "it has no figures")
 }
 
 func TestReplaceTables_ChangesOnlyTextBetweenMarks(t *testing.T) {
@@ -151,9 +152,12 @@ func TestFormat_ThreeDigits(t *testing.T) {
 }
 
 func TestWriteSVG_EveryPlot(t *testing.T) {
-	for _, p := range Plots {
+	r := sampleReport()
+	require.Equal(t, plots, r.Plots())
+	require.Empty(t, Report{}.Plots())
+	for _, p := range plots {
 		var svg bytes.Buffer
-		require.NoError(t, p.WriteSVG(&svg, sampleReport()), p.File)
+		require.NoError(t, p.WriteSVG(&svg, r), p.File)
 		text := svg.String()
 		require.Contains(t, text, "less is better", p.File)
 		require.Contains(t, text, "hub, members", p.File)
@@ -165,18 +169,20 @@ func TestWriteSVG_EveryPlot(t *testing.T) {
 				require.NoError(t, err, p.File)
 			}
 		}
-		require.ErrorContains(t, p.WriteSVG(io.Discard, Report{}), p.File, "an empty report")
 	}
 }
 
-func TestSizeOf_OnlyCasesWithAllCores(t *testing.T) {
-	size, ok := sizeOf("read/members=100/goroutines=2", "read/members=", 2)
-	require.True(t, ok)
-	require.Equal(t, 100.0, size)
-	_, ok = sizeOf("read/members=100/goroutines=1", "read/members=", 2)
-	require.False(t, ok)
-	_, ok = sizeOf("event/subscribers=100", "read/members=", 2)
-	require.False(t, ok)
+func TestPlot_OnlyCasesWithAllCores(t *testing.T) {
+	p := Plot{prefix: "join+leave/rooms="}
+	for name, want := range map[string]float64{"join+leave/rooms=100/goroutines=2": 100, "join+leave/rooms=100": 100} {
+		place, ok := p.place(name, 2)
+		require.True(t, ok, name)
+		require.Equal(t, want, place)
+	}
+	for _, name := range []string{"join+leave/rooms=100/goroutines=1", "fan-out/subscribers=100"} {
+		_, ok := p.place(name, 2)
+		require.False(t, ok, name)
+	}
 }
 
 func TestThisMachine(t *testing.T) {

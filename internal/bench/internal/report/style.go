@@ -68,14 +68,6 @@ func newPlot(title string) *plot.Plot {
 	return p
 }
 
-const timeAxisLabel = "time, logarithmic, less is better"
-
-// useTimeAxis makes the axis show times on a logarithmic scale.
-func useTimeAxis(axis *plot.Axis) {
-	axis.Scale = plot.LogScale{}
-	axis.Tick.Marker = plot.TickerFunc(timeTicks)
-}
-
 // timeTicks returns ticks with labels at the powers of ten, and ticks between the powers of
 // ten. If the range is short, the ticks at 2 and 5 have labels too.
 func timeTicks(lo, hi float64) []plot.Tick {
@@ -107,12 +99,12 @@ func tickLabel(ns float64) string {
 	return strconv.FormatFloat(ns, 'g', 3, 64) + " ns"
 }
 
-// sizeTicks returns a tick with a label for each size.
-func sizeTicks(sizes []float64) plot.ConstantTicks {
-	slices.Sort(sizes)
+// ticksAt returns a tick with a label for each number.
+func ticksAt(numbers []float64) plot.ConstantTicks {
+	slices.Sort(numbers)
 	var ticks plot.ConstantTicks
-	for _, s := range slices.Compact(sizes) {
-		ticks = append(ticks, plot.Tick{Value: s, Label: groupDigits(strconv.FormatFloat(s, 'f', 0, 64))})
+	for _, n := range slices.Compact(numbers) {
+		ticks = append(ticks, plot.Tick{Value: n, Label: groupDigits(strconv.FormatFloat(n, 'f', 0, 64))})
 	}
 	return ticks
 }
@@ -125,19 +117,15 @@ func newLegend() plot.Legend {
 	return l
 }
 
-// render writes the plot as SVG. The legend, if there is one, is to the right of the plot,
-// so that it hides no line.
-func render(w io.Writer, p *plot.Plot, legend *plot.Legend) error {
+// render writes the plot as SVG. The legend is to the right of the plot, so that it hides no
+// line.
+func render(w io.Writer, p *plot.Plot, legend plot.Legend) error {
 	svg := vgsvg.New(width, height)
 	all := draw.New(svg)
 	all.SetColor(color.White)
 	all.Fill(all.Path())
-	right := -vg.Points(12)
-	if legend != nil {
-		right = -legendWidth
-		legend.Draw(draw.Crop(all, width-legendWidth+vg.Points(10), 0, 0, -vg.Points(36)))
-	}
-	p.Draw(draw.Crop(all, vg.Points(4), right, vg.Points(4), -vg.Points(6)))
+	legend.Draw(draw.Crop(all, width-legendWidth+vg.Points(10), 0, 0, -vg.Points(36)))
+	p.Draw(draw.Crop(all, vg.Points(4), -legendWidth, vg.Points(4), -vg.Points(6)))
 	_, err := svg.WriteTo(w)
 	return err
 }

@@ -2,72 +2,64 @@ package workload
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/occupancy/occupancy/internal/bench/internal/impl"
 )
 
-// joinLeave measures a Join and a Leave in rooms that also have a permanent connection.
+// joinLeave measures a Join and a Leave in rooms that also have a permanent connection,
+// with 1, 2, 4, … goroutines up to one for each processor.
 func joinLeave(rooms int, warmUp time.Duration) Workload {
-	name := fmt.Sprintf("join+leave/rooms=%d", rooms)
-	var goroutines []int
-	for n := 1; n < procs(); n *= 2 {
-		goroutines = append(goroutines, n)
-	}
-	goroutines = append(goroutines, procs())
-	return visitRooms(name, goroutines, warmUp, func(c impl.Counter) [][]string {
-		names := roomNames(rooms)
-		fill(c, names)
-		var orders [][]string
-		for range procs() {
-			orders = append(orders, shuffled(names))
-		}
-		return orders
-	})
+	return visitRooms(fmt.Sprintf("join+leave/rooms=%d", rooms), isCounter, allOccupied(rooms), warmUp)
 }
 
-// joinLeaveZipf is joinLeave with a Zipf distribution: a few rooms have most of the
-// changes, as in real services.
-func joinLeaveZipf(rooms int, warmUp time.Duration) Workload {
-	name := fmt.Sprintf("join+leave zipf/rooms=%d", rooms)
-	return visitRooms(name, []int{procs()}, warmUp, func(c impl.Counter) [][]string {
-		visits := min(1<<20, 100*rooms)
-		names := roomNames(rooms)
-		fill(c, names)
-		var orders [][]string
-		for g := range procs() {
-			zipf := rand.NewZipf(rand.New(rand.NewPCG(1, uint64(g))), 1.1, 1, uint64(rooms-1))
-			order := make([]string, visits)
-			for i := range order {
-				order[i] = names[zipf.Uint64()]
-			}
-			orders = append(orders, order)
-		}
-		return orders
-	})
+// joinLeaveWatched is joinLeave while a watcher reads the changes of all rooms.
+func joinLeaveWatched(rooms int, warmUp time.Duration) Workload {
+	prepare := allOccupied(rooms)
+	return visitRooms(fmt.Sprintf("join+leave watched/rooms=%d", rooms), isWatchable, func(c impl.Counter) [][]string {
+		c.(impl.Watchable).Watch(func(string, int) {})
+		return prepare(c)
+	}, warmUp)
 }
 
 // joinLeaveChurn is joinLeave without permanent connections: every Leave empties the room.
 // The goroutines use different rooms, because some implementations lose a Join if a second
 // goroutine empties the room at the same time.
 func joinLeaveChurn(rooms int, warmUp time.Duration) Workload {
-	name := fmt.Sprintf("join+leave emptying rooms/rooms=%d", rooms)
-	return visitRooms(name, []int{procs()}, warmUp, func(impl.Counter) [][]string {
+	return visitRooms(fmt.Sprintf("join+leave emptying rooms/rooms=%d", rooms), isCounter, func(impl.Counter) [][]string {
 		orders := make([][]string, procs())
 		for i, room := range shuffled(roomNames(max(rooms, procs()))) {
 			g := i % procs()
 			orders[g] = append(orders[g], room)
 		}
 		return orders
-	})
+	}, warmUp)
+}
+
+// allOccupied returns a function that joins every room with a connection, and lets each
+// goroutine visit the rooms in a random order.
+func allOccupied(rooms int) func(impl.Counter) [][]string {
+	return func(c impl.Counter) [][]string {
+		names := roomNames(rooms)
+		fill(c, names)
+		orders := make([][]string, procs())
+		for g := range orders {
+			orders[g] = shuffled(names)
+		}
+		return orders
+	}
 }
 
 // visitRooms is a workload with a case for each number of goroutines. Each goroutine
 // repeatedly joins a room, leaves it, and continues with the next room. prepare returns the
 // order of the rooms for each goroutine.
-func visitRooms(name string, goroutines []int, warmUp time.Duration, prepare func(impl.Counter) [][]string) Workload {
-	w := Workload{Name: name, Supports: isCounter}
+func visitRooms(name string, supports func(impl.Spec) bool, prepare func(impl.Counter) [][]string, warmUp time.Duration) Workload {
+	w := Workload{Name: name, Supports: supports}
+	var goroutines []int
+	for n := 1; n < procs(); n *= 2 {
+		goroutines = append(goroutines, n)
+	}
+	goroutines = append(goroutines, procs())
 	for _, n := range goroutines {
 		w.Cases = append(w.Cases, Case{Name: fmt.Sprintf("%s/goroutines=%d", name, n), Unit: "ns"})
 	}

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// procs returns the number of processors. The join+leave workloads run at most one goroutine
-// for each processor.
+// procs returns the number of processors. The workloads run at most one goroutine for each
+// processor, except busyWorkers.
 func procs() int { return runtime.GOMAXPROCS(0) }
 
-// batch is the number of operations that a goroutine runs between two checks of the time.
+// batch is the number of operations that a goroutine runs between two checks of whether to
+// stop.
 const batch = 16
 
 // nsPerOp runs op in the given number of goroutines for about d. It returns the elapsed
@@ -26,28 +27,30 @@ const batch = 16
 func nsPerOp(d, warmUp time.Duration, goroutines int, op func(goroutine, i int), waitForQueue func()) float64 {
 	runtime.GC() // collect the garbage of earlier passes
 	next := make([]int, goroutines)
-	run(max(d/2, warmUp), next, op)
-	waitForQueue()
-	start := time.Now()
-	ops := run(d, next, op)
-	waitForQueue()
-	return float64(time.Since(start).Nanoseconds()) / float64(ops)
+	run := func(d time.Duration) (ops int64) {
+		stop := start(next, op)
+		time.Sleep(d)
+		defer waitForQueue()
+		return stop()
+	}
+	run(max(d/2, warmUp))
+	begin := time.Now()
+	ops := run(d)
+	return float64(time.Since(begin).Nanoseconds()) / float64(ops)
 }
 
-// run runs op for d in several goroutines, and returns the number of operations. next
-// contains the number of the next operation of each goroutine.
-func run(d time.Duration, next []int, op func(goroutine, i int)) int64 {
+// start repeats op in several goroutines. next contains the number of the next operation of
+// each goroutine. stop stops the goroutines and returns the number of operations.
+func start(next []int, op func(goroutine, i int)) (stop func() int64) {
 	var (
-		stop  atomic.Bool
-		total atomic.Int64
-		wg    sync.WaitGroup
+		stopped atomic.Bool
+		total   atomic.Int64
+		wg      sync.WaitGroup
 	)
-	timer := time.AfterFunc(d, func() { stop.Store(true) })
-	defer timer.Stop()
 	for g, first := range next {
 		wg.Go(func() {
 			i := first
-			for done := false; !done; done = stop.Load() { // at least once
+			for done := false; !done; done = stopped.Load() { // at least once
 				for range batch {
 					op(g, i)
 					i++
@@ -57,6 +60,21 @@ func run(d time.Duration, next []int, op func(goroutine, i int)) int64 {
 			total.Add(int64(i - first))
 		})
 	}
-	wg.Wait()
-	return total.Load()
+	return func() int64 {
+		stopped.Store(true)
+		wg.Wait()
+		return total.Load()
+	}
+}
+
+// WaitUntilIdle blocks until the process uses no CPU time, but at most for a second. So
+// deferred work of this process does not slow down the next process.
+func WaitUntilIdle() {
+	for begin := time.Now(); time.Since(begin) < time.Second; {
+		before := cpu()
+		time.Sleep(5 * time.Millisecond)
+		if cpu()-before < time.Millisecond/2 {
+			return
+		}
+	}
 }

@@ -13,29 +13,18 @@ import (
 // room's name, but not the connection, which every server has anyway.
 func memoryPerRoom(rooms int, settle time.Duration) Workload {
 	name := fmt.Sprintf("memory per room/rooms=%d", rooms)
-	return measureMemory(Case{Name: name, Unit: "bytes"}, rooms, rooms, settle)
-}
-
-// memoryPerMember measures the memory of each connection, in rooms of a thousand
-// connections.
-func memoryPerMember(members int, settle time.Duration) Workload {
-	name := fmt.Sprintf("memory per member/members=%d", members)
-	return measureMemory(Case{Name: name, Unit: "bytes", NoRatio: true}, max(1, members/1_000), members, settle)
-}
-
-func measureMemory(c Case, rooms, members int, settle time.Duration) Workload {
-	w := Workload{Name: c.Name, Supports: isCounter, Cases: []Case{c}, MaxPasses: 2}
+	w := Workload{Name: name, Supports: isCounter, Cases: []Case{{Name: name, Unit: "bytes"}}, MaxPasses: 2}
 	w.Prepare = func(s impl.Spec) Runner {
 		pass := func(time.Duration) []float64 {
 			names := roomNames(rooms)
-			conns := make([]*impl.Conn, members)
+			conns := make([]*impl.Conn, rooms)
 			for i := range conns {
 				conns[i] = impl.NewConn(i)
 			}
 			before := heapInUse()
 			c := s.NewCounter()
 			for i, conn := range conns {
-				c.Join(strings.Clone(names[i%rooms]), conn)
+				c.Join(strings.Clone(names[i]), conn)
 			}
 			c.Count(names[0])
 			time.Sleep(settle)
@@ -43,7 +32,7 @@ func measureMemory(c Case, rooms, members int, settle time.Duration) Workload {
 			c.Close()
 			runtime.KeepAlive(names)
 			runtime.KeepAlive(conns)
-			return []float64{used / float64(members)}
+			return []float64{used / float64(rooms)}
 		}
 		return Runner{Pass: pass, Close: func() {}}
 	}

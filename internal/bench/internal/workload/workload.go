@@ -22,16 +22,12 @@ type Workload struct {
 
 // Case is a quantity that a workload measures for each implementation.
 type Case struct {
-	Name    string // begins with the workload's name: "join+leave/rooms=1000/goroutines=2"
-	Unit    string // of the figures; a smaller figure is better
-	NoRatio bool   // no ratio to the engine is computed, because its figure may be 0
+	Name string // begins with the workload's name: "join+leave/rooms=1000/goroutines=2"
+	Unit string // of the figures: "ns", "bytes" or Factor; a smaller figure is better
 }
 
-// Metric returns the unit under which `go test -bench` reports the case.
-func (c Case) Metric() string {
-	parts := strings.Split(c.Name, "/")
-	return strings.ReplaceAll(parts[len(parts)-1], " ", "-") + "-" + c.Unit
-}
+// Factor is the unit of a figure that is itself a ratio. No ratio to the engine is computed.
+const Factor = "×"
 
 // Runner is a workload that is prepared for one implementation.
 type Runner struct {
@@ -42,15 +38,12 @@ type Runner struct {
 
 // Size is the size of the workloads.
 type Size struct {
-	Rooms, Members, ZipfRooms, ChurnRooms, Subscribers []int
-
-	MemoryRooms, MemoryMembers int // of the workloads that measure memory
-	LatencySamples             int // number of latencies measured in a pass
-	IdleRooms, IdleSubscribers int // of the workload that measures idle CPU time
+	Rooms, Subscribers               []int
+	ChurnRooms, Members, MemoryRooms int
+	LatencySamples                   int // number of latencies measured in a pass
 
 	WarmUp time.Duration // before a measurement; longer than the engine's interval
 	Settle time.Duration // pause after the preparation, for background work
-	Idle   time.Duration // how long idle CPU time is measured
 }
 
 // The sizes: Full for published figures, and Small to check in seconds that every
@@ -58,25 +51,17 @@ type Size struct {
 var (
 	Full = Size{
 		Rooms:       []int{1, 1_000, 100_000, 1_000_000},
-		Members:     []int{1, 100, 10_000, 100_000},
-		ZipfRooms:   []int{100_000},
-		ChurnRooms:  []int{1_000, 100_000},
 		Subscribers: []int{1, 100, 10_000, 100_000},
-		MemoryRooms: 1_000_000, MemoryMembers: 100_000,
-		LatencySamples: 2_000,
-		IdleRooms:      100_000, IdleSubscribers: 1_000,
-		WarmUp: 150 * time.Millisecond, Settle: 500 * time.Millisecond, Idle: time.Second,
+		ChurnRooms:  1_000, Members: 100_000, MemoryRooms: 1_000_000,
+		LatencySamples: 1_000,
+		WarmUp:         150 * time.Millisecond, Settle: 500 * time.Millisecond,
 	}
 	Small = Size{
 		Rooms:       []int{1, 100},
-		Members:     []int{1, 100},
-		ZipfRooms:   []int{100},
-		ChurnRooms:  []int{100},
 		Subscribers: []int{1, 100},
-		MemoryRooms: 1_000, MemoryMembers: 1_000,
-		LatencySamples: 20,
-		IdleRooms:      100, IdleSubscribers: 10,
-		Settle: 10 * time.Millisecond, Idle: 10 * time.Millisecond,
+		ChurnRooms:  100, Members: 100, MemoryRooms: 1_000,
+		LatencySamples: 10,
+		Settle:         10 * time.Millisecond,
 	}
 )
 
@@ -84,27 +69,19 @@ var (
 func All(size Size) []Workload {
 	var all []Workload
 	for _, n := range size.Rooms {
-		all = append(all, joinLeave(n, size.WarmUp))
+		all = append(all, joinLeave(n, size.WarmUp), joinLeaveWatched(n, size.WarmUp))
 	}
-	for _, n := range size.ZipfRooms {
-		all = append(all, joinLeaveZipf(n, size.WarmUp))
-	}
-	for _, n := range size.ChurnRooms {
-		all = append(all, joinLeaveChurn(n, size.WarmUp))
-	}
-	for _, n := range size.Members {
-		all = append(all, read(n))
-	}
+	all = append(all, joinLeaveChurn(size.ChurnRooms, size.WarmUp), read(size.Members), memoryPerRoom(size.MemoryRooms, size.Settle))
 	for _, n := range size.Subscribers {
 		all = append(all, fanOut(n, size.Settle))
 	}
-	return append(all, memoryPerRoom(size.MemoryRooms, size.Settle), memoryPerMember(size.MemoryMembers, size.Settle),
-		latency(size.LatencySamples, noLoad, size.Settle), latency(size.LatencySamples, fixedLoad, size.Settle),
-		latency(size.LatencySamples, fullLoad, size.Settle), idleCPU(size))
+	return append(all, latency("idle", noLoad, size), latency("busy hooks", busyHooks, size), busyHooksWithEvents(size),
+		latency("workers", busyWorkers, size))
 }
 
 func isCounter(s impl.Spec) bool         { return s.NewCounter != nil }
 func isNotifier(s impl.Spec) bool        { return s.NewNotifier != nil }
+func isWatchable(s impl.Spec) bool       { return s.Watchable }
 func isCounterNotifier(s impl.Spec) bool { return isCounter(s) && isNotifier(s) }
 
 // roomNames returns n names. Each call creates new strings, so that a name passed to Join
