@@ -13,6 +13,8 @@ FUZZTIME ?= 1m
 MINUTES ?= 5
 HISTORIES ?= 20000
 SEEDS ?= 20000
+# curve: the folder of its results.
+CURVE ?= .bin/curve
 # cluster-load: the number of nodes, their changes per second in total, and the measured time.
 NODES ?= 100
 CHANGES ?= 10000
@@ -38,7 +40,8 @@ help:
 	@echo '                     and SEEDS=$(SEEDS) simulations of the cluster'
 	@echo 'make bench           run the benchmarks and print their ratios (BENCH=pattern selects some)'
 	@echo 'make bench-once      run each benchmark once, to check that it works'
-	@echo 'make compare         compare the engine with other implementations, and update the published results: 8 minutes'
+	@echo 'make compare         compare the engine with other implementations, and update the published results: 11 minutes'
+	@echo 'make curve           draw the time of Join and Leave at 1, 2, 4, … goroutines, and write it to CURVE=$(CURVE): 1 minute'
 	@echo 'make cluster-faults  run five chat servers as a cluster; kill, stop and disconnect them: 2 minutes'
 	@echo 'make cluster-load    measure NODES=$(NODES) nodes on NATS with CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
 	@echo 'make release         write VERSION=v1.2.3 into the modules and the changelog, and print the commands to tag it'
@@ -105,6 +108,12 @@ bench-once:
 .PHONY: compare
 compare:
 	$(GO) run ./internal/bench/cmd/compare -out internal/bench/results -page docs/benchmarks.md
+
+# docs/benchmarks.md says how to read the curve.
+.PHONY: curve
+curve:
+	$(GO) run ./internal/bench/cmd/compare -workloads '^join\+leave/rooms=(1|1000)$$' -implementations 'counts|sync.Map|xsync' -out $(CURVE)
+	@echo "Written to $(CURVE): curve-1000-rooms.svg, curve-1-room.svg, and the table compare.md"
 
 # Finds the targets in every module, and runs them one after another, each in the directory of its package.
 .PHONY: fuzz

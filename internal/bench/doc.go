@@ -31,8 +31,9 @@
 //
 // The benchmarks call each implementation as a server does. They create the connections,
 // with their IDs and client infos, before the measurement. A test verifies that every
-// implementation counts correctly. The tables describe each implementation: which work it
-// does in addition to counting, and whether it sends events.
+// implementation counts correctly. The descriptions in results/compare.md say which work
+// each implementation does in addition to counting, and whether it sends events. The hub
+// with members and the channel loop can also report the changes of all rooms.
 //
 // # Not compared
 //
@@ -44,9 +45,21 @@
 //     "hub, members".
 //   - kataras/neffos needs a newer Go version than this project. Its rooms need a websocket
 //     for each connection.
-//   - The tracker of Nakama counts the presences of each stream. It is part of a game
-//     server and cannot be imported without the server's database driver and scripting
-//     languages.
+//
+// The reasons for the following three are from their source code. None of them was run.
+//
+//   - yorkie v0.7.17 has a channel manager with the methods that a benchmark needs: Attach,
+//     Detach and SessionCount. But its package, server/backend/channel, imports MongoDB's
+//     driver, a Kafka client, an RPC library and a validation library. Attach also sends a
+//     message to the server's message broker, which a benchmark would have to replace.
+//   - Nakama v3.40.0 has a tracker that counts the presences of each stream. It is in the
+//     package of the whole game server, which imports a PostgreSQL driver, interpreters
+//     for JavaScript and Lua, and a search engine. It needs a newer Go version than this
+//     project.
+//   - mercure v0.24.2 has a list of subscribers. It counts only all subscribers together.
+//     For a topic it returns a slice of the subscribers. Each subscriber has a channel with
+//     space for 1,000 updates, so 1,000,000 connections need more than 8 GB. The newest
+//     version for the Go version of this project is v0.21.8, which is the same in this.
 //
 // # Method
 //
@@ -59,18 +72,23 @@
 // The time of a Join and a Leave is the elapsed time divided by the number of operations
 // of all goroutines, as in `go test -bench`. The engine defers most publishing to the end
 // of its interval. Therefore each measurement starts after a warm-up that is longer than the
-// interval. During the measurement the engine publishes the changes of the warm-up, so the
-// measured time includes publishing. A complete run needs about 5 GB of memory and takes
-// about 8 minutes on two cores.
+// interval, and is itself as long as the interval. So the measured time includes
+// publishing. With one goroutine, another core can publish at the same time. A complete run
+// needs about 5 GB of memory.
 //
 // The engine has its default interval. Only in the fan-out workload it has the interval 0,
 // because the other implementations have no interval. A map that has just grown has much
 // unused memory, so with a different number of rooms the ratios of memory can be different.
 //
-// The latency of events is measured without other work ("idle") and under two loads. Both
-// loads have a goroutine for each processor, which joins and leaves other rooms. With
-// "fixed load" each goroutine does 50 Joins and Leaves and then pauses for a millisecond.
-// This is the same work for every implementation. With "full load" the goroutines never
-// pause, so that an event has to wait for a processor. The implementations then do
-// different amounts of work, so the tables also show the time of a Join and a Leave.
+// The latency of events is the time from the call of Join or Leave until the event has
+// reached the goroutine that reads the subscription. Each subscription has such a
+// goroutine. The caller waits for the event before it changes the next room. The latency
+// is measured without other work ("idle") and under two loads:
+//
+//   - "busy hooks": a goroutine for each processor joins and leaves other rooms without a
+//     pause. The implementations then do different amounts of work. The workload "busy
+//     hooks with events" measures how much longer these Joins and Leaves take if the rooms
+//     that change have subscribers.
+//   - "workers": 100 goroutines receive work from a channel as fast as they can do it. Each
+//     piece of work is a Join, about 200 µs of computing, and a Leave.
 package bench

@@ -5,8 +5,8 @@
 //	go run ./internal/bench/cmd/compare -workloads join -implementations hub  # a part of the workloads
 //	go run ./internal/bench/cmd/compare -short                                # a test of a few seconds, without useful figures
 //
-// The command can also generate the tables and plots from the CSV file of an earlier
-// comparison:
+// With -out, the command writes the results and plots of the workloads that it ran. It can
+// also generate the files from the CSV file of an earlier comparison:
 //
 //	go run ./internal/bench/cmd/compare -from internal/bench/results/compare.csv -out internal/bench/results -page docs/benchmarks.md
 //

@@ -25,7 +25,10 @@ func TestMain(m *testing.M) {
 
 func TestCompare_PrintsSelectedImplementations(t *testing.T) {
 	var out strings.Builder
-	require.NoError(t, compare([]string{"-short", "-workloads", "^(join|fan).*s=1$", "-implementations", "counts|bare"}, &out))
+	dir := filepath.Join(t.TempDir(), "new")
+	require.NoError(t, compare([]string{"-short", "-workloads", "^(join|fan).*s=1$", "-implementations", "counts|bare", "-out", dir}, &out))
+	require.FileExists(t, filepath.Join(dir, "compare.csv"))
+	require.NoFileExists(t, filepath.Join(dir, "fan-out.svg"), "a single size")
 	require.Contains(t, out.String(), "join+leave, 1 room, 1 goroutine\n")
 	require.Contains(t, out.String(), "hub, counts")
 	require.Contains(t, out.String(), "bare sends")

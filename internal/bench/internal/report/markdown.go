@@ -10,14 +10,14 @@ import (
 // Markdown returns a page with a table of every case.
 func (r Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Comparison\n\n%s\n`make compare` generates this page from [compare.csv](compare.csv).\n", r.conditions())
+	fmt.Fprintf(&b, "# Comparison\n\n%s\nThe command internal/bench/cmd/compare generates this page from [compare.csv](compare.csv).\n", r.conditions())
 	fmt.Fprintf(&b, "\n| implementation | description |\n|---|---|\n")
 	for _, s := range impl.All {
 		fmt.Fprintf(&b, "| %s | %s |\n", s.Name, s.Note)
 	}
-	b.WriteByte('\n')
 	for _, p := range r.Plots() {
-		fmt.Fprintf(&b, "![%s](%s)\n", p.Title, p.File)
+		r.table(&b, p.Title+", by the number of "+p.xlabel, p.columns(r))
+		fmt.Fprintf(&b, "\n![%s](%s)\n", p.Title, p.File)
 	}
 	for _, name := range r.Cases() {
 		b.WriteString(r.CaseTable(name))

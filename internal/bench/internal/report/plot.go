@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -25,12 +26,36 @@ var plots = []Plot{
 	{"fan-out.svg", "Delivery of one event to all subscribers", "fan-out/subscribers=", "subscribers of the room"},
 }
 
-// Plots returns the plots that the report has cases for. A point alone is no plot.
+// Plots returns the plots that have at least two places on the horizontal axis.
 func (r Report) Plots() []Plot {
-	return slices.DeleteFunc(slices.Clone(plots), func(p Plot) bool {
-		lines := p.lines(r)
-		return len(lines) == 0 || len(lines[0].points) < 2
-	})
+	return slices.DeleteFunc(slices.Clone(plots), func(p Plot) bool { return len(p.places(r)) < 2 })
+}
+
+// place is a place on the horizontal axis, and the case that the lines show there.
+type place struct {
+	x        int
+	caseName string
+}
+
+// places ignores the cases with fewer goroutines than cores, except in a plot over the
+// number of goroutines.
+func (p Plot) places(r Report) (places []place) {
+	for _, name := range r.Cases() {
+		rest, ok := strings.CutPrefix(name, p.prefix)
+		number := strings.TrimSuffix(rest, fmt.Sprintf("/goroutines=%d", r.Machine.Cores))
+		if x, err := strconv.Atoi(number); ok && err == nil {
+			places = append(places, place{x, name})
+		}
+	}
+	return places
+}
+
+// columns returns the columns of a table with the same figures.
+func (p Plot) columns(r Report) (columns []column) {
+	for _, at := range p.places(r) {
+		columns = append(columns, column{groupDigits(strconv.Itoa(at.x)), at.caseName})
+	}
+	return columns
 }
 
 // line is the line of one implementation.
@@ -45,9 +70,9 @@ func (p Plot) lines(r Report) []line {
 	var lines []line
 	for i, m := range impl.All {
 		l := line{name: m.Name, style: styleOf(i)}
-		for _, row := range r.Rows {
-			if x, ok := p.place(row.Case, r.Machine.Cores); ok && row.Implementation == m.Name {
-				l.points = append(l.points, plotter.XY{X: x, Y: row.Summary().Median})
+		for _, at := range p.places(r) {
+			if row, ok := r.Row(at.caseName, m.Name); ok {
+				l.points = append(l.points, plotter.XY{X: float64(at.x), Y: row.Summary().Median})
 			}
 		}
 		if l.points != nil {
@@ -60,22 +85,6 @@ func (p Plot) lines(r Report) []line {
 	return lines
 }
 
-// place returns the place of a case on the horizontal axis. It returns false if the case is
-// not part of the plot. A plot over another quantity than goroutines shows only the cases
-// with a goroutine for each core.
-func (p Plot) place(caseName string, cores int) (float64, bool) {
-	rest, ok := strings.CutPrefix(caseName, p.prefix)
-	if !ok {
-		return 0, false
-	}
-	x, goroutines, found := strings.Cut(rest, "/goroutines=")
-	if found && goroutines != strconv.Itoa(cores) {
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(x, 64)
-	return v, err == nil
-}
-
 // WriteSVG writes the plot of a report.
 func (p Plot) WriteSVG(w io.Writer, r Report) error {
 	// The label of the vertical axis is part of the title, because gonum places a label near
@@ -83,9 +92,13 @@ func (p Plot) WriteSVG(w io.Writer, r Report) error {
 	drawing := newPlot(p.Title + ": time, logarithmic, less is better")
 	drawing.Y.Scale, drawing.X.Scale = plot.LogScale{}, plot.LogScale{}
 	drawing.Y.Tick.Marker = plot.TickerFunc(timeTicks)
+	var ticks plot.ConstantTicks
+	for _, at := range p.places(r) {
+		ticks = append(ticks, plot.Tick{Value: float64(at.x), Label: groupDigits(strconv.Itoa(at.x))})
+	}
+	drawing.X.Tick.Marker = ticks
 	drawing.X.Label.Text = p.xlabel
 	legend := newLegend()
-	var places []float64
 	for _, l := range p.lines(r) {
 		path, points, err := plotter.NewLinePoints(l.points)
 		if err != nil {
@@ -94,10 +107,7 @@ func (p Plot) WriteSVG(w io.Writer, r Report) error {
 		path.LineStyle, points.GlyphStyle = l.style.line, l.style.glyph
 		drawing.Add(path, points)
 		legend.Add(l.name, path, points)
-		for _, point := range l.points {
-			places = append(places, point.X)
-		}
 	}
-	drawing.X.Tick.Marker = ticksAt(places)
+	drawing.Y.Min, drawing.Y.Max = drawing.Y.Min/2, drawing.Y.Max*2 // the range contains a labelled tick, however small it was
 	return render(w, drawing, legend)
 }

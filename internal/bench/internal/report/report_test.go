@@ -173,16 +173,11 @@ func TestWriteSVG_EveryPlot(t *testing.T) {
 }
 
 func TestPlot_OnlyCasesWithAllCores(t *testing.T) {
-	p := Plot{prefix: "join+leave/rooms="}
-	for name, want := range map[string]float64{"join+leave/rooms=100/goroutines=2": 100, "join+leave/rooms=100": 100} {
-		place, ok := p.place(name, 2)
-		require.True(t, ok, name)
-		require.Equal(t, want, place)
-	}
-	for _, name := range []string{"join+leave/rooms=100/goroutines=1", "fan-out/subscribers=100"} {
-		_, ok := p.place(name, 2)
-		require.False(t, ok, name)
-	}
+	r := sampleReport()
+	require.Equal(t, []column{{"1", "join+leave/rooms=1/goroutines=2"}, {"1,000", "join+leave/rooms=1000/goroutines=2"}},
+		Plot{prefix: "join+leave/rooms="}.columns(r))
+	require.Equal(t, []column{{"1", "join+leave/rooms=1/goroutines=1"}, {"2", "join+leave/rooms=1/goroutines=2"}},
+		Plot{prefix: "join+leave/rooms=1/goroutines="}.columns(r))
 }
 
 func TestThisMachine(t *testing.T) {

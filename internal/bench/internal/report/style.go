@@ -4,7 +4,6 @@ import (
 	"image/color"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -97,16 +96,6 @@ func tickLabel(ns float64) string {
 		}
 	}
 	return strconv.FormatFloat(ns, 'g', 3, 64) + " ns"
-}
-
-// ticksAt returns a tick with a label for each number.
-func ticksAt(numbers []float64) plot.ConstantTicks {
-	slices.Sort(numbers)
-	var ticks plot.ConstantTicks
-	for _, n := range slices.Compact(numbers) {
-		ticks = append(ticks, plot.Tick{Value: n, Label: groupDigits(strconv.FormatFloat(n, 'f', 0, 64))})
-	}
-	return ticks
 }
 
 func newLegend() plot.Legend {
