@@ -21,8 +21,7 @@ func (r Report) PageTables() string {
 	allCores := fmt.Sprintf("/goroutines=%d", r.Machine.Cores)
 	var b strings.Builder
 	fmt.Fprintf(&b, "The row %s shows the engine's figures. The other rows show ratios to these figures, with the minimum and the\n"+
-		"maximum in parentheses: × 2.00 means twice as long, or twice as large. Only the ratios in the column \"hooks\" are not\n"+
-		"ratios to the engine.\n%s\n", impl.Engine, r.conditions())
+		"maximum in parentheses: × 2.00 means twice as long, or twice as large.\n%s\n", impl.Engine, r.conditions())
 	joinLeave := func(workload string) (columns []column) {
 		for _, rooms := range []string{"1000", "100000", "1000000"} {
 			name := workload + "/rooms=" + rooms
@@ -45,7 +44,7 @@ func (r Report) PageTables() string {
 		{"busy hooks, p50", "event latency/busy hooks/p50"},
 		{"busy hooks, p99", "event latency/busy hooks/p99"},
 		{"busy hooks, p99.9", "event latency/busy hooks/p99.9"},
-		{"hooks", "busy hooks with events"},
+		{"hooks ÷ hooks without events", "busy hooks with events"},
 		{"workers, p50", "event latency/workers/p50"},
 		{"workers, p99", "event latency/workers/p99"},
 	})

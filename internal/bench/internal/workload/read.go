@@ -11,7 +11,7 @@ import (
 // read measures reading the count of a room with the given number of members.
 func read(members int) Workload {
 	name := fmt.Sprintf("read/members=%d", members)
-	w := Workload{Name: name, Supports: isCounter, Cases: []Case{{Name: fmt.Sprintf("%s/goroutines=%d", name, procs()), Unit: "ns"}}}
+	w := Workload{Name: name, Supports: isCounter, MaxPasses: 3, Cases: []Case{{Name: fmt.Sprintf("%s/goroutines=%d", name, procs()), Unit: "ns"}}}
 	w.Prepare = func(s impl.Spec) Runner {
 		c := s.NewCounter()
 		for i := range members {

@@ -17,7 +17,7 @@ type Workload struct {
 	Cases     []Case
 	Supports  func(impl.Spec) bool // reports whether the implementation can run the workload
 	Prepare   func(impl.Spec) Runner
-	MaxPasses int // 0: no limit; set if a pass takes long and the figures hardly vary
+	MaxPasses int // 0: no limit; set if a pass takes long or the figures hardly vary
 }
 
 // Case is a quantity that a workload measures for each implementation.
@@ -69,7 +69,10 @@ var (
 func All(size Size) []Workload {
 	var all []Workload
 	for _, n := range size.Rooms {
-		all = append(all, joinLeave(n, size.WarmUp), joinLeaveWatched(n, size.WarmUp))
+		all = append(all, joinLeave(n, size.WarmUp))
+		if n > 1 {
+			all = append(all, joinLeaveWatched(n, size.WarmUp))
+		}
 	}
 	all = append(all, joinLeaveChurn(size.ChurnRooms, size.WarmUp), read(size.Members), memoryPerRoom(size.MemoryRooms, size.Settle))
 	for _, n := range size.Subscribers {
