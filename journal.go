@@ -90,7 +90,8 @@ func (j *journal) mustKeep(c *cell) bool {
 	}
 	since := j.entryOf(seq).since
 	return slices.ContainsFunc(j.readers, func(w *Watcher) bool {
-		return since < w.next && w.next <= seq && strings.HasPrefix(c.name, w.prefix)
+		_, pending := w.pendingInitial[c]
+		return pending || since < w.next && w.next <= seq && strings.HasPrefix(c.name, w.prefix)
 	})
 }
 

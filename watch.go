@@ -24,7 +24,7 @@ type Watcher struct {
 	start          uint64             // the journal has the publications from this seq on
 	next           uint64             // the first seq that is not read
 	backlog        []*cell            // the rooms that existed when it began, not read yet
-	pendingInitial map[*cell]struct{} // rooms removed from the backlog because the journal has them; Next has not returned them yet
+	pendingInitial map[*cell]struct{} // rooms removed from the backlog because the journal has them; kept until Next has returned them
 	selected       *selection         // nil for all rooms
 	waiting        bool               // it is in watchers.sleepers
 	due            bool               // to be woken
@@ -186,13 +186,7 @@ func (w *Watcher) CaughtUp() bool {
 		p.yieldLock(i)
 	}
 	p.watchers.wake()
-	for c := range w.pendingInitial {
-		if c.word.Load() != retired {
-			return false
-		}
-		delete(w.pendingInitial, c) // it emptied before Next returned it
-	}
-	return !w.incomplete && len(w.backlog) == 0
+	return !w.incomplete && len(w.backlog) == 0 && len(w.pendingInitial) == 0
 }
 
 // publishInitial publishes c, a room of the backlog. It returns true if Next must return c

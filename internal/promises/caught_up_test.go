@@ -165,6 +165,17 @@ func TestCaughtUp_WhileRoomsChange(t *testing.T) {
 		require.Nil(t, poll(t, w))
 		wantRoomCount(t, e, 0)
 	})
+	bubble(t, "a room that ends after CaughtUp reported false", func(t *testing.T) {
+		e := newEngine(t)
+		must(t, e.Join("a")) // not published when Watch is called
+		w := watch(t, e)
+		require.False(t, w.CaughtUp())
+		must(t, e.Leave("a"))
+		time.Sleep(3 * interval)
+		require.NotNil(t, poll(t, w), "CaughtUp reported that Next has a room to return")
+		require.True(t, w.CaughtUp())
+		require.Nil(t, poll(t, w))
+	})
 	bubble(t, "a room that is read and changes again does not undo it", func(t *testing.T) {
 		e := newEngine(t)
 		must(t, e.Join("a"))
