@@ -116,7 +116,7 @@ func (j *journal) addReader(w *Watcher) {
 	j.findOldest()
 }
 
-// removeReader removes a reader, and no entries: call trim after it.
+// removeReader removes a reader. Call trim after it.
 func (j *journal) removeReader(w *Watcher) {
 	j.readers = slices.DeleteFunc(j.readers, func(r *Watcher) bool { return r == w })
 	j.findOldest()
@@ -129,28 +129,16 @@ func (j *journal) findOldest() {
 	}
 }
 
-// trim removes entries that every reader has read. It calls visit with the cell of each
-// removed entry that is not outdated. One call removes no more than limit entries, rounded up to blocks,
-// because a reader that never read may leave a million. trim reports whether there may be
-// more.
-func (j *journal) trim(limit int, visit func(*cell)) (more bool) {
-	for ; !j.entries.empty() && limit > 0; limit -= blockLen {
+// trim removes the entries that every reader has read.
+func (j *journal) trim() {
+	for !j.entries.empty() {
 		front := j.entries.front()
-		n := 0
-		for n < len(front) && front[n].seq < j.oldest {
-			if !j.outdated(front[n]) {
-				visit(front[n].c)
-			}
-			n++
-		}
-		if n == 0 {
-			return false
-		}
+		n := sort.Search(len(front), func(i int) bool { return front[i].seq >= j.oldest })
 		j.entries.drop(n)
 		j.length -= n
+		if n < len(front) {
+			return
+		}
 	}
-	if j.entries.empty() {
-		j.compactAt = 0
-	}
-	return !j.entries.empty()
+	j.compactAt = 0
 }

@@ -181,6 +181,32 @@ func TestPublisher_UnreadWatcherKeepsOnlyTheRoomsItKnows(t *testing.T) {
 	}
 }
 
+// A watcher is closed before it has read that its rooms are empty. A watcher that has never
+// been read does not keep them.
+func TestPublisher_ClosedWatcherKeepsNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		unread, err := e.Watch()
+		require.NoError(t, err)
+		defer unread.Close()
+		w, err := e.Watch()
+		require.NoError(t, err)
+		for i := range 2 * quantum {
+			require.NoError(t, e.Join(fmt.Sprint(i)))
+		}
+		time.Sleep(time.Second)
+		require.Len(t, drain(t, w), 2*quantum)
+		for i := range 2 * quantum {
+			require.NoError(t, e.Leave(fmt.Sprint(i)))
+		}
+		time.Sleep(time.Second)
+		require.Equal(t, 2*quantum, e.rooms.cells.Size())
+		require.NoError(t, w.Close())
+		require.Zero(t, e.rooms.cells.Size())
+	})
+}
+
 // A change between publish and settle must be published first, even if the total does not
 // change because it is capped.
 func TestPublisher_SettleRefusesAnUnpublishedChange(t *testing.T) {

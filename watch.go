@@ -225,10 +225,21 @@ func (w *Watcher) Close() error {
 		return nil
 	}
 	w.j.removeReader(w)
-	for w.j.trim(quantum, p.retireIfEmpty) {
+	for last := p.seq; w.next <= last; {
+		unread := w.j.from(w.next)
+		if len(unread) == 0 {
+			break
+		}
+		for _, e := range unread { // at most a block
+			if !w.j.outdated(e) {
+				p.retireIfEmpty(e.c) // if only this watcher had to return it
+			}
+		}
+		w.next = unread[len(unread)-1].seq + 1
 		p.mu.Unlock() // so that other callers need not wait for the whole loop
 		p.mu.Lock()
 	}
+	w.j.trim()
 	return nil
 }
 
@@ -307,7 +318,7 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	for _, c := range emptied {
 		p.retireIfEmpty(c)
 	}
-	w.j.trim(2*maxScan, p.retireIfEmpty)
+	w.j.trim()
 	return events, true
 }
 
