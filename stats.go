@@ -129,7 +129,7 @@ func (t *tally) countLocal(before, after uint64) {
 }
 
 // updateTotals brings the totals up to date if a call of Stats waits for that. To do so, it
-// publishes the detached rooms. After every quantum of rooms, it calls round, so that other
+// publishes the rooms without listeners. After every quantum of rooms, it calls round, so that other
 // rooms are not published late.
 func (p *publisher) updateTotals() {
 	p.mu.Lock()
@@ -139,7 +139,7 @@ func (p *publisher) updateTotals() {
 	}
 	began, left := p.now(), quantum
 	p.rooms.all(func(c *cell) bool {
-		if c.detached() {
+		if c.detached() || !p.hasListeners(c) { // the latter may wait for its interval
 			p.publish(c, c.local())
 		}
 		if left--; left > 0 {

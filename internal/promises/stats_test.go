@@ -340,6 +340,28 @@ func TestStats_TotalsOfRoomsWithoutListenersLagByASecond(t *testing.T) {
 	})
 }
 
+// A room that has lost its listeners waits for the end of its interval. Stats does not.
+func TestStats_TotalsOfRoomsThatHadListenersLagByASecond(t *testing.T) {
+	for name, listen := range map[string]func(t *testing.T, e *occupancy.Engine) (end func()){
+		"Subscribe": func(t *testing.T, e *occupancy.Engine) func() { return subscribe(t, e, "room").Unsubscribe },
+		"Watch": func(t *testing.T, e *occupancy.Engine) func() {
+			w := watch(t, e)
+			return func() { _ = w.Close() }
+		},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			e := newEngine(t, occupancy.WithInterval(time.Hour))
+			end := listen(t, e)
+			must(t, e.Join("room"))
+			synctest.Wait()
+			end()
+			must(t, e.Join("room"))
+			time.Sleep(2 * time.Second)
+			require.Equal(t, occ(2, 0), e.Stats().Total)
+		})
+	}
+}
+
 // Stats waits for the engine's goroutine. It must return for each of many callers, and if
 // the engine is closed meanwhile.
 func TestStats_ConcurrentCallsReturn(t *testing.T) {
