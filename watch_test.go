@@ -128,11 +128,21 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 			require.NoError(t, e.Join("room"))
 			settle()
 			read(Occupancy{1, 0})
+			s.Unsubscribe()
+			for range 2 { // with and without the state of a subscription
+				require.NoError(t, w.Add("room"))
+				read(Occupancy{1, 0})
+				s, err = e.Subscribe("room")
+				require.NoError(t, err)
+				require.NoError(t, w.Add("room"))
+				read(Occupancy{1, 0})
+				s.Unsubscribe()
+				require.NoError(t, e.Join("another"))
+				settle()
+			}
 			require.NoError(t, e.Leave("room"))
 			settle()
 			read(Occupancy{})
-			s.Unsubscribe()
-			settle()
 		}
 	})
 }
