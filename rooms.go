@@ -4,8 +4,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/puzpuzpuz/xsync/v3"
 )
 
 // rooms maps names to cells, and counts the rooms that exist.
@@ -14,7 +12,7 @@ import (
 // a cell before its room exists and after it has ended. A hook that finds such a cell
 // counts in it. Only the publisher retires a cell and removes it from the map.
 type rooms struct {
-	cells  *xsync.MapOf[string, *cell]
+	cells  table
 	closed atomic.Bool // no more cells are created
 	limit  int         // 0: none
 
@@ -27,7 +25,7 @@ type rooms struct {
 }
 
 func (r *rooms) init(limit int) {
-	r.cells = xsync.NewMapOf[string, *cell]()
+	r.cells.init(maxShard)
 	r.limit = limit
 }
 
@@ -72,7 +70,10 @@ func (r *rooms) obtainUnlimited(name string) (*cell, error) {
 		switch {
 		case loaded && old.word.Load() != retired:
 			c = old
-		case r.closed.Load(): // checked under the bucket's lock, so that Close sees every cell
+		case r.closed.Load():
+			// Close sets closed and then walks the cells. A cell that this walk misses is
+			// added under a lock that the walk has had, or to a shard of a newer directory.
+			// In both cases, this check comes after closed was set.
 			return old, !loaded
 		default:
 			c = &cell{name: name}
@@ -134,5 +135,5 @@ func (r *rooms) drop(c *cell) {
 
 // all calls f for every cell, weakly consistent, until it returns false.
 func (r *rooms) all(f func(*cell) bool) {
-	r.cells.Range(func(_ string, c *cell) bool { return f(c) })
+	r.cells.Range(f)
 }
