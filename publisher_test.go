@@ -415,6 +415,33 @@ func TestPublisher_VisitsRoomWithCappedTotalOncePerInterval(t *testing.T) {
 	}
 }
 
+// The hooks of a quiet room undo their changes before the publisher visits it. It must not
+// visit the room each time.
+func TestPublisher_VisitsRoomWithUndoneChangesOncePerInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		w, err := e.Watch()
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		time.Sleep(time.Second)
+		drain(t, w)
+		before := e.pub.rounds.Load()
+		for range 100 {
+			e.pub.mu.Lock() // so that the publisher does not visit the room in between
+			require.NoError(t, e.Join("room"))
+			require.NoError(t, e.Leave("room"))
+			e.pub.mu.Unlock()
+			synctest.Wait()
+		}
+		require.LessOrEqual(t, e.pub.rounds.Load()-before, uint64(1))
+		require.Empty(t, drain(t, w))
+		require.NoError(t, e.Join("room"))
+		time.Sleep(e.Interval())
+		require.Len(t, drain(t, w), 1)
+	})
+}
+
 func TestPublisher_DetachedRoomIsDroppedWhenItEmpties(t *testing.T) {
 	empty := map[string]func(t *testing.T, e *Engine){
 		"by hooks": func(t *testing.T, e *Engine) {

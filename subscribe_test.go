@@ -234,6 +234,30 @@ func TestSubscription_HookPublishesDuringClose(t *testing.T) {
 	}
 }
 
+// The interval of a room continues if subscriptions begin and end meanwhile.
+func TestSubscription_ComesAndGoesWithinAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		w, err := e.Watch()
+		require.NoError(t, err)
+		first, err := e.Subscribe("room")
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		synctest.Wait()
+		require.Len(t, drain(t, w), 1)
+		second, err := e.Subscribe("room")
+		require.NoError(t, err)
+		first.Unsubscribe()
+		second.Unsubscribe()
+		require.NoError(t, e.Join("room"))
+		synctest.Wait()
+		require.Empty(t, drain(t, w), "less than an interval after the last event")
+		time.Sleep(e.Interval())
+		require.Len(t, drain(t, w), 1)
+	})
+}
+
 // betweenSlices makes the calls between two slices of a delivery of the room of c, if the
 // scheduler permits, and reports whether it did. It returns when all is done.
 func betweenSlices(t *testing.T, e *Engine, c *cell, calls ...func()) (between bool) {
