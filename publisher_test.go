@@ -260,6 +260,24 @@ func TestPublisher_DropsRoomWithoutListenerBeforeTheInterval(t *testing.T) {
 	})
 }
 
+// A room that emptied during its interval is dropped when the interval is over.
+func TestPublisher_DropsRoomWithoutListenerWhenItsIntervalIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(WithInterval(time.Second))
+		defer e.Close()
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		s.Unsubscribe()
+		require.NoError(t, e.Leave("room"))
+		time.Sleep(time.Second - 1)
+		require.Equal(t, 1, e.rooms.cells.Size())
+		time.Sleep(1)
+		synctest.Wait()
+		wantNothingKept(t, e)
+	})
+}
+
 func TestPublisher_VisitsBusyRoomWithoutListenerSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(WithInterval(time.Hour))

@@ -359,6 +359,12 @@ func TestJournal_LengthIsBoundedByTheRoomsThatChanged(t *testing.T) {
 	d.read(reader, 1<<20)
 	require.True(t, d.j.entries.empty(), "every reader has read all")
 	require.Len(t, d.j.entries.blocks, 1, "the memory is released")
+
+	d.join()
+	for range 2 * rooms { // as many entries as the full journal had
+		d.publish(d.cells[0], 1, 0)
+		require.LessOrEqual(t, d.j.length, 2*blockLen, "after all was read")
+	}
 }
 
 // A room must be kept for a reader that knows it, and for no other.
