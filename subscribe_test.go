@@ -258,6 +258,26 @@ func TestSubscription_ComesAndGoesWithinAnInterval(t *testing.T) {
 	})
 }
 
+// If Subscribe publishes a change before the end of the interval, watchers return it at once.
+func TestSubscription_SnapshotWakesWatchers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(WithInterval(time.Hour))
+		defer e.Close()
+		w, err := e.Watch()
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		synctest.Wait()
+		require.NoError(t, e.Join("room")) // until the end of the interval
+		synctest.Wait()
+		require.Len(t, drain(t, w), 1) // from here on it waits
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		require.Equal(t, Occupancy{2, 0}, (<-s.Events()).Occupancy)
+		require.Len(t, w.wake, 1)
+		require.Len(t, drain(t, w), 1)
+	})
+}
+
 // betweenSlices makes the calls between two slices of a delivery of the room of c, if the
 // scheduler permits, and reports whether it did. It returns when all is done.
 func betweenSlices(t *testing.T, e *Engine, c *cell, calls ...func()) (between bool) {
