@@ -95,6 +95,11 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 				require.NoError(t, err)
 			}
 		},
+		"a delivery that has unlocked the publisher": func(_ *testing.T, e *Engine) {
+			e.pub.mu.Lock()
+			defer e.pub.mu.Unlock()
+			e.rooms.live("room").extra.Load().delivering = true
+		},
 		"watchers of the room": func(t *testing.T, e *Engine) {
 			for range maxInlineListeners {
 				_, err := e.Watch(Rooms("room"))
@@ -258,6 +263,29 @@ func TestSubscription_ComesAndGoesWithinAnInterval(t *testing.T) {
 	})
 }
 
+// The interval of a room is over, but the publisher has not visited the room yet. After
+// Subscribe, a hook may publish the next change.
+func TestSubscription_MakesRoomIdleWhenItsIntervalIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		_, err := e.Watch()
+		require.NoError(t, err)
+		_, err = e.Subscribe("room")
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		time.Sleep(time.Second)
+		c := e.rooms.live("room")
+		c.word.Store(c.word.Load()&^idle | queued)
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		require.NotZero(t, c.word.Load()&idle)
+		<-s.Events()
+		require.NoError(t, e.Join("room"))
+		require.Len(t, s.Events(), 1)
+	})
+}
+
 // If Subscribe publishes a change before the end of the interval, watchers return it at once.
 func TestSubscription_SnapshotWakesWatchers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -409,6 +437,21 @@ func TestSubscription_MostUnsubscribedDuringDelivery(t *testing.T) {
 			require.NoError(t, e.Close())
 		}
 	}
+}
+
+// A room that waits for its interval gives back its extra afterwards.
+func TestSubscription_RoomGivesBackItsExtraAfterItsInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		s.Unsubscribe()
+		require.NotNil(t, e.rooms.live("room").extra.Load())
+		time.Sleep(2 * e.Interval())
+		require.Nil(t, e.rooms.live("room").extra.Load())
+	})
 }
 
 // An occupied room gives back the memory of its last subscription or part of another node.
