@@ -439,6 +439,23 @@ func TestSubscription_MostUnsubscribedDuringDelivery(t *testing.T) {
 	}
 }
 
+// The list of a room's subscriptions does not keep one that has ended.
+func TestSubscription_RoomForgetsEndedSubscription(t *testing.T) {
+	e := New()
+	defer e.Close()
+	var all []*Subscription
+	for range 3 {
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		all = append(all, s)
+	}
+	all[1].Unsubscribe()
+	e.pub.mu.Lock()
+	defer e.pub.mu.Unlock()
+	subs := e.rooms.live("room").extra.Load().subs
+	require.Equal(t, []*Subscription{all[0], all[2], nil}, []*Subscription{subs[0].sub, subs[1].sub, subs[:3][2].sub})
+}
+
 // A room that waits for its interval gives back its extra afterwards.
 func TestSubscription_RoomGivesBackItsExtraAfterItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
