@@ -471,6 +471,52 @@ func TestSubscription_RoomGivesBackItsExtraAfterItsInterval(t *testing.T) {
 	})
 }
 
+// A room keeps its extra during a delivery, and until the watchers of local counts have read
+// past its last publication.
+func TestSubscription_RoomKeepsItsExtraWhileItIsNecessary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		require.NoError(t, e.Join("room"))
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		x := e.rooms.live("room").extra.Load()
+		x.delivering = true
+		s.Unsubscribe()
+		require.Same(t, x, e.rooms.live("room").extra.Load())
+		x.delivering = false
+
+		link, err := e.Link(nil)
+		require.NoError(t, err)
+		w, err := link.Watch()
+		require.NoError(t, err)
+		require.Len(t, drain(t, w), 1)
+		node := link.Remote("node")
+		require.NoError(t, node.Set(Part{"room", Occupancy{Connections: 1}}))
+		time.Sleep(time.Second)
+		require.NoError(t, node.Set(Part{Room: "room"})) // the journal of local counts has no entry of it
+		time.Sleep(time.Second)
+		require.NotNil(t, e.rooms.live("room").extra.Load())
+		require.NoError(t, e.Join("room"))
+		time.Sleep(time.Second)
+		require.Len(t, drain(t, w), 1)
+
+		// A connection moves from the other node to this process, so the total does not change.
+		require.NoError(t, node.Set(Part{"room", Occupancy{Connections: 1}}))
+		time.Sleep(time.Second)
+		require.NoError(t, e.Join("another"))
+		time.Sleep(time.Second)
+		require.Len(t, drain(t, w), 1)
+		e.pub.mu.Lock()
+		require.NoError(t, e.Join("room"))
+		require.NoError(t, node.set(Part{Room: "room"}))
+		e.pub.mu.Unlock()
+		time.Sleep(time.Second)
+		require.Len(t, drain(t, w), 1)
+	})
+}
+
 // An occupied room gives back the memory of its last subscription or part of another node.
 // Versions increase all the same.
 func TestSubscription_RoomGivesBackItsExtra(t *testing.T) {

@@ -370,3 +370,14 @@ func TestRoomLimit_RoomsSubscribedToWhileOccupied(t *testing.T) {
 	require.LessOrEqual(t, e.Stats().Rooms, 3*limit)
 	require.GreaterOrEqual(t, refused, 97*limit)
 }
+
+// A subscription of each kind of room fits into the limit of rooms with subscriptions.
+func TestRoomLimit_SubscriptionsOfThreeKindsOfRooms(t *testing.T) {
+	e := newEngine(t, occupancy.WithMaxRooms(1))
+	must(t, e.Join("occupied"), remote(t, e, "node").Set(part("remote", occ(1, 0))))
+	for _, name := range []string{"occupied", "remote", "subscribed"} {
+		subscribe(t, e, name)
+	}
+	_, err := e.Subscribe("one more")
+	require.ErrorIs(t, err, occupancy.ErrTooManyRooms)
+}
