@@ -92,15 +92,15 @@ func (c *cell) step(r *rooms, f func(w uint64) (uint64, error)) (before, after u
 }
 
 // settle ends the visits. The caller has published the counts of the word w. If the room is
-// empty and mayRetire is true, settle retires c. Otherwise c becomes idle if the room is
-// empty or has listeners, and detached if not. settle returns the new word, and reports
+// empty and mayRetire is true, settle retires c. Otherwise c becomes idle if it has
+// listeners, and detached if not. settle returns the new word, and reports
 // false if w is not the word any more.
 func (c *cell) settle(w uint64, listeners, mayRetire bool) (uint64, bool) {
 	n := w &^ queued
 	switch {
 	case stateOf(w) == absent && mayRetire:
 		n = retired
-	case stateOf(w) == absent || listeners:
+	case listeners:
 		n |= idle
 	}
 	return n, c.word.CompareAndSwap(w, n)
