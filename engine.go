@@ -62,7 +62,7 @@ func New(opts ...Option) *Engine {
 // received. An unknown room is empty. Current is wait-free, does not allocate, and
 // works after Close, too.
 func (e *Engine) Current(room string) Occupancy {
-	c, ok := e.rooms.find(room)
+	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if !ok {
 		return Occupancy{}
 	}
@@ -76,7 +76,7 @@ func (e *Engine) Current(room string) Occupancy {
 // Local returns this process's own part of the room's occupancy. Like Current it is
 // wait-free, does not allocate, and works after Close.
 func (e *Engine) Local(room string) Occupancy {
-	c, ok := e.rooms.find(room)
+	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if !ok {
 		return Occupancy{}
 	}

@@ -8,7 +8,7 @@ package occupancy
 // grow while more rooms change within an interval than before. The error is ErrClosed,
 // ErrInvalidRoom, ErrTooManyRooms or ErrCount.
 func (e *Engine) Join(room string) error {
-	c, ok := e.rooms.find(room)
+	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if ok && c.tryJoin() {
 		return nil
 	}
@@ -19,7 +19,7 @@ func (e *Engine) Join(room string) error {
 // Leave counts one connection less. The error is ErrClosed, ErrInvalidRoom, or
 // ErrNotJoined if the room has no connection left.
 func (e *Engine) Leave(room string) error {
-	c, ok := e.rooms.find(room)
+	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if ok && c.tryLeave() {
 		return nil
 	}
@@ -31,7 +31,7 @@ func (e *Engine) Leave(room string) error {
 // client ID enters once; [Lease.Enter] does that for its connection. The engine counts
 // members only, so it ignores the ID and does not check it. The errors are those of Join.
 func (e *Engine) Enter(room, clientID string) error {
-	c, ok := e.rooms.find(room)
+	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if ok && c.tryEnter() {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (e *Engine) Enter(room, clientID string) error {
 // Exit counts one presence member less. The error is ErrClosed, ErrInvalidRoom, or
 // ErrNotEntered if the room has no presence member left.
 func (e *Engine) Exit(room, clientID string) error {
-	c, ok := e.rooms.find(room)
+	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if ok && c.tryExit() {
 		return nil
 	}

@@ -29,7 +29,7 @@ type Lease struct {
 // Connect joins the room and returns the lease of the new connection. The errors are those of
 // [Engine.Join]. It allocates the lease, and no more.
 func (e *Engine) Connect(room string) (*Lease, error) {
-	c, _ := e.rooms.find(room)
+	c, _ := e.rooms.cells.mapOf(room).Load(room)
 	return e.connect(c, room)
 }
 

@@ -29,7 +29,7 @@ func (r *rooms) init(limit int) {
 	r.limit = limit
 }
 
-// find is the look-up of the hot path. The cell may be retired.
+// find returns the room's cell, which may be retired.
 func (r *rooms) find(name string) (*cell, bool) { return r.cells.Load(name) }
 
 // live returns the room's cell if it has one that is not retired, or nil.
