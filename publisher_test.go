@@ -19,6 +19,8 @@ func wantNothingKept(t *testing.T, e *Engine) {
 	p := e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.inbox.mu.Lock()
+	defer p.inbox.mu.Unlock()
 	require.Zero(t, e.rooms.cells.Size(), "cells in the map")
 	require.Zero(t, e.rooms.existing(), "rooms that exist")
 	require.True(t, p.inbox.cells.empty(), "in the inbox")
