@@ -43,7 +43,7 @@ type publication struct {
 //	  │ idle │                  │ queued │ published, exists without listeners ► detached
 //	  └──────┘                  └────────┘ published, does not exist any more ► retired
 //	    │ ▲                         ▲
-//	    │ │ a new listener          │ the room ends, or another node's part changes
+//	    │ │ a new listener          │ a hook empties the room, or another node's part changes
 //	    │ │     ┌──────────┐        │
 //	    │ └──── │ detached │ ───────┘
 //	    │       └──────────┘
@@ -73,7 +73,8 @@ func (c *cell) step(r *rooms, f func(w uint64) (uint64, error)) (before, after u
 			return w, w, err
 		}
 		changed := n&countMask != w&countMask
-		if changed && w&idle != 0 || stateOf(n) == absent {
+		empties := changed && n&countMask == 0
+		if changed && w&idle != 0 || empties || stateOf(n) == absent {
 			n = n&^idle | queued // to be published, or dropped
 		}
 		swapped, err := r.swap(c, w, n)

@@ -23,8 +23,8 @@ type Occupancy struct {
 // idle: the room needs no visit. The hook that changes the room replaces idle by queued, and
 // publishes the room or pushes it to the inbox.
 //
-// A room with neither flag is detached: it has no listeners, and hooks only count. The step
-// that ends the room sets queued. A room never has both flags.
+// A room with neither flag is detached: it has no listeners, and hooks only count. The hook
+// that empties the room sets queued. A room never has both flags.
 //
 // held: a subscription or another node's part keeps the room.
 //

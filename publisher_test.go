@@ -426,31 +426,6 @@ func TestPublisher_RoomWithoutListenersCostsNothingWhileBusy(t *testing.T) {
 	}
 }
 
-// Another node's part keeps the room, so it need not be dropped whenever its last local
-// connection leaves.
-func TestPublisher_RoomOfAnotherNodeCostsNothingWithoutListeners(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := New()
-		defer e.Close()
-		link, err := e.Link(nil)
-		require.NoError(t, err)
-		require.NoError(t, link.Remote("node").Set(Part{"room", Occupancy{Connections: 1}}))
-		time.Sleep(time.Second)
-		require.True(t, detached(e, "room"))
-		before := e.pub.rounds.Load()
-		for range 100 {
-			require.NoError(t, e.Join("room"))
-			synctest.Wait()
-			require.NoError(t, e.Leave("room"))
-			synctest.Wait()
-		}
-		require.Zero(t, e.pub.rounds.Load()-before)
-		require.NoError(t, link.Close())
-		time.Sleep(time.Second)
-		wantNothingKept(t, e)
-	})
-}
-
 // Hooks of a room whose total does not change must not make the publisher visit it each time.
 func TestPublisher_VisitsRoomWithCappedTotalOncePerInterval(t *testing.T) {
 	for _, most := range []Occupancy{{Connections: maxCount}, {PresenceMembers: maxCount}, {maxCount, maxCount}} {
