@@ -61,10 +61,10 @@ record("currentAfterUnsubscribe", room.occupancy.current());
 globalThis.results = results;
 </script>`
 
-const occupancyJSON = `{"connections":103,"presenceMembers":95}`
+const snippetOccupancy = `{"connections":103,"presenceMembers":95}`
 
 func TestSpecification_SnippetsInChromium(t *testing.T) {
-	const eventJSON = `{"type":"occupancy.updated","occupancy":` + occupancyJSON + `}`
+	const eventJSON = `{"type":"occupancy.updated","occupancy":` + snippetOccupancy + `}`
 	browser := chromium(t)
 	s := servePages(t, map[string]string{"/": specificationPage})
 	page := open(t, browser, s.URL+"/")
@@ -75,8 +75,8 @@ func TestSpecification_SnippetsInChromium(t *testing.T) {
 		"currentBeforeSubscribe":  "undefined",
 		"currentBeforeFirstEvent": "undefined",
 		"event":                   eventJSON,
-		"current":                 occupancyJSON,
-		"get":                     occupancyJSON,
+		"current":                 snippetOccupancy,
+		"get":                     snippetOccupancy,
 		"currentAfterUnsubscribe": "undefined",
 	}, results)
 	s.awaitSubscriptions(0)
@@ -92,8 +92,8 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 			`globalThis.results = await (await rooms.get("lobby")).occupancy.get();`),
 	})
 	for path, want := range map[string]string{
-		"/client": `{"occupancy":` + occupancyJSON + `,"latest":` + occupancyJSON + `}`, // the stream or get may be first
-		"/fetch":  occupancyJSON,
+		"/client": `{"occupancy":` + snippetOccupancy + `,"latest":` + snippetOccupancy + `}`, // the stream or get may be first
+		"/fetch":  snippetOccupancy,
 	} {
 		page := open(t, browser, s.URL+path)
 		page.waitTrue("globalThis.results")
