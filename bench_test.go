@@ -271,7 +271,7 @@ func BenchmarkMemory(b *testing.B) {
 		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
 			var perRoom float64
 			for b.Loop() {
-				before := heap()
+				before := heapSize()
 				e := New()
 				// The engine clones each name. The test's own copy is garbage.
 				nameBytes := 0
@@ -281,7 +281,7 @@ func BenchmarkMemory(b *testing.B) {
 					must(b, e.Join(name))
 				}
 				settle(e)
-				perRoom = float64(heap()-before-nameBytes) / float64(n)
+				perRoom = float64(heapSize()-before-nameBytes) / float64(n)
 				must(b, e.Close())
 				runtime.KeepAlive(e)
 			}
@@ -290,7 +290,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-func heap() int {
+func heapSize() int {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats

@@ -11,15 +11,15 @@ type cell struct {
 	counter
 	name  string
 	extra atomic.Pointer[extra] // set and cleared under publisher.mu
-	last  publication           // of the total; publisher.mu protects it
+	last  localPublication      // of this process's counts; publisher.mu protects it
 }
 
 // extra is the state of a cell whose room has subscriptions or parts of other nodes.
 type extra struct {
-	remote atomic.Uint64 // the sum of the other nodes' parts, packed; written under publisher.mu
+	remote atomic.Pointer[counts] // the sum of the other nodes' parts, or nil; set under publisher.mu
 
 	// publisher.mu protects the following.
-	lastLocal   publication   // of this process's counts; without an extra, cell.last is the publication of both
+	lastTotal   publication   // of the total; without an extra, cell.last is the publication of both
 	version     uint64        // of the newest event
 	undelivered bool          // some subscriber may not have received the last published value
 	delivering  bool          // deliver has not returned, and may have unlocked mu
@@ -31,8 +31,14 @@ type extra struct {
 
 // publication is a published value of a room.
 type publication struct {
-	value uint64 // packed
+	value counts
 	seq   uint64 // publisher.seq when it was published
+}
+
+// localPublication is a publication of this process's counts, which fit into a word.
+type localPublication struct {
+	word uint64 // without flags
+	seq  uint64
 }
 
 // Each cell is in one of these states, according to the flags of its word (see counter):
@@ -69,15 +75,15 @@ func (c *cell) step(r *rooms, f func(w uint64) (uint64, error)) (before, after u
 			return w, w, nil
 		}
 		n, err := f(w)
-		if err != nil {
-			return w, w, err
+		var swapped bool
+		if err == nil {
+			changed := n&countMask != w&countMask
+			empties := changed && n&countMask == 0
+			if changed && w&idle != 0 || empties || stateOf(n) == absent {
+				n = n&^idle | queued // to be published, or dropped
+			}
+			swapped, err = r.swap(c, w, n)
 		}
-		changed := n&countMask != w&countMask
-		empties := changed && n&countMask == 0
-		if changed && w&idle != 0 || empties || stateOf(n) == absent {
-			n = n&^idle | queued // to be published, or dropped
-		}
-		swapped, err := r.swap(c, w, n)
 		if err != nil {
 			if stateOf(w) != absent {
 				return w, w, err
@@ -126,37 +132,45 @@ func clearHeld(w uint64) (uint64, error) { return w &^ held, nil }
 
 func (c *cell) detached() bool { return c.word.Load()&(idle|queued) == 0 }
 
-// local returns this process's part, packed.
+// local returns this process's part, as a word without flags.
 func (c *cell) local() uint64 {
 	w := c.word.Load()
 	if w == retired {
-		return c.lastLocal().value // 0, or the counts when the engine was closed; a retired cell's last value never changes
+		return c.last.word // 0, or the counts when the engine was closed; a retired cell's last value never changes
 	}
-	return countsOf(w)
+	return w & countMask
 }
 
-// total returns the whole service's occupancy as last received, given this process's part.
-func (c *cell) total(local uint64) uint64 {
-	total := local
+// total returns the whole service's counts as last received, given this process's part.
+func (c *cell) total(local uint64) counts {
+	total := countsOf(local)
 	if x := c.extra.Load(); x != nil {
-		total, _ = add(local, x.remote.Load())
+		total, _ = total.plus(x.remoteCounts())
 	}
 	return total
+}
+
+// remoteCounts returns the sum of the other nodes' parts.
+func (x *extra) remoteCounts() counts {
+	if n := x.remote.Load(); n != nil {
+		return *n
+	}
+	return counts{}
 }
 
 // settledEmpty reports whether the room is empty, and is published as such.
 func (c *cell) settledEmpty() bool {
 	w := c.word.Load()
-	return w&^held == idle && c.total(0) == 0
+	return w&(idle|countMask) == idle && w != retired && c.total(0) == counts{}
 }
 
-// lastTotal returns the last publication of the total.
-func (c *cell) lastTotal() *publication { return &c.last }
-
 // lastLocal returns the last publication of this process's part.
-func (c *cell) lastLocal() *publication {
+func (c *cell) lastLocal() publication { return publication{countsOf(c.last.word), c.last.seq} }
+
+// lastTotal returns the last publication of the total.
+func (c *cell) lastTotal() publication {
 	if x := c.extra.Load(); x != nil {
-		return &x.lastLocal
+		return x.lastTotal
 	}
-	return &c.last
+	return c.lastLocal()
 }

@@ -2,21 +2,24 @@ package occupancy
 
 import "sync/atomic"
 
-// Occupancy is the number of connections and the number of presence members of a
-// room, always read together as one consistent value.
+// Occupancy is the number of connections, of presence members and of users of a room, always
+// read together as one consistent value.
 type Occupancy struct {
 	Connections     int `json:"connections"`
 	PresenceMembers int `json:"presenceMembers"`
+	// Users is the number of distinct client IDs among the presence members, if the engine
+	// was created [WithUsers]. Otherwise it is 0.
+	Users int `json:"users,omitempty"`
 }
 
-// counter is a room's two counts and its three flags in one word, so that every hook
+// counter is a room's three counts and its four flags in one word, so that every hook
 // is one atomic step. Whether the room becomes occupied or empty, and whether a change must
 // be published, follows from the old and the new word of the step:
 //
-//	 63   62         32 31          2   1      0
-//	+----+-------------+-------------+------+------+
-//	|idle| connections |   members   |queued| held |
-//	+----+-------------+-------------+------+------+
+//	 63   62         43 42       23 22     3    2      1      0
+//	+----+-------------+-----------+-------+-------+------+------+
+//	|idle| connections |  members  | users |tracked|queued| held |
+//	+----+-------------+-----------+-------+-------+------+------+
 //
 // queued: the room is in the publisher's inbox or in one of its queues.
 //
@@ -27,6 +30,9 @@ type Occupancy struct {
 // that empties the room sets queued. A room never has both flags.
 //
 // held: a subscription or another node's part keeps the room.
+//
+// tracked: the engine counts users, so that Enter and Exit need to know the client: see
+// userTable. Either all rooms of an engine have this flag or none.
 //
 // A room is occupied if a count is not zero. A room exists if it is occupied or held. A
 // word that is neither occupied nor held belongs to a room that was just created, or that
@@ -41,13 +47,18 @@ type counter struct{ word atomic.Uint64 }
 const (
 	held       uint64 = 1
 	queued     uint64 = 1 << 1
-	member     uint64 = 1 << 2
-	connection uint64 = 1 << 32
+	tracked    uint64 = 1 << 2
+	user       uint64 = 1 << 3
+	member     uint64 = 1 << 23
+	connection uint64 = 1 << 43
 	idle       uint64 = 1 << 63
 
-	memberMask     = (1<<30 - 1) * member
-	connectionMask = (1<<31 - 1) * connection
-	countMask      = memberMask | connectionMask
+	maxLocal = 1<<20 - 1 // the maximum of each count of a word
+
+	userMask       = maxLocal * user
+	memberMask     = maxLocal * member
+	connectionMask = maxLocal * connection
+	countMask      = userMask | memberMask | connectionMask
 
 	retired = ^uint64(0)
 )
@@ -73,13 +84,14 @@ func stateOf(w uint64) state {
 }
 
 // The four plain steps. Each takes place if there is nothing to do but count: the room is
-// occupied before and after, the idle flag is clear (so it is not retired either), and the count
-// is not nearly full. Otherwise, or if another hook has changed the word meanwhile, it changes
-// nothing and returns false, and the caller takes the general path, publisher.change.
+// occupied before and after, the idle flag is clear (so it is not retired either), no user is
+// to be counted, and the count is not full. Otherwise, or if another hook has changed the word
+// meanwhile, it changes nothing and returns false, and the caller takes the general path,
+// publisher.change.
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	return w&idle == 0 && w&countMask != 0 && w&connectionMask < connectionMask-connection &&
+	return w&idle == 0 && w&countMask != 0 && w&connectionMask < connectionMask &&
 		c.word.CompareAndSwap(w, w+connection)
 }
 
@@ -91,64 +103,76 @@ func (c *counter) tryLeave() bool {
 
 func (c *counter) tryEnter() bool {
 	w := c.word.Load()
-	return w&idle == 0 && w&countMask != 0 && w&memberMask < memberMask-member &&
+	return w&(idle|tracked) == 0 && w&countMask != 0 && w&memberMask < memberMask &&
 		c.word.CompareAndSwap(w, w+member)
 }
 
 func (c *counter) tryExit() bool {
 	w := c.word.Load()
-	return w&idle == 0 && w&memberMask != 0 && (w-member)&countMask != 0 &&
+	return w&(idle|tracked) == 0 && w&memberMask != 0 && (w-member)&countMask != 0 &&
 		c.word.CompareAndSwap(w, w-member)
 }
 
-// maskOf returns the mask of the connections or of the members: unit is connection or member.
-func maskOf(unit uint64) uint64 {
-	if unit == connection {
-		return connectionMask
-	}
-	return memberMask
-}
+// counts are the three counts of a room, or of a part of it.
+type counts struct{ connections, members, users uint32 }
 
-// plus returns w with one more connection or member. It refuses to bring both counts
-// to their maximum, because a word with both at their maximum could equal retired.
-func plus(w, unit uint64) (uint64, error) {
-	n := w + unit
-	if mask := maskOf(unit); w&mask == mask || n&countMask == countMask {
-		return w, ErrCount
-	}
-	return n, nil
-}
-
-// minus returns w with n connections or members less, but not less than zero.
-func minus(w, unit, n uint64) uint64 {
-	return w - min(w&maskOf(unit), n*unit)
-}
-
-// A packed occupancy is the two counts in one word, without flags: the connections in the
-// upper half, the members in the lower. Each count can be as large as maxCount.
+// maxCount is the maximum of each count.
 const maxCount = 1<<31 - 1
 
-func pack(o Occupancy) (uint64, error) {
-	if o.Connections < 0 || o.PresenceMembers < 0 || o.Connections > maxCount || o.PresenceMembers > maxCount {
-		return 0, ErrCount
+// countsOf returns the counts of a word.
+func countsOf(w uint64) counts {
+	return counts{uint32(w / connection & maxLocal), uint32(w / member & maxLocal), uint32(w / user & maxLocal)}
+}
+
+// withCounts returns w with other counts.
+func withCounts(w uint64, n counts) uint64 {
+	return w&^countMask | uint64(n.connections)*connection | uint64(n.members)*member | uint64(n.users)*user
+}
+
+// plus returns w with more connections, members and users.
+func plus(w uint64, n counts) (uint64, error) {
+	sum, _ := countsOf(w).plus(n)
+	if sum.connections > maxLocal || sum.members > maxLocal {
+		return w, ErrCount
 	}
-	return uint64(o.Connections)<<32 | uint64(o.PresenceMembers), nil
+	return withCounts(w, sum), nil
 }
 
-func unpack(packed uint64) Occupancy {
-	return Occupancy{Connections: int(packed >> 32), PresenceMembers: int(packed & maxCount)}
+// minus returns w with fewer connections, members and users, but not less than zero.
+func minus(w uint64, n counts) uint64 {
+	was := countsOf(w)
+	return withCounts(w, was.minus(counts{
+		min(n.connections, was.connections), min(n.members, was.members), min(n.users, was.users),
+	}))
 }
 
-// capped reports whether one of the counts is at the maximum.
-func capped(packed uint64) bool { return packed>>32 == maxCount || packed&maxCount == maxCount }
+// plus returns the sum, and whether it fits: each count is capped at maxCount.
+func (a counts) plus(b counts) (sum counts, fits bool) {
+	sum = counts{a.connections + b.connections, a.members + b.members, a.users + b.users}
+	fits = !(sum.connections > maxCount || sum.members > maxCount || sum.users > maxCount)
+	if !fits {
+		sum = counts{min(sum.connections, maxCount), min(sum.members, maxCount), min(sum.users, maxCount)}
+	}
+	return sum, fits
+}
 
-// countsOf returns the counts of a word, packed.
-func countsOf(w uint64) uint64 { return w&connectionMask | w&memberMask/member }
+func (a counts) minus(b counts) counts {
+	return counts{a.connections - b.connections, a.members - b.members, a.users - b.users}
+}
 
-// add returns the sum of two packed occupancies, and whether it fits: each count is
-// capped at maxCount.
-func add(a, b uint64) (total uint64, fits bool) {
-	conns := a>>32 + b>>32
-	mems := a&maxCount + b&maxCount
-	return min(conns, maxCount)<<32 | min(mems, maxCount), conns <= maxCount && mems <= maxCount
+// capped reports whether one of the counts is at the maximum. There are no more users than
+// members.
+func (a counts) capped() bool { return a.connections == maxCount || a.members == maxCount }
+
+func (a counts) occupancy() Occupancy {
+	return Occupancy{int(a.connections), int(a.members), int(a.users)}
+}
+
+// counts returns the occupancy as counts. The error is ErrCount if it is impossible.
+func (o Occupancy) counts() (counts, error) {
+	if o.Connections < 0 || o.PresenceMembers < 0 || o.Users < 0 ||
+		o.Connections > maxCount || o.PresenceMembers > maxCount || o.Users > o.PresenceMembers {
+		return counts{}, ErrCount
+	}
+	return counts{uint32(o.Connections), uint32(o.PresenceMembers), uint32(o.Users)}, nil
 }

@@ -1,132 +1,99 @@
 package occupancy
 
 import (
-	"fmt"
 	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// The maximum of each field of a word.
-const (
-	maxConns   uint64 = 1<<31 - 1
-	maxMembers uint64 = 1<<30 - 1
-)
-
 // boundaries returns the counts at which a field with this maximum borrows, carries or is
 // nearly full.
 func boundaries(most uint64) []uint64 {
-	return []uint64{0, 1, 2, 3, 1 << 15, most - 3, most - 2, most - 1, most}
+	return []uint64{0, 1, 2, 1 << 15, most - 2, most - 1, most}
 }
 
 // words calls f with every combination of boundary counts and flags.
-func words(f func(w, conns, mems, flags uint64)) {
-	for _, conns := range boundaries(maxConns) {
-		for _, mems := range boundaries(maxMembers) {
-			if conns == maxConns && mems == maxMembers {
-				continue // not reachable: see plus
-			}
-			for _, attached := range []uint64{0, queued, idle, queued | idle} {
-				for _, flags := range []uint64{attached, attached | held} {
-					f(conns*connection|mems*member|flags, conns, mems, flags)
+func words(f func(w uint64, n counts, flags uint64)) {
+	for _, conns := range boundaries(maxLocal) {
+		for _, mems := range boundaries(maxLocal) {
+			for _, users := range boundaries(maxLocal) {
+				for _, attached := range []uint64{0, queued, idle} {
+					for _, flags := range []uint64{attached, attached | held, attached | tracked, attached | held | tracked} {
+						f(conns*connection|mems*member|users*user|flags, counts{uint32(conns), uint32(mems), uint32(users)}, flags)
+					}
 				}
 			}
 		}
 	}
 }
 
-func TestCounter_WordHoldsTwoCountsAndThreeFlags(t *testing.T) {
-	fields := []uint64{held, queued, memberMask, connectionMask, idle}
+func TestCounter_WordHoldsThreeCountsAndFourFlags(t *testing.T) {
+	fields := []uint64{held, queued, tracked, userMask, memberMask, connectionMask, idle}
 	sum, all := uint64(0), uint64(0)
 	for _, f := range fields {
 		sum, all = sum+f, all|f
 	}
 	require.Equal(t, uint64(math.MaxUint64), all, "the fields fill the word")
 	require.Equal(t, all, sum, "and do not overlap")
-	require.Equal(t, countMask, connectionMask|memberMask)
-	words(func(w, conns, mems, flags uint64) {
-		require.Equal(t, Occupancy{int(conns), int(mems)}, unpack(countsOf(w)))
-		packed, err := pack(Occupancy{int(conns), int(mems)})
-		require.NoError(t, err)
-		require.Equal(t, packed, countsOf(w))
-		require.Equal(t, flags, w&^countMask)
+	words(func(w uint64, n counts, flags uint64) {
+		if countsOf(w) != n || w&^countMask != flags || withCounts(flags, n) != w || w == retired {
+			t.Fatalf("%#x: %+v, flags %x; want %+v, %x", w, countsOf(w), w&^countMask, n, flags)
+		}
 	})
 }
 
-func TestCounter_PackedOccupancyHoldsLargerCountsThanAWord(t *testing.T) {
-	for _, conns := range boundaries(maxCount) {
-		for _, mems := range boundaries(maxCount) {
-			o := Occupancy{int(conns), int(mems)}
-			packed, err := pack(o)
-			require.NoError(t, err)
-			require.Equal(t, o, unpack(packed))
-		}
-	}
-}
-
-func TestCounter_PlusAndMinusChangeOneCount(t *testing.T) {
-	words(func(w, conns, mems, flags uint64) {
-		at := fmt.Sprintf("connections %d, members %d, flags %x", conns, mems, flags)
-		for _, s := range []struct{ one, n, most, other, otherMost uint64 }{
-			{connection, conns, maxConns, mems, maxMembers},
-			{member, mems, maxMembers, conns, maxConns},
-		} {
-			up, err := plus(w, s.one)
-			if full := s.n == s.most || s.n == s.most-1 && s.other == s.otherMost; full {
-				require.ErrorIs(t, err, ErrCount, at)
-				require.Equal(t, w, up, at)
-			} else {
-				require.NoError(t, err, at)
-				require.Equal(t, w+s.one, up, at)
-				require.Equal(t, flags, up&^countMask, at)
+func TestCounter_PlusAndMinusChangeTheCounts(t *testing.T) {
+	words(func(w uint64, n counts, flags uint64) {
+		for _, d := range []counts{{1, 0, 0}, {0, 1, 0}, {0, 1, 1}, {1, 3, 2}, {}, {1, maxLocal, maxLocal}} {
+			up, err := plus(w, d)
+			if n.connections+d.connections > maxLocal || n.members+d.members > maxLocal {
+				if err != ErrCount || up != w {
+					t.Fatalf("%+v plus %+v: %+v, %v", n, d, countsOf(up), err)
+				}
+			} else if n.users+d.users <= n.members+d.members { // users never exceed members
+				want := counts{n.connections + d.connections, n.members + d.members, n.users + d.users}
+				if err != nil || countsOf(up) != want || up&^countMask != flags {
+					t.Fatalf("%+v plus %+v: %+v, %v", n, d, countsOf(up), err)
+				}
 			}
-			require.NotEqual(t, retired, up|idle|queued|held, at)
-
-			for _, many := range []uint64{0, 1, 2, maxCount} {
-				want := w - min(s.n, many)*s.one
-				require.Equal(t, want, minus(w, s.one, many), "%s, %d less", at, many)
+			want := counts{
+				n.connections - min(n.connections, d.connections), n.members - min(n.members, d.members), n.users - min(n.users, d.users),
+			}
+			if down := minus(w, d); countsOf(down) != want || down&^countMask != flags {
+				t.Fatalf("%+v minus %+v: %+v", n, d, countsOf(down))
 			}
 		}
 	})
 }
 
 func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
-	words(func(w, conns, mems, flags uint64) {
-		at := fmt.Sprintf("connections %d, members %d, flags %x", conns, mems, flags)
+	words(func(w uint64, n counts, flags uint64) {
 		for _, s := range []struct {
-			one      uint64
-			n        uint64
+			one, n   uint64
+			what     counts
 			up, down func(*counter) bool
 		}{
-			{connection, conns, (*counter).tryJoin, (*counter).tryLeave},
-			{member, mems, (*counter).tryEnter, (*counter).tryExit},
+			{connection, uint64(n.connections), counts{1, 0, 0}, (*counter).tryJoin, (*counter).tryLeave},
+			{member, uint64(n.members), counts{0, 1, 0}, (*counter).tryEnter, (*counter).tryExit},
 		} {
-			// A step refuses to begin or end a room, to change an idle room, and to bring
-			// a count near its maximum.
+			// A step refuses to begin or end a room, to change an idle room, and to change the
+			// members of a room whose users are counted.
+			may := flags&idle == 0 && (s.one == connection || flags&tracked == 0)
 			var c counter
-			c.word.Store(w)
-			busy, common := flags&idle == 0, s.n <= 1<<15
-			up, err := plus(w, s.one)
-			may := busy && w&countMask != 0 && err == nil
-			if s.up(&c) {
-				require.True(t, may, at)
-				require.Equal(t, up, c.word.Load(), at)
-			} else {
-				require.False(t, may && common, at)
-				require.Equal(t, w, c.word.Load(), at)
+			check := func(what string, step func(*counter) bool, want uint64) {
+				c.word.Store(w)
+				did := step(&c)
+				allowed := may && w&countMask != 0 && want&countMask != 0 && want != w
+				if did != allowed || !did && c.word.Load() != w || did && c.word.Load() != want {
+					t.Fatalf("%s of %+v, flags %x: %v, %+v", what, n, flags, did, countsOf(c.word.Load()))
+				}
 			}
-
-			c.word.Store(w)
-			down := minus(w, s.one, 1)
-			may = busy && s.n > 0 && down&countMask != 0
-			if s.down(&c) {
-				require.True(t, may, at)
-				require.Equal(t, down, c.word.Load(), at)
-			} else {
-				require.False(t, may && common, at)
-				require.Equal(t, w, c.word.Load(), at)
+			up, _ := plus(w, s.what)
+			if n.users <= n.members {
+				check("up", s.up, up)
 			}
+			check("down", s.down, minus(w, s.what))
 		}
 	})
 }
@@ -151,37 +118,47 @@ func TestCounter_RetiredWordNeverChanges(t *testing.T) {
 	require.Zero(t, e.Current("r"))
 	require.ErrorIs(t, e.Leave("r"), ErrNotJoined)
 	require.NoError(t, e.Join("r"))
-	require.Equal(t, Occupancy{1, 0}, e.Current("r"))
+	require.Equal(t, Occupancy{1, 0, 0}, e.Current("r"))
 	require.Equal(t, retired, c.word.Load())
 }
 
-func TestCounter_AddIsCappedAtTheMaximum(t *testing.T) {
-	packed := func(f func(packed, conns, mems uint64)) {
+func TestCounter_SumIsCappedAtTheMaximum(t *testing.T) {
+	all := func(f func(n counts)) {
 		for _, conns := range boundaries(maxCount) {
 			for _, mems := range boundaries(maxCount) {
-				f(conns<<32|mems, conns, mems)
+				for _, users := range boundaries(maxCount) {
+					f(counts{uint32(conns), uint32(mems), uint32(users)})
+				}
 			}
 		}
 	}
-	packed(func(a, ac, am uint64) {
-		packed(func(b, bc, bm uint64) {
-			want := Occupancy{int(min(ac+bc, maxCount)), int(min(am+bm, maxCount))}
-			total, fits := add(a, b)
-			require.Equal(t, want, unpack(total))
-			require.Equal(t, ac+bc <= maxCount && am+bm <= maxCount, fits)
+	all(func(a counts) {
+		all(func(b counts) {
+			sum := func(a, b uint32) uint64 { return uint64(a) + uint64(b) }
+			exact := [3]uint64{sum(a.connections, b.connections), sum(a.members, b.members), sum(a.users, b.users)}
+			want := counts{uint32(min(exact[0], maxCount)), uint32(min(exact[1], maxCount)), uint32(min(exact[2], maxCount))}
+			total, fits := a.plus(b)
+			if total != want || fits != (exact[0] <= maxCount && exact[1] <= maxCount && exact[2] <= maxCount) {
+				t.Fatalf("%+v plus %+v: %+v, %v", a, b, total, fits)
+			}
 		})
 	})
 }
 
-func TestCounter_PackRefusesImpossibleCounts(t *testing.T) {
-	wrong := []Occupancy{{-1, 0}, {0, -1}, {math.MinInt, 0}, {0, math.MinInt}}
+func TestCounter_CountsRefuseImpossibleOccupancy(t *testing.T) {
+	wrong := []Occupancy{{-1, 0, 0}, {0, -1, 0}, {0, 0, -1}, {math.MinInt, 0, 0}, {0, math.MinInt, 0}, {5, 1, 2}}
 	if most := maxCount; most < math.MaxInt { // an int of 32 bits has no larger value
-		wrong = append(wrong, Occupancy{most + 1, 0}, Occupancy{0, most + 1}, Occupancy{math.MaxInt, math.MaxInt})
+		wrong = append(wrong, Occupancy{most + 1, 0, 0}, Occupancy{0, most + 1, 0}, Occupancy{math.MaxInt, math.MaxInt, 0})
 	}
 	for _, o := range wrong {
-		w, err := pack(o)
+		n, err := o.counts()
 		require.ErrorIs(t, err, ErrCount)
-		require.Zero(t, w)
+		require.Zero(t, n)
+	}
+	for _, o := range []Occupancy{{}, {1, 2, 1}, {maxCount, maxCount, maxCount}} {
+		n, err := o.counts()
+		require.NoError(t, err)
+		require.Equal(t, o, n.occupancy())
 	}
 }
 
@@ -206,62 +183,64 @@ func TestCounter_FullRoomRefusesHooksAndDoesNotChange(t *testing.T) {
 				fill := func(conns, mems uint64) {
 					c.word.Store(conns*connection | mems*member | flags)
 				}
-				full := func(conns, mems uint64) { require.Equal(t, Occupancy{int(conns), int(mems)}, e.Current("r")) }
+				full := func(conns, mems uint64) { require.Equal(t, Occupancy{int(conns), int(mems), 0}, e.Current("r")) }
 				join, leave, enter, exit := of(e)
 
-				fill(maxConns-1, 7)
+				fill(maxLocal-1, 7)
 				require.NoError(t, join())
-				full(maxConns, 7)
+				full(maxLocal, 7)
 				for range 3 {
 					require.ErrorIs(t, join(), ErrCount)
 				}
 				_, err := e.Connect("r")
 				require.ErrorIs(t, err, ErrCount)
-				full(maxConns, 7)
+				full(maxLocal, 7)
 				require.NoError(t, enter())
 				require.NoError(t, exit())
-				full(maxConns, 7)
+				full(maxLocal, 7)
 				require.NoError(t, leave())
-				full(maxConns-1, 7)
+				full(maxLocal-1, 7)
 
-				fill(7, maxMembers-1)
+				fill(7, maxLocal-1)
 				require.NoError(t, enter())
-				full(7, maxMembers)
+				full(7, maxLocal)
 				for range 3 {
 					require.ErrorIs(t, enter(), ErrCount)
 				}
-				full(7, maxMembers)
+				full(7, maxLocal)
 				conn, err := e.Connect("r")
 				require.NoError(t, err)
-				full(8, maxMembers)
+				full(8, maxLocal)
 				require.ErrorIs(t, conn.Enter("late"), ErrCount)
 				require.ErrorIs(t, conn.Exit("late"), ErrNotEntered)
 				require.NoError(t, conn.Close())
-				full(7, maxMembers)
+				full(7, maxLocal)
 				require.NoError(t, exit())
-				full(7, maxMembers-1)
+				full(7, maxLocal-1)
 
-				fill(0, maxMembers)
+				fill(0, maxLocal)
 				require.ErrorIs(t, leave(), ErrNotJoined) // does not borrow from the other field
-				full(0, maxMembers)
-				fill(maxConns, 0)
+				full(0, maxLocal)
+				fill(maxLocal, 0)
 				require.ErrorIs(t, exit(), ErrNotEntered)
-				full(maxConns, 0)
+				full(maxLocal, 0)
 			})
 		}
 	}
 }
 
 func TestCounter_StateOfWord(t *testing.T) {
-	words(func(w, conns, mems, flags uint64) {
+	words(func(w uint64, n counts, flags uint64) {
 		want := absent
 		switch {
-		case conns > 0 || mems > 0:
+		case n != counts{}:
 			want = occupied
 		case flags&held != 0:
 			want = heldOnly
 		}
-		require.Equal(t, want, stateOf(w), "connections %d, members %d, flags %x", conns, mems, flags)
+		if stateOf(w) != want {
+			t.Fatalf("%+v, flags %x: state %d, want %d", n, flags, stateOf(w), want)
+		}
 	})
 }
 

@@ -1,15 +1,17 @@
-// Package occupancy counts, for a chat server, the connections and presence members of
+// Package occupancy counts, for a chat server, the connections, presence members and users of
 // each of its rooms. The counts can be read at any moment at almost no cost, and
 // subscribers are notified when they change.
 //
 // A server calls [Engine.Connect] for each connection to a room, and closes the [Lease]
 // when the connection ends. A server that does its own bookkeeping may instead call
 // [Engine.Join], [Engine.Leave], [Engine.Enter] and [Engine.Exit]. These four methods are
-// called hooks, because the server calls them where its connections begin and end.
+// called hooks, because the server calls them where its connections begin and end. A
+// [Session] manages the leases of a client that is in many rooms.
 //
 //	connection        one attachment to a room; a user with two tabs is two connections
 //	presence member   a (connection, client ID) pair that has entered the room's presence set
-//	occupancy         the two counts of a room, always read together as one consistent value
+//	user              a distinct client ID among the presence members, counted by an engine WithUsers
+//	occupancy         the counts of a room, always read together as one consistent value
 //	event             a notification of a room's new occupancy
 //
 // A room is not created explicitly: it exists while it has connections or members, is
@@ -22,7 +24,8 @@
 // # Promises
 //
 //  1. Counts are exact. When the hooks have returned, the counts equal the sum of the
-//     accepted calls, for every interleaving. A refused call changes nothing.
+//     accepted calls, for every interleaving. A refused call changes nothing. Users never
+//     exceed members.
 //  2. A subscription starts with a snapshot, and no later change is missed.
 //  3. The last value is always delivered, within one interval. Earlier values may be
 //     folded into later ones, but are never reordered.
@@ -37,6 +40,9 @@
 //  8. Invalid input returns an error and changes nothing.
 //  9. After Close, every method that can return an error returns ErrClosed, except Close
 //     methods, which return nil. Current still works.
+//  10. A client that reconnects in time never left. While its lease lingers, it remains
+//     counted, and its next lease takes over the place in one step: no count changes, and no
+//     event is published. See [Lease.Linger].
 //
 // All methods of all types may be called from any goroutine. A context must not be nil.
 package occupancy

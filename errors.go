@@ -11,7 +11,7 @@ func (e Error) Error() string { return string(e) }
 
 // The errors of this package. A hook that returns one of them has changed nothing.
 const (
-	// ErrClosed means that the engine is closed, or the Lease, Watcher, Link or Remote
+	// ErrClosed means that the engine is closed, or the Lease, Session, Watcher, Link or Remote
 	// on which the method was called.
 	ErrClosed Error = "occupancy: closed"
 	// ErrInvalidRoom means that a room's name is empty, longer than 1024 bytes or not UTF-8.
@@ -21,13 +21,15 @@ const (
 	// ErrTooManyRooms means that the call would add a room and the limit of
 	// [WithMaxRooms] is reached.
 	ErrTooManyRooms Error = "occupancy: room limit reached"
+	// ErrRoomFull means that the room has as many connections as [Max] allows.
+	ErrRoomFull Error = "occupancy: room is full"
 	// ErrNotJoined means that the room has no connection left to leave.
 	ErrNotJoined Error = "occupancy: not joined: the room has no connection"
 	// ErrNotEntered means that the room has no presence member left to exit, or that
-	// the client has not entered through this Lease.
+	// the client has not entered, as far as the engine or the Lease knows its clients.
 	ErrNotEntered Error = "occupancy: not entered: no such presence member in the room"
 	// ErrCount means that a count is negative or greater than the maximum of a room:
-	// 2³¹−1, and in one process 2³⁰−1 presence members.
+	// 2³¹−1, and in one process 2²⁰−1.
 	ErrCount Error = "occupancy: count is negative or greater than the maximum of a room"
 	// ErrLinked means that the engine already has a Link.
 	ErrLinked Error = "occupancy: engine is already linked"

@@ -76,7 +76,7 @@ func ExampleError() {
 	// Output:
 	// occupancy: not joined: the room has no connection
 	// true
-	// {0 0}
+	// {0 0 0}
 }
 
 // A server may check a name before it uses it.
@@ -132,7 +132,7 @@ func ExampleEngine_Enter() {
 	_ = engine.Enter("lobby", "alice")
 	_ = engine.Enter("lobby", "bob") // through which two clients are present
 	fmt.Printf("%+v\n", engine.Current("lobby"))
-	// Output: {Connections:1 PresenceMembers:2}
+	// Output: {Connections:1 PresenceMembers:2 Users:0}
 }
 
 func ExampleEngine_Exit() {
@@ -191,7 +191,7 @@ func ExampleLease() {
 	// <nil>
 	// occupancy: not entered: no such presence member in the room
 	// 1
-	// {0 0}
+	// {0 0 0}
 }
 
 // A room needs no creation. A room that nobody is in is empty.
@@ -203,8 +203,8 @@ func ExampleEngine_Current() {
 	_ = engine.Join("lobby")
 	fmt.Println(engine.Current("lobby"))
 	// Output:
-	// {0 0}
-	// {1 0}
+	// {0 0 0}
+	// {1 0 0}
 }
 
 // Local returns what this process counts, without the other nodes' parts.
@@ -242,8 +242,8 @@ func ExampleEngine_Get() {
 	fmt.Println(engine.Get(context.Background(), "lobby"))
 	fmt.Println(engine.Get(context.Background(), "attic"))
 	// Output:
-	// {41 0} <nil>
-	// {2 0} no answer from chat-3
+	// {41 0 0} <nil>
+	// {2 0 0} no answer from chat-3
 }
 
 // All yields every room that is not empty, in no particular order.
@@ -307,8 +307,8 @@ func ExampleEngine_Room() {
 	_ = lobby.Join()
 	fmt.Println(lobby.Name(), engine.Current("lobby"))
 	// Output:
-	// lobby {1 0}
-	// lobby {1 0}
+	// lobby {1 0 0}
+	// lobby {1 0 0}
 }
 
 // A handle has all methods of the engine for its room.
@@ -327,8 +327,8 @@ func ExampleRoom() {
 	_ = lease.Close()
 	fmt.Println(lobby.Current())
 	// Output:
-	// {1 1} <nil>
-	// {0 0}
+	// {1 1 0} <nil>
+	// {0 0 0}
 }
 
 // The first event is the occupancy when Subscribe was called. After that, each change is
@@ -351,9 +351,9 @@ func ExampleEngine_Subscribe() {
 	_ = engine.Enter("lobby", "alice")
 	fmt.Println((<-sub.Events()).Occupancy)
 	// Output:
-	// {1 0}
-	// {2 0}
-	// {2 1}
+	// {1 0 0}
+	// {2 0 0}
+	// {2 1 0}
 }
 
 // A subscriber that does not read holds one event, the newest, and delays nobody. Close
@@ -438,8 +438,8 @@ func ExampleEngine_Watch() {
 	_ = engine.Leave("attic")
 	next()
 	// Output:
-	// map[attic:{1 0} lobby:{1 0}]
-	// map[attic:{0 0} lobby:{1 0}]
+	// map[attic:{1 0 0} lobby:{1 0 0}]
+	// map[attic:{0 0 0} lobby:{1 0 0}]
 }
 
 func ExampleWithPrefix() {
@@ -454,7 +454,7 @@ func ExampleWithPrefix() {
 	for _, event := range changed {
 		fmt.Println(event.Room, event.Occupancy)
 	}
-	// Output: games/chess {1 0}
+	// Output: games/chess {1 0 0}
 }
 
 // A cache of all rooms is complete once the watcher has caught up.
@@ -508,8 +508,8 @@ func ExampleEngine_Link() {
 	fmt.Println(engine.Get(context.Background(), "lobby"))
 	// Output:
 	// occupancy: engine is already linked
-	// {41 0} <nil>
-	// {1 0} <nil>
+	// {41 0 0} <nil>
+	// {1 0 0} <nil>
 }
 
 // A node sends its own counts to the others: the part of this process of each room.
@@ -529,7 +529,7 @@ func ExampleLink_Watch() {
 	for _, event := range changed {
 		fmt.Println(event.Room, event.Occupancy)
 	}
-	// Output: lobby {1 0}
+	// Output: lobby {1 0 0}
 }
 
 // The values of a remote part are absolute, so repeating a call is harmless. Close of the
@@ -549,8 +549,8 @@ func ExampleLink_Remote() {
 	_ = chat2.Close()
 	fmt.Println(engine.Current("lobby"))
 	// Output:
-	// {41 35}
-	// {1 0}
+	// {41 35 0}
+	// {1 0 0}
 }
 
 // Parts that are refused are listed in the error. The others are set.
@@ -575,7 +575,7 @@ func ExampleRemote_Set() {
 	// Output:
 	// chat-2 lobby occupancy: count is negative or greater than the maximum of a room
 	// true
-	// {0 0} {2 0}
+	// {0 0 0} {2 0 0}
 }
 
 func ExampleRemote_Get() {
@@ -591,7 +591,7 @@ func ExampleRemote_Get() {
 		fmt.Println(part.Room, part.Occupancy.Connections)
 	}
 	// Output:
-	// {lobby {40 0}}
+	// {lobby {40 0 0}}
 	// lobby 40
 }
 
@@ -605,5 +605,5 @@ func ExampleEngine_Close() {
 	fmt.Println(engine.Current("lobby"))
 	// Output:
 	// occupancy: closed
-	// {1 0}
+	// {1 0 0}
 }

@@ -67,10 +67,10 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// Nobody retires c now, because that requires mu.
+	// No other goroutine retires c now, because that requires mu.
 	x := c.extra.Load()
 	if x == nil {
-		x = &extra{lastLocal: c.last, version: c.last.seq}
+		x = &extra{lastTotal: c.lastTotal(), version: c.last.seq}
 		if x.version == 0 {
 			x.version = p.seq // above all versions of an earlier cell of this room
 		}
@@ -92,12 +92,13 @@ func (p *publisher) release(c *cell, x *extra) {
 	}
 }
 
-// dropExtra releases the extra of c if c does not need it any more. From then on c.last is the
-// last publication of this process's part, too. So every reader of the journal of local
-// parts must have read both publications. A retired word has the queued bit.
+// dropExtra releases the extra of c if c does not need it any more. From then on the last
+// publication of the total is that of this process's part, too. So every reader of the journal
+// of local parts must have read both publications. A retired word has the queued bit.
 func (p *publisher) dropExtra(c *cell) {
 	x, oldest := c.extra.Load(), p.watchers.locals.oldest
-	if x != nil && !x.holds() && !x.delivering && c.word.Load()&queued == 0 && c.last.seq < oldest && x.lastLocal.seq < oldest {
+	if x != nil && !x.holds() && !x.delivering && c.word.Load()&queued == 0 && c.last.seq < oldest && x.lastTotal.seq < oldest {
+		c.last.seq = x.lastTotal.seq
 		c.extra.Store(nil)
 	}
 }

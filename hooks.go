@@ -1,5 +1,10 @@
 package occupancy
 
+import (
+	"math"
+	"strings"
+)
+
 // Join counts one more connection in the room. If the room did not exist, it does now.
 //
 // Every Join needs one Leave, however the connection ends; [Engine.Connect] takes care
@@ -12,7 +17,7 @@ func (e *Engine) Join(room string) error {
 	if ok && c.tryJoin() {
 		return nil
 	}
-	_, err := e.add(c, room, connection, true)
+	_, err := e.join(c, room)
 	return err
 }
 
@@ -23,46 +28,81 @@ func (e *Engine) Leave(room string) error {
 	if ok && c.tryLeave() {
 		return nil
 	}
-	return e.remove(c, room, connection)
+	return e.leave(c, room)
 }
 
 // Enter counts one more presence member in the room: the client with this ID, through
 // one of its connections. The caller guarantees that each pair of a connection and a
-// client ID enters once; [Lease.Enter] does that for its connection. The engine counts
-// members only, so it ignores the ID and does not check it. The errors are those of Join.
+// client ID enters once; [Lease.Enter] does that for its connection. An engine [WithUsers]
+// counts the user with this ID, and copies the ID. Other engines ignore the ID. The error is
+// one of those of Join or, on an engine WithUsers, ErrInvalidClientID.
 func (e *Engine) Enter(room, clientID string) error {
 	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if ok && c.tryEnter() {
 		return nil
 	}
-	_, err := e.add(c, room, member, true)
+	_, err := e.enter(c, room, clientID)
 	return err
 }
 
 // Exit counts one presence member less. The error is ErrClosed, ErrInvalidRoom, or
-// ErrNotEntered if the room has no presence member left.
+// ErrNotEntered if the room has no presence member left or, on an engine [WithUsers], none
+// with this ID.
 func (e *Engine) Exit(room, clientID string) error {
 	c, ok := e.rooms.cells.mapOf(room).Load(room)
 	if ok && c.tryExit() {
 		return nil
 	}
-	return e.remove(c, room, member)
+	return e.exit(c, room, clientID)
 }
 
-// add is the general path of Join and Enter. c is the room's cell, which may be retired,
-// or nil. add returns the cell in which it counted. If inline is true, the hook may
-// publish the change itself.
-func (e *Engine) add(c *cell, room string, unit uint64, inline bool) (*cell, error) {
-	c, err := e.addUncounted(c, room, unit, inline)
+// place is the part of a room's counts that one call adds or removes, in one step.
+type place struct {
+	connections uint32   // 0 or 1
+	clients     []string // distinct clients, each with one member
+}
+
+// The following are the general paths of the hooks. c is the room's cell, which may be
+// retired, or nil.
+
+func (e *Engine) join(c *cell, room string) (*cell, error) {
+	c, err := e.add(c, room, place{connections: 1}, noLimit, true)
 	return c, e.pub.refused.note(err)
 }
 
-// remove is the general path of Leave and Exit.
-func (e *Engine) remove(c *cell, room string, unit uint64) error {
-	return e.pub.refused.note(e.removeUncounted(c, room, unit))
+func (e *Engine) leave(c *cell, room string) error {
+	return e.pub.refused.note(e.remove(c, room, place{connections: 1}, ErrNotJoined))
 }
 
-func (e *Engine) addUncounted(c *cell, room string, unit uint64, inline bool) (*cell, error) {
+func (e *Engine) enter(c *cell, room, clientID string) (*cell, error) {
+	if e.pub.users != nil {
+		if !validName(clientID) {
+			return nil, e.refuseClient()
+		}
+		clientID = strings.Clone(clientID)
+	}
+	c, err := e.add(c, room, place{clients: []string{clientID}}, noLimit, true)
+	return c, e.pub.refused.note(err)
+}
+
+// refuseClient returns the error for an invalid client ID.
+func (e *Engine) refuseClient() error {
+	if e.rooms.closed.Load() {
+		return e.pub.refused.note(ErrClosed)
+	}
+	return e.pub.refused.note(ErrInvalidClientID)
+}
+
+func (e *Engine) exit(c *cell, room, clientID string) error {
+	return e.pub.refused.note(e.remove(c, room, place{clients: []string{clientID}}, ErrNotEntered))
+}
+
+const noLimit = math.MaxInt
+
+// add adds a place to the room, and returns the cell in which it counted. The error is
+// ErrRoomFull if the room has limit connections or more already. If inline is true, the hook may
+// publish the change itself.
+func (e *Engine) add(c *cell, room string, what place, limit int, inline bool) (*cell, error) {
 	if e.rooms.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -73,21 +113,17 @@ func (e *Engine) addUncounted(c *cell, room string, unit uint64, inline bool) (*
 				return nil, err
 			}
 		}
-		ok, err := e.pub.change(c, inline, func(w uint64) (uint64, error) { return plus(w, unit) })
-		if ok {
+		if ok, err := e.pub.addPlace(c, what, limit, inline); ok {
 			return c, err
 		}
 		c = nil // retired meanwhile: try again
 	}
 }
 
-func (e *Engine) removeUncounted(c *cell, room string, unit uint64) error {
+// remove removes a place from the room. If the room does not have it, the error is errNone.
+func (e *Engine) remove(c *cell, room string, what place, errNone error) error {
 	if e.rooms.closed.Load() {
 		return ErrClosed
-	}
-	var errNone error = ErrNotJoined // an interface from the start: a conversion at the return would allocate
-	if unit == member {
-		errNone = ErrNotEntered
 	}
 	for {
 		if c == nil {
@@ -101,15 +137,68 @@ func (e *Engine) removeUncounted(c *cell, room string, unit uint64) error {
 				return errNone
 			}
 		}
-		ok, err := e.pub.change(c, true, func(w uint64) (uint64, error) {
-			if n := minus(w, unit, 1); n != w {
-				return n, nil
-			}
-			return w, errNone
-		})
-		if ok {
-			return err
+		changed, retired := e.pub.removePlace(c, what, true)
+		switch {
+		case changed:
+			return nil
+		case !retired:
+			return errNone
 		}
 		c = nil
 	}
 }
+
+// addPlace adds a place to the counts of c, in one step: see add. It reports false if c is retired.
+func (p *publisher) addPlace(c *cell, what place, limit int, inline bool) (ok bool, err error) {
+	n := counts{members: uint32(len(what.clients))}
+	var locked uint64
+	if p.users != nil {
+		locked = p.users.lock(what.clients)
+		n = p.users.entering(c, what.clients)
+	}
+	n.connections = what.connections
+	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
+		if limit != noLimit && int(c.total(w&countMask).connections) >= limit {
+			return w, ErrRoomFull
+		}
+		return plus(w, n)
+	})
+	if p.users != nil {
+		if before != retired && err == nil {
+			p.users.enter(c, what.clients)
+		}
+		p.users.unlock(locked)
+	}
+	p.changed(c, before, after, inline)
+	return before != retired, err
+}
+
+// removePlace removes a place from the counts of c, in one step. If c has less than that, because
+// Leave or Exit has removed a connection or a member of this place, removePlace removes the rest.
+// It reports whether the counts have changed, and whether c is retired instead.
+func (p *publisher) removePlace(c *cell, what place, inline bool) (changed, isRetired bool) {
+	n := counts{members: uint32(len(what.clients))}
+	var locked uint64
+	if p.users != nil {
+		locked = p.users.lock(what.clients)
+		n = p.users.exiting(c, what.clients)
+	}
+	n.connections = what.connections
+	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
+		if fewer := minus(w, n); fewer != w {
+			return fewer, nil
+		}
+		return w, errNothing
+	})
+	if p.users != nil {
+		if before != retired {
+			p.users.exit(c, what.clients)
+		}
+		p.users.unlock(locked)
+	}
+	p.changed(c, before, after, inline)
+	return before != retired && err == nil, before == retired
+}
+
+// errNothing refuses a step that would change nothing.
+const errNothing Error = "nothing to remove"

@@ -14,7 +14,7 @@ import (
 //
 // publisher.mu protects it.
 type journal struct {
-	last      func(*cell) *publication // of the total, or of this process's part
+	last      func(*cell) publication // of the total, or of this process's part
 	entries   fifo[entry]
 	length    int // of entries
 	compactAt int // add calls compact at this length, but not below 2*blockLen
@@ -23,7 +23,7 @@ type journal struct {
 	oldest  uint64 // the smallest next of all readers
 }
 
-func newJournal(last func(*cell) *publication) journal {
+func newJournal(last func(*cell) publication) journal {
 	return journal{last: last, oldest: ^uint64(0)}
 }
 
@@ -46,7 +46,7 @@ func (j *journal) add(c *cell, before, now publication) {
 	switch {
 	case before.seq >= j.oldest:
 		since = j.entryOf(before.seq).since
-	case before.value == 0:
+	case before.value == counts{}:
 		since = now.seq
 	}
 	if j.full() {

@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,31 +18,123 @@ import (
 type Lease struct {
 	e *Engine
 
-	mu      sync.Mutex // protects the following
+	mu      sync.Mutex // protects the following, except heapIndex and next, until the lease is closed
 	cell    *cell
 	joined  bool // the connection is counted in cell
 	entered bool // Enter has been called
-	closed  bool
-	first   string     // a client that entered, or "". Most connections have only one client
-	others  *clientSet // the other clients that entered, or nil
+	in      bool // client has entered
+	closed  bool // or lingering: then only the caller that ends or takes over the place uses the fields
+
+	// lingering.mu protects these.
+	heapIndex int32  // in lingering.heap, plus one; 0 if the lease does not linger
+	next      *Lease // the next lease of the client that lingers in this room
+
+	client string     // the client of the connection: one that has entered, or the session's; "" if none
+	others *clientSet // further clients that entered, or nil
 }
+
+// ConnectOption is a setting of [Engine.Connect].
+type ConnectOption struct { // a struct and not a function, which would be allocated
+	as      bool
+	client  string
+	limited bool
+	limit   int
+}
+
+// As makes the client enter, too, in the same step: all counts change at once, and are published
+// as one event. It may be given more than once. If a lease of the client lingers in the room,
+// the new lease takes over its place: see [Lease.Linger].
+func As(clientID string) ConnectOption { return ConnectOption{as: true, client: clientID} }
+
+// Max refuses the connection with ErrRoomFull if the room has n connections or more. This
+// is decided in the step that counts the connection. The connections of other nodes count as
+// last received, so only those of one process are limited exactly.
+func Max(n int) ConnectOption { return ConnectOption{limited: true, limit: n} }
 
 // Connect joins the room and returns the lease of the new connection. The errors are those of
-// [Engine.Join]. It allocates the lease, and no more.
-func (e *Engine) Connect(room string) (*Lease, error) {
+// [Engine.Join], ErrInvalidClientID of [As], and ErrRoomFull of [Max]. It allocates the lease
+// and, with As, a copy of the client ID.
+func (e *Engine) Connect(room string, opts ...ConnectOption) (*Lease, error) {
 	c, _ := e.rooms.cells.mapOf(room).Load(room)
-	return e.connect(c, room)
+	return e.connect(c, room, opts)
 }
 
-func (e *Engine) connect(c *cell, room string) (*Lease, error) {
+func (e *Engine) connect(c *cell, room string, opts []ConnectOption) (*Lease, error) {
+	if len(opts) > 0 {
+		return e.connectWith(c, room, "", opts)
+	}
 	if c == nil || !c.tryJoin() {
 		var err error
 		// Not published now, so that Connect and Enter become one event.
-		if c, err = e.add(c, room, connection, false); err != nil {
-			return nil, err
+		if c, err = e.add(c, room, place{connections: 1}, noLimit, false); err != nil {
+			return nil, e.pub.refused.note(err)
 		}
 	}
 	return &Lease{e: e, cell: c, joined: true}, nil
+}
+
+// connectWith is Connect with options. client is that of a session, or "". c is the room's
+// cell, which may be retired, or nil.
+func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption) (*Lease, error) {
+	l := &Lease{e: e, client: client}
+	limit := noLimit
+	for _, o := range opts {
+		switch {
+		case o.limited:
+			limit = min(limit, o.limit)
+		case o.as && !validName(o.client):
+			return nil, e.refuseClient()
+		case o.as && !l.has(o.client):
+			l.keep(o.client)
+		}
+	}
+	if c != nil && e.pub.lingering.len() > 0 && e.takeOver(l, c) {
+		e.pub.publishNow(c)
+		return l, nil
+	}
+	var one [1]string
+	clients := l.clients(one[:0])
+	l.joined, l.entered = true, len(clients) > 0
+	var err error
+	// A connection without a client is not published now, so that Connect and Enter become one event.
+	if l.cell, err = e.add(c, room, place{1, clients}, limit, l.entered); err != nil {
+		return nil, e.pub.refused.note(err)
+	}
+	return l, nil
+}
+
+// takeOver gives l the place of a lease of one of its clients that lingers in c, and enters the
+// clients that the place does not have. It reports whether l has a place. If the clients cannot
+// be entered, nothing changes. lingering.mu is locked throughout, so that a Close of the old
+// lease is not missed. The caller must call publishNow.
+func (e *Engine) takeOver(l *Lease, c *cell) bool {
+	s := e.pub.lingering
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.find(c, l)
+	if old == nil {
+		return false
+	}
+	var missing []string
+	for _, id := range l.clients(nil) {
+		if !old.has(id) {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) > 0 {
+		if ok, err := e.pub.addPlace(c, place{0, missing}, noLimit, false); !ok || err != nil {
+			return false
+		}
+	}
+	s.drop(old)
+	for _, id := range old.clients(nil) {
+		if !l.has(id) {
+			l.keep(id)
+		}
+	}
+	l.cell, l.joined, l.entered = c, old.joined, old.entered
+	old.client, old.others = "", nil
+	return true
 }
 
 // Room returns the name of the lease's room.
@@ -67,18 +160,20 @@ func (l *Lease) Enter(clientID string) error {
 	case l.has(clientID):
 		return nil
 	}
+	known := clientID == l.client
+	clientID = l.keep(clientID)
 	if !l.cell.tryEnter() {
-		cell, err := l.e.add(l.cell, l.cell.name, member, true)
+		cell, err := l.e.add(l.cell, l.cell.name, place{clients: []string{clientID}}, noLimit, true)
 		if err != nil {
-			return err
+			l.forget(clientID, known)
+			return refused.note(err)
 		}
 		if cell != l.cell {
 			// Calls of Engine.Leave and Engine.Exit have emptied the room, so the old cell was
 			// retired and counts nothing of this lease.
-			l.cell, l.joined, l.first, l.others = cell, false, "", nil
+			l.cell, l.joined, l.client, l.in, l.others = cell, false, clientID, true, nil
 		}
 	}
-	l.keep(clientID)
 	if !l.entered {
 		l.entered = true
 		l.e.pub.publishNow(l.cell) // publishes the connection, too, if it is not published yet
@@ -88,7 +183,10 @@ func (l *Lease) Enter(clientID string) error {
 
 // Exit ends the client's presence through this connection. The error is ErrClosed, or
 // ErrNotEntered if the client has not entered through it.
-func (l *Lease) Exit(clientID string) error {
+func (l *Lease) Exit(clientID string) error { return l.exit(clientID, false) }
+
+// exit is Exit. If keepClient is true, clientID remains the client of the connection.
+func (l *Lease) exit(clientID string, keepClient bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	refused := &l.e.pub.refused
@@ -98,80 +196,110 @@ func (l *Lease) Exit(clientID string) error {
 	case !l.has(clientID):
 		return refused.note(ErrNotEntered)
 	}
-	l.forget(clientID)
+	l.forget(clientID, keepClient)
 	if l.cell.tryExit() {
 		return nil
 	}
-	return refused.note(l.subtract(0, 1))
+	return refused.note(l.subtract(place{clients: []string{clientID}}, true))
 }
 
 // Close exits every client and leaves the room, in one step, and only once: later
-// calls do nothing, as does Close on a nil lease or after the engine's Close. The
-// error is always nil.
+// calls do nothing, as does Close on a nil lease or after the engine's Close. If the lease
+// lingers, Close ends that at once. The error is always nil.
 func (l *Lease) Close() error {
 	if l == nil {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.e.rooms.closed.Load() {
-		l.closed = true
+	if l.closed {
+		l.stopLingering(true)
 		return nil
 	}
 	l.closed = true
-	entered := l.others.len()
-	if l.first != "" {
-		entered++
-	}
-	conns := 0
-	if l.joined {
-		conns = 1
-	}
-	l.first, l.others = "", nil
-	if entered == 0 && conns == 1 && l.cell.tryLeave() {
-		return nil
-	}
-	_ = l.subtract(conns, entered) // fails only if the engine was closed meanwhile
+	l.end(true)
 	return nil
 }
 
-// subtract subtracts the connections and members of this lease from the counts of its cell,
-// which may have fewer if Engine.Leave or Engine.Exit was called. If the cell is retired,
-// its counts are zero already, and subtract does nothing. The error is ErrClosed if the engine's Close retired the cell.
-func (l *Lease) subtract(conns, entered int) error {
-	ok, _ := l.e.pub.change(l.cell, true, func(w uint64) (uint64, error) {
-		return minus(minus(w, connection, uint64(conns)), member, uint64(entered)), nil
-	})
-	if !ok && l.e.rooms.closed.Load() {
+// stopLingering ends l if it lingers. The caller holds mu.
+func (l *Lease) stopLingering(inline bool) {
+	if l.e.pub.lingering.remove(l) {
+		l.end(inline)
+	}
+}
+
+// end removes the place of l, which is closed and does not linger any more.
+func (l *Lease) end(inline bool) {
+	if l.e.rooms.closed.Load() {
+		return
+	}
+	var one [1]string
+	what := place{clients: l.clients(one[:0])}
+	if l.joined {
+		what.connections = 1
+	}
+	l.client, l.others = "", nil
+	if len(what.clients) == 0 && l.joined && l.cell.tryLeave() {
+		return
+	}
+	_ = l.subtract(what, inline) // fails only if the engine was closed meanwhile
+}
+
+// subtract removes a place of this lease from the counts of its cell: see removePlace. If the
+// cell is retired, its counts are zero already, and subtract does nothing. The error is
+// ErrClosed if the engine's Close retired the cell.
+func (l *Lease) subtract(what place, inline bool) error {
+	if _, isRetired := l.e.pub.removePlace(l.cell, what, inline); isRetired && l.e.rooms.closed.Load() {
 		return ErrClosed
 	}
 	return nil
 }
 
-func (l *Lease) has(clientID string) bool {
-	return clientID != "" && (clientID == l.first || l.others.has(clientID))
+// clients appends the clients that have entered to ids.
+func (l *Lease) clients(ids []string) []string {
+	if l.in {
+		ids = append(ids, l.client)
+	}
+	if l.others != nil {
+		ids = l.others.appendTo(ids)
+	}
+	return ids
 }
 
-// keep adds a client that has not entered before.
-func (l *Lease) keep(clientID string) {
+func (l *Lease) has(clientID string) bool {
+	return l.in && clientID == l.client || l.others.has(clientID)
+}
+
+// keep adds a client that has not entered, and returns the lease's copy of its ID.
+func (l *Lease) keep(clientID string) string {
+	if clientID == l.client {
+		l.in = true
+		return l.client
+	}
 	// Clone the ID, because it may be a slice of a large message that it would keep in memory.
 	clientID = strings.Clone(clientID)
 	switch {
-	case l.first == "":
-		l.first = clientID
+	case l.client == "":
+		l.client, l.in = clientID, true
 	case l.others == nil:
 		l.others = &clientSet{few: []string{clientID}}
 	default:
 		l.others.add(clientID)
 	}
+	return clientID
 }
 
-func (l *Lease) forget(clientID string) {
-	if clientID == l.first {
-		l.first = ""
+func (l *Lease) forget(clientID string, keepClient bool) {
+	if clientID != l.client {
+		l.others.remove(clientID)
 		return
 	}
-	l.others.remove(clientID)
+	l.in = false
+	if !keepClient {
+		l.client = l.others.any()
+		l.in = l.client != ""
+		l.others.remove(l.client)
+	}
 }
 
 // clientSet is a set of client IDs: a slice while they are few, because a map of two
@@ -183,11 +311,9 @@ type clientSet struct {
 
 const fewClients = 8
 
-func (s *clientSet) len() int {
-	if s == nil {
-		return 0
-	}
-	return len(s.few) + len(s.many)
+// appendTo appends the clients to ids.
+func (s *clientSet) appendTo(ids []string) []string {
+	return slices.AppendSeq(append(ids, s.few...), maps.Keys(s.many))
 }
 
 func (s *clientSet) has(id string) bool {
@@ -216,7 +342,24 @@ func (s *clientSet) add(id string) {
 	s.many[id] = struct{}{}
 }
 
+// any returns one of the clients, or "".
+func (s *clientSet) any() string {
+	if s == nil {
+		return ""
+	}
+	if len(s.few) > 0 {
+		return s.few[0]
+	}
+	for id := range s.many {
+		return id
+	}
+	return ""
+}
+
 func (s *clientSet) remove(id string) {
+	if s == nil {
+		return
+	}
 	if i := slices.Index(s.few, id); i >= 0 {
 		s.few = slices.Delete(s.few, i, i+1)
 	}

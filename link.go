@@ -54,7 +54,7 @@ func (l *Link) Watch() (*Watcher, error) {
 // separate Remotes. On a closed link or engine it returns a closed Remote.
 func (l *Link) Remote(node string) *Remote {
 	p := l.e.pub
-	r := &Remote{l: l, node: node, parts: map[*cell]uint64{}}
+	r := &Remote{l: l, node: node, parts: map[*cell]uint64{}, large: map[*cell]counts{}}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l.closed.Load() || p.rooms.closed.Load() {

@@ -20,6 +20,8 @@ import (
 // unnecessary visit does no harm.
 type publisher struct {
 	rooms     *rooms
+	users     *userTable // nil if users are not counted
+	lingering *lingering
 	interval  time.Duration
 	dropDelay time.Duration // before an emptied room without listeners is dropped
 	start     time.Time     // times are durations since then
@@ -56,9 +58,11 @@ type deadline struct {
 // their cells. But if the interval is long, other emptied rooms must not be kept so long.
 const maxDropDelay = 100 * time.Millisecond
 
-func newPublisher(r *rooms, interval time.Duration) *publisher {
+func newPublisher(r *rooms, users *userTable, interval time.Duration) *publisher {
 	p := &publisher{
 		rooms:           r,
+		users:           users,
+		lingering:       newLingering(),
 		dropDelay:       min(interval, maxDropDelay),
 		interval:        min(interval, 1<<62), // so that no deadline overflows
 		start:           time.Now(),
@@ -99,6 +103,7 @@ func (p *publisher) run() {
 // round publishes all that is due now.
 func (p *publisher) round() {
 	began := p.now()
+	p.endLingering(began) // first, so that an interval that is over now has one event
 	arrived := p.inbox.take(p.spare)
 	work := p.drainUrgent()
 	work = !arrived.empty() || work
@@ -192,7 +197,7 @@ const never = time.Duration(1<<63 - 1)
 
 // arm sets the timer to the first deadline, unless it is set to an earlier time.
 func (p *publisher) arm() {
-	first := never
+	first := p.lingering.first()
 	for _, queue := range []*fifo[deadline]{&p.waiting, &p.emptied} {
 		if front := queue.front(); len(front) > 0 {
 			first = min(first, front[0].at)
@@ -208,10 +213,15 @@ func (p *publisher) arm() {
 // it. If inline is true, it may publish c instead. It reports false if c is retired.
 func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {
 	before, after, err := c.step(p.rooms, step)
+	p.changed(c, before, after, inline)
+	return before != retired, err
+}
+
+// changed pushes or publishes c if the step from before to after has queued it.
+func (p *publisher) changed(c *cell, before, after uint64, inline bool) {
 	if before&queued == 0 && after&queued != 0 {
 		p.push(c, after&held != 0, inline)
 	}
-	return before != retired, err
 }
 
 // The work of a hook is limited. A hook publishes a room itself only if the room has at most
@@ -281,7 +291,7 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 		if x != nil && x.undelivered {
 			subscribers := len(x.subs)
 			// If every subscriber has the value already, the interval does not begin.
-			published = p.deliver(c, x) || published && p.watchers.watched(c)
+			published = p.deliver(x) || published && p.watchers.watched(c)
 			if work += subscribers; subscribers >= quantum {
 				now = p.now() // deliver has unlocked mu meanwhile
 			}
@@ -289,7 +299,7 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 		w, listeners := c.word.Load(), p.hasListeners(c)
 		// If hooks undo their changes before the publisher visits the room, or change a total
 		// that is capped, the room waits, too. Otherwise each hook would queue it again.
-		undone := w&held == 0 && stateOf(w) == occupied || capped(c.last.value)
+		undone := w&held == 0 && stateOf(w) == occupied || c.lastTotal().value.capped()
 		if listeners && (published || undone && !fromQueue) {
 			if x != nil {
 				x.next = now + p.interval
@@ -320,17 +330,19 @@ func (p *publisher) hasListeners(c *cell) bool {
 // here from another node, the room has no new event, and its interval does not begin.
 func (p *publisher) publish(c *cell, local uint64) bool {
 	x := c.extra.Load()
-	total, lastTotal, lastLocal := c.total(local), c.last, *c.lastLocal()
-	totalChanged, localChanged := total != lastTotal.value, local != lastLocal.value
+	total, lastTotal, lastLocal := c.total(local), c.lastTotal(), c.lastLocal()
+	totalChanged, localChanged := total != lastTotal.value, local != c.last.word
 	if totalChanged {
 		p.seq++
-		c.last = publication{total, p.seq}
-		p.watchers.totalChanged(c, lastTotal, c.last)
-		p.total.add(lastTotal.value, total)
 		if x != nil {
+			x.lastTotal = publication{total, p.seq}
 			x.version++
 			x.undelivered = true
+		} else {
+			c.last = localPublication{local, p.seq}
 		}
+		p.watchers.totalChanged(c, lastTotal, c.lastTotal())
+		p.total.add(lastTotal.value, total)
 		if p.hasListeners(c) {
 			p.published.Add(1)
 		}
@@ -338,10 +350,10 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 	if localChanged {
 		if x != nil {
 			p.seq++
-			x.lastLocal = publication{local, p.seq}
+			c.last = localPublication{local, p.seq}
 		}
-		p.watchers.localChanged(c, lastLocal, *c.lastLocal())
-		p.countLocal(lastLocal.value, local)
+		p.watchers.localChanged(c, lastLocal, c.lastLocal())
+		p.countLocal(lastLocal.value, countsOf(local))
 	}
 	return totalChanged
 }
@@ -364,8 +376,8 @@ func (p *publisher) settle(c *cell) bool {
 	if w == retired {
 		return true
 	}
-	local := countsOf(w)
-	if c.last.value != c.total(local) || c.lastLocal().value != local {
+	local := w & countMask
+	if c.last.word != local || c.lastTotal().value != c.total(local) {
 		return false
 	}
 	w, ok := c.settle(w, p.hasListeners(c), stateOf(w) == absent && !p.watchers.mustKeep(c))
@@ -375,27 +387,31 @@ func (p *publisher) settle(c *cell) bool {
 	p.dropExtra(c)
 	if w == retired {
 		p.rooms.drop(c)
-		c.last.seq, c.lastLocal().seq = 0, 0 // the journals' entries are outdated
+		c.last.seq = 0 // the journals' entries are outdated
+		if x := c.extra.Load(); x != nil {
+			x.lastTotal.seq = 0
+		}
 	}
 	return true
 }
 
 // retireIfEmpty retires an empty cell that settle kept because a watcher had not read it.
 func (p *publisher) retireIfEmpty(c *cell) {
-	if c.word.Load() == idle {
+	if c.word.Load()&^tracked == idle {
 		p.settle(c)
 	}
 }
 
 // finish freezes every room, delivers the last events and closes every subscription.
 func (p *publisher) finish() {
+	p.lingering.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.countRound(p.now())
 	p.rooms.all(func(c *cell) bool {
 		p.freeze(c)
 		if x := c.extra.Load(); x != nil {
-			p.deliver(c, x)
+			p.deliver(x)
 			for _, s := range x.subs {
 				close(s.events)
 				s.sub.closed = true
@@ -405,6 +421,7 @@ func (p *publisher) finish() {
 		}
 		return true
 	})
+	p.users.clear()
 	for _, w := range p.watchers.sleepers {
 		p.watchers.notify(w)
 	}
@@ -419,7 +436,7 @@ func (p *publisher) freeze(c *cell) {
 		if w == retired {
 			return
 		}
-		p.publish(c, countsOf(w))
+		p.publish(c, w&countMask)
 		frozen = c.word.CompareAndSwap(w, retired)
 	}
 }

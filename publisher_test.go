@@ -52,9 +52,7 @@ func TestPublisher_KeepsEmptiedRoomUntilAllWatchersHaveReadIt(t *testing.T) {
 		"closed": func(_ *testing.T, w *Watcher) { _ = w.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := New()
-				defer e.Close()
+			withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
 				link, err := e.Link(nil)
 				require.NoError(t, err)
 				totals, err := e.Watch()
@@ -211,7 +209,7 @@ func TestPublisher_ClosedWatcherKeepsNoRoom(t *testing.T) {
 
 // No step of a cell leaves both flags, also if the limit of rooms refuses it.
 func TestPublisher_RoomIsNeverIdleAndQueued(t *testing.T) {
-	join := func(w uint64) (uint64, error) { return plus(w, connection) }
+	join := func(w uint64) (uint64, error) { return plus(w, counts{connections: 1}) }
 	for i, step := range []func(uint64) (uint64, error){join, enqueue, attach, setHeld, clearHeld} {
 		for _, flag := range []uint64{0, idle, queued} {
 			for _, w := range []uint64{0, held, connection, held | connection} {
@@ -239,15 +237,18 @@ func TestPublisher_SettleRefusesAnUnpublishedChange(t *testing.T) {
 	defer p.mu.Unlock()
 	c := e.rooms.live("a")
 	x := c.extra.Load()
-	for what, s := range map[string]struct{ remote, newRemote, newLocal uint64 }{ // the remote parts are packed
-		"this process's part, capped total": {connectionMask, connectionMask, 6 * connection},
-		"remote part":                       {0, 1, 5 * connection},
-		"both parts, same total":            {0, connection, 4 * connection},
+	for what, s := range map[string]struct {
+		remote, newRemote counts
+		newLocal          uint64
+	}{
+		"this process's part, capped total": {counts{maxCount, 0, 0}, counts{maxCount, 0, 0}, 6 * connection},
+		"remote part":                       {counts{}, counts{0, 1, 0}, 5 * connection},
+		"both parts, same total":            {counts{}, counts{1, 0, 0}, 4 * connection},
 	} {
-		x.remote.Store(s.remote)
+		x.remote.Store(&s.remote)
 		c.word.Store(held | queued | 5*connection)
 		p.publish(c, c.local())
-		x.remote.Store(s.newRemote)
+		x.remote.Store(&s.newRemote)
 		now := held | queued | s.newLocal
 		c.word.Store(now)
 		require.False(t, p.settle(c), what)
@@ -256,7 +257,7 @@ func TestPublisher_SettleRefusesAnUnpublishedChange(t *testing.T) {
 		require.True(t, p.settle(c), what)
 		require.Equal(t, now&^queued|idle, c.word.Load(), what)
 	}
-	x.remote.Store(0)
+	x.remote.Store(nil)
 	p.publish(c, c.local())
 }
 
@@ -428,7 +429,7 @@ func TestPublisher_RoomWithoutListenersCostsNothingWhileBusy(t *testing.T) {
 
 // Hooks of a room whose total does not change must not make the publisher visit it each time.
 func TestPublisher_VisitsRoomWithCappedTotalOncePerInterval(t *testing.T) {
-	for _, most := range []Occupancy{{Connections: maxCount}, {PresenceMembers: maxCount}, {maxCount, maxCount}} {
+	for _, most := range []Occupancy{{Connections: maxCount}, {PresenceMembers: maxCount}, {maxCount, maxCount, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			e := New()
 			defer e.Close()
@@ -674,6 +675,6 @@ func TestPublisher_StatsDuringCloseReturns(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		e.pub.mu.Unlock()
 		wg.Wait()
-		require.Equal(t, Occupancy{1, 0}, e.Stats().Total)
+		require.Equal(t, Occupancy{1, 0, 0}, e.Stats().Total)
 	}
 }

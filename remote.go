@@ -3,7 +3,6 @@ package occupancy
 import (
 	"fmt"
 	"iter"
-	"maps"
 )
 
 // Part is one node's counts of one room.
@@ -20,7 +19,8 @@ type Remote struct {
 	node string
 
 	// publisher.mu protects the following.
-	parts  map[*cell]uint64 // packed; empty parts are not stored
+	parts  map[*cell]uint64 // as words, or tooLarge; empty parts are not stored
+	large  map[*cell]counts // the parts that do not fit into a word
 	most   int              // the largest len(parts) since the map was made
 	closed bool
 }
@@ -62,9 +62,10 @@ func (r *Remote) Node() string { return r.node }
 // If the Remote is closed, the error is ErrClosed and no part is set. Otherwise it is nil
 // or a [*SetError], which lists the parts that were refused; the other parts are set. The
 // reasons are ErrInvalidRoom; ErrTooManyRooms if the other nodes have as many rooms as
-// [WithMaxRooms] allows; and ErrCount if a count is negative or the sum of all nodes'
-// parts exceeds 2³¹−1. If only the sum with this process's own counts exceeds it, the part
-// is accepted, and the room's occupancy is capped at 2³¹−1.
+// [WithMaxRooms] allows; and ErrCount if a count is negative, if there are more users than
+// members, or if the sum of all nodes' parts exceeds 2³¹−1. If only the sum with this
+// process's own counts exceeds it, the part is accepted, and the room's occupancy is capped at
+// 2³¹−1. An engine that is not [WithUsers] ignores the users.
 func (r *Remote) Set(parts ...Part) error {
 	p := r.l.e.pub
 	p.mu.Lock()
@@ -92,8 +93,8 @@ func (r *Remote) Get(room string) Part {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c, ok := p.rooms.find(room); ok {
-		if part := r.parts[c]; part != 0 {
-			return Part{c.name, unpack(part)}
+		if part := r.part(c); part != (counts{}) {
+			return Part{c.name, part.occupancy()}
 		}
 	}
 	return Part{Room: room}
@@ -121,11 +122,11 @@ func (r *Remote) All() iter.Seq[Part] {
 			return true
 		}
 		for c := range r.parts {
-			part := r.parts[c] // not the loop's value: Set may have replaced the map
-			if part == 0 {
+			part := r.part(c) // not the loop's value: Set may have replaced the map
+			if part == (counts{}) {
 				continue
 			}
-			if block = append(block, Part{c.name, unpack(part)}); len(block) == blockLen && !flush() {
+			if block = append(block, Part{c.name, part.occupancy()}); len(block) == blockLen && !flush() {
 				return
 			}
 		}
@@ -146,11 +147,11 @@ func (r *Remote) Close() error {
 			if p.rooms.closed.Load() || n == quantum {
 				break
 			}
-			r.put(c, 0)
+			r.put(c, counts{})
 			n++
 		}
 		if again = n == quantum; !again {
-			r.parts = nil
+			r.parts, r.large = nil, nil
 			delete(r.l.remotes, r)
 		}
 		p.mu.Unlock()
@@ -164,23 +165,23 @@ func (r *Remote) set(part Part) error {
 	if !validName(part.Room) {
 		return ErrInvalidRoom
 	}
-	now, err := pack(part.Occupancy)
+	now, err := p.part(part.Occupancy)
 	if err != nil {
 		return err
 	}
 	c, _ := p.rooms.find(part.Room)
-	was := r.parts[c]
+	was := r.part(c)
 	if was == now {
 		return nil
 	}
 	if c != nil {
 		if x := c.extra.Load(); x != nil {
-			if _, fits := add(x.remote.Load()-was, now); !fits {
+			if _, fits := x.remoteCounts().minus(was).plus(now); !fits {
 				return ErrCount
 			}
 		}
 	}
-	if was == 0 {
+	if was == (counts{}) {
 		if c, err = p.holdRemote(part.Room); err != nil {
 			return err
 		}
@@ -189,25 +190,49 @@ func (r *Remote) set(part Part) error {
 	r.most = max(r.most, len(r.parts))
 	if r.most > 8*max(len(r.parts), blockLen) {
 		// A map keeps the memory of deleted entries; a new one does not.
-		parts := make(map[*cell]uint64, len(r.parts))
-		maps.Copy(parts, r.parts)
-		r.parts, r.most = parts, len(parts)
+		r.parts, r.most = cloneMap(r.parts), len(r.parts)
 	}
 	return nil
 }
 
+// part returns the counts of another node's part. An engine that does not count users
+// ignores those of others.
+func (p *publisher) part(o Occupancy) (counts, error) {
+	n, err := o.counts()
+	if p.users == nil {
+		n.users = 0
+	}
+	return n, err
+}
+
 // put replaces the node's part of c. If the old part is empty, the caller has called
-// holdRemote.
-// If the new part is empty, put releases c.
-func (r *Remote) put(c *cell, part uint64) {
+// holdRemote. If the new part is empty, put releases c.
+func (r *Remote) put(c *cell, part counts) {
 	p := r.l.e.pub
 	x := c.extra.Load()
-	x.remote.Store(x.remote.Load() - r.parts[c] + part)
+	sum, _ := x.remoteCounts().minus(r.part(c)).plus(part)
+	x.remote.Store(&sum)
 	_, _ = p.change(c, false, enqueue)
-	if part != 0 {
-		r.parts[c] = part
-		return
+	delete(r.large, c)
+	switch {
+	case part == counts{}:
+		delete(r.parts, c)
+		p.releaseRemote(c, x)
+	case part.connections|part.members|part.users <= maxLocal:
+		r.parts[c] = withCounts(0, part)
+	default:
+		r.parts[c] = tooLarge
+		r.large[c] = part
 	}
-	delete(r.parts, c)
-	p.releaseRemote(c, x)
+}
+
+// tooLarge stands for a part that does not fit into a word.
+const tooLarge = retired
+
+// part returns the node's part of c.
+func (r *Remote) part(c *cell) counts {
+	if part := r.parts[c]; part != tooLarge {
+		return countsOf(part)
+	}
+	return r.large[c]
 }

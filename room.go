@@ -38,7 +38,8 @@ func (r *Room) Join() error {
 	if r.cell.Load().tryJoin() {
 		return nil
 	}
-	return r.add(connection)
+	c, err := r.e.join(r.live(), r.name)
+	return r.keep(c, err)
 }
 
 // Leave is like [Engine.Leave] for this room.
@@ -46,7 +47,7 @@ func (r *Room) Leave() error {
 	if r.cell.Load().tryLeave() {
 		return nil
 	}
-	return r.e.remove(r.live(), r.name, connection)
+	return r.e.leave(r.live(), r.name)
 }
 
 // Enter is like [Engine.Enter] for this room.
@@ -54,7 +55,8 @@ func (r *Room) Enter(clientID string) error {
 	if r.cell.Load().tryEnter() {
 		return nil
 	}
-	return r.add(member)
+	c, err := r.e.enter(r.live(), r.name, clientID)
+	return r.keep(c, err)
 }
 
 // Exit is like [Engine.Exit] for this room.
@@ -62,11 +64,13 @@ func (r *Room) Exit(clientID string) error {
 	if r.cell.Load().tryExit() {
 		return nil
 	}
-	return r.e.remove(r.live(), r.name, member)
+	return r.e.exit(r.live(), r.name, clientID)
 }
 
 // Connect is like [Engine.Connect] for this room.
-func (r *Room) Connect() (*Lease, error) { return r.e.connect(r.live(), r.name) }
+func (r *Room) Connect(opts ...ConnectOption) (*Lease, error) {
+	return r.e.connect(r.live(), r.name, opts)
+}
 
 // Subscribe is like [Engine.Subscribe] for this room.
 func (r *Room) Subscribe() (*Subscription, error) { return r.e.Subscribe(r.name) }
@@ -77,10 +81,10 @@ func (r *Room) Get(ctx context.Context) (Occupancy, error) { return r.e.Get(ctx,
 // Current is like [Engine.Current] for this room.
 func (r *Room) Current() Occupancy {
 	if w := r.cell.Load().word.Load(); w&held == 0 {
-		return unpack(countsOf(w))
+		return countsOf(w).occupancy()
 	}
 	if c := r.live(); c != nil {
-		return unpack(c.total(c.local()))
+		return c.total(c.local()).occupancy()
 	}
 	return r.e.Current(r.name)
 }
@@ -88,13 +92,13 @@ func (r *Room) Current() Occupancy {
 // Local is like [Engine.Local] for this room.
 func (r *Room) Local() Occupancy {
 	if c := r.live(); c != nil {
-		return unpack(c.local())
+		return countsOf(c.local()).occupancy()
 	}
 	return r.e.Local(r.name)
 }
 
-func (r *Room) add(unit uint64) error {
-	c, err := r.e.add(r.live(), r.name, unit, true)
+// keep remembers the cell in which a hook has counted.
+func (r *Room) keep(c *cell, err error) error {
 	if err == nil {
 		r.cell.Store(c)
 	}

@@ -15,6 +15,7 @@ type rooms struct {
 	cells  table
 	closed atomic.Bool // no more cells are created
 	limit  int         // 0: none
+	flags  uint64      // of a new word: idle, and tracked if the engine counts users
 
 	_ [64]byte // separates the fields above, which every hook reads, from those below, which are written often
 
@@ -24,9 +25,9 @@ type rooms struct {
 	limitMu sync.Mutex // with a limit, it is locked for each step by which a room becomes occupied or empty
 }
 
-func (r *rooms) init(limit int) {
+func (r *rooms) init(limit int, flags uint64) {
 	r.cells.init(maxShard)
-	r.limit = limit
+	r.limit, r.flags = limit, flags
 }
 
 // find returns the room's cell, which may be retired.
@@ -77,7 +78,7 @@ func (r *rooms) obtainUnlimited(name string) (*cell, error) {
 			return old, !loaded
 		default:
 			c = &cell{name: name}
-			c.word.Store(idle)
+			c.word.Store(r.flags)
 		}
 		return c, false
 	})

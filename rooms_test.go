@@ -94,7 +94,7 @@ func TestRooms_RefusedNamesDoNotFillTheMap(t *testing.T) {
 		late, err := e.rooms.obtain("late")
 		require.NoError(t, err)
 		require.NoError(t, e.Join("a"))
-		_, err = e.add(late, "late", connection, true)
+		_, err = e.join(late, "late")
 		require.ErrorIs(t, err, ErrTooManyRooms)
 		require.NoError(t, e.Leave("a"))
 		time.Sleep(time.Second)
@@ -265,7 +265,7 @@ func TestRooms_MapHasOnlyRoomsThatExist(t *testing.T) {
 							subs = append(subs, s)
 						}
 					case 7:
-						_ = remotes[r.IntN(2)].Set(Part{name, Occupancy{r.IntN(2), r.IntN(2)}})
+						_ = remotes[r.IntN(2)].Set(Part{name, Occupancy{r.IntN(2), r.IntN(2), 0}})
 					case 8:
 						if len(leases) > 3 {
 							_ = leases[0].Close()
@@ -317,13 +317,7 @@ func TestLease_ClonesClientIDs(t *testing.T) {
 		message := strings.Repeat("x", 1000) + fmt.Sprint("client", i)
 		ids = append(ids, message[1000:])
 		require.NoError(t, l.Enter(ids[i]))
-		kept := []string{l.first}
-		if l.others != nil {
-			kept = append(kept, l.others.few...)
-			for id := range l.others.many {
-				kept = append(kept, id)
-			}
-		}
+		kept := l.clients(nil)
 		require.ElementsMatch(t, ids, kept)
 		for _, id := range kept {
 			for _, given := range ids {
@@ -332,7 +326,7 @@ func TestLease_ClonesClientIDs(t *testing.T) {
 		}
 	}
 	require.NoError(t, l.Close())
-	require.Empty(t, l.first)
+	require.Empty(t, l.client)
 	require.Nil(t, l.others)
 }
 
@@ -345,7 +339,7 @@ func TestLease_HasAnyNumberOfClients(t *testing.T) {
 			id := func(i int) string { return fmt.Sprint("client", i) }
 			want := func(members int) {
 				t.Helper()
-				require.Equal(t, Occupancy{1, members}, e.Current("room"), "%d clients", clients)
+				require.Equal(t, Occupancy{1, members, 0}, e.Current("room"), "%d clients", clients)
 			}
 			for range 2 { // the second time after all have exited
 				for i := range clients {

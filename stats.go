@@ -17,6 +17,7 @@ type Stats struct {
 
 	Subscriptions int // open
 	Watchers      int // open
+	Lingering     int // leases that linger: see [Lease.Linger]
 
 	// Connections of this process that arrived and departed. Each time a room is
 	// published, its net change since the last time counts as one or the other.
@@ -45,6 +46,7 @@ func (e *Engine) Stats() Stats {
 		Local:         p.local.read(),
 		Subscriptions: int(p.openSubscriptions.Load()),
 		Watchers:      int(p.openWatchers.Load()),
+		Lingering:     p.lingering.len(),
 		Arrivals:      p.arrivals.Load(),
 		Departures:    p.departures.Load(),
 		Published:     p.published.Load(),
@@ -57,19 +59,20 @@ func (e *Engine) Stats() Stats {
 }
 
 // Refused counts the refused hooks by the error they returned: Join, Leave, Enter and
-// Exit of an Engine or a Room, Connect, and Enter and Exit of a Lease.
+// Exit of an Engine, a Room or a Session, Connect, and Enter and Exit of a Lease.
 type Refused struct {
 	Closed          uint64 // ErrClosed
 	InvalidRoom     uint64 // ErrInvalidRoom
 	InvalidClientID uint64 // ErrInvalidClientID
 	TooManyRooms    uint64 // ErrTooManyRooms
+	RoomFull        uint64 // ErrRoomFull
 	NotJoined       uint64 // ErrNotJoined
 	NotEntered      uint64 // ErrNotEntered
 	Count           uint64 // ErrCount: the count of a room would be out of range
 }
 
 // refusals are the errors of the fields of Refused, in the same order.
-var refusals = [...]error{ErrClosed, ErrInvalidRoom, ErrInvalidClientID, ErrTooManyRooms, ErrNotJoined, ErrNotEntered, ErrCount}
+var refusals = [...]error{ErrClosed, ErrInvalidRoom, ErrInvalidClientID, ErrTooManyRooms, ErrRoomFull, ErrNotJoined, ErrNotEntered, ErrCount}
 
 // refused holds the counters of Refused. Only a hook that fails writes them.
 type refused [len(refusals)]atomic.Uint64
@@ -85,7 +88,7 @@ func (r *refused) note(err error) error {
 }
 
 func (r *refused) read() Refused {
-	return Refused{r[0].Load(), r[1].Load(), r[2].Load(), r[3].Load(), r[4].Load(), r[5].Load(), r[6].Load()}
+	return Refused{r[0].Load(), r[1].Load(), r[2].Load(), r[3].Load(), r[4].Load(), r[5].Load(), r[6].Load(), r[7].Load()}
 }
 
 // tally is what Stats reads.
@@ -101,26 +104,26 @@ type tally struct {
 }
 
 // sums are the counts of all rooms together.
-type sums struct{ connections, presenceMembers atomic.Int64 }
+type sums struct{ connections, members, users atomic.Int64 }
 
-// add adds the change of one room's counts. Both values are packed.
-func (s *sums) add(before, after uint64) {
-	b, a := unpack(before), unpack(after)
-	s.connections.Add(int64(a.Connections - b.Connections))
-	s.presenceMembers.Add(int64(a.PresenceMembers - b.PresenceMembers))
+// add adds the change of one room's counts.
+func (s *sums) add(before, after counts) {
+	s.connections.Add(int64(after.connections) - int64(before.connections))
+	s.members.Add(int64(after.members) - int64(before.members))
+	s.users.Add(int64(after.users) - int64(before.users))
 }
 
 func (s *sums) read() Occupancy {
-	return Occupancy{capInt(s.connections.Load()), capInt(s.presenceMembers.Load())}
+	return Occupancy{capInt(s.connections.Load()), capInt(s.members.Load()), capInt(s.users.Load())}
 }
 
 // capInt converts n to an int, which has 32 bits on some processors.
 func capInt(n int64) int { return int(min(n, math.MaxInt)) }
 
 // countLocal adds a published change of this process's part of a room to the totals.
-func (t *tally) countLocal(before, after uint64) {
+func (t *tally) countLocal(before, after counts) {
 	t.local.add(before, after)
-	switch d := unpack(after).Connections - unpack(before).Connections; {
+	switch d := int64(after.connections) - int64(before.connections); {
 	case d > 0:
 		t.arrivals.Add(uint64(d))
 	case d < 0:

@@ -19,13 +19,19 @@ import (
 func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		noneQueued := settled(e)
+		noneQueued := settled(e) && e.pub.lingering.first() > e.pub.now()+time.Minute
 		e.rooms.all(func(c *cell) bool { // the goroutine may have taken it from a queue
 			noneQueued = noneQueued && c.word.Load()&queued == 0
 			return noneQueued
 		})
 		return noneQueued
-	}, 10*time.Second, time.Millisecond, "a room is still queued")
+	}, 10*time.Second, time.Millisecond, "a room is still queued, or a lease has not ended")
+	wantLingering(t, e, e.pub.lingering.len())
+	inTable := map[*cell]counts{}
+	eachClient(e, func(c client, members uint32) {
+		n := inTable[c.room]
+		inTable[c.room] = counts{members: n.members + members, users: n.users + 1}
+	})
 	p := e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,6 +43,12 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 		at := fmt.Sprintf("%.20q: word %#x, last published %+v, extra %+v", c.name, w, c.last, x)
 		require.NotEqual(t, retired, w, "a retired cell is in the map: %s", at)
 		number[stateOf(w)]++
+		if n := countsOf(w); w&tracked != 0 {
+			require.Equal(t, inTable[c], counts{members: n.members, users: n.users}, "the clients in the table: %s", at)
+			delete(inTable, c)
+		} else {
+			require.Zero(t, n.users, at)
+		}
 
 		heard := x != nil && len(x.subs) > 0 || len(p.watchers.selected[c.name]) > 0
 		for _, reader := range watchers {
@@ -46,28 +58,29 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 			require.NotZero(t, w&idle, "a room with a listener is detached: %s", at)
 		}
 		if stateOf(w) == absent {
-			require.Equal(t, idle, w, "an emptied cell that no visit will drop: %s", at)
+			require.Equal(t, idle, w&^tracked, "an emptied cell that no visit will drop: %s", at)
 			require.True(t, p.watchers.mustKeep(c), "an emptied cell was not dropped: %s", at)
 		}
 		if w&idle != 0 {
-			require.Equal(t, c.total(countsOf(w)), c.last.value, "idle and not published: %s", at)
-			require.Equal(t, countsOf(w), c.lastLocal().value, "idle and not published: %s", at)
+			require.Equal(t, c.total(w&countMask), c.lastTotal().value, "idle and not published: %s", at)
+			require.Equal(t, w&countMask, c.last.word, "idle and not published: %s", at)
 		}
 		require.Equal(t, x != nil && x.holds(), w&held != 0, "held: %s", at)
 		if x != nil {
 			require.Zero(t, x.passed, at)
 			for i, s := range x.subs {
 				require.Equal(t, i, s.sub.index, at)
-				require.Equal(t, c.last.value, s.last, "not delivered: %s", at)
+				require.Equal(t, x.lastTotal.value, s.last, "not delivered: %s", at)
 			}
 		}
 		for _, reader := range p.watchers.selected[c.name] {
 			require.Contains(t, reader.selected.rooms, c.name)
 		}
 		names++
-		total, local = plusOccupancy(total, unpack(c.last.value)), plusOccupancy(local, unpack(c.lastLocal().value))
+		total, local = plusOccupancy(total, c.lastTotal().value.occupancy()), plusOccupancy(local, c.lastLocal().value.occupancy())
 		return true
 	})
+	require.Empty(t, inTable, "clients of rooms that were dropped")
 	require.Equal(t, names, e.rooms.cells.Size())
 	require.Equal(t, number[occupied], e.rooms.number(occupied), "occupied rooms")
 	require.Equal(t, number[heldOnly], e.rooms.number(heldOnly), "rooms that are only held")
@@ -79,7 +92,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 }
 
 func plusOccupancy(a, b Occupancy) Occupancy {
-	return Occupancy{a.Connections + b.Connections, a.PresenceMembers + b.PresenceMembers}
+	return Occupancy{a.Connections + b.Connections, a.PresenceMembers + b.PresenceMembers, a.Users + b.Users}
 }
 
 // reader is a watcher and the newest value of each room that it returned.
@@ -121,21 +134,28 @@ func TestStress_InvariantsHold(t *testing.T) {
 				"selected rooms":    {"selected"},
 				"all kinds of them": {"all", "local", "prefix", "selected"},
 			} {
-				t.Run(fmt.Sprintf("interval %v, limit %d, %s", interval, limit, listeners), func(t *testing.T) {
-					storm(t, interval, limit, kinds)
-				})
+				for _, users := range []bool{false, true} {
+					t.Run(fmt.Sprintf("interval %v, limit %d, users %v, %s", interval, limit, users, listeners), func(t *testing.T) {
+						storm(t, interval, limit, users, kinds)
+					})
+				}
 			}
 		}
 	}
 }
 
-func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
+func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []string) {
 	const goroutines, rooms = 6, 8
-	steps := 10_000
+	clients := []string{"a", "b", "c"}
+	steps := 5_000
 	if testing.Short() {
-		steps = 2_000
+		steps = 1_000
 	}
-	e := New(WithInterval(interval), WithMaxRooms(limit))
+	opts := []Option{WithInterval(interval), WithMaxRooms(limit)}
+	if users {
+		opts = append(opts, WithUsers())
+	}
+	e := New(opts...)
 	defer e.Close()
 	link, err := e.Link(nil)
 	require.NoError(t, err)
@@ -146,8 +166,25 @@ func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(g), uint64(interval)))
 			name := func() string { return fmt.Sprint(r.IntN(2), "/", r.IntN(rooms/2)) }
+			id := func() string { return clients[r.IntN(len(clients))] }
+			options := func() (opts []ConnectOption) {
+				for range r.IntN(3) {
+					opts = append(opts, As(id()))
+				}
+				if r.IntN(3) == 0 {
+					opts = append(opts, Max(r.IntN(5)))
+				}
+				return opts
+			}
+			linger := func() time.Duration {
+				if r.IntN(20) == 0 {
+					return time.Hour
+				}
+				return time.Duration(r.IntN(int(time.Millisecond)))
+			}
 			node := link.Remote("node")
 			var leases []*Lease
+			session := e.Session(id())
 			var subs []*Subscription
 			var mine []*reader
 			drop := func(i int) {
@@ -156,25 +193,52 @@ func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
 			}
 			for range steps {
 				room := name()
-				switch r.IntN(20) {
+				switch r.IntN(24) {
 				case 0, 1, 2:
 					_ = e.Join(room)
 				case 3, 4, 5, 6:
 					_ = e.Leave(room)
 				case 7:
-					_ = e.Enter(room, "c")
+					_ = e.Enter(room, id())
 				case 8, 9:
-					_ = e.Exit(room, "c")
+					_ = e.Exit(room, id())
 				case 10:
-					if l, err := e.Connect(room); err == nil {
-						_ = l.Enter("c")
+					if l, err := e.Connect(room, options()...); err == nil {
 						leases = append(leases, l)
 					}
 				case 11, 12:
-					if n := len(leases); n > 0 {
+					n := len(leases)
+					if n == 0 {
+						continue
+					}
+					switch l := leases[r.IntN(n)]; r.IntN(8) {
+					case 0:
+						_ = l.Exit(id())
+					case 1:
+						_ = l.Enter(id())
+					case 2, 3:
+						l.Linger(linger())
+					case 4:
+						_ = l.Close()
+					default:
 						_ = leases[n-1].Close()
 						leases = leases[:n-1]
 					}
+				case 20:
+					_ = session.Join(room, options()...)
+				case 21:
+					_ = session.Enter(room)
+				case 22:
+					if r.IntN(2) == 0 {
+						_ = session.Exit(room)
+					} else {
+						_ = session.Leave(room)
+					}
+				case 23:
+					if session.Linger(linger()); r.IntN(4) == 0 {
+						_ = session.Close()
+					}
+					session = e.Session(id())
 				case 13:
 					if s, err := e.Subscribe(room); err == nil {
 						subs = append(subs, s)
@@ -185,7 +249,7 @@ func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
 						subs = subs[1:]
 					}
 				case 16:
-					_ = node.Set(Part{room, Occupancy{r.IntN(3) / 2, 0}})
+					_ = node.Set(Part{room, Occupancy{r.IntN(3) / 2, 0, 0}})
 				case 17:
 					if len(kinds) == 0 {
 						continue
@@ -274,10 +338,15 @@ func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
 
 	// Remove everything.
 	require.NoError(t, link.Close())
+	for len(e.pub.lingering.heap) > 0 { // no goroutine changes it now
+		_ = e.pub.lingering.heap[0].lease.Close()
+	}
 	e.rooms.all(func(c *cell) bool {
 		for e.Leave(c.name) == nil {
 		}
-		for e.Exit(c.name, "c") == nil {
+		for _, id := range clients {
+			for e.Exit(c.name, id) == nil {
+			}
 		}
 		e.pub.mu.Lock()
 		var subs []*Subscription
@@ -300,4 +369,5 @@ func storm(t *testing.T, interval time.Duration, limit int, kinds []string) {
 	wantNothingKept(t, e)
 	require.Empty(t, e.pub.watchers.selected)
 	require.Empty(t, e.pub.watchers.sleepers)
+	wantLingering(t, e, 0)
 }

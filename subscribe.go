@@ -46,7 +46,7 @@ type Subscription struct {
 type subscriber struct {
 	sub    *Subscription
 	events chan Event
-	last   uint64 // the last occupancy sent to it, packed
+	last   counts // the last occupancy sent to it
 }
 
 // Subscribe subscribes to one room. The first event, its current occupancy, is available
@@ -71,8 +71,8 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	// then, and its next visit delivers the event, or a newer one, to the other subscribers.
 	p.publish(c, c.local())
 	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs)}
-	s.events <- x.event(c)
-	x.subs = append(x.subs, subscriber{s, s.events, c.last.value})
+	s.events <- x.event()
+	x.subs = append(x.subs, subscriber{s, s.events, x.lastTotal.value})
 	p.openSubscriptions.Add(1)
 	if s.index == 0 {
 		p.subscribedRooms++
@@ -153,19 +153,19 @@ func (x *extra) move(from, to int) {
 }
 
 // event returns the room's newest event, for a subscriber.
-func (x *extra) event(c *cell) Event {
-	return Event{Type: EventUpdated, Occupancy: unpack(c.last.value), Version: x.version}
+func (x *extra) event() Event {
+	return Event{Type: EventUpdated, Occupancy: x.lastTotal.value.occupancy(), Version: x.version}
 }
 
 // deliver sends the room's event to the subscribers that have not received its value, and
 // reports whether there was such a subscriber. It unlocks mu after every quantum, so that
 // other callers do not wait for a room of 100,000 subscribers.
-func (p *publisher) deliver(c *cell, x *extra) bool {
+func (p *publisher) deliver(x *extra) bool {
 	x.undelivered = false
 	x.delivering = true
 	var delivered, folded uint64
 	for x.passed < len(x.subs) {
-		event, value := x.event(c), c.last.value
+		event, value := x.event(), x.lastTotal.value
 		subs := x.subs[x.passed:min(x.passed+quantum, len(x.subs))]
 		for i := range subs {
 			s := &subs[i]

@@ -41,6 +41,13 @@ func TestSubscription_HasTheEventWhenTheHookReturns(t *testing.T) {
 				handle.Leave,
 				func() error { return e.Exit("room", "c") },
 				func() error { return e.Leave("room") },
+				func() (err error) { lease, err = e.Connect("room", As("c")); return err },
+				func() error {
+					lease.Linger(24 * time.Hour)
+					lease, err = e.Connect("room", As("c"), As("d")) // takes over, and enters d
+					return err
+				},
+				func() error { return lease.Close() },
 			} {
 				time.Sleep(time.Hour)
 				for _, s := range all {
@@ -69,21 +76,28 @@ func TestSubscription_HasTheEventWhenTheHookReturns(t *testing.T) {
 func TestSubscription_ConnectAndEnterAreOneEvent(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const rounds = 200
-	two := 0
-	for range rounds {
+	two, late := 0, 0
+	for i := range rounds {
+		opts := []ConnectOption{Max(5)}[:i%2]
 		e := New(WithInterval(time.Hour))
 		s, err := e.Subscribe("room")
 		require.NoError(t, err)
 		<-s.Events()
-		lease, err := e.Connect("room")
+		lease, err := e.Connect("room", opts...)
 		require.NoError(t, err)
 		require.NoError(t, lease.Enter("c"))
-		if ev := <-s.Events(); ev.Occupancy != (Occupancy{1, 1}) {
-			two++ // the scheduler has preempted the test
+		select {
+		case ev := <-s.Events():
+			if ev.Occupancy != (Occupancy{1, 1, 0}) {
+				two++ // the scheduler has preempted the test
+			}
+		default:
+			late++
 		}
 		require.NoError(t, e.Close())
 	}
 	require.Less(t, two, rounds/10)
+	require.Less(t, late, rounds/10, "Enter publishes the connection, too")
 }
 
 // A hook does not publish a room that many listen to, and delegates it to the goroutine.
@@ -141,7 +155,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 				require.False(t, e.pub.tryPublish(c, false))
 				require.NoError(t, e.Join("room"))
 				synctest.Wait()
-				require.Equal(t, Occupancy{1, 0}, (<-s.Events()).Occupancy)
+				require.Equal(t, Occupancy{1, 0, 0}, (<-s.Events()).Occupancy)
 			})
 		})
 	}
@@ -324,7 +338,7 @@ func TestSubscription_SnapshotWakesWatchers(t *testing.T) {
 		require.Len(t, drain(t, w), 1) // from here on it waits
 		s, err := e.Subscribe("room")
 		require.NoError(t, err)
-		require.Equal(t, Occupancy{2, 0}, (<-s.Events()).Occupancy)
+		require.Equal(t, Occupancy{2, 0, 0}, (<-s.Events()).Occupancy)
 		require.Len(t, w.wake, 1)
 		require.Len(t, drain(t, w), 1)
 	})
@@ -406,7 +420,7 @@ func TestSubscription_ComesAndGoesDuringADelivery(t *testing.T) {
 			}
 			select {
 			case ev := <-s.Events():
-				require.Equal(t, Occupancy{1, 0}, ev.Occupancy)
+				require.Equal(t, Occupancy{1, 0, 0}, ev.Occupancy)
 			default:
 				t.Fatal("a subscriber did not receive the event")
 			}
@@ -455,7 +469,7 @@ func TestSubscription_MostUnsubscribedDuringDelivery(t *testing.T) {
 			}
 			wantSettled(t, e)
 			for _, s := range all {
-				require.Equal(t, Occupancy{2, 1}, (<-s.Events()).Occupancy)
+				require.Equal(t, Occupancy{2, 1, 0}, (<-s.Events()).Occupancy)
 				s.Unsubscribe()
 			}
 			require.NoError(t, e.Close())
@@ -492,6 +506,35 @@ func TestSubscription_RoomGivesBackItsExtraAfterItsInterval(t *testing.T) {
 		require.NotNil(t, e.rooms.live("room").extra.Load())
 		time.Sleep(2 * e.Interval())
 		require.Nil(t, e.rooms.live("room").extra.Load())
+	})
+}
+
+// The versions of a room increase, also if only other nodes' parts have changed it before its
+// extra was released.
+func TestSubscription_VersionsIncreaseWithoutTheExtra(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		link, err := e.Link(nil)
+		require.NoError(t, err)
+		remote := link.Remote("node")
+		require.NoError(t, e.Join("room"))
+		var last uint64
+		for range 3 {
+			s, err := e.Subscribe("room")
+			require.NoError(t, err)
+			ev := <-s.Events()
+			require.GreaterOrEqual(t, ev.Version, last)
+			for _, n := range []int{1, 2, 0} {
+				require.NoError(t, remote.Set(Part{"room", Occupancy{Connections: n}}))
+				ev = <-s.Events()
+				require.Equal(t, n+1, ev.Occupancy.Connections)
+			}
+			last = ev.Version
+			s.Unsubscribe()
+			time.Sleep(time.Second)
+			require.Nil(t, e.rooms.live("room").extra.Load())
+		}
 	})
 }
 

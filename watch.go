@@ -199,7 +199,7 @@ func (w *Watcher) publishInitial(c *cell) bool {
 		w.pendingInitial[c] = struct{}{}
 		return false
 	}
-	return last.value != 0
+	return last.value != counts{}
 }
 
 // Close closes the watcher and makes a blocked Next return. It may be called more than
@@ -299,7 +299,7 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 			if w.j.outdated(e) {
 				continue
 			}
-			if w.j.last(e.c).value == 0 {
+			if empty := (counts{}); w.j.last(e.c).value == empty {
 				emptied = append(emptied, e.c)
 			}
 			if strings.HasPrefix(e.c.name, w.prefix) {
@@ -332,5 +332,5 @@ func (w *Watcher) event(c *cell) RoomEvent {
 	if x := c.extra.Load(); x != nil && w.link == nil {
 		version = x.version
 	}
-	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: unpack(last.value), Version: version}}
+	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: last.value.occupancy(), Version: version}}
 }

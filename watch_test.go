@@ -92,7 +92,7 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 		for range 3 {
 			require.NoError(t, e.Join("room"))
 			settle()
-			read(Occupancy{1, 0})
+			read(Occupancy{1, 0, 0})
 			require.NoError(t, e.Leave("room"))
 			settle()
 			require.Nil(t, e.rooms.live("room"))
@@ -107,14 +107,14 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 			require.NoError(t, e.Join("room"))
 			require.NoError(t, e.Join("other"))
 			settle()
-			read(Occupancy{1, 0})
+			read(Occupancy{1, 0, 0})
 			unused, err := e.Subscribe("room")
 			require.NoError(t, err)
 			require.NoError(t, w.Add("room"))
-			read(Occupancy{1, 0})
+			read(Occupancy{1, 0, 0})
 			unused.Unsubscribe()
 			require.NoError(t, w.Add("room"))
-			read(Occupancy{1, 0})
+			read(Occupancy{1, 0, 0})
 			require.NoError(t, e.Leave("room"))
 			settle()
 			read(Occupancy{})
@@ -127,15 +127,15 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 			read(Occupancy{})
 			require.NoError(t, e.Join("room"))
 			settle()
-			read(Occupancy{1, 0})
+			read(Occupancy{1, 0, 0})
 			s.Unsubscribe()
 			for range 2 { // with and without the state of a subscription
 				require.NoError(t, w.Add("room"))
-				read(Occupancy{1, 0})
+				read(Occupancy{1, 0, 0})
 				s, err = e.Subscribe("room")
 				require.NoError(t, err)
 				require.NoError(t, w.Add("room"))
-				read(Occupancy{1, 0})
+				read(Occupancy{1, 0, 0})
 				s.Unsubscribe()
 				require.NoError(t, e.Join("another"))
 				settle()
@@ -172,7 +172,7 @@ func TestWatcher_AddPublishesToOtherWatchersAtOnce(t *testing.T) {
 		w, err := e.Watch(Rooms("room"))
 		require.NoError(t, err)
 		defer w.Close()
-		require.Equal(t, Occupancy{2, 0}, (<-got)[0].Occupancy)
+		require.Equal(t, Occupancy{2, 0, 0}, (<-got)[0].Occupancy)
 		require.Zero(t, time.Since(began))
 	})
 }
@@ -199,6 +199,7 @@ func TestWatcher_OfSelectedRoomsCreatesNoCell(t *testing.T) {
 type journalModel struct {
 	t      *testing.T
 	j      journal
+	local  bool
 	seq    uint64
 	cells  []*cell
 	unread map[*Watcher]map[*cell]bool
@@ -208,7 +209,7 @@ type journalModel struct {
 func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
 	d := &journalModel{t: t, unread: map[*Watcher]map[*cell]bool{}, known: map[*Watcher]map[*cell]bool{}}
 	d.j = newJournal((*cell).lastTotal)
-	if local {
+	if d.local = local; local {
 		d.j = newJournal((*cell).lastLocal)
 	}
 	for range rooms {
@@ -221,10 +222,13 @@ func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
 // journal has used meanwhile.
 func (d *journalModel) publish(c *cell, value, gap uint64) {
 	d.seq += 1 + gap
-	last := d.j.last(c)
-	before := *last
-	*last = publication{value, d.seq}
-	d.j.add(c, before, *last)
+	before := d.j.last(c)
+	if x := c.extra.Load(); x != nil && !d.local {
+		x.lastTotal = publication{counts{connections: uint32(value)}, d.seq}
+	} else {
+		c.last = localPublication{value * connection, d.seq}
+	}
+	d.j.add(c, before, d.j.last(c))
 	for _, cells := range d.unread {
 		cells[c] = true
 	}
@@ -235,7 +239,7 @@ func (d *journalModel) join() *Watcher {
 	d.j.addReader(w)
 	d.unread[w], d.known[w] = map[*cell]bool{}, map[*cell]bool{}
 	for _, c := range d.cells {
-		d.known[w][c] = d.j.last(c).value != 0 // from its backlog
+		d.known[w][c] = d.j.last(c).value != counts{} // from its backlog
 	}
 	return w
 }
@@ -256,7 +260,7 @@ func (d *journalModel) read(w *Watcher, most int) {
 					d.t.Fatal("the reader has read this room already")
 				}
 				delete(d.unread[w], e.c)
-				d.known[w][e.c] = d.j.last(e.c).value != 0
+				d.known[w][e.c] = d.j.last(e.c).value != counts{}
 			}
 		}
 	}
@@ -318,7 +322,7 @@ func TestJournal_EachReaderReadsEachChangedRoomOnce(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		d := newJournalModel(t, 20, local)
 		for _, c := range d.cells[:10] {
-			c.extra.Store(&extra{}) // with a separate publication of the local counts
+			c.extra.Store(&extra{}) // with a separate publication of the total
 		}
 		var readers []*Watcher
 		for range 20_000 {

@@ -43,9 +43,9 @@ func Example() {
 	node1.Close() // chat-1 leaves
 	fmt.Println("chat-2:", (<-events.Events()).Occupancy)
 	// Output:
-	// chat-2: {0 0}
-	// chat-2: {1 0}
-	// chat-2: {0 0}
+	// chat-2: {0 0 0}
+	// chat-2: {1 0 0}
+	// chat-2: {0 0 0}
 }
 
 // Get queries every node. Its error contains the names of the nodes that did not answer.

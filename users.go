@@ -1,0 +1,145 @@
+package occupancy
+
+import (
+	"hash/maphash"
+	"maps"
+	"math/bits"
+	"strings"
+	"sync"
+)
+
+// userTable counts the presence members of each client in each room. The number of users of a
+// room is the number of its clients in the table. A step of the room's word that enters or
+// exits clients is taken while their shards are locked, so that the word and the table always
+// agree: a client is counted as a user exactly while it has a member.
+type userTable struct {
+	seed   maphash.Seed
+	shards [userShards]userShard
+}
+
+const userShards = 64 // a set of shards is a mask of 64 bits
+
+type userShard struct {
+	mu      sync.Mutex
+	members map[client]uint32 // the number of members of each client, at least 1
+	most    int               // the largest len(members) since the map was made
+	_       [40]byte          // keeps two shards out of one cache line
+}
+
+// client identifies a client in a room.
+type client struct {
+	room *cell
+	id   string
+}
+
+func newUserTable() *userTable {
+	t := &userTable{seed: maphash.MakeSeed()}
+	for i := range t.shards {
+		t.shards[i].members = map[client]uint32{}
+	}
+	return t
+}
+
+func (t *userTable) index(id string) int { return int(maphash.String(t.seed, id) % userShards) }
+
+// lock locks the shards of the clients, always in the same order, and returns the set of these
+// shards.
+func (t *userTable) lock(ids []string) (set uint64) {
+	for _, id := range ids {
+		set |= 1 << t.index(id)
+	}
+	for rest := set; rest != 0; rest &= rest - 1 {
+		t.shards[bits.TrailingZeros64(rest)].mu.Lock()
+	}
+	return set
+}
+
+func (t *userTable) unlock(set uint64) {
+	for ; set != 0; set &= set - 1 {
+		t.shards[bits.TrailingZeros64(set)].mu.Unlock()
+	}
+}
+
+// The following require that the shards of the clients are locked. The IDs are distinct.
+
+// entering returns what is added to the counts of c when the clients enter.
+func (t *userTable) entering(c *cell, ids []string) (n counts) {
+	for _, id := range ids {
+		n.members++
+		if t.shards[t.index(id)].members[client{c, id}] == 0 {
+			n.users++
+		}
+	}
+	return n
+}
+
+// exiting returns what is subtracted from the counts of c when the clients exit. Those that
+// are not members are ignored.
+func (t *userTable) exiting(c *cell, ids []string) (n counts) {
+	for _, id := range ids {
+		switch t.shards[t.index(id)].members[client{c, id}] {
+		case 0:
+		case 1:
+			n.users++
+			n.members++
+		default:
+			n.members++
+		}
+	}
+	return n
+}
+
+// enter adds a member for each client. The table keeps the IDs.
+func (t *userTable) enter(c *cell, ids []string) {
+	for _, id := range ids {
+		s := &t.shards[t.index(id)]
+		s.members[client{c, id}]++
+		s.most = max(s.most, len(s.members))
+	}
+}
+
+// exit removes a member of each client that has one.
+func (t *userTable) exit(c *cell, ids []string) {
+	for _, id := range ids {
+		s := &t.shards[t.index(id)]
+		switch n := s.members[client{c, id}]; n {
+		case 0:
+		case 1:
+			delete(s.members, client{c, id})
+			s.shrink()
+		default:
+			// Clone the ID: an assignment to a map stores the new key, too, and the ID may be a
+			// slice of a large message.
+			s.members[client{c, strings.Clone(id)}] = n - 1
+		}
+	}
+}
+
+// shrink replaces the map after many clients have exited, because a map never releases memory.
+func (s *userShard) shrink() {
+	if s.most > 8*max(len(s.members), 16) {
+		s.members = cloneMap(s.members)
+		s.most = len(s.members)
+	}
+}
+
+// cloneMap returns a copy of m, which has no more memory than it needs. A clone by package maps
+// may have as much as m.
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	clone := make(map[K]V, len(m))
+	maps.Copy(clone, m)
+	return clone
+}
+
+// clear removes all clients. finish calls it when the words of all rooms are retired.
+func (t *userTable) clear() {
+	if t == nil {
+		return
+	}
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		s.members = map[client]uint32{}
+		s.mu.Unlock()
+	}
+}
