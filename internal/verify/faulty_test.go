@@ -1,10 +1,7 @@
 package verify
 
 import (
-	"context"
-	"errors"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,22 +17,31 @@ func TestLinearizable_FindsFaults(t *testing.T) {
 		rooms: 3, callers: 4, calls: 8, limit: 1,
 		methods: []method{join, leave, leave, enter, exit, exit, current},
 	}
+	clients, lingering := scripts["leases as clients"], scripts["lingering"]
+	users := scripts["users and hooks by name"]
 	for _, c := range []struct {
 		name   string
 		script script
 		target func() target
 		clean  bool
 	}{
-		{"a hub without a fault", hooks, func() target { return &hub{} }, true},
-		{"a hub with a limit and no fault", few, func() target { return &hub{limit: 1} }, true},
-		{"a Join lost to a room that is being dropped", hooks, func() target { return &hub{losesJoin: true} }, false},
-		{"a room too many", few, func() target { return &hub{limit: 1, overfills: true} }, false},
+		{"a hub without a fault", hooks, hubWith("", hooks), true},
+		{"a hub with a limit and no fault", few, hubWith("", few), true},
+		{"a hub with users and no fault", users, hubWith("", users), true},
+		{"a hub with clients and no fault", clients, hubWith("", clients), true},
+		{"a hub with lingering leases and no fault", lingering, hubWith("", lingering), true},
+		{"a Join lost to a room that is being dropped", hooks, hubWith(losesJoin, hooks), false},
+		{"a room too many", few, hubWith(overfillsRooms, few), false},
+		{"a user that two simultaneous exits leave behind", users, hubWith(losesExit, users), false},
+		{"a connection too many", clients, hubWith(overfillsRoom, clients), false},
+		{"a take-over that counts", lingering, hubWith(countsTakeOver, lingering), false},
+		{"a place that ends after it was taken over", lingering, hubWith(endsTwice, lingering), false},
 		{"a pair read in two steps", hooks, faulty(hooks, func(v room) room { return torn{v} }), false},
 		{"a Leave that does not check", hooks, faulty(hooks, func(v room) room { return unchecked{v} }), false},
 		{"a Close that counts each time", scripts["leases"], faulty(scripts["leases"], func(v room) room { return overclosed{v} }), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			model, most := sequential(c.script.limit), 5000
+			model, most := sequential(c.script), 5000
 			if c.clean {
 				most = 500
 			}
@@ -58,94 +64,6 @@ func TestLinearizable_FindsFaults(t *testing.T) {
 			}
 		})
 	}
-}
-
-// hub is the simplest implementation: a map and a mutex. A hub with a fault unlocks the
-// mutex between reading and writing.
-type hub struct {
-	limit                int
-	losesJoin, overfills bool
-
-	mu    sync.Mutex
-	rooms map[string]*occupancy.Occupancy
-}
-
-// apart unlocks the mutex for a moment, so that one step becomes two.
-func (h *hub) apart(fault bool) {
-	if fault {
-		h.mu.Unlock()
-		runtime.Gosched()
-		h.mu.Lock()
-	}
-}
-
-func (h *hub) room(name string, _ bool) room { return hubRoom{h, name} }
-func (h *hub) Close() error                  { return nil }
-
-type hubRoom struct {
-	h    *hub
-	name string
-}
-
-func (r hubRoom) add(conns, members int) error {
-	h := r.h
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	o := h.rooms[r.name]
-	if o == nil {
-		if h.limit > 0 && len(h.rooms) >= h.limit {
-			return occupancy.ErrTooManyRooms
-		}
-		h.apart(h.overfills)
-		if o = h.rooms[r.name]; o == nil {
-			o = new(occupancy.Occupancy)
-			if h.rooms == nil {
-				h.rooms = map[string]*occupancy.Occupancy{}
-			}
-			h.rooms[r.name] = o
-		}
-	}
-	h.apart(h.losesJoin)
-	o.Connections += conns
-	o.PresenceMembers += members
-	return nil
-}
-
-func (r hubRoom) remove(conns, members int, none error) error {
-	h := r.h
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	o := h.rooms[r.name]
-	if o == nil || o.Connections < conns || o.PresenceMembers < members {
-		return none
-	}
-	o.Connections -= conns
-	o.PresenceMembers -= members
-	if *o == (occupancy.Occupancy{}) {
-		delete(h.rooms, r.name)
-	}
-	return nil
-}
-
-func (r hubRoom) Join() error  { return r.add(1, 0) }
-func (r hubRoom) Leave() error { return r.remove(1, 0, occupancy.ErrNotJoined) }
-func (r hubRoom) Enter() error { return r.add(0, 1) }
-func (r hubRoom) Exit() error  { return r.remove(0, 1, occupancy.ErrNotEntered) }
-
-func (r hubRoom) Current() occupancy.Occupancy {
-	r.h.mu.Lock()
-	defer r.h.mu.Unlock()
-	if o := r.h.rooms[r.name]; o != nil {
-		return *o
-	}
-	return occupancy.Occupancy{}
-}
-
-func (r hubRoom) Local() occupancy.Occupancy                       { return r.Current() }
-func (r hubRoom) Get(context.Context) (occupancy.Occupancy, error) { return r.Current(), nil }
-func (r hubRoom) Connect() (lease, error)                          { return nil, errors.ErrUnsupported }
-func (r hubRoom) Subscribe() (sub *occupancy.Subscription, err error) {
-	return nil, errors.ErrUnsupported
 }
 
 // faulty returns the real engine with a fault added.
@@ -181,8 +99,8 @@ func (r unchecked) Leave() error {
 // overclosed leaves the room again when a lease is closed again.
 type overclosed struct{ room }
 
-func (r overclosed) Connect() (lease, error) {
-	l, err := r.room.Connect()
+func (r overclosed) Connect(o options) (lease, error) {
+	l, err := r.room.Connect(o)
 	return overclosedLease{l, r.room}, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,9 +24,12 @@ const (
 	current
 	local
 	get
+	checking // Connect looks for a lease to take over, before it counts
 	connect
 	leaseEnter
 	leaseExit
+	leaseLinger
+	ending // Close ends the lingering, before it counts
 	leaseClose
 	subscribe
 	unsubscribe
@@ -36,7 +40,7 @@ const (
 
 var methodNames = [...]string{
 	"Join", "Leave", "Enter", "Exit", "Current", "Local", "Get",
-	"Connect", "Lease.Enter", "Lease.Exit", "Lease.Close", "Subscribe", "Unsubscribe", "snapshot", "(closing)", "Close",
+	"(checking)", "Connect", "Lease.Enter", "Lease.Exit", "Lease.Linger", "(ending)", "Lease.Close", "Subscribe", "Unsubscribe", "snapshot", "(closing)", "Close",
 }
 
 // call is one operation of a history. result is what it returned.
@@ -46,6 +50,11 @@ type call struct {
 	handle bool
 	id     int // of the lease or subscription
 	client int
+
+	as      []int // clients, of a Connect
+	most    int   // of a Connect; or noMax
+	checks  bool  // of a Connect: the history has the call checking, too
+	briefly bool  // of a Linger: it ends at once
 }
 
 type result struct {
@@ -60,8 +69,15 @@ func (c call) String() string {
 		return s
 	case c.method == leaseEnter || c.method == leaseExit:
 		return fmt.Sprintf("%d.%s(%d)", c.id, s, c.client)
-	case c.method >= connect:
+	case c.method == leaseLinger:
+		return fmt.Sprintf("%d.%s(briefly=%v)", c.id, s, c.briefly)
+	case c.method >= checking:
 		s = fmt.Sprintf("%d.%s", c.id, s)
+		if c.method <= connect {
+			s += fmt.Sprintf(" as %v, at most %d,", c.as, c.most)
+		}
+	case c.method == enter || c.method == exit:
+		s += fmt.Sprint(" ", c.client)
 	}
 	if c.handle {
 		return fmt.Sprintf("room%d.%s", c.room, s)
@@ -73,7 +89,7 @@ func (r result) String() string {
 	if r.err != nil {
 		return r.err.Error()
 	}
-	return fmt.Sprintf("%d/%d", r.occupancy.Connections, r.occupancy.PresenceMembers)
+	return fmt.Sprintf("%d/%d/%d", r.occupancy.Connections, r.occupancy.PresenceMembers, r.occupancy.Users)
 }
 
 // The state of the model has room for so many of each.
@@ -84,7 +100,10 @@ const (
 	maxClient = 2
 )
 
-var roomNames = []string{"room0", "room1", "room2"}
+var (
+	roomNames   = []string{"room0", "room1", "room2"}
+	clientNames = [maxClient]string{"ann", "bob"}
+)
 
 // script describes a kind of history.
 type script struct {
@@ -93,8 +112,14 @@ type script struct {
 	calls   int      // of each caller
 	methods []method // drawn at random, some are listed more than once
 	limit   int      // of WithMaxRooms
+	users   bool     // WithUsers
+	as      bool     // Connect has clients
+	most    int      // of a Connect at most, drawn from 1; 0: no limit
 	closes  bool     // one caller closes the engine in the middle
 }
+
+// lingers reports whether leases linger.
+func (s script) lingers() bool { return slices.Contains(s.methods, leaseLinger) }
 
 // ref is a lease or a subscription that any caller may use.
 type ref struct {
@@ -168,13 +193,21 @@ func (r *recorder) draw(rng *rand.Rand) (call, *ref) {
 			if c.id = int(r.leases.Add(1)) - 1; c.id >= maxLeases {
 				continue
 			}
+			if r.as {
+				c.as = [][]int{nil, {0}, {0}, {1}, {0, 1}, {1, 0}}[rng.IntN(6)]
+			}
+			if c.most = noMax; r.most > 0 {
+				c.most = 1 + rng.IntN(r.most)
+			}
+			c.checks = r.lingers()
 			return c, nil
 		case subscribe:
 			if c.id = int(r.subs.Add(1)) - 1; c.id >= maxSubs {
 				continue
 			}
 			return c, nil
-		case leaseEnter, leaseExit, leaseClose:
+		case leaseEnter, leaseExit, leaseLinger, leaseClose:
+			c.briefly = rng.IntN(2) == 0
 			of = r.lease[rng.IntN(len(r.lease))].Load()
 		case unsubscribe:
 			of = r.sub[rng.IntN(len(r.sub))].Load()
@@ -191,7 +224,7 @@ func (r *recorder) draw(rng *rand.Rand) (call, *ref) {
 // do makes the call and records when it began and ended.
 func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 	room := r.target.room(roomNames[c.room], c.handle)
-	client := [maxClient]string{"ann", "bob"}[c.client]
+	client := clientNames[c.client]
 	made := &ref{id: c.id, room: c.room}
 	var res result
 	begun := time.Since(r.begun)
@@ -201,9 +234,9 @@ func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 	case leave:
 		res.err = room.Leave()
 	case enter:
-		res.err = room.Enter()
+		res.err = room.Enter(client)
 	case exit:
-		res.err = room.Exit()
+		res.err = room.Exit(client)
 	case current:
 		res.occupancy = room.Current()
 	case local:
@@ -211,11 +244,21 @@ func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 	case get:
 		res.occupancy, res.err = room.Get(context.Background())
 	case connect:
-		made.lease, res.err = room.Connect()
+		o := options{most: c.most}
+		for _, client := range c.as {
+			o.as = append(o.as, clientNames[client])
+		}
+		made.lease, res.err = room.Connect(o)
 	case leaseEnter:
 		res.err = of.lease.Enter(client)
 	case leaseExit:
 		res.err = of.lease.Exit(client)
+	case leaseLinger:
+		d := time.Hour
+		if c.briefly {
+			d = 1
+		}
+		of.lease.Linger(d)
 	case leaseClose:
 		res.err = of.lease.Close()
 	case subscribe:
@@ -229,8 +272,15 @@ func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 		ClientId: caller, Input: c, Output: res, Call: int64(begun), Return: int64(time.Since(r.begun)),
 	}
 	switch {
-	case made.lease != nil:
-		r.lease[c.id%len(r.lease)].Store(made)
+	case c.method == connect:
+		if made.lease != nil {
+			r.lease[c.id%len(r.lease)].Store(made)
+		}
+		if c.checks {
+			return []porcupine.Operation{firstStep(op, checking), op}
+		}
+	case c.method == leaseClose && r.lingers():
+		return []porcupine.Operation{firstStep(op, ending), op}
 	case made.sub != nil:
 		first := op
 		c.method = snapshot
@@ -240,4 +290,12 @@ func (r *recorder) do(caller int, c call, of *ref) []porcupine.Operation {
 		return []porcupine.Operation{op, first}
 	}
 	return []porcupine.Operation{op}
+}
+
+// firstStep returns the first step of a call that takes effect in two.
+func firstStep(op porcupine.Operation, first method) porcupine.Operation {
+	c := op.Input.(call)
+	c.method = first
+	op.Input = c
+	return op
 }

@@ -49,6 +49,34 @@ var scripts = map[string]script{
 		rooms: 2, callers: 3, calls: 100, limit: 1,
 		methods: []method{join, leave, leave, enter, exit, exit, current},
 	},
+	"users and hooks by name": {
+		rooms: 1, callers: 4, calls: 10, users: true,
+		methods: []method{enter, enter, exit, exit, exit, join, leave, leaseEnter, leaseExit, leaseClose, connect, current, local, get},
+	},
+	"users of a room that often ends": {
+		rooms: 1, callers: 3, calls: 60, users: true,
+		methods: []method{enter, exit, exit, exit, current},
+	},
+	"leases as clients": {
+		rooms: 1, callers: 4, calls: 8, users: true, as: true, most: 3,
+		methods: []method{connect, connect, leaseClose, leaseClose, leaseEnter, leaseExit, current, get},
+	},
+	"lingering": {
+		rooms: 1, callers: 4, calls: 7, users: true, as: true,
+		methods: []method{connect, connect, leaseLinger, leaseLinger, leaseClose, leaseEnter, leaseExit, current},
+	},
+	"lingering in a full room": {
+		rooms: 1, callers: 4, calls: 7, users: true, as: true, most: 2,
+		methods: []method{connect, connect, leaseLinger, leaseLinger, leaseClose, current},
+	},
+	"lingering, without users, and hooks by name": {
+		rooms: 1, callers: 4, calls: 7, as: true,
+		methods: []method{connect, connect, leaseLinger, leaseLinger, leaseClose, leaseEnter, join, leave, leave, exit, exit, current},
+	},
+	"lingering and closing": {
+		rooms: 1, callers: 4, calls: 7, users: true, as: true, closes: true,
+		methods: []method{connect, connect, leaseLinger, leaseLinger, leaseClose, leaseEnter, join, leave, exit, current, subscribe},
+	},
 	"closing": {
 		rooms: 2, callers: 4, calls: 8, closes: true,
 		methods: []method{join, join, leave, enter, exit, current, local, get, connect, leaseEnter, leaseExit, leaseClose, subscribe},
@@ -56,7 +84,11 @@ var scripts = map[string]script{
 }
 
 func (s script) engine() target {
-	return newEngine(roomNames[:s.rooms], occupancy.WithInterval(0), occupancy.WithMaxRooms(s.limit))
+	opts := []occupancy.Option{occupancy.WithInterval(0), occupancy.WithMaxRooms(s.limit)}
+	if s.users {
+		opts = append(opts, occupancy.WithUsers())
+	}
+	return newEngine(roomNames[:s.rooms], opts...)
 }
 
 // For every interleaving, the counts are the sum of the accepted calls, and no Join is lost
@@ -64,7 +96,7 @@ func (s script) engine() target {
 func TestLinearizable(t *testing.T) {
 	for name, s := range scripts {
 		t.Run(name, func(t *testing.T) {
-			model, unknown := sequential(s.limit), 0
+			model, unknown := sequential(s), 0
 			for seed := range *histories {
 				target := s.engine()
 				history := record(s, target, uint64(seed))

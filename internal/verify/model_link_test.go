@@ -25,12 +25,29 @@ func (m *machine) remote(t *rapid.T) {
 
 var parts = rapid.SampledFrom([]int{0, 1, 2, 0, 1, most, -1, math.MaxInt})
 
+// drawPart draws a part of another node, which may be impossible.
+func drawPart(t *rapid.T) occupancy.Occupancy {
+	return occupancy.Occupancy{
+		Connections: parts.Draw(t, "connections"), PresenceMembers: parts.Draw(t, "members"), Users: parts.Draw(t, "users"),
+	}
+}
+
+// accept returns the part as the engine counts it, and whether it is possible.
+func (b *reference) accept(o occupancy.Occupancy) (occupancy.Occupancy, bool) {
+	possible := fits(o.Connections) && fits(o.PresenceMembers) && fits(o.Users) && o.Users <= o.PresenceMembers
+	if !b.users {
+		o.Users = 0
+	}
+	return o, possible
+}
+
 func fits(n int) bool { return 0 <= n && n <= most }
 
 func (m *machine) set(t *rapid.T) {
 	r := pick(t, "remote", m.remotes)
 	room, want := m.name(t)
-	part := occupancy.Occupancy{Connections: parts.Draw(t, "connections"), PresenceMembers: parts.Draw(t, "members")}
+	sent := drawPart(t)
+	part, possible := m.accept(sent)
 	p := m.state(room)
 	was := p.parts[r]
 	delete(p.parts, r)
@@ -42,11 +59,12 @@ func (m *machine) set(t *rapid.T) {
 	case r.closed:
 		want = occupancy.ErrClosed
 	case want != nil:
-	case !fits(part.Connections) || !fits(part.PresenceMembers):
+	case !possible:
 		want = occupancy.ErrCount
 	case part == was:
 	case int64(others.Connections)+int64(part.Connections) > most,
-		int64(others.PresenceMembers)+int64(part.PresenceMembers) > most:
+		int64(others.PresenceMembers)+int64(part.PresenceMembers) > most,
+		int64(others.Users)+int64(part.Users) > most:
 		want = occupancy.ErrCount
 	case part == occupancy.Occupancy{}:
 		delete(p.parts, r)
@@ -55,7 +73,7 @@ func (m *machine) set(t *rapid.T) {
 			p.parts[r] = part
 		}
 	}
-	same(t, "Set", r.r.Set(occupancy.Part{Room: room, Occupancy: part}), want)
+	same(t, "Set", r.r.Set(occupancy.Part{Room: room, Occupancy: sent}), want)
 	if got := r.r.Get(room).Occupancy; !m.closed && got != p.parts[r] {
 		t.Fatalf("Remote.Get of %q returned %+v, want %+v", room, got, p.parts[r])
 	}
@@ -124,9 +142,7 @@ func (m *machine) drawPeers(t *rapid.T) {
 	if m.peers = nil; rapid.Bool().Draw(t, "none") {
 		return
 	}
-	m.peers = &peers{part: occupancy.Occupancy{
-		Connections: parts.Draw(t, "connections"), PresenceMembers: parts.Draw(t, "members"),
-	}}
+	m.peers = &peers{part: drawPart(t)}
 	if rapid.Bool().Draw(t, "fail") {
 		m.peers.err = errors.New("no answer")
 	}

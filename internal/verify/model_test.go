@@ -48,6 +48,8 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		{"hook", 4, m.hook},
 		{"connect", 2, m.connect},
 		{"lease", 5, m.useLease},
+		{"open session", 1, m.openSession},
+		{"session", 5, m.useSession},
 		{"subscribe", 2, m.subscribe},
 		{"read", 1, m.read},
 		{"unsubscribe", 1, m.unsubscribe},
@@ -78,7 +80,8 @@ type machine struct {
 	peers   *peers
 	closed  bool
 
-	leases   []*openLease
+	leases   []*openLease // of Connect
+	sessions []*openSession
 	subs     []*sub
 	watchers []*watcher
 	remotes  []*remote
@@ -100,11 +103,16 @@ func begin(t *rapid.T) *machine {
 		reference: reference{
 			limit:    rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "limit"),
 			interval: rapid.SampledFrom([]time.Duration{100 * time.Millisecond, 0, time.Second}).Draw(t, "interval"),
+			users:    rapid.Bool().Draw(t, "users"),
 			rooms:    map[string]*roomState{},
 		},
 		handles: map[string]*occupancy.Room{},
 	}
-	m.e = occupancy.New(occupancy.WithInterval(m.interval), occupancy.WithMaxRooms(m.limit))
+	opts := []occupancy.Option{occupancy.WithInterval(m.interval), occupancy.WithMaxRooms(m.limit)}
+	if m.users {
+		opts = append(opts, occupancy.WithUsers())
+	}
+	m.e = occupancy.New(opts...)
 	for _, name := range append(badRooms, rooms...) {
 		m.handles[name] = m.e.Room(name)
 	}
@@ -165,6 +173,8 @@ func (m *machine) sameHook(t *rapid.T, what string, got, want error) {
 		r.InvalidClientID++
 	case occupancy.ErrTooManyRooms:
 		r.TooManyRooms++
+	case occupancy.ErrRoomFull:
+		r.RoomFull++
 	case occupancy.ErrNotJoined:
 		r.NotJoined++
 	case occupancy.ErrNotEntered:
@@ -174,111 +184,76 @@ func (m *machine) sameHook(t *rapid.T, what string, got, want error) {
 
 func (m *machine) hook(t *rapid.T) {
 	room, want := m.name(t)
-	method := rapid.SampledFrom([]string{"Join", "Leave", "Enter", "Exit"}).Draw(t, "method")
 	p, on := m.state(room), m.room(t, room)
-	one, call := occupancy.Occupancy{Connections: 1}, on.Join
-	count, raw, none := &p.local.Connections, &p.raw.Connections, occupancy.ErrNotJoined
-	if method == "Enter" || method == "Exit" {
-		one, call = occupancy.Occupancy{PresenceMembers: 1}, on.Enter
-		count, raw, none = &p.local.PresenceMembers, &p.raw.PresenceMembers, occupancy.ErrNotEntered
+	client, bad := m.client(t)
+	if bad = bad && m.users; !m.users {
+		client = "" // the engine ignores it
 	}
-	if method == "Join" || method == "Enter" {
-		if want == nil {
-			want = limited(m.fullForHooks(room))
+	switch method := rapid.SampledFrom([]string{"Join", "Leave", "Enter", "Exit"}).Draw(t, "method"); method {
+	case "Join":
+		if want = m.refuseHook(room, want); want == nil {
+			p.local.Connections++
+			p.raw.connections++
 		}
-		if want == nil {
-			p.local, p.raw = sum(p.local, one), sum(p.raw, one)
-		}
-		m.sameHook(t, method, call(), want)
-	} else {
-		if *raw == 0 && *count > 0 {
-			t.Skip("would remove what a lease counts")
-		}
-		switch {
-		case want != nil:
-		case *count == 0:
-			want = none
-		default:
-			*count--
-			*raw--
-		}
-		if call = on.Leave; method == "Exit" {
-			call = on.Exit
-		}
-		m.sameHook(t, method, call(), want)
-	}
-	p.note()
-}
-
-// openLease is a lease and what it counts.
-type openLease struct {
-	lease   *occupancy.Lease
-	room    string
-	clients map[string]bool
-	closed  bool
-}
-
-func (m *machine) connect(t *rapid.T) {
-	room, want := m.name(t)
-	if want == nil {
-		want = limited(m.fullForHooks(room))
-	}
-	l, err := m.room(t, room).Connect()
-	m.sameHook(t, "Connect", err, want)
-	if want != nil {
-		return
-	}
-	p := m.state(room)
-	p.local.Connections++
-	p.note()
-	if l.(*occupancy.Lease).Room() != room {
-		t.Fatalf("the lease of %q is of %q", room, l.(*occupancy.Lease).Room())
-	}
-	m.leases = append(m.leases, &openLease{lease: l.(*occupancy.Lease), room: room, clients: map[string]bool{}})
-}
-
-func (m *machine) useLease(t *rapid.T) {
-	l := pick(t, "lease", m.leases)
-	p := m.state(l.room)
-	client, bad := rapid.SampledFrom(clients).Draw(t, "client"), false
-	if bad = rapid.IntRange(0, 9).Draw(t, "odd") == 9; bad {
-		client = rapid.SampledFrom(badClients).Draw(t, "bad client")
-	}
-	closed := m.closed || l.closed
-	switch method := rapid.SampledFrom([]string{"Enter", "Enter", "Exit", "Close"}).Draw(t, "method"); method {
+		m.sameHook(t, method, on.Join(), want)
 	case "Enter":
-		var want error
-		switch {
-		case closed:
-			want = occupancy.ErrClosed
-		case bad:
-			want = occupancy.ErrInvalidClientID
-		case !l.clients[client]:
-			l.clients[client] = true
-			p.local.PresenceMembers++
+		if want = m.refuseHook(room, badClient(want, bad)); want == nil {
+			p.enter(client)
+			p.raw.members[client]++
 		}
-		m.sameHook(t, "Lease.Enter", l.lease.Enter(client), want)
-	case "Exit":
-		var want error
-		switch {
-		case closed:
-			want = occupancy.ErrClosed
-		case !l.clients[client]:
-			want = occupancy.ErrNotEntered
-		default:
-			delete(l.clients, client)
-			p.local.PresenceMembers--
-		}
-		m.sameHook(t, "Lease.Exit", l.lease.Exit(client), want)
-	case "Close":
-		if !m.closed && !l.closed {
+		m.sameHook(t, method, on.Enter(client), want)
+	case "Leave":
+		switch n := p.local.Connections; {
+		case p.raw.connections == 0 && n > 0:
+			t.Skip("would remove what a lease counts")
+		case want == nil && n == 0:
+			want = occupancy.ErrNotJoined
+		case want == nil:
 			p.local.Connections--
-			p.local.PresenceMembers -= len(l.clients)
+			p.raw.connections--
 		}
-		l.closed = true
-		same(t, "Lease.Close", l.lease.Close(), nil)
+		m.sameHook(t, method, on.Leave(), want)
+	case "Exit":
+		n := p.members[client]
+		if !m.users {
+			n = p.local.PresenceMembers
+		}
+		switch {
+		case p.raw.members[client] == 0 && n > 0:
+			t.Skip("would remove what a lease counts")
+		case want == nil && n == 0:
+			want = occupancy.ErrNotEntered
+		case want == nil:
+			p.exit(client)
+			p.raw.members[client]--
+		}
+		m.sameHook(t, method, on.Exit(client), want)
 	}
 	p.note()
+}
+
+// refuseHook returns the error of a call that adds to the room. err is the error of its arguments.
+func (m *machine) refuseHook(room string, err error) error {
+	if err == nil {
+		err = limited(m.fullForHooks(room))
+	}
+	return err
+}
+
+// client draws a client ID, seldom an invalid one.
+func (m *machine) client(t *rapid.T) (client string, bad bool) {
+	if rapid.IntRange(0, 9).Draw(t, "odd") == 9 {
+		return rapid.SampledFrom(badClients).Draw(t, "bad client"), true
+	}
+	return rapid.SampledFrom(clients).Draw(t, "client"), false
+}
+
+// badClient returns the error of a call with a bad client ID. err is that of its room.
+func badClient(err error, bad bool) error {
+	if bad && err != occupancy.ErrClosed {
+		return occupancy.ErrInvalidClientID
+	}
+	return err
 }
 
 func (m *machine) get(t *rapid.T) {
@@ -295,10 +270,12 @@ func (m *machine) get(t *rapid.T) {
 	case want != nil:
 	case m.peers == nil:
 		o = p.total()
-	case !fits(m.peers.part.Connections) || !fits(m.peers.part.PresenceMembers):
-		o, want = p.local, occupancy.ErrCount
 	default:
-		o, want = sum(p.local, m.peers.part), m.peers.err
+		if part, possible := m.accept(m.peers.part); possible {
+			o, want = sum(p.local, part), m.peers.err
+		} else {
+			o, want = p.local, occupancy.ErrCount
+		}
 	}
 	got, err := m.room(t, room).Get(ctx)
 	same(t, "Get", err, want)
@@ -310,21 +287,42 @@ func (m *machine) get(t *rapid.T) {
 // pass lets time pass, mostly about an interval.
 func (m *machine) pass(t *rapid.T) {
 	d := m.interval
-	time.Sleep(rapid.SampledFrom([]time.Duration{1, d / 2, max(d, 2) - 1, max(d, 1), d + 1, 3*d + 1, time.Second}).Draw(t, "time"))
+	m.advance(t, rapid.SampledFrom([]time.Duration{1, d / 2, max(d, 2) - 1, max(d, 1), d + 1, 3*d + 1, time.Second}).Draw(t, "time"))
+}
+
+// advance lets so much time pass, and ends the leases whose time to linger is over meanwhile.
+func (m *machine) advance(t *rapid.T, d time.Duration) {
+	for end := time.Now().Add(d); ; {
+		next := m.firstDeadline()
+		if next.IsZero() || next.After(end) {
+			time.Sleep(time.Until(end))
+			return
+		}
+		time.Sleep(time.Until(next) - 1)
+		m.check(t) // what was published before
+		time.Sleep(time.Nanosecond)
+		m.endLingering()
+		m.check(t)
+	}
 }
 
 func (m *machine) close(t *rapid.T) {
 	if !m.closed && rapid.IntRange(0, 7).Draw(t, "really") != 7 {
 		t.Skip("seldom, because little happens afterwards")
 	}
-	m.closed = true
+	m.closeEngine(t)
+}
+
+// closeEngine closes the engine. What lingers remains counted.
+func (m *machine) closeEngine(t *rapid.T) {
+	m.closed, m.lingering = true, nil
 	same(t, "Close", m.e.Close(), nil)
 }
 
 // check compares all counts and events with the reference.
 func (m *machine) check(t *rapid.T) {
 	synctest.Wait()
-	var conns, members int64
+	var conns, members, users int64
 	var localSum occupancy.Occupancy
 	notEmpty, unchanged := map[string]occupancy.Occupancy{}, true
 	for name, p := range m.rooms {
@@ -342,6 +340,7 @@ func (m *machine) check(t *rapid.T) {
 		}
 		conns += int64(total.Connections)
 		members += int64(total.PresenceMembers)
+		users += int64(total.Users)
 		localSum = sum(localSum, p.local)
 		lag := m.interval
 		if p.subs == 0 {
@@ -360,15 +359,17 @@ func (m *machine) check(t *rapid.T) {
 			m.drain(t, w)
 		}
 	}
-	m.checkStats(t, conns, members, localSum, unchanged || m.closed)
+	m.checkStats(t, occupancy.Occupancy{Connections: capInt(conns), PresenceMembers: capInt(members), Users: capInt(users)}, localSum, unchanged || m.closed)
 }
 
-func (m *machine) checkStats(t *rapid.T, conns, members int64, local occupancy.Occupancy, exact bool) {
+// capInt converts n to an int, which has 32 bits on some processors.
+func capInt(n int64) int { return int(min(n, math.MaxInt)) }
+
+func (m *machine) checkStats(t *rapid.T, total, local occupancy.Occupancy, exact bool) {
 	s := m.e.Stats()
-	total := occupancy.Occupancy{Connections: int(min(conns, math.MaxInt)), PresenceMembers: int(min(members, math.MaxInt))}
 	if exact && (s.Total != total ||
 		s.Local != local || s.Arrivals-s.Departures != uint64(local.Connections)) {
-		t.Fatalf("Stats %+v, want %d connections and %d members, %+v of this process", s, conns, members, local)
+		t.Fatalf("Stats %+v, want %+v, %+v of this process", s, total, local)
 	}
 	subs, watchers, unread := 0, 0, uint64(0)
 	for _, sub := range m.subs {
@@ -382,8 +383,8 @@ func (m *machine) checkStats(t *rapid.T, conns, members int64, local occupancy.O
 			watchers++
 		}
 	}
-	if s.Subscriptions != subs || s.Watchers != watchers || !m.closed && s.Rooms != m.exist() {
-		t.Fatalf("Stats %+v, want %d rooms, %d subscriptions and %d watchers", s, m.exist(), subs, watchers)
+	if s.Subscriptions != subs || s.Watchers != watchers || s.Lingering != len(m.lingering) || !m.closed && s.Rooms != m.exist() {
+		t.Fatalf("Stats %+v, want %d rooms, %d subscriptions, %d watchers and %d lingering leases", s, m.exist(), subs, watchers, len(m.lingering))
 	}
 	if s.Delivered != s.Folded+m.taken+unread {
 		t.Fatalf("Stats %+v, want %d events read and %d unread", s, m.taken, unread)
@@ -399,15 +400,14 @@ func (m *machine) checkStats(t *rapid.T, conns, members int64, local occupancy.O
 // end waits until everything is published and closes the engine. Every listener must have
 // the last value.
 func (m *machine) end(t *rapid.T) {
-	time.Sleep(2 * m.interval)
+	m.advance(t, 2*m.interval)
 	m.check(t)
 	for _, w := range m.watchers {
 		if !w.closed {
 			m.drain(t, w)
 		}
 	}
-	m.closed = true
-	same(t, "Close", m.e.Close(), nil)
+	m.closeEngine(t)
 	m.check(t)
 	for _, s := range m.subs {
 		m.take(t, s)

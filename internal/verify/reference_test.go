@@ -13,17 +13,21 @@ const most = math.MaxInt32 // the maximum of each count of a room
 // reference is what the engine must contain after sequential calls, and the history of
 // each room.
 type reference struct {
-	limit    int
-	interval time.Duration
-	rooms    map[string]*roomState
+	limit     int
+	interval  time.Duration
+	users     bool
+	rooms     map[string]*roomState
+	lingering []*openLease // in the order of Linger
 }
 
 // roomState is one room.
 type roomState struct {
-	local occupancy.Occupancy
-	raw   occupancy.Occupancy // the part of local that hooks added
-	parts map[*remote]occupancy.Occupancy
-	subs  int
+	local   occupancy.Occupancy
+	members map[string]int // of local, by client
+	raw     place          // the part of local that hooks added
+	parts   map[*remote]occupancy.Occupancy
+	subs    int
+	users   bool
 
 	totals, locals history
 	changes        []time.Time                    // of either
@@ -32,6 +36,12 @@ type roomState struct {
 	received  time.Time // when a subscriber last received a change
 	unread    bool      // a subscriber that is not eager may have received one
 	snapshots int       // Subscribe and the first Next may add a version that others do not receive
+}
+
+// place is a number of connections, and of members by client.
+type place struct {
+	connections int
+	members     map[string]int
 }
 
 // history has the values and the times from which they were valid, the newest last.
@@ -45,11 +55,32 @@ type moment struct {
 func (b *reference) state(room string) *roomState {
 	p := b.rooms[room]
 	if p == nil {
-		p = &roomState{parts: map[*remote]occupancy.Occupancy{}, versions: map[uint64]occupancy.Occupancy{}}
+		p = &roomState{
+			users: b.users, members: map[string]int{}, raw: place{members: map[string]int{}},
+			parts: map[*remote]occupancy.Occupancy{}, versions: map[uint64]occupancy.Occupancy{},
+		}
 		p.note()
 		b.rooms[room] = p
 	}
 	return p
+}
+
+// enter and exit add and remove a member.
+func (p *roomState) enter(client string) {
+	p.local.PresenceMembers++
+	if p.members[client]++; p.users {
+		p.local.Users = len(p.members)
+	}
+}
+
+func (p *roomState) exit(client string) {
+	p.local.PresenceMembers--
+	if p.members[client]--; p.members[client] == 0 {
+		delete(p.members, client)
+	}
+	if p.users {
+		p.local.Users = len(p.members)
+	}
 }
 
 // total returns the room's occupancy, capped at the maximum.
@@ -67,6 +98,7 @@ func sum(a, b occupancy.Occupancy) occupancy.Occupancy {
 	return occupancy.Occupancy{
 		Connections:     int(min(int64(a.Connections)+int64(b.Connections), most)),
 		PresenceMembers: int(min(int64(a.PresenceMembers)+int64(b.PresenceMembers), most)),
+		Users:           int(min(int64(a.Users)+int64(b.Users), most)),
 	}
 }
 
@@ -165,7 +197,7 @@ func (h history) unchanged(d time.Duration) bool {
 func (h history) capped(d time.Duration) bool {
 	from := time.Now().Add(-d)
 	for _, m := range slices.Backward(h) {
-		if m.value.Connections == most || m.value.PresenceMembers == most {
+		if m.value.Connections == most || m.value.PresenceMembers == most || m.value.Users == most {
 			return true
 		}
 		if !m.at.After(from) {

@@ -15,7 +15,7 @@ import (
 )
 
 // A program is one byte of configuration, followed by operations. Each operation is a byte
-// followed by its arguments.
+// followed by its arguments. The byte is taken modulo ops, except from connectAs on.
 const (
 	opJoin        = iota // room
 	opLeave              // room
@@ -40,6 +40,14 @@ const (
 	ops
 )
 
+const (
+	opConnectAs = 240 + iota // lease, room, clients, maximum
+	opLinger                 // lease, duration
+	opEnd
+
+	withUsers = 132 // from this byte of configuration on, the engine counts users
+)
+
 var (
 	fuzzRooms   = []string{"a", "ab", "b", "日", "", strings.Repeat("x", 1025), "\xff"}
 	fuzzClients = []string{"x", "y", "z", "", "\xff"}
@@ -58,12 +66,14 @@ type model struct {
 	program  []byte
 	interval time.Duration
 	limit    int
+	users    bool
 	closed   bool
 
 	rooms    map[string]*modelRoom
 	handles  map[string]*occupancy.Room
 	leases   [4]*modelLease
-	subs     [4]*modelSub // the odd ones read only in opRead
+	queue    []*modelLease // those that linger, in the order of Linger
+	subs     [4]*modelSub  // the odd ones read only in opRead
 	watchers [4]*modelWatcher
 	link     *occupancy.Link
 	remotes  [3]*modelRemote
@@ -76,6 +86,7 @@ type model struct {
 
 type modelRoom struct {
 	local    occupancy.Occupancy
+	members  map[string]int // of local, by client; without users, all have the ID ""
 	subs     int
 	changed  [2]time.Time // when the total and the local part last did
 	received time.Time    // when a subscriber last received an event
@@ -84,8 +95,11 @@ type modelRoom struct {
 type modelLease struct {
 	lease   *occupancy.Lease
 	room    string
+	client  string // that can take over the place, or ""
 	clients map[string]bool
-	closed  bool
+	order   []string  // of the clients, as they entered
+	closed  bool      // or lingers
+	until   time.Time // if it lingers
 	// orphan: hooks by name have ended the room. Whether the lease still counts in the
 	// room of that name depends on whether the room was dropped in between.
 	orphan bool
@@ -193,31 +207,49 @@ func run(t *testing.T, program []byte) {
 		t: t, program: program, rooms: map[string]*modelRoom{}, handles: map[string]*occupancy.Room{},
 		versions: map[string]occupancy.Occupancy{},
 	}
+	m.users = len(program) > 0 && program[0] >= withUsers
 	config := m.next(12)
 	m.interval = []time.Duration{0, time.Millisecond, 100 * time.Millisecond}[config%3]
 	m.limit = []int{0, 1, 2, 3}[config/3]
-	m.e = occupancy.New(occupancy.WithInterval(m.interval), occupancy.WithMaxRooms(m.limit))
+	opts := []occupancy.Option{occupancy.WithInterval(m.interval), occupancy.WithMaxRooms(m.limit)}
+	if m.users {
+		opts = append(opts, occupancy.WithUsers())
+	}
+	m.e = occupancy.New(opts...)
 	defer m.e.Close() // after a failure, too: synctest requires that every goroutine ends
 	m.relink()
-	m.trace = append(m.trace, fmt.Sprintf("New(%v, %d rooms)", m.interval, m.limit))
+	m.trace = append(m.trace, fmt.Sprintf("New(%v, %d rooms, users %v)", m.interval, m.limit, m.users))
 	for _, name := range goodRooms {
-		m.rooms[name] = &modelRoom{}
+		m.rooms[name] = &modelRoom{members: map[string]int{}}
 	}
 	for _, name := range fuzzRooms {
 		m.handles[name] = m.e.Room(name)
 	}
 	for n := 0; len(m.program) > 0 && n < 300; n++ {
-		m.step(m.next(ops))
+		if b := m.program[0]; b >= opConnectAs {
+			m.step(opConnectAs + m.next(opEnd-opConnectAs))
+		} else {
+			m.step(m.next(ops))
+		}
 	}
 	m.end()
 }
 
 // step runs one operation and checks everything that must be exact immediately.
 func (m *model) step(op int) {
+	if op == opAdvance || op == opQuiet {
+		m.operate(op) // time passes, and leases may end in between: see sleep
+		return
+	}
+	m.observe(func() { m.operate(op) })
+}
+
+// observe calls do and checks everything that must be exact immediately.
+func (m *model) observe(do func()) {
 	var before [2]map[string]occupancy.Occupancy
 	before[0], before[1] = m.totals()
 	existed := m.exist()
-	m.operate(op)
+	do()
 	synctest.Wait()
 
 	now := time.Now()
@@ -243,6 +275,7 @@ func (m *model) step(op int) {
 					l.orphan = true
 				}
 			}
+			m.endQueued(name)
 		}
 	}
 	m.checkCounts(after[0], after[1])
@@ -309,7 +342,9 @@ func capped(o occupancy.Occupancy) occupancy.Occupancy {
 		}
 		return n
 	}
-	return occupancy.Occupancy{Connections: count(o.Connections), PresenceMembers: count(o.PresenceMembers)}
+	return occupancy.Occupancy{
+		Connections: count(o.Connections), PresenceMembers: count(o.PresenceMembers), Users: count(o.Users),
+	}
 }
 
 // errClosed returns ErrClosed after Close.
@@ -438,6 +473,9 @@ func (m *model) end() {
 	do(opQuiet)
 	for i := range m.leases {
 		do(opLeaseClose, byte(i))
+	}
+	for len(m.queue) > 0 {
+		m.observe(func() { m.closeLease(m.queue[0]) })
 	}
 	for i, name := range goodRooms {
 		for n := m.rooms[name].local.Connections; n > 0; n-- {

@@ -37,6 +37,24 @@ func FuzzNames(f *testing.F) {
 		}
 		is("ValidRoom", occupancy.ValidRoom(room), want)
 
+		u := occupancy.New(occupancy.WithUsers())
+		defer u.Close()
+		asClient := want
+		if !valid(client) {
+			asClient = occupancy.ErrInvalidClientID
+		}
+		is("Enter with users", u.Enter(room, client), asClient)
+		_, err := u.Connect(room, occupancy.As(client))
+		is("Connect as", err, asClient)
+		is("Session.Enter", u.Session(client).Enter(room), asClient)
+		counts := occupancy.Occupancy{Connections: 2, PresenceMembers: 3, Users: 1}
+		if asClient != nil {
+			counts = none
+		}
+		if u.Current(room) != counts {
+			t.Errorf("%q: %v, want %v", room, u.Current(room), counts)
+		}
+
 		h := e.Room(room)
 		if h.Name() != room {
 			t.Errorf("the name of the handle of %q is %q", room, h.Name())

@@ -13,20 +13,15 @@ func (m *model) operate(op int) {
 	case opJoin, opLeave, opEnter, opExit:
 		m.hook(op)
 	case opConnect:
-		i, name, byName := m.next(len(m.leases)), fuzzRooms[m.next(len(fuzzRooms))], len(m.program)%2 == 0
-		if l := m.leases[i]; l != nil && !l.closed {
-			return
-		}
-		want := m.refuseHook(name)
-		connect := m.handles[name].Connect
-		if byName {
-			connect = func() (*occupancy.Lease, error) { return m.e.Connect(name) }
-		}
-		lease, err := connect()
-		m.note(err, want, "%d = Connect(%.5q)", i, name)
-		if err == nil {
-			m.leases[i] = &modelLease{lease: lease, room: name, clients: map[string]bool{}}
-			m.rooms[name].local.Connections++
+		m.connect(m.next(len(m.leases)), fuzzRooms[m.next(len(fuzzRooms))], nil, noMax)
+	case opConnectAs:
+		m.connect(m.next(len(m.leases)), fuzzRooms[m.next(len(fuzzRooms))], [][]string{
+			{"x"}, {"y"}, {"x", "y"}, {"y", "x"}, {"z"}, {"x", "x"}, {""}, {"y", "\xff"},
+		}[m.next(8)], m.next(5)-1)
+	case opLinger:
+		i, d := m.next(len(m.leases)), []time.Duration{1, m.interval, 3*m.interval + 1, time.Second, time.Hour, 0}[m.next(6)]
+		if l := m.leases[i]; l != nil && !(l.orphan && !l.closed && !m.closed) {
+			m.linger(i, l, d)
 		}
 	case opLeaseEnter, opLeaseExit, opLeaseClose:
 		i, client := m.next(len(m.leases)), ""
@@ -107,13 +102,13 @@ func (m *model) operate(op int) {
 	case opAdvance:
 		d := []time.Duration{1, m.interval / 3, m.interval - 1, m.interval, m.interval + 1, 2 * m.interval, time.Hour}[m.next(7)]
 		m.note(nil, nil, "Sleep(%v)", d)
-		time.Sleep(d)
+		m.sleep(d)
 	case opQuiet:
 		m.quiet()
 	case opClose:
 		if m.next(8) == 0 {
 			m.note(m.e.Close(), nil, "Close")
-			m.closed = true
+			m.closed, m.queue = true, nil // what lingers remains counted
 		}
 	}
 }
@@ -127,80 +122,30 @@ func (m *model) hook(op int) {
 	}
 	room := m.rooms[name]
 	if room == nil {
-		room = &modelRoom{}
+		room = &modelRoom{members: map[string]int{}}
 	}
-	more := func(count *int, hook func() error, what string) {
-		want := m.refuseHook(name)
-		m.note(hook(), want, "%s(%.5q)", what, name)
-		if want == nil {
-			*count++
-		}
-	}
-	less := func(count *int, hook func() error, what string, none error) {
-		want := m.refuse(name)
-		if want == nil && *count == 0 {
-			want = none
-		}
-		m.note(hook(), want, "%s(%.5q)", what, name)
-		if want == nil {
-			*count--
-		}
-	}
+	var want, got error
 	switch op {
 	case opJoin:
-		more(&room.local.Connections, h.join, "Join")
+		if want, got = m.refuseHook(name), h.join(); want == nil {
+			room.local.Connections++
+		}
 	case opEnter:
-		more(&room.local.PresenceMembers, h.enter, "Enter")
+		if want, got = m.refuseHook(name), h.enter(); want == nil {
+			m.enter(room, hookClient)
+		}
 	case opLeave:
-		less(&room.local.Connections, h.leave, "Leave", occupancy.ErrNotJoined)
+		if want, got = m.refuse(name), h.leave(); want == nil && room.local.Connections == 0 {
+			want = occupancy.ErrNotJoined
+		} else if want == nil {
+			room.local.Connections--
+		}
 	case opExit:
-		less(&room.local.PresenceMembers, h.exit, "Exit", occupancy.ErrNotEntered)
-	}
-}
-
-func (m *model) lease(op, i int, l *modelLease, client string) {
-	room := m.rooms[l.room]
-	if l.orphan && op != opLeaseClose && !l.closed && !m.closed {
-		return
-	}
-	var closed error
-	if l.closed || m.closed {
-		closed = occupancy.ErrClosed
-	}
-	switch op {
-	case opLeaseEnter:
-		want := closed
-		if bad := client == "" || client == "\xff"; want == nil && bad {
-			want = occupancy.ErrInvalidClientID
-		}
-		m.note(l.lease.Enter(client), want, "%d.Enter(%q)", i, client)
-		if want == nil && !l.clients[client] {
-			l.clients[client] = true
-			room.local.PresenceMembers++
-		}
-	case opLeaseExit:
-		want := closed
-		if want == nil && !l.clients[client] {
+		if want, got = m.refuse(name), h.exit(); want == nil && !m.exit(room, hookClient) {
 			want = occupancy.ErrNotEntered
 		}
-		m.note(l.lease.Exit(client), want, "%d.Exit(%q)", i, client)
-		if want == nil {
-			delete(l.clients, client)
-			room.local.PresenceMembers = max(0, room.local.PresenceMembers-1)
-		}
-	case opLeaseClose:
-		m.note(l.lease.Close(), nil, "%d.Close (lease)", i)
-		if !l.closed && !m.closed {
-			less := occupancy.Occupancy{
-				Connections:     max(0, room.local.Connections-1),
-				PresenceMembers: max(0, room.local.PresenceMembers-len(l.clients)),
-			}
-			if !l.orphan || m.e.Local(l.room) == less {
-				room.local = less
-			}
-		}
-		l.closed = true
 	}
+	m.note(got, want, "%s(%.5q)", [...]string{opJoin: "Join", opLeave: "Leave", opEnter: "Enter", opExit: "Exit"}[op], name)
 }
 
 func (m *model) set(i int, name string, o occupancy.Occupancy) {

@@ -2,9 +2,12 @@ package stress
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
@@ -13,10 +16,12 @@ import (
 type caller struct {
 	s        *storm
 	unpaired bool // also leaves what others joined, and has no leases
-	at       int  // the room where it is, or -1
+	id       string
+	at       int // the room where it is, or -1
 	handles  []*occupancy.Room
 	added    []occupancy.Occupancy // to each room by hooks
 	leases   []*openLease
+	waiting  []*openLease // those that linger, in the order of Linger; id can take them over
 
 	// closedLate is what leases counted that were closed when the engine's Close had
 	// begun. Whether that Close counted is not known.
@@ -27,6 +32,7 @@ type openLease struct {
 	*occupancy.Lease
 	room    int
 	clients map[string]bool
+	own     bool // the caller's client entered first and is still in, so no other caller can take over the place
 }
 
 func (c *caller) hooks(room int, r *rand.Rand) hooks {
@@ -68,9 +74,7 @@ func (c *caller) step(r *rand.Rand) {
 		c.readCounts(room)
 	default:
 		c.remove(room, h, 1<<30)
-		for len(c.leases) > 0 {
-			c.close(0, false)
-		}
+		c.closeAll()
 		c.at = -1
 	}
 }
@@ -115,22 +119,44 @@ func (c *caller) connect(room int, r *rand.Rand) {
 	if c.unpaired || len(c.leases) > 2 {
 		return
 	}
-	connect := func() (*occupancy.Lease, error) { return c.s.e.Connect(c.s.rooms[room]) }
+	connect := func(opts ...occupancy.ConnectOption) (*occupancy.Lease, error) {
+		return c.s.e.Connect(c.s.rooms[room], opts...)
+	}
 	if r.IntN(2) == 0 {
 		connect = c.handles[room].Connect
 	}
-	l, err := connect()
-	if c.accepted(room, err) {
-		c.leases = append(c.leases, &openLease{l, room, map[string]bool{}})
+	opts := []occupancy.ConnectOption{occupancy.Max(10_000)}[r.IntN(2):]
+	clients := map[string]bool{}
+	if r.IntN(3) > 0 {
+		opts = append(opts, occupancy.As(c.id))
+		clients[c.id] = true
+		if r.IntN(2) == 0 {
+			opts = append(opts, occupancy.As("A"))
+			clients["A"] = true
+		}
 	}
+	l, err := connect(opts...)
+	if !c.accepted(room, err) {
+		return
+	}
+	i := slices.IndexFunc(c.waiting, func(old *openLease) bool { return clients[c.id] && old.room == room })
+	if i >= 0 {
+		maps.Copy(clients, c.waiting[i].clients)
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+		c.s.occupied.unuse(room) // accepted has counted the place again
+	}
+	c.leases = append(c.leases, &openLease{l, room, clients, clients[c.id]})
 }
 
 // use calls a method of a lease.
 func (c *caller) use(i int, r *rand.Rand) {
 	l := c.leases[i]
 	client := string(rune('A' + r.IntN(3)))
+	if r.IntN(4) == 0 {
+		client = c.id
+	}
 	var err error
-	switch r.IntN(5) {
+	switch r.IntN(6) {
 	case 0:
 		if err = l.Enter(client); err == nil {
 			l.clients[client] = true
@@ -151,9 +177,17 @@ func (c *caller) use(i int, r *rand.Rand) {
 				c.s.t.Errorf("Exit of %s was accepted, although the client has not entered", client)
 			}
 			delete(l.clients, client)
+			l.own = l.own && client != c.id
 		}
 	case 3, 4:
-		c.close(i, r.IntN(4) == 0)
+		c.leases = slices.Delete(c.leases, i, i+1)
+		c.close(l, r.IntN(4) == 0)
+	case 5:
+		if l.own {
+			l.Linger(time.Hour)
+			c.leases = slices.Delete(c.leases, i, i+1)
+			c.waiting = append(c.waiting, l)
+		}
 	}
 	if err != nil && !(c.s.closes && errors.Is(err, occupancy.ErrClosed)) {
 		c.s.t.Errorf("lease of %s: %v", c.s.rooms[l.room], err)
@@ -161,8 +195,7 @@ func (c *caller) use(i int, r *rand.Rand) {
 }
 
 // close closes a lease, once or in two goroutines.
-func (c *caller) close(i int, twice bool) {
-	l := c.leases[i]
+func (c *caller) close(l *openLease, twice bool) {
 	c.s.occupied.unuse(l.room)
 	var wg sync.WaitGroup
 	if twice {
@@ -177,10 +210,20 @@ func (c *caller) close(i int, twice bool) {
 		if c.closedLate == nil {
 			c.closedLate = map[int]occupancy.Occupancy{}
 		}
-		c.closedLate[l.room] = add(c.closedLate[l.room], occ(1, len(l.clients)))
+		late := occ(1, len(l.clients))
+		if c.s.users {
+			late.Users = len(l.clients)
+		}
+		c.closedLate[l.room] = add(c.closedLate[l.room], late)
 	}
-	c.leases[i] = c.leases[len(c.leases)-1]
-	c.leases = c.leases[:len(c.leases)-1]
+}
+
+// closeAll closes all leases, those that linger as well.
+func (c *caller) closeAll() {
+	for _, l := range slices.Concat(c.leases, c.waiting) {
+		c.close(l, false)
+	}
+	c.leases, c.waiting = nil, nil
 }
 
 // engineClosed reports whether Close of the engine has begun.
@@ -191,13 +234,27 @@ func (c *caller) engineClosed() bool {
 // has returns what this caller has added to a room.
 func (c *caller) has(room int) occupancy.Occupancy {
 	has := c.added[room]
-	for _, l := range c.leases {
+	for _, l := range slices.Concat(c.leases, c.waiting) {
 		if l.room == room {
 			has = add(has, occ(1, len(l.clients)))
 		}
 	}
 	return has
 }
+
+func (c *caller) clients(room int) map[string]int {
+	clients := map[string]int{"client": c.added[room].PresenceMembers}
+	for _, l := range slices.Concat(c.leases, c.waiting) {
+		if l.room == room {
+			for id := range l.clients {
+				clients[id]++
+			}
+		}
+	}
+	return clients
+}
+
+func (c *caller) lingering() int { return len(c.waiting) }
 
 // readCounts checks that every way to read the counts includes what this caller added.
 func (c *caller) readCounts(room int) {
@@ -232,9 +289,7 @@ func (c *caller) part(room int) (local, remote occupancy.Occupancy) { return c.h
 func (c *caller) endRound() {}
 
 func (c *caller) removeAll() {
-	for len(c.leases) > 0 {
-		c.close(0, false)
-	}
+	c.closeAll()
 	for room := range c.added {
 		c.remove(room, byHandle(c.handles[room]), 1<<30)
 	}
@@ -293,6 +348,9 @@ func (n *remoteNode) step(r *rand.Rand) {
 	var o occupancy.Occupancy
 	if r.IntN(8) == 0 {
 		o = occ(r.IntN(3), r.IntN(3))
+		if n.s.users {
+			o.Users = r.IntN(o.PresenceMembers + 1)
+		}
 	}
 	n.set(r.IntN(len(n.parts)), o)
 	if room := r.IntN(len(n.parts)); n.remote.Get(n.s.rooms[room]).Occupancy != n.parts[room] {
@@ -320,7 +378,9 @@ func (n *remoteNode) set(room int, o occupancy.Occupancy) {
 
 func (n *remoteNode) part(room int) (local, remote occupancy.Occupancy) { return local, n.parts[room] }
 
-func (n *remoteNode) endRound() {}
+func (n *remoteNode) clients(int) map[string]int { return nil }
+func (n *remoteNode) lingering() int             { return 0 }
+func (n *remoteNode) endRound()                  {}
 
 func (n *remoteNode) removeAll() {
 	for room, o := range n.parts {
@@ -336,6 +396,8 @@ func (n *remoteNode) removeAll() {
 type countless struct{}
 
 func (countless) part(int) (local, remote occupancy.Occupancy) { return local, remote }
+func (countless) clients(int) map[string]int                   { return nil }
+func (countless) lingering() int                               { return 0 }
 func (countless) endRound()                                    {}
 func (countless) removeAll()                                   {}
 

@@ -20,7 +20,7 @@ import (
 type client struct {
 	hooks
 	added   occupancy.Occupancy
-	connect func() (*occupancy.Lease, error) // if set, the client uses leases
+	connect func(...occupancy.ConnectOption) (*occupancy.Lease, error) // if set, the client uses leases
 	leases  []*occupancy.Lease
 	members []int // of each lease
 }
@@ -97,7 +97,9 @@ func TestCounts_ExactUnderConcurrentCalls(t *testing.T) {
 			return &client{hooks: byHandle(shared[room])}
 		},
 		"by lease": func(e *occupancy.Engine, _ map[string]*occupancy.Room, room string, _ int) *client {
-			return &client{connect: func() (*occupancy.Lease, error) { return e.Connect(room) }}
+			return &client{connect: func(opts ...occupancy.ConnectOption) (*occupancy.Lease, error) {
+				return e.Connect(room, opts...)
+			}}
 		},
 		"by all of these": func(e *occupancy.Engine, shared map[string]*occupancy.Room, room string, i int) *client {
 			switch i % 3 {

@@ -134,6 +134,14 @@ func TestMemory_OfEmptiedRoomsIsReleased(t *testing.T) {
 			}
 		})
 	})
+	bubble(t, "refused by Max", func(t *testing.T) {
+		releasesMemory(t, many()/4, func(t *testing.T, e *occupancy.Engine, n int, _ func()) {
+			for i := range n {
+				_, err := e.Connect(room(i), occupancy.Max(0))
+				require.ErrorIs(t, err, occupancy.ErrRoomFull)
+			}
+		})
+	})
 }
 
 func TestMemory_OfListenersIsReleased(t *testing.T) {

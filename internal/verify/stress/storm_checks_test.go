@@ -68,8 +68,12 @@ func (s *storm) checkIdle() {
 	for _, sub := range s.subs {
 		exist[sub.room] = true
 	}
-	if got := e.Stats(); got.Rooms != len(exist) || got.Subscriptions != len(s.subs) || got.Watchers != len(s.views) {
-		t.Fatalf("%+v, want %d rooms, %d subscriptions and %d watchers", got, len(exist), len(s.subs), len(s.views))
+	lingering := 0
+	for _, a := range s.actors {
+		lingering += a.lingering()
+	}
+	if got := e.Stats(); got.Rooms != len(exist) || got.Subscriptions != len(s.subs) || got.Watchers != len(s.views) || got.Lingering != lingering {
+		t.Fatalf("%+v, want %d rooms, %d subscriptions, %d watchers and %d lingering leases", got, len(exist), len(s.subs), len(s.views), lingering)
 	}
 	for _, sub := range s.subs {
 		eventually(t, sub.check)

@@ -29,6 +29,7 @@ type storm struct {
 	link   *occupancy.Link
 	rooms  []string
 	limit  int  // of WithMaxRooms
+	users  bool // WithUsers
 	closes bool // the engine is closed during a round
 	actors []actor
 	subs   []*subscriber
@@ -44,15 +45,20 @@ type storm struct {
 // actor is what one goroutine does in a storm.
 type actor interface {
 	step(r *rand.Rand)
-	endRound()  // closes what would change the numbers in Stats
-	removeAll() // removes everything that the actor added
-	part(room int) (local, remote occupancy.Occupancy)
+	endRound()                                         // closes what would change the numbers in Stats
+	removeAll()                                        // removes everything that the actor added
+	part(room int) (local, remote occupancy.Occupancy) // without the local users
+	clients(room int) map[string]int                   // the local members by their client
+	lingering() int                                    // leases
 }
 
 const stepsPerRound = 2_000 // of each actor
 
-func newStorm(t *testing.T, limit int, opts ...occupancy.Option) *storm {
-	s := &storm{t: t, limit: limit, rooms: []string{"a/0", "a/1", "a/2", "b/0", "b/1", "b/2"}}
+func newStorm(t *testing.T, limit int, users bool, opts ...occupancy.Option) *storm {
+	if users {
+		opts = append(opts, occupancy.WithUsers())
+	}
+	s := &storm{t: t, limit: limit, users: users, rooms: []string{"a/0", "a/1", "a/2", "b/0", "b/1", "b/2"}}
 	s.e = occupancy.New(append(opts, occupancy.WithMaxRooms(limit))...)
 	s.link = linked(t, s.e)
 	s.occupied.users = make([]int, len(s.rooms))
@@ -62,7 +68,7 @@ func newStorm(t *testing.T, limit int, opts ...occupancy.Option) *storm {
 
 func (s *storm) addCallers(n int, unpaired bool) {
 	for range n {
-		c := &caller{s: s, unpaired: unpaired, at: -1, added: make([]occupancy.Occupancy, len(s.rooms))}
+		c := &caller{s: s, unpaired: unpaired, id: fmt.Sprint("caller", len(s.actors)), at: -1, added: make([]occupancy.Occupancy, len(s.rooms))}
 		for _, name := range s.rooms {
 			c.handles = append(c.handles, s.e.Room(name)) // used for the whole test
 		}
@@ -75,6 +81,12 @@ func (s *storm) addOthers() {
 		s.actors = append(s.actors, &shortSubscriber{s: s}, &shortWatcher{s: s}, newRemoteNode(s))
 	}
 	s.actors = append(s.actors, &statsReader{s: s})
+}
+
+func (s *storm) addSessions() {
+	for range 2 {
+		s.actors = append(s.actors, newSessionUser(s), &briefUser{s: s, id: fmt.Sprint("brief", len(s.actors))})
+	}
 }
 
 // addSubscribers adds the subscribers that stay for the whole test. The other rooms end
@@ -104,20 +116,33 @@ func (s *storm) run(seed uint64, steps int) {
 
 // want returns the sum of the accepted calls.
 func (s *storm) want(room int) (local, total occupancy.Occupancy) {
+	clients := map[string]int{}
 	for _, a := range s.actors {
 		l, r := a.part(room)
 		local = add(local, l)
-		total = add(total, add(l, r))
+		total = add(total, r)
+		for id, n := range a.clients(room) {
+			clients[id] += n
+		}
 	}
-	return local, total
+	for _, n := range clients {
+		if n > 0 && s.users {
+			local.Users++
+		}
+	}
+	return local, add(total, local)
 }
 
 func add(a, b occupancy.Occupancy) occupancy.Occupancy {
-	return occ(a.Connections+b.Connections, a.PresenceMembers+b.PresenceMembers)
+	return occupancy.Occupancy{
+		Connections:     a.Connections + b.Connections,
+		PresenceMembers: a.PresenceMembers + b.PresenceMembers,
+		Users:           a.Users + b.Users,
+	}
 }
 
 func atLeast(o, part occupancy.Occupancy) bool {
-	return o.Connections >= part.Connections && o.PresenceMembers >= part.PresenceMembers
+	return o.Connections >= part.Connections && o.PresenceMembers >= part.PresenceMembers && o.Users >= part.Users
 }
 
 // finish removes everything and checks that nothing is left.
@@ -203,6 +228,7 @@ func TestStorm_EverythingIsExactAfterEachRound(t *testing.T) {
 		interval time.Duration
 		unpaired bool // callers leave what others joined, so many calls are refused
 		limit    int
+		users    bool
 	}{
 		"interval 0":               {interval: 0},
 		"interval 50µs":            {interval: 50 * time.Microsecond},
@@ -211,14 +237,21 @@ func TestStorm_EverythingIsExactAfterEachRound(t *testing.T) {
 		"interval 200µs, unpaired": {interval: 200 * time.Microsecond, unpaired: true},
 		"interval 0, limit 2":      {limit: 2},
 		"interval 100µs, limit 1":  {interval: 100 * time.Microsecond, limit: 1},
+		"interval 0, users":        {users: true},
+		"interval 2ms, users":      {interval: 2 * time.Millisecond, users: true},
+		"users, unpaired":          {unpaired: true, users: true},
+		"users, limit 3":           {limit: 3, users: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer noGoroutineLeft(t, runtime.NumGoroutine())
 			seed := seed(t)
-			s := newStorm(t, c.limit, occupancy.WithInterval(c.interval))
+			s := newStorm(t, c.limit, c.users, occupancy.WithInterval(c.interval))
 			defer s.stop()
 			s.addCallers(6, c.unpaired)
 			s.addOthers()
+			if !c.unpaired { // which would leave their rooms
+				s.addSessions()
+			}
 			s.addWatchers()
 			if c.limit == 0 {
 				s.addSubscribers()
@@ -262,7 +295,7 @@ func TestStorm_Close(t *testing.T) {
 
 func closeDuringRound(t *testing.T, r *rand.Rand, seed, round uint64) {
 	interval := []time.Duration{0, 100 * time.Microsecond, time.Hour}[round%3]
-	s := newStorm(t, 0, occupancy.WithInterval(interval))
+	s := newStorm(t, 0, round%4 < 2, occupancy.WithInterval(interval))
 	defer s.stop()
 	s.closes = true
 	s.addCallers(4, false)
