@@ -63,10 +63,25 @@ func TestAllocations_HooksAndReadsOfExistingRooms(t *testing.T) {
 					l, _ := e.Connect("r")
 					_, _ = l.Enter("client"), l.Close()
 				}), 2.0, "Connect, Enter and Close")
+				require.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
+					l, _ := e.Connect("r", occupancy.As("client"))
+					_ = l.Close()
+				}), 2.0, "Connect with As, and Close")
 				require.Equal(t, occ(1, 1), e.Local("r"))
 			})
 		}
 	}
+}
+
+func TestAllocations_WithUsers(t *testing.T) {
+	e := newEngine(t, occupancy.WithUsers())
+	must(t, e.Join("r"), e.Enter("r", "ann"))
+	require.Zero(t, testing.AllocsPerRun(2000, func() { _, _, _, _ = e.Join("r"), e.Leave("r"), e.Current("r"), e.Local("r") }))
+	require.LessOrEqual(t, testing.AllocsPerRun(2000, func() {
+		l, _ := e.Connect("r", occupancy.As("bob"))
+		_ = l.Close()
+	}), 2.0)
+	require.Equal(t, counts(1, 1, 1), e.Local("r"))
 }
 
 func TestAllocations_RemoteGet(t *testing.T) {

@@ -64,6 +64,8 @@ func TestClose_LaterCallsReturnErrClosed(t *testing.T) {
 		ctx := context.Background()
 		lease := connect(t, e, "r")
 		must(t, lease.Enter("a"))
+		session := e.Session("ann")
+		must(t, session.Join("session"))
 		link, err := e.Link(constPeers{occ(9, 9), nil})
 		must(t, err)
 		local, err := link.Watch()
@@ -82,6 +84,13 @@ func TestClose_LaterCallsReturnErrClosed(t *testing.T) {
 			"Room.Get":          func() error { _, err := r.Get(ctx); return err },
 			"Connect":           func() error { _, err := e.Connect("r"); return err },
 			"Connect new":       func() error { _, err := e.Connect("new"); return err },
+			"Connect as":        func() error { _, err := e.Connect("r", occupancy.As("a")); return err },
+			"Connect max":       func() error { _, err := e.Connect("r", occupancy.Max(0)); return err },
+			"Session.Join":      func() error { return session.Join("session") },
+			"Session.Join new":  func() error { return session.Join("new") },
+			"Session.Enter":     func() error { return session.Enter("session") },
+			"Session.Exit":      func() error { return session.Exit("session") },
+			"Session.Leave":     func() error { return session.Leave("session") },
 			"Room.Connect":      func() error { _, err := r.Connect(); return err },
 			"Subscribe":         func() error { _, err := e.Subscribe("r"); return err },
 			"Subscribe new":     func() error { _, err := e.Subscribe("new"); return err },
@@ -103,16 +112,17 @@ func TestClose_LaterCallsReturnErrClosed(t *testing.T) {
 			require.ErrorIs(t, f(), occupancy.ErrClosed, i)
 			require.ErrorIs(t, f(), occupancy.ErrClosed, i)
 		}
-		must(t, lease.Close(), lease.Close(), node.Close(), w.Close(), local.Close(), link.Close(), link.Close(), e.Close())
+		session.Linger(time.Second)
+		must(t, session.Close(), session.Close(), lease.Close(), lease.Close(), node.Close(), w.Close(), local.Close(), link.Close(), link.Close(), e.Close())
 		require.Equal(t, occ(3, 2), e.Current("r"))
 		require.Equal(t, occ(3, 2), r.Current())
 		require.Equal(t, occ(2, 1), e.Local("r"))
 		require.Equal(t, occ(2, 1), r.Local())
 		require.Equal(t, occ(1, 0), e.Current("other"))
 		require.Equal(t, occ(0, 0), e.Current("new"))
-		require.Equal(t, byRoom{"r": occ(3, 2), "other": occ(1, 0)}, maps.Collect(e.All()))
-		require.Equal(t, 4, e.Stats().Total.Connections)
-		require.Equal(t, 3, e.Stats().Local.Connections)
+		require.Equal(t, byRoom{"r": occ(3, 2), "other": occ(1, 0), "session": occ(1, 0)}, maps.Collect(e.All()))
+		require.Equal(t, 5, e.Stats().Total.Connections)
+		require.Equal(t, 4, e.Stats().Local.Connections)
 	})
 }
 

@@ -2,7 +2,7 @@
 // promise, through the exported API only. It contains only tests.
 //
 //	promise                                            file
-//	 1  counts are exact                               counts_test.go
+//	 1  counts are exact                               counts_test.go, users_test.go
 //	 2  a subscription starts with a snapshot          snapshot_test.go
 //	 3  the last value is always delivered             last_value_test.go
 //	 4  the first change is published immediately      first_change_test.go
@@ -12,6 +12,7 @@
 //	 7  an idle engine costs nothing                   idle_test.go, allocations_test.go
 //	 8  invalid input returns an error                 invalid_input_test.go
 //	 9  after Close                                    close_test.go
+//	10  a client that reconnects in time never left    linger_test.go
 //
 //	subject                                            file
 //	leases                                             lease_test.go

@@ -45,6 +45,11 @@ func occ(connections, members int) occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: connections, PresenceMembers: members}
 }
 
+// counts is an occupancy of an engine that counts users.
+func counts(connections, members, users int) occupancy.Occupancy {
+	return occupancy.Occupancy{Connections: connections, PresenceMembers: members, Users: users}
+}
+
 func room(i int) string { return fmt.Sprint("room", i) }
 
 func must(t testing.TB, errs ...error) {

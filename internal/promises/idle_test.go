@@ -71,6 +71,11 @@ func TestIdle_NoWakeUpAndNoAllocation(t *testing.T) {
 			}
 			node.Close()
 		},
+		"leases that linger": func(t *testing.T, e *occupancy.Engine) {
+			for i := range 1000 {
+				connectAs(t, e, fmt.Sprint(i%10), fmt.Sprint(i)).Linger(25*time.Hour + time.Duration(i))
+			}
+		},
 		"just busy": func(t *testing.T, e *occupancy.Engine) {
 			s := subscribe(t, e, "r")
 			for range 1000 {

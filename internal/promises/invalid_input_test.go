@@ -46,6 +46,11 @@ func TestInvalidInput_RoomNameIsRefusedAndChangesNothing(t *testing.T) {
 					require.Nil(t, c)
 					return err
 				},
+				"Connect as":    func() error { _, err := e.Connect(name, occupancy.As("c")); return err },
+				"Session.Join":  func() error { return e.Session("c").Join(name) },
+				"Session.Leave": func() error { return e.Session("c").Leave(name) },
+				"Session.Enter": func() error { return e.Session("c").Enter(name) },
+				"Session.Exit":  func() error { return e.Session("c").Exit(name) },
 				"Room.Connect": func() error {
 					c, err := r.Connect()
 					require.Nil(t, c)
@@ -131,6 +136,9 @@ func TestInvalidInput_EachRefusalHasItsErrorAndChangesNothing(t *testing.T) {
 			require.ErrorIs(t, occupancy.ValidClientID(id), occupancy.ErrInvalidClientID)
 			require.ErrorIs(t, c.Enter(id), occupancy.ErrInvalidClientID)
 			require.ErrorIs(t, c.Exit(id), occupancy.ErrNotEntered)
+			require.ErrorIs(t, e.Session(id).Enter("r"), occupancy.ErrInvalidClientID)
+			_, err := e.Connect("r", occupancy.As(id))
+			require.ErrorIs(t, err, occupancy.ErrInvalidClientID)
 		}
 		require.Equal(t, occ(1, 0), e.Current("r"))
 		for i, id := range valid {
@@ -143,7 +151,7 @@ func TestInvalidInput_EachRefusalHasItsErrorAndChangesNothing(t *testing.T) {
 	t.Run("distinct errors", func(t *testing.T) {
 		all := []occupancy.Error{
 			occupancy.ErrClosed, occupancy.ErrInvalidRoom, occupancy.ErrInvalidClientID, occupancy.ErrTooManyRooms,
-			occupancy.ErrNotJoined, occupancy.ErrNotEntered, occupancy.ErrCount, occupancy.ErrLinked,
+			occupancy.ErrRoomFull, occupancy.ErrNotJoined, occupancy.ErrNotEntered, occupancy.ErrCount, occupancy.ErrLinked,
 		}
 		for i, err := range all {
 			require.True(t, strings.HasPrefix(err.Error(), "occupancy: "), err)

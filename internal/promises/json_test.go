@@ -25,6 +25,21 @@ func TestJSON_Event(t *testing.T) {
 	})
 }
 
+func TestJSON_EventWithUsers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		s := subscribe(t, e, "r")
+		text := func() string {
+			b, err := json.Marshal(receive(t, s))
+			must(t, err)
+			return string(b)
+		}
+		require.Equal(t, `{"type":"occupancy.updated","occupancy":{"connections":0,"presenceMembers":0}}`, text())
+		connectAs(t, e, "r", "ann")
+		require.Equal(t, `{"type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":1,"users":1}}`, text())
+	})
+}
+
 func TestJSON_RoomEventBeginsWithItsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)

@@ -1,0 +1,139 @@
+package promises_test
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+)
+
+// Every goroutine may exit a client, whoever entered it. Some enter by hook and others by lease.
+func TestUsers_AreTheDistinctClientsOfTheAcceptedCalls(t *testing.T) {
+	bubble(t, "concurrent calls", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(0), occupancy.WithUsers())
+		type key struct{ room, client string }
+		var mu sync.Mutex
+		members, connections := map[key]int{}, map[string]int{}
+		var wg sync.WaitGroup
+		for i := range 6 {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(uint64(i), 3))
+				entered, joined := map[key]int{}, map[string]int{}
+				for range 5000 {
+					k := key{strconv.Itoa(r.IntN(3)), strconv.Itoa(r.IntN(4))}
+					switch r.IntN(4) {
+					case 0:
+						if err := e.Enter(k.room, k.client); err != nil {
+							t.Errorf("Enter: %v", err)
+						}
+						entered[k]++
+					case 1, 2:
+						switch err := e.Exit(k.room, k.client); err {
+						case nil:
+							entered[k]--
+						case occupancy.ErrNotEntered:
+						default:
+							t.Errorf("Exit: %v", err)
+						}
+					case 3:
+						if _, err := e.Connect(k.room, occupancy.As(k.client)); err != nil {
+							t.Errorf("Connect: %v", err)
+						}
+						entered[k]++
+						joined[k.room]++
+					}
+					if o := e.Current(k.room); o.Users > o.PresenceMembers || o.Users > 4 || o.PresenceMembers > 0 && o.Users == 0 {
+						t.Errorf("impossible: %+v", o)
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for k, n := range entered {
+					members[k] += n
+				}
+				for room, n := range joined {
+					connections[room] += n
+				}
+			})
+		}
+		wg.Wait()
+		want := byRoom{}
+		for k, n := range members {
+			require.GreaterOrEqual(t, n, 0, "%v was exited more often than it entered", k)
+			o := want[k.room]
+			o.Connections = connections[k.room]
+			o.PresenceMembers += n
+			if n > 0 {
+				o.Users++
+			}
+			want[k.room] = o
+		}
+		for room, o := range want {
+			require.Equal(t, o, e.Current(room))
+		}
+	})
+}
+
+func TestUsers_OneMemberOfTwo(t *testing.T) {
+	bubble(t, "Exit and Close of one do not remove the user, of both they do, once", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		one, two := connectAs(t, e, "r", "ann"), connectAs(t, e, "r", "ann")
+		connectAs(t, e, "r", "bob")
+		require.Equal(t, counts(3, 3, 2), e.Current("r"))
+		must(t, one.Exit("ann"))
+		require.Equal(t, counts(3, 2, 2), e.Current("r"))
+		must(t, one.Enter("ann"), one.Close())
+		require.Equal(t, counts(2, 2, 2), e.Current("r"))
+		must(t, two.Close(), two.Close())
+		require.Equal(t, counts(1, 1, 1), e.Current("r"))
+		require.ErrorIs(t, e.Exit("r", "ann"), occupancy.ErrNotEntered)
+		require.Equal(t, counts(1, 1, 1), e.Current("r"))
+	})
+}
+
+func TestUsers_AreNotCountedWithoutTheOption(t *testing.T) {
+	bubble(t, "and the IDs of the hooks are ignored", func(t *testing.T) {
+		e := newEngine(t)
+		must(t, e.Enter("r", "ann"), e.Enter("r", ""), e.Exit("r", "bob"))
+		connectAs(t, e, "r", "ann")
+		require.Equal(t, occ(1, 2), e.Current("r"))
+		require.Equal(t, occ(1, 2), statsTotal(e))
+	})
+}
+
+func TestUsers_AllThreeAreReadTogether(t *testing.T) {
+	e := newEngine(t, occupancy.WithInterval(0), occupancy.WithUsers())
+	must(t, e.Join("r"), e.Enter("r", "bob")) // so that the room exists throughout
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		defer close(done)
+		for range 20000 {
+			l, err := e.Connect("r", occupancy.As("ann"))
+			if err != nil || l.Close() != nil {
+				t.Error("refused")
+			}
+		}
+	})
+	wg.Go(func() {
+		handle := e.Room("r")
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			for _, o := range []occupancy.Occupancy{e.Current("r"), handle.Current(), e.Local("r")} {
+				if o != counts(1, 1, 1) && o != counts(2, 2, 2) {
+					t.Errorf("counts of different moments: %+v", o)
+					return
+				}
+			}
+		}
+	})
+	wg.Wait()
+}
