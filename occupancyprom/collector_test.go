@@ -80,14 +80,14 @@ func wantRefused(t testing.TB, want error, n int, hook func(string) error, room 
 // second node is linked, so the totals of the service differ from those of this process.
 func newBusyEngine(t testing.TB) *occupancy.Engine {
 	t.Helper()
-	e := occupancy.New(occupancy.WithInterval(time.Millisecond), occupancy.WithMaxRooms(50))
+	e := occupancy.New(occupancy.WithInterval(time.Millisecond), occupancy.WithMaxRooms(50), occupancy.WithUsers())
 	t.Cleanup(func() { _ = e.Close() })
 	for i := range 11 {
 		must(t, e.Join("room"))
 		must(t, e.Join(strings.Repeat("x", 1+i)))
 	}
-	for range 7 {
-		must(t, e.Enter("room", "alice"))
+	for i := range 7 {
+		must(t, e.Enter("room", []string{"alice", "bob"}[i%2]))
 	}
 	for range 3 {
 		_, err := e.Subscribe("room")
@@ -100,7 +100,7 @@ func newBusyEngine(t testing.TB) *occupancy.Engine {
 	}
 	link, err := e.Link(nil)
 	must(t, err)
-	must(t, link.Remote("other node").Set(occupancy.Part{Room: "remote", Occupancy: occupancy.Occupancy{Connections: 100, PresenceMembers: 50}}))
+	must(t, link.Remote("other node").Set(occupancy.Part{Room: "remote", Occupancy: occupancy.Occupancy{Connections: 100, PresenceMembers: 50, Users: 40}}))
 	must(t, e.Join("watched"))
 	must(t, e.Join("watched"))
 	for deadline := time.Now().Add(time.Minute); e.Stats().Arrivals < 24; time.Sleep(time.Millisecond) {
@@ -117,6 +117,13 @@ func newBusyEngine(t testing.TB) *occupancy.Engine {
 	wantRefused(t, occupancy.ErrInvalidClientID, 4, lease.Enter, "")
 	must(t, lease.Close())
 	wantRefused(t, occupancy.ErrClosed, 5, lease.Enter, "alice")
+	lingering, err := e.Connect("room", occupancy.As("alice"))
+	must(t, err)
+	lingering.Linger(time.Hour)
+	wantRefused(t, occupancy.ErrRoomFull, 7, func(room string) error {
+		_, err := e.Connect(room, occupancy.Max(12))
+		return err
+	}, "room")
 	full := false
 	for i := 1; !full; i++ {
 		err := e.Enter(strings.Repeat("y", i), "alice")
@@ -134,7 +141,7 @@ func scrapeIdle(t testing.TB, e *occupancy.Engine) (map[string]float64, occupanc
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		before := e.Stats()
 		got := values(scrape(t, occupancyprom.NewCollector(e)))
-		if e.Stats() == before && before.Local.Connections == 23 {
+		if e.Stats() == before && before.Local.Connections == 24 {
 			return got, before
 		}
 	}
@@ -146,10 +153,13 @@ func TestCollector_ExportsStats(t *testing.T) {
 	got, s := scrapeIdle(t, newBusyEngine(t))
 	want := map[string]float64{
 		"occupancy_rooms":                                         float64(s.Rooms),
-		"occupancy_connections":                                   123,
+		"occupancy_connections":                                   124,
 		"occupancy_presence_members":                              float64(s.Local.PresenceMembers + 50),
-		"occupancy_local_connections":                             23,
+		"occupancy_local_connections":                             24,
 		"occupancy_local_presence_members":                        float64(s.Local.PresenceMembers),
+		"occupancy_users":                                         float64(s.Local.Users + 40),
+		"occupancy_local_users":                                   float64(s.Local.Users),
+		"occupancy_lingering_leases":                              1,
 		"occupancy_subscriptions":                                 3,
 		"occupancy_watchers":                                      2,
 		"occupancy_interval_seconds":                              0.001,
@@ -162,6 +172,7 @@ func TestCollector_ExportsStats(t *testing.T) {
 		"occupancy_hooks_refused_total{error=invalid_room}":       1,
 		"occupancy_hooks_refused_total{error=invalid_client_id}":  4,
 		"occupancy_hooks_refused_total{error=too_many_rooms}":     6,
+		"occupancy_hooks_refused_total{error=room_full}":          7,
 		"occupancy_hooks_refused_total{error=not_joined}":         2,
 		"occupancy_hooks_refused_total{error=not_entered}":        3,
 		"occupancy_hooks_refused_total{error=count_out_of_range}": 0,
@@ -171,7 +182,8 @@ func TestCollector_ExportsStats(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("\n got %v\nwant %v", got, want)
 	}
-	if s.Published == 0 || s.Delivered == 0 || s.Rounds == 0 || s.Publishing == 0 || s.Arrivals == 0 || s.Departures == 0 {
+	if s.Published == 0 || s.Delivered == 0 || s.Rounds == 0 || s.Publishing == 0 || s.Arrivals == 0 || s.Departures == 0 ||
+		s.Local.Users == 0 || s.Local.Users == s.Local.PresenceMembers {
 		t.Fatalf("a value that should not be zero is zero: %+v", s)
 	}
 }

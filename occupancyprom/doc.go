@@ -8,8 +8,11 @@
 //	occupancy_rooms                         rooms that exist
 //	occupancy_connections                   in all rooms, of the whole service
 //	occupancy_presence_members              in all rooms, of the whole service
+//	occupancy_users                         in all rooms, of the whole service
 //	occupancy_local_connections             in all rooms, of this process
 //	occupancy_local_presence_members        in all rooms, of this process
+//	occupancy_local_users                   in all rooms, of this process
+//	occupancy_lingering_leases              connections that broke and remain counted
 //	occupancy_subscriptions                 open subscriptions
 //	occupancy_watchers                      open watchers
 //	occupancy_arrivals_total                connections of this process that arrived
@@ -33,6 +36,10 @@
 //
 //	occupancy_room_connections{room}
 //	occupancy_room_presence_members{room}
+//	occupancy_room_users{room}
+//
+// The metrics of users are 0 unless the engine was created with [occupancy.WithUsers].
+// occupancy_users adds up the users of each room, so a user in two rooms counts twice.
 //
 // If a process has several engines, register each collector with
 // [prometheus.WrapRegistererWith] and a label that names the engine. The file

@@ -53,6 +53,7 @@ func ExampleWithTopRooms() {
 	// Output:
 	// occupancy_room_connections{room="lobby"} 1
 	// occupancy_room_presence_members{room="lobby"} 0
+	// occupancy_room_users{room="lobby"} 0
 }
 
 // show scrapes url and prints the samples that contain one of the parts.

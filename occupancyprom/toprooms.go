@@ -46,12 +46,15 @@ var (
 		"Connections in a top room.", []string{"room"}, nil)
 	roomMembersDesc = prometheus.NewDesc("occupancy_room_presence_members",
 		"Presence members in a top room.", []string{"room"}, nil)
+	roomUsersDesc = prometheus.NewDesc("occupancy_room_users",
+		"Users in a top room, if the engine counts users.", []string{"room"}, nil)
 )
 
 func (t topRooms) describe(descs chan<- *prometheus.Desc) {
 	if t.top != nil {
 		descs <- roomConnectionsDesc
 		descs <- roomMembersDesc
+		descs <- roomUsersDesc
 	}
 }
 
@@ -73,5 +76,6 @@ func (t topRooms) collect(out chan<- prometheus.Metric) {
 		seen[name] = true
 		out <- prometheus.MustNewConstMetric(roomConnectionsDesc, prometheus.GaugeValue, float64(r.Occupancy.Connections), name)
 		out <- prometheus.MustNewConstMetric(roomMembersDesc, prometheus.GaugeValue, float64(r.Occupancy.PresenceMembers), name)
+		out <- prometheus.MustNewConstMetric(roomUsersDesc, prometheus.GaugeValue, float64(r.Occupancy.Users), name)
 	}
 }

@@ -2,6 +2,7 @@ package occupancyprom_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/occupancy/occupancy"
@@ -20,7 +21,7 @@ func roomSeries(t *testing.T, k int, rooms []occupancyprom.Room) map[string]floa
 		t.Fatalf("the collector requested %d rooms, want %d", requested, k)
 	}
 	for name := range families {
-		if name != "occupancy_room_connections" && name != "occupancy_room_presence_members" {
+		if !strings.HasPrefix(name, "occupancy_room_") {
 			delete(families, name)
 		}
 	}
@@ -29,14 +30,14 @@ func roomSeries(t *testing.T, k int, rooms []occupancyprom.Room) map[string]floa
 
 func rooms(names ...string) (rooms []occupancyprom.Room) {
 	for i, name := range names {
-		rooms = append(rooms, occupancyprom.Room{Name: name, Occupancy: occupancy.Occupancy{Connections: 10 + i, PresenceMembers: i}})
+		rooms = append(rooms, occupancyprom.Room{Name: name, Occupancy: occupancy.Occupancy{Connections: 100 + i, PresenceMembers: 50 + i, Users: i}})
 	}
 	return rooms
 }
 
 func TestTopRooms_NoneByDefault(t *testing.T) {
 	for name := range scrape(t, occupancyprom.NewCollector(newBusyEngine(t))) {
-		if name == "occupancy_room_connections" || name == "occupancy_room_presence_members" {
+		if strings.HasPrefix(name, "occupancy_room_") {
 			t.Error(name)
 		}
 	}
@@ -49,10 +50,10 @@ func TestTopRooms_AtMostK(t *testing.T) {
 	}
 	for _, k := range []int{1, 20, 100, 1000} {
 		got := roomSeries(t, k, rooms(names...))
-		if len(got) != 2*min(k, 100) {
+		if len(got) != 3*min(k, 100) {
 			t.Errorf("%d series for the top %d", len(got), k)
 		}
-		if got["occupancy_room_connections{room=0}"] != 10 {
+		if got["occupancy_room_connections{room=0}"] != 100 {
 			t.Errorf("the first room has no series among the top %d", k)
 		}
 	}
@@ -66,10 +67,11 @@ func TestTopRooms_OneSeriesForEachName(t *testing.T) {
 	got := roomSeries(t, 100, rooms(names...))
 	want := map[string]float64{}
 	for i, name := range []string{"plain", `a"quote`, `back\slash`, "new\nline", "世界 🎲", "{x=\"y\"} 1", " ", "\x00", "\ufffd"} {
-		want["occupancy_room_connections{room="+name+"}"] = float64(10 + i)
-		want["occupancy_room_presence_members{room="+name+"}"] = float64(i)
+		want["occupancy_room_connections{room="+name+"}"] = float64(100 + i)
+		want["occupancy_room_presence_members{room="+name+"}"] = float64(50 + i)
+		want["occupancy_room_users{room="+name+"}"] = float64(i)
 	}
-	want["occupancy_room_connections{room=}"], want["occupancy_room_presence_members{room=}"] = 21, 11
+	want["occupancy_room_connections{room=}"], want["occupancy_room_presence_members{room=}"], want["occupancy_room_users{room=}"] = 111, 61, 11
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("\n got %v\nwant %v", got, want)
 	}
