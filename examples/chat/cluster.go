@@ -60,6 +60,15 @@ func (f *clusterFlags) validate(flags *flag.FlagSet) (err error) {
 
 func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" }
 
+// engineOptions returns the options of the engine. The nodes of a cluster do not exchange
+// their users, so a clustered chat server does not count them.
+func (f *clusterFlags) engineOptions() []occupancy.Option {
+	if f.clustered() {
+		return nil
+	}
+	return []occupancy.Option{occupancy.WithUsers()}
+}
+
 // clusterNode connects this chat server to the cluster. It is nil on a chat server without a
 // cluster; all methods accept a nil receiver.
 type clusterNode struct {

@@ -47,7 +47,7 @@ func TestServer_FiveHundredWebsockets(t *testing.T) {
 	s.waitUntil(func() bool { return s.engine.Stats().Total.Connections == rooms*clientsPerRoom })
 	code, body := s.get("/rooms/room-7/occupancy")
 	require.Equal(t, 200, code)
-	require.Equal(t, `{"connections":25,"presenceMembers":13}`, body)
+	require.Equal(t, `{"connections":25,"presenceMembers":13,"users":13}`, body)
 
 	// The clients that do not read do not delay other clients.
 	require.NoError(t, inParallel(rooms, func(room int) error {
@@ -55,7 +55,7 @@ func TestServer_FiveHundredWebsockets(t *testing.T) {
 			return err
 		}
 		for _, ws := range clients[room][:withCloseFrame+withoutCloseFrame] {
-			if err := receive(ws, occupancyJSON("25", "13"), chatMessage("client-0", "hello")); err != nil {
+			if err := receive(ws, occupancyJSON(25, 13), chatMessage("client-0", "hello")); err != nil {
 				return err
 			}
 		}
@@ -86,7 +86,7 @@ func TestServer_FiveHundredWebsockets(t *testing.T) {
 			return err
 		}
 		onlySender := func() bool {
-			return s.engine.Current(name(room)) == occupancy.Occupancy{Connections: 1, PresenceMembers: 1}
+			return s.engine.Current(name(room)) == occupancy.Occupancy{Connections: 1, PresenceMembers: 1, Users: 1}
 		}
 		return errors.Join(chatUntil(ws, onlySender), ws.Close(websocket.StatusNormalClosure, ""))
 	}))

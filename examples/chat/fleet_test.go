@@ -147,10 +147,11 @@ func (p *process) connect(room string, n int) {
 	}
 }
 
-// disconnectLast disconnects the newest client.
+// disconnectLast disconnects the newest client. Without a close frame the server would count it
+// longer.
 func (p *process) disconnectLast() {
 	last := len(p.clients) - 1
-	require.NoError(p.fleet.t, p.clients[last].ws.CloseNow())
+	require.NoError(p.fleet.t, p.clients[last].ws.Close(websocket.StatusNormalClosure, ""))
 	p.clients = p.clients[:last]
 }
 

@@ -1,6 +1,8 @@
 // Chat is a complete chat server that embeds occupancy. Each websocket is a connection to
 // a room. Each websocket that has entered a nickname is also a presence member of the
-// room. All clients in a room receive the room's occupancy after each change.
+// room; all members with the same nickname are one user. All clients in a room receive the
+// room's occupancy after each change. A client that reloads its page, or whose network breaks
+// for a moment, stays counted.
 //
 //	go run ./examples/chat -bots 50
 //
@@ -35,7 +37,7 @@ import (
 	"syscall"
 )
 
-const usage = `Chat is a chat server that shows how many connections and members its rooms have.
+const usage = `Chat is a chat server that shows how many connections, members and users its rooms have.
 
 Usage: chat [-addr host:port] [-bots n]
        chat [-addr host:port] [-bots n] -cluster [-cluster-listen host:port] [-cluster-client host:port] [-cluster-seeds list] [-name name]
@@ -106,7 +108,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 // runs the bots until ctx is done.
 func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFlags, logger *log.Logger) error {
 	addr := clientAddress(ln.Addr())
-	s := newServer(defaultLimits)
+	s := newServer(defaultLimits, cluster.engineOptions()...)
 	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if cluster.servers != "" {
 		logger.Print("waiting for a NATS server before serving requests")

@@ -10,7 +10,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// A client sends these text messages:
+// A client connects to /ws/{room}, or with a client ID to /ws/{room}?clientId=alice: then it
+// enters when it connects. It sends these text messages:
 //
 //	{"type":"enter","clientId":"alice"}   enter the room's presence set
 //	{"type":"say","text":"hello"}         send a chat message to the room
@@ -21,7 +22,7 @@ import (
 //
 // A client receives:
 //
-//	{"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}
+//	{"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95,"users":90}}
 //	{"type":"message","clientId":"alice","text":"hello"}
 //	{"type":"error","error":"say: enter before you send messages"}
 //
@@ -94,9 +95,22 @@ func closeError(code websocket.StatusCode, reason string) error {
 var (
 	errSlow       = closeError(websocket.StatusPolicyViolation, "too slow: too many unread messages")
 	errNoPong     = closeError(websocket.StatusPolicyViolation, "no answer to a ping")
+	errBroken     = closeError(websocket.StatusPolicyViolation, "the connection is broken")
 	errStopping   = closeError(websocket.StatusGoingAway, "the server is stopping")
 	errClientLeft = closeError(websocket.StatusNormalClosure, "")
+	errGoingAway  = closeError(websocket.StatusGoingAway, "")
 )
+
+// endOf returns why a session ends if reading from the websocket fails with this error.
+func endOf(err error) error {
+	switch websocket.CloseStatus(err) {
+	case -1: // no close frame
+		return errBroken
+	case websocket.StatusGoingAway:
+		return errGoingAway
+	}
+	return errClientLeft
+}
 
 // engineCloseError converts an error of the engine to a websocket.CloseError.
 func engineCloseError(err error) error {

@@ -31,24 +31,28 @@ var page = func() fs.FS {
 
 // limits contains the timeouts and buffer sizes of the server.
 type limits struct {
-	pingPeriod   time.Duration // time between two pings to a client
-	pongWait     time.Duration // maximum time to wait for the answer to a ping
-	writeWait    time.Duration // maximum time to write a message
-	closeWait    time.Duration // maximum time to wait for the answer to a close frame
-	shutdownWait time.Duration // maximum time to wait for HTTP requests when the server stops
-	outboxSize   int           // number of chat messages buffered for one client
+	pingPeriod    time.Duration // time between two pings to a client
+	pongWait      time.Duration // maximum time to wait for the answer to a ping
+	writeWait     time.Duration // maximum time to write a message
+	closeWait     time.Duration // maximum time to wait for the answer to a close frame
+	shutdownWait  time.Duration // maximum time to wait for HTTP requests when the server stops
+	reloadWait    time.Duration // how long a client remains counted whose page was left, and maybe reloaded
+	reconnectWait time.Duration // how long a client remains counted whose websocket broke
+	outboxSize    int           // number of chat messages buffered for one client
 }
 
 var defaultLimits = limits{
-	pingPeriod:   20 * time.Second,
-	pongWait:     10 * time.Second,
-	writeWait:    10 * time.Second,
-	closeWait:    2 * time.Second,
-	shutdownWait: 3 * time.Second,
-	outboxSize:   64,
+	pingPeriod:    20 * time.Second,
+	pongWait:      10 * time.Second,
+	writeWait:     10 * time.Second,
+	closeWait:     2 * time.Second,
+	shutdownWait:  3 * time.Second,
+	reloadWait:    2 * time.Second,
+	reconnectWait: 5 * time.Second,
+	outboxSize:    64,
 }
 
-// server is the chat server. The engine counts connections and members, the board ranks the
+// server is the chat server. The engine counts connections, members and users, the board ranks the
 // rooms, and the hub delivers chat messages to the sessions.
 type server struct {
 	limits limits
@@ -65,9 +69,9 @@ type server struct {
 	sessions sync.WaitGroup // no session is added after stopped is true
 }
 
-func newServer(l limits) *server {
+func newServer(l limits, options ...occupancy.Option) *server {
 	ctx, stop := context.WithCancelCause(context.Background())
-	engine := occupancy.New()
+	engine := occupancy.New(options...)
 	return &server{limits: l, engine: engine, board: trending.New(engine), ctx: ctx, stop: stop}
 }
 
@@ -97,14 +101,21 @@ func newPageHandler() http.Handler {
 }
 
 // serveWebsocket upgrades the request to a websocket and returns when the session has ended.
-// It checks the room's name before the upgrade, because after the upgrade it cannot respond
-// with an HTTP status. Accept rejects requests from web pages of other origins: such a page
+// It checks the room's name and the client ID before the upgrade, because after the upgrade it
+// cannot respond with an HTTP status. Accept rejects requests from web pages of other origins: such a page
 // could send messages without the user's consent.
 func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	room := r.PathValue("room")
 	if err := occupancy.ValidRoom(room); err != nil {
 		serveError(w, err)
 		return
+	}
+	clientID := r.URL.Query().Get("clientId")
+	if clientID != "" {
+		if err := occupancy.ValidClientID(clientID); err != nil {
+			serveError(w, err)
+			return
+		}
 	}
 	if !s.addSession() {
 		serveError(w, occupancy.ErrClosed)
@@ -115,13 +126,13 @@ func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // Accept has written the response
 	}
-	s.serveSession(ws, room)
+	s.serveSession(ws, room, clientID)
 }
 
 func serveError(w http.ResponseWriter, err error) {
 	code := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, occupancy.ErrInvalidRoom):
+	case errors.Is(err, occupancy.ErrInvalidRoom), errors.Is(err, occupancy.ErrInvalidClientID):
 		code = http.StatusBadRequest
 	case errors.Is(err, occupancy.ErrClosed):
 		code = http.StatusServiceUnavailable

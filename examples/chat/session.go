@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -12,8 +13,8 @@ import (
 )
 
 // session is one websocket in one room. A session has three goroutines: readLoop, writeLoop
-// and pingLoop. If an operation fails, the goroutine calls end. Then the session leaves the
-// room, writeLoop sends a close frame, and readLoop returns.
+// and pingLoop. If the session must end, the goroutine calls end. Then the session leaves the
+// room or lingers, writeLoop sends a close frame, and readLoop returns.
 type session struct {
 	limits limits
 	ws     *websocket.Conn
@@ -24,19 +25,24 @@ type session struct {
 
 	ctx      context.Context // done when the session has ended; the cause is a websocket.CloseError
 	end      context.CancelCauseFunc
-	clientID string // with which the client has entered, or ""; only readLoop uses this field
+	clientID atomic.Value // string: with which the client has entered, or ""; only handle stores it
 }
 
-// serveSession runs a session until the websocket is closed.
-func (s *server) serveSession(ws *websocket.Conn, name string) {
-	lease, err := s.engine.Connect(name)
+// serveSession runs a session until the websocket is closed. If clientID is not empty, the
+// client enters when it connects, in one step.
+func (s *server) serveSession(ws *websocket.Conn, name, clientID string) {
+	var options []occupancy.ConnectOption
+	if clientID != "" {
+		options = append(options, occupancy.As(clientID))
+	}
+	lease, err := s.engine.Connect(name, options...)
 	if err != nil {
 		closeWith(ws, engineCloseError(err))
 		return
 	}
-	defer lease.Close()
 	sub, err := s.engine.Subscribe(name)
 	if err != nil {
+		_ = lease.Close()
 		closeWith(ws, engineCloseError(err))
 		return
 	}
@@ -46,12 +52,17 @@ func (s *server) serveSession(ws *websocket.Conn, name string) {
 		limits: s.limits, ws: ws, lease: lease, events: sub.Events(),
 		outbox: make(chan []byte, s.limits.outboxSize), ctx: ctx, end: end,
 	}
+	c.clientID.Store(clientID)
 	c.room = s.hub.join(name, c)
-	leave := func() {
+	leave := sync.OnceFunc(func() {
 		s.hub.leave(name, c.room, c)
 		sub.Unsubscribe()
-		_ = lease.Close()
-	}
+		if c.clientID.Load() == "" {
+			_ = lease.Close() // a client without an ID could not take over a lease that lingers
+			return
+		}
+		lease.Linger(s.limits.linger(context.Cause(ctx)))
+	})
 	defer leave()
 
 	// If the context of a websocket operation is canceled, the connection is closed without a
@@ -67,19 +78,38 @@ func (s *server) serveSession(ws *websocket.Conn, name string) {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.writeLoop(wsCtx) })
 	wg.Go(func() { c.pingLoop(wsCtx) })
-	c.readLoop(wsCtx)
-	end(errClientLeft)
+	end(endOf(c.readLoop(wsCtx)))
 	wg.Wait()
 }
 
+// linger returns how long a client remains counted after its session has ended for this
+// reason. If the client reconnects before that, the other clients do not see that it was gone.
+//
+// A browser closes the websocket with the code 1001, "going away", both when the user reloads
+// the page and when the user closes the tab. Neither the page nor the server can tell the
+// two apart. So the client remains counted for reloadWait, in which a reloaded page connects
+// again: then the reload is invisible, and the others see soon that a tab was closed. If the
+// network breaks, no close frame arrives, and the page needs longer to connect again. Every
+// other close code is final: the page sends 1000 when the user opens another room.
+func (l limits) linger(reason error) time.Duration {
+	switch {
+	case errors.Is(reason, errGoingAway):
+		return l.reloadWait
+	case errors.Is(reason, errBroken), errors.Is(reason, errNoPong):
+		return l.reconnectWait
+	}
+	return 0
+}
+
 // readLoop handles requests until the websocket is closed. After the end of the session it
-// only waits for the client's answer to the close frame.
-func (s *session) readLoop(wsCtx context.Context) {
+// only waits for the client's answer to the close frame. readLoop returns the error of the
+// websocket.
+func (s *session) readLoop(wsCtx context.Context) error {
 	s.ws.SetReadLimit(maxMessage)
 	for {
 		kind, data, err := s.ws.Read(wsCtx)
 		if err != nil {
-			return
+			return err
 		}
 		if s.ctx.Err() != nil {
 			continue
@@ -97,26 +127,27 @@ func (s *session) readLoop(wsCtx context.Context) {
 // handle executes a request. The session ends with the returned error, which is a
 // websocket.CloseError.
 func (s *session) handle(q request) error {
+	clientID := s.clientID.Load().(string)
 	switch q.Type {
 	case "enter":
 		if err := s.lease.Enter(q.ClientID); err != nil {
 			return engineCloseError(err)
 		}
-		if s.clientID != "" && s.clientID != q.ClientID {
-			_ = s.lease.Exit(s.clientID)
+		if clientID != "" && clientID != q.ClientID {
+			_ = s.lease.Exit(clientID)
 		}
-		s.clientID = q.ClientID
+		s.clientID.Store(q.ClientID)
 	case "exit":
-		if s.lease.Exit(s.clientID) != nil {
+		if s.lease.Exit(clientID) != nil {
 			s.send(errorJSON("exit: you have not entered"))
 		}
-		s.clientID = ""
+		s.clientID.Store("")
 	case "say":
-		if s.clientID == "" {
+		if clientID == "" {
 			s.send(errorJSON("say: enter before you send messages"))
 			break
 		}
-		s.room.broadcast(messageJSON(s.clientID, q.Text))
+		s.room.broadcast(messageJSON(clientID, q.Text))
 	}
 	return nil
 }
@@ -153,7 +184,7 @@ func (s *session) writeLoop(wsCtx context.Context) {
 		err := s.ws.Write(ctx, websocket.MessageText, data)
 		cancel()
 		if err != nil {
-			s.end(errSlow)
+			<-s.ctx.Done() // the connection is closed; readLoop returns, and knows whether there was a close frame
 		}
 	}
 }
@@ -172,9 +203,11 @@ func (s *session) pingLoop(wsCtx context.Context) {
 		ctx, cancel := context.WithTimeout(wsCtx, s.limits.pongWait)
 		err := s.ws.Ping(ctx)
 		cancel()
-		if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
 			s.end(errNoPong)
-			return
+		}
+		if err != nil {
+			return // if the connection is closed, readLoop returns too
 		}
 	}
 }

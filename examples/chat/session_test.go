@@ -16,13 +16,13 @@ import (
 func TestSession_EnterSayExit(t *testing.T) {
 	s := start(t, longTimeouts)
 	alice := s.dial("lobby")
-	require.NoError(t, receive(alice, occupancyJSON("1", "0")))
+	require.NoError(t, receive(alice, occupancyJSON(1, 0)))
 	bob := s.dial("lobby")
 	other := s.dial("elsewhere")
-	require.NoError(t, receive(alice, occupancyJSON("2", "0")))
+	require.NoError(t, receive(alice, occupancyJSON(2, 0)))
 
 	require.NoError(t, send(alice, `{"type":"enter","clientId":"alice"}`))
-	require.NoError(t, receive(bob, occupancyJSON("2", "1")))
+	require.NoError(t, receive(bob, occupancyJSON(2, 1)))
 	require.NoError(t, send(alice, `{"type":"enter","clientId":"alice"}`)) // the second enter has no effect
 	require.NoError(t, send(alice, `{"type":"say","text":"hello <all>"}`))
 	for _, ws := range []*websocket.Conn{alice, bob} {
@@ -34,14 +34,14 @@ func TestSession_EnterSayExit(t *testing.T) {
 	s.waitOccupancy("lobby", 2, 1)
 
 	require.NoError(t, send(alice, `{"type":"exit"}`))
-	require.NoError(t, receive(bob, occupancyJSON("2", "0")))
+	require.NoError(t, receive(bob, occupancyJSON(2, 0)))
 	require.NoError(t, alice.Close(websocket.StatusNormalClosure, ""))
-	require.NoError(t, receive(bob, occupancyJSON("1", "0")))
+	require.NoError(t, receive(bob, occupancyJSON(1, 0)))
 
 	// The other room has received none of these messages.
 	_, first, err := other.Read(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, occupancyJSON("1", "0"), string(first))
+	require.Equal(t, occupancyJSON(1, 0), string(first))
 	require.NoError(t, send(other, `{"type":"exit"}`))
 	_, second, err := other.Read(t.Context())
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestRequestBeforeEnter_ReturnsErrorAndKeepsConnection(t *testing.T) {
 	require.NoError(t, send(ws, `{"type":"exit"}`))
 	require.NoError(t, receive(ws, `{"type":"error","error":"exit: you have not entered"}`))
 	require.NoError(t, send(ws, `{"type":"enter","clientId":"alice"}`))
-	require.NoError(t, receive(ws, occupancyJSON("1", "1")))
+	require.NoError(t, receive(ws, occupancyJSON(1, 1)))
 }
 
 func TestInvalidMessage_ClosesWithReason(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 var longTimeouts = limits{
 	pingPeriod: time.Hour, pongWait: time.Hour, writeWait: time.Hour, closeWait: time.Hour,
 	shutdownWait: time.Second, outboxSize: 64,
+	reloadWait: 0, reconnectWait: 0, // a client that has gone is not counted any more
 }
 
 // testServer is a running chat server. At the end of the test it is stopped; then all rooms
@@ -44,7 +46,7 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := newServer(l)
+	s := newServer(l, cluster.engineOptions()...)
 	s.node, err = cluster.join(ctx, s.engine, ln.Addr(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	serveErr := make(chan error, 1)
@@ -96,10 +98,10 @@ func (s *testServer) dial(room string) *websocket.Conn {
 	return ws
 }
 
-// waitOccupancy waits until the room has these counts.
+// waitOccupancy waits until the room has these counts. Each member is a user of its own.
 func (s *testServer) waitOccupancy(room string, connections, members int) {
 	s.t.Helper()
-	want := occupancy.Occupancy{Connections: connections, PresenceMembers: members}
+	want := occupancy.Occupancy{Connections: connections, PresenceMembers: members, Users: members}
 	s.waitUntil(func() bool { return s.engine.Current(room) == want })
 }
 
@@ -142,9 +144,13 @@ func readClose(t *testing.T, ws *websocket.Conn) websocket.CloseError {
 // websocket is closed.
 const notSent = "not sent"
 
-// occupancyJSON returns an occupancy event as JSON.
-func occupancyJSON(connections, members string) string {
-	return `{"type":"occupancy.updated","occupancy":{"connections":` + connections + `,"presenceMembers":` + members + `}}`
+// occupancyJSON returns an occupancy event as JSON. Each member is a user of its own.
+func occupancyJSON(connections, members int) string {
+	users := ""
+	if members > 0 {
+		users = fmt.Sprintf(`,"users":%d`, members)
+	}
+	return fmt.Sprintf(`{"type":"occupancy.updated","occupancy":{"connections":%d,"presenceMembers":%d%s}}`, connections, members, users)
 }
 
 func chatMessage(clientID, text string) string {

@@ -26,20 +26,21 @@ export function redraw() {
 
 class Room {
   failures = 0;
-  nickname = "";
+  nickname = storage.get("nickname"); // with which the user has entered, or empty
 
   constructor(name) {
     this.name = name;
     $("roomTitle").textContent = name;
     $("newTab").href = location.href;
-    $("connections").textContent = $("members").textContent = "–";
+    for (const id of ["connections", "members", "users"]) $(id).textContent = "–";
     $("log").replaceChildren();
     $("plot").replaceChildren();
-    $("nickname").value ||= storage.get("nickname");
     this.showForm();
-    subscribe(name, ({ connections, presenceMembers }) => {
+    subscribe(name, ({ connections, presenceMembers, users }) => {
       $("connections").textContent = format.format(connections);
       $("members").textContent = format.format(presenceMembers);
+      // The server omits users if it is 0. A server in a cluster does not count users.
+      $("users").textContent = users === undefined && presenceMembers > 0 ? "–" : format.format(users ?? 0);
       redraw();
     }).then((subscription) => {
       if (this.closed) subscription.stop();
@@ -49,13 +50,16 @@ class Room {
     this.connect();
   }
 
+  /** Connects with the nickname, so that the server recognizes a user whose page was reloaded or whose network broke. */
   connect() {
-    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws/${encodeURIComponent(this.name)}`);
+    const { nickname } = this;
+    const query = nickname && `?clientId=${encodeURIComponent(nickname)}`;
+    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws/${encodeURIComponent(this.name)}${query}`);
     this.socket = socket;
     socket.onopen = () => {
       this.failures = 0;
       this.showStatus("");
-      if (this.nickname) this.send({ type: "enter", clientId: this.nickname });
+      if (this.nickname !== nickname) this.sendNickname(); // it has changed while the socket was connecting
     };
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
@@ -73,7 +77,7 @@ class Room {
     this.closed = true;
     clearTimeout(this.retry);
     this.socket.onclose = this.socket.onmessage = this.socket.onopen = null;
-    this.socket.close();
+    this.socket.close(1000); // the server stops counting this connection immediately
     this.subscription?.stop();
     this.showStatus("");
   }
@@ -89,19 +93,18 @@ class Room {
     return isOpen;
   }
 
-  enter(nickname) {
-    this.nickname = nickname;
-    storage.set("nickname", nickname);
-    this.send({ type: "enter", clientId: nickname });
-    this.showForm();
-    $("text").focus();
+  sendNickname() {
+    this.send(this.nickname ? { type: "enter", clientId: this.nickname } : { type: "exit" });
   }
 
-  exit() {
-    this.nickname = "";
-    this.send({ type: "exit" });
+  /** Enters with the nickname, or exits if it is empty. */
+  setNickname(nickname) {
+    if (this.nickname) $("nickname").value = this.nickname; // the form proposes the last nickname
+    this.nickname = nickname;
+    storage.set("nickname", nickname);
+    this.sendNickname();
     this.showForm();
-    $("nickname").focus();
+    $(nickname ? "text" : "nickname").focus();
   }
 
   /** Shows the form for the nickname, or the form for messages if the user has entered a nickname. */
@@ -174,11 +177,11 @@ $("newMessages").onclick = () => {
 $("enterForm").onsubmit = (event) => {
   event.preventDefault();
   const nickname = $("nickname").value.trim();
-  if (nickname) room.enter(nickname);
+  if (nickname) room.setNickname(nickname);
 };
 $("sayForm").onsubmit = (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
   if (text && room.send({ type: "say", text })) $("text").value = "";
 };
-$("exit").onclick = () => room.exit();
+$("exit").onclick = () => room.setNickname("");

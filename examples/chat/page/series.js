@@ -10,17 +10,17 @@ export const maxAge = 5 * 60e3; // of samples, in ms
 
 /** A list of samples, the oldest first. */
 export class Series {
-  samples = []; // { time, connections, presenceMembers }
+  samples = []; // { time, connections, presenceMembers, users }
   listeners = new Set();
 
   get latest() {
     return this.samples.at(-1);
   }
 
-  add({ connections, presenceMembers }) {
+  add({ connections, presenceMembers, users }) {
     const time = Date.now();
     if (this.latest?.time === time) this.samples.pop(); // keep one sample per millisecond
-    this.samples.push({ time, connections, presenceMembers });
+    this.samples.push({ time, connections, presenceMembers, users });
     // Keep one older sample, because its counts are still valid at the start of the plot.
     const first = this.samples.findIndex((sample) => sample.time > time - maxAge);
     if (first > 1) this.samples.splice(0, first - 1);
