@@ -18,6 +18,7 @@ type callbackServer struct {
 
 type callbackClient struct {
 	ws        *websocket.Conn
+	userID    string
 	callbacks map[string]func(room string)
 }
 
@@ -33,7 +34,7 @@ func (s *callbackServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	c := &callbackClient{ws: ws, callbacks: map[string]func(string){}}
+	c := &callbackClient{ws: ws, userID: userID(r), callbacks: map[string]func(string){}}
 	defer c.Disconnect()
 	s.onConnection(c)
 	var callbacks sync.WaitGroup

@@ -1,11 +1,7 @@
 package hooks
 
 import (
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
 )
@@ -40,30 +36,4 @@ func TestCallbacks_JoinAndLeave(t *testing.T) {
 	s.waitFor(t, "lobby", 1)
 	other.closeFrame(t)
 	s.waitEmpty(t)
-}
-
-// The methods run concurrently, like the callbacks of one client.
-func TestRoomLeases_ConcurrentCallsInAnyOrder(t *testing.T) {
-	t.Parallel()
-	engine := newEngine(t)
-	for range 200 {
-		leases := &roomLeases{engine: engine}
-		var callbacks sync.WaitGroup
-		for range 4 {
-			callbacks.Go(func() { _ = leases.join("lobby") })
-			callbacks.Go(func() { leases.leave("lobby") })
-			callbacks.Go(func() { _ = leases.join("music") })
-		}
-		callbacks.Go(leases.close)
-		callbacks.Wait()
-		require.Zero(t, engine.Current("lobby"))
-		require.Zero(t, engine.Current("music"))
-	}
-	leases := &roomLeases{engine: engine}
-	require.ErrorIs(t, leases.join(""), occupancy.ErrInvalidRoom)
-	require.NoError(t, leases.join("lobby"))
-	require.Equal(t, 1, engine.Current("lobby").Connections)
-	leases.close()
-	leases.close()
-	require.Eventually(t, func() bool { return engine.Stats().Rooms == 0 }, timeout, time.Millisecond)
 }

@@ -24,11 +24,24 @@ func newCentrifuge(engine *occupancy.Engine, config centrifuge.Config) (*centrif
 
 	// begin: centrifuge
 	node.OnConnect(func(client *centrifuge.Client) {
-		leases := &channelLeases{engine: engine, client: client} // add this line
-		leases.updateAll()                                       // add this line: counts the subscriptions in the ConnectReply
-		client.OnAlive(leases.updateAll)                         // add this line: counts the subscriptions made by node.Subscribe
+		// Add these lines. The callbacks may run in any order, so update reads the current state.
+		session := engine.Session(client.UserID())
+		var mu sync.Mutex // between reading the state and acting on it, no other callback may act
+		update := func(channels ...string) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, channel := range channels {
+				if client.IsSubscribed(channel) {
+					_ = session.Join(channel)
+				} else {
+					_ = session.Leave(channel)
+				}
+			}
+		}
+		update(client.Channels()...)                            // counts the subscriptions in the ConnectReply
+		client.OnAlive(func() { update(client.Channels()...) }) // counts the subscriptions made by node.Subscribe
 		client.OnDisconnect(func(centrifuge.DisconnectEvent) {
-			leases.close() // add this line
+			session.Close() // add this line
 		})
 		client.OnSubscribe(func(e centrifuge.SubscribeEvent, reply centrifuge.SubscribeCallback) {
 			if !maySubscribe(client.UserID(), e.Channel) {
@@ -36,10 +49,10 @@ func newCentrifuge(engine *occupancy.Engine, config centrifuge.Config) (*centrif
 				return
 			}
 			reply(centrifuge.SubscribeReply{}, nil)
-			leases.update(e.Channel) // add this line, after the reply
+			update(e.Channel) // add this line, after the reply
 		})
 		client.OnUnsubscribe(func(e centrifuge.UnsubscribeEvent) {
-			leases.update(e.Channel) // add this line
+			update(e.Channel) // add this line
 		})
 	})
 	// end: centrifuge
@@ -47,56 +60,3 @@ func newCentrifuge(engine *occupancy.Engine, config centrifuge.Config) (*centrif
 }
 
 func maySubscribe(_, channel string) bool { return !strings.HasPrefix(channel, "secret:") }
-
-// begin: centrifuge-leases
-
-// channelLeases contains one client's leases, by channel.
-type channelLeases struct {
-	engine *occupancy.Engine
-	client *centrifuge.Client
-
-	mu     sync.Mutex // protects the following
-	leases map[string]*occupancy.Lease
-	closed bool
-}
-
-// update opens the lease of the channel if the client is subscribed to the channel, and
-// closes the lease if not. The callbacks may run in any order, because update reads the
-// current state of the subscription.
-func (l *channelLeases) update(channel string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	subscribed := l.client.IsSubscribed(channel)
-	switch lease := l.leases[channel]; {
-	case l.closed:
-	case !subscribed:
-		lease.Close() // closing a nil lease does nothing
-		delete(l.leases, channel)
-	case lease == nil:
-		if lease, err := l.engine.Connect(channel); err == nil {
-			if l.leases == nil {
-				l.leases = map[string]*occupancy.Lease{}
-			}
-			l.leases[channel] = lease
-		}
-	}
-}
-
-// updateAll updates the leases of all channels that the client is subscribed to.
-func (l *channelLeases) updateAll() {
-	for _, channel := range l.client.Channels() {
-		l.update(channel)
-	}
-}
-
-// close closes all leases. After close, update does nothing.
-func (l *channelLeases) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	for _, lease := range l.leases {
-		lease.Close()
-	}
-}
-
-// end: centrifuge-leases

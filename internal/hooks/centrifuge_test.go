@@ -93,26 +93,6 @@ func TestCentrifuge_NodeSubscribe(t *testing.T) {
 	s.waitEmpty(t)
 }
 
-// A callback that runs after the disconnect must not count the client again.
-func TestChannelLeases_UpdateAfterClose(t *testing.T) {
-	t.Parallel()
-	node, s := newCentrifugeServer(t, newEngine(t), time.Hour)
-	s.dial(t, "")
-	s.waitFor(t, "user:alice", 1)
-	for _, client := range node.Hub().UserConnections("alice") {
-		leases := &channelLeases{engine: s.engine, client: client}
-		leases.update("user:alice")
-		s.waitFor(t, "user:alice", 2)
-		leases.update("user:alice")
-		leases.update("other")
-		s.waitFor(t, "user:alice", 2)
-		leases.close()
-		leases.update("user:alice")
-		leases.updateAll()
-		s.waitFor(t, "user:alice", 1)
-	}
-}
-
 // Clients subscribe and unsubscribe. At the same time the server subscribes and disconnects
 // the clients.
 func TestCentrifuge_ConcurrentCallbacks(t *testing.T) {

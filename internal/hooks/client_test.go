@@ -22,6 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	// pongWait is long enough for a busy machine to answer a ping.
 	pingPeriod, pongWait, writeWait = 200*time.Millisecond, 4*time.Second, 4*time.Second
+	reloadWait, reconnectWait = time.Hour, time.Hour
 	flag.Parse()
 	_ = flag.Set("test.parallel", "16") // more than the number of CPUs, because the tests mostly wait
 	os.Exit(m.Run())

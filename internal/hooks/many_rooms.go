@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -20,12 +21,8 @@ func serveManyRooms(ctx context.Context, engine *occupancy.Engine, w http.Respon
 		return // Upgrade has written the response
 	}
 	defer ws.Close()
-	leases := map[string]*occupancy.Lease{} // by room
-	defer func() {
-		for _, lease := range leases {
-			lease.Close()
-		}
-	}()
+	session := engine.Session(userID(r)) // may be empty
+	defer session.Close()
 
 	ctx, cancel := context.WithCancel(ctx) // do not use r.Context()
 	defer cancel()
@@ -40,18 +37,15 @@ func serveManyRooms(ctx context.Context, engine *occupancy.Engine, w http.Respon
 		}
 		switch m.Type {
 		case "join":
-			if leases[m.Room] != nil || len(leases) == maxRooms {
-				continue // the client is in this room already, or in too many rooms
+			if len(slices.Collect(session.Rooms())) == maxRooms {
+				continue
 			}
-			lease, err := engine.Connect(m.Room)
-			if err != nil {
+			if err := session.Join(m.Room); err != nil { // joining twice has no effect
 				refuse(ws, err) // for example occupancy.ErrInvalidRoom
 				return
 			}
-			leases[m.Room] = lease
 		case "leave":
-			leases[m.Room].Close() // closing a nil lease does nothing
-			delete(leases, m.Room)
+			_ = session.Leave(m.Room) // ErrNotJoined if the client is not in this room
 		}
 	}
 }

@@ -4,6 +4,8 @@
 export interface Occupancy {
   readonly connections: number;
   readonly presenceMembers: number;
+  /** The number of distinct users among the presence members. Absent if it is 0, or if the server does not count users. */
+  readonly users?: number;
 }
 
 /** The same type as {@link Occupancy}. */
