@@ -69,7 +69,7 @@ func BenchmarkFanOut(b *testing.B) {
 		defer e.Close()
 		s := httptest.NewServer(occupancyhttp.NewHandler(e))
 		defer s.Close()
-		c := startClients(b, s.Listener.Addr().String(), streamCount, "/rooms/lobby/occupancy/events")
+		c := startClients(b, s.Listener.Addr().String(), streamCount, "/events?room=lobby")
 		defer c.stop()
 		measure(b, c, func() {
 			if err := e.Join("lobby"); err != nil {
@@ -105,9 +105,9 @@ func BenchmarkIdleStream(b *testing.B) {
 		<-r.Context().Done()
 	})
 	for _, bench := range []struct{ name, path string }{
-		{"one room", "/rooms/lobby/occupancy/events"},
-		{"one room per stream", "/rooms/room-%d/occupancy/events"},
-		{"stream of several rooms", "/occupancy/events?room=lobby"},
+		{"one room", "/events?room=lobby"},
+		{"one room per stream", "/events?room=room-%d"},
+		{"stream of several rooms", "/events?room=lobby"},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			var total, netHTTP float64

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -32,7 +33,7 @@ func Example() {
 	}
 	defer lease.Close()
 
-	resp, err := http.Get(server.URL + "/occupancy/rooms/lobby/occupancy")
+	resp, err := http.Get(server.URL + "/occupancy/rooms/lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func ExampleWithAuthorize() {
 	// end: protect
 
 	for _, request := range []struct{ user, room string }{{"", "lobby"}, {"alice", "secret"}, {"alice", "lobby"}} {
-		r := httptest.NewRequest(http.MethodGet, "/rooms/"+request.room+"/occupancy", nil)
+		r := httptest.NewRequest(http.MethodGet, "/rooms/"+request.room, nil)
 		if request.user != "" {
 			r.SetBasicAuth(request.user, "secret of "+request.user)
 		}
@@ -102,7 +103,7 @@ func ExampleNewHandler_http2() {
 	local.Config, local.EnableHTTP2 = server, true
 	local.StartTLS()
 	defer local.Close()
-	resp, err := local.Client().Get(local.URL + "/occupancy/rooms/lobby/occupancy")
+	resp, err := local.Client().Get(local.URL + "/occupancy/rooms/lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -118,22 +119,21 @@ func ExampleNewHandler_shutdown() {
 	server := httptest.NewServer(occupancyhttp.NewHandler(engine))
 	defer server.Close()
 
-	stream, err := http.Get(server.URL + "/rooms/lobby/occupancy/events")
+	stream, err := http.Get(server.URL + "/events?room=lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer stream.Body.Close()
 
-	events := bufio.NewReader(stream.Body)
-	first, err := events.ReadString('\n')
-	if err != nil {
-		log.Fatal(err)
+	events := bufio.NewScanner(stream.Body)
+	for events.Scan() && !strings.HasPrefix(events.Text(), "event: ") {
 	}
-	fmt.Print(first)
+	fmt.Println(events.Text())
 
 	go func() { _ = server.Config.Shutdown(context.Background()) }()
-	_, err = io.ReadAll(events) // until the stream ends
-	fmt.Println(err)
+	for events.Scan() { // until the stream ends
+	}
+	fmt.Println(events.Err())
 	// Output:
 	// event: occupancy.updated
 	// <nil>

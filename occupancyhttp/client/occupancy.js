@@ -97,6 +97,14 @@ export const connect = (base, options = {}) => {
       forgetEvent(room);
     };
 
+    /** Reports a room that the server refused, and removes it from the stream. */
+    const refuse = ({ room: name, status, code, message }) => {
+      report(Object.assign(new Error(`occupancy: cannot open the stream: ${message} (${status})`), { status, code, room: name }));
+      const room = rooms.get(name);
+      query = query.split("&").filter((other) => other !== room.query).join("&");
+      remove(room);
+    };
+
     /** Opens a connection and handles its events until it ends. */
     const read = async () => {
       let watchdog;
@@ -108,7 +116,7 @@ export const connect = (base, options = {}) => {
       controller = new AbortController();
       try {
         setWatchdog(openTimeout);
-        const response = await request(`${root}/occupancy/events?${query}`, { signal: controller.signal, cache: "no-store" });
+        const response = await request(`${root}/events?${query}`, { signal: controller.signal, cache: "no-store" });
         // If base is wrong, a server may return a page with status 200.
         if (!response.ok || !contentType(response).startsWith("text/event-stream")) throw await responseError(response, "cannot open the stream");
         const maxSilence = 3e3 * response.headers.get("Occupancy-Heartbeat");
@@ -124,7 +132,8 @@ export const connect = (base, options = {}) => {
             const data = frame.split("\ndata: ")[1];
             if (!data) continue; // a comment
             failures = 0;
-            receive(data);
+            if (frame.startsWith("event: occupancy.refused")) refuse(JSON.parse(data));
+            else receive(data);
           }
           if (!connected) {
             connected = true;
@@ -243,7 +252,7 @@ export const connect = (base, options = {}) => {
       get: async () => {
         const context = `cannot get room ${JSON.stringify(name)}`;
         try {
-          const response = await request(`${root}/rooms/${encodeURIComponent(name)}/occupancy`, { cache: "no-store" });
+          const response = await request(`${root}/rooms/${encodeURIComponent(name)}?fresh=1`, { cache: "no-store" });
           if (!response.ok) throw await responseError(response, context);
           const partial = response.headers.get("Occupancy-Partial") === "true";
           return Object.assign(await response.json(), partial && { partial });
