@@ -211,8 +211,8 @@ func TestFresh_OneQueryForConcurrentRequests(t *testing.T) {
 	})
 }
 
-// At most 256 queries run at the same time. A request that waits for a free one ends when
-// its context is done.
+// At most 256 queries run at the same time. Other requests wait until a query ends or
+// their context is done. A request for a room that is being queried does not wait.
 func TestFresh_LimitsRunningQueries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
@@ -224,22 +224,23 @@ func TestFresh_LimitsRunningQueries(t *testing.T) {
 			return occupancy.Occupancy{}, nil
 		})
 		h := occupancyhttp.NewHandler(e)
+		start := time.Now()
 		var all sync.WaitGroup
-		for i := range 3 {
-			query := strings.ReplaceAll(strings.TrimPrefix(roomsQuery(200), "/events?"), "room-", fmt.Sprintf("room-%d-", i))
+		request := func(query string, timeout time.Duration, status int, want time.Duration) {
 			all.Go(func() {
-				if resp := serve(h, http.MethodGet, "/?fresh=1&"+query); resp.StatusCode != http.StatusOK {
-					t.Errorf("%s", resp.Status)
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				resp := serveRequest(h, httptest.NewRequestWithContext(ctx, http.MethodGet, "/?fresh=1&"+query, nil))
+				if took := time.Since(start); resp.StatusCode != status || took != want {
+					t.Errorf("%.20s: %s after %v, want %d after %v", query, resp.Status, took, status, want)
 				}
 			})
 		}
+		request(strings.TrimPrefix(roomsQuery(256), "/events?"), time.Hour, http.StatusOK, 5*time.Second)
 		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		resp := serveRequest(h, httptest.NewRequestWithContext(ctx, http.MethodGet, "/rooms/lobby?fresh=1", nil))
-		if resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("%s", resp.Status)
-		}
+		request("room=room-7", time.Hour, http.StatusOK, 5*time.Second)
+		request("room=other", time.Hour, http.StatusOK, 10*time.Second)
+		request("room=another", time.Second, http.StatusServiceUnavailable, time.Second)
 		all.Wait()
 		if got := most.Load(); got != 256 {
 			t.Errorf("%d queries at the same time", got)

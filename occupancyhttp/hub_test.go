@@ -221,6 +221,37 @@ func TestStream_NoEventTwice(t *testing.T) {
 	})
 }
 
+// Room b is revoked while its event is pending. The stream does not write this event.
+func TestRevoke_PendingEventIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		h := occupancyhttp.NewHandler(e)
+		writers, wait := openStreams(ctx, h, 1, "/events?room=a&room=b")
+		frames := writers[0].frames
+		synctest.Wait()
+		<-frames
+		<-frames
+		must(t, e.Join("a"))
+		synctest.Wait() // the stream is writing a
+		time.Sleep(time.Second)
+		must(t, e.Join("a"))
+		must(t, e.Join("b"))
+		synctest.Wait()
+		<-frames
+		synctest.Wait() // both rooms are pending, and the stream is writing a
+		h.Revoke(func(_ *http.Request, room string) bool { return room == "b" })
+		if f := <-frames; !bytes.Contains(f, []byte(`"room":"a"`)) {
+			t.Errorf("%s", f)
+		}
+		if f := <-frames; !bytes.HasPrefix(f, []byte("event: occupancy.refused")) {
+			t.Errorf("%s", f)
+		}
+		cancel()
+		wait()
+	})
+}
+
 func TestHub_ClosedEngineRefusesNewStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)

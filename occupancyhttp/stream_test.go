@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -255,5 +256,51 @@ func TestStream_WriterWithoutFlush(t *testing.T) {
 	}
 	if got := h.Stats(); got.Opened != 0 || got.Refused["no_streaming"] != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// compressor is a ResponseWriter like that of chi's Compress: it chooses the encoding in
+// WriteHeader, and passes Flush on.
+type compressor struct {
+	http.ResponseWriter
+	http.Flusher
+	encoded bool
+}
+
+func (c *compressor) WriteHeader(status int) {
+	c.encoded = true
+	c.Header().Set("Content-Encoding", "x")
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func TestStream_WriteHeaderBeforeFirstFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := occupancyhttp.NewHandler(newEngine(t))
+		s := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(&compressor{ResponseWriter: w, Flusher: w.(http.Flusher)}, r)
+		}))
+		stream := s.openStream("/events?room=lobby")
+		if stream.resp.Header.Get("Content-Encoding") != "x" {
+			t.Errorf("%v", stream.resp.Header)
+		}
+		stream.close()
+	})
+}
+
+// noDeadlines is the ResponseWriter of an adaptor, for example of fasthttp. It supports
+// flushing but no write deadlines.
+type noDeadlines struct{ *httptest.ResponseRecorder }
+
+// Without write deadlines, a stream whose client has stopped reading would never end.
+func TestStream_RefusedWithoutHTTPServer(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t))
+	w := noDeadlines{httptest.NewRecorder()}
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/events?room=lobby", nil))
+	resp := w.Result()
+	if f := decodeError(t, resp); resp.StatusCode != http.StatusInternalServerError || f.Error.Code != "no_streaming" || !strings.Contains(f.Error.Message, "http.Server") {
+		t.Errorf("%s %+v", resp.Status, f)
+	}
+	if got := h.Stats().Opened; got != 0 {
+		t.Errorf("%d streams opened", got)
 	}
 }
