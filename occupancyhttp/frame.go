@@ -16,13 +16,10 @@ func newFrame(event string, data any) frame {
 
 // newUpdate encodes the event of a room. Its id is the version of the event.
 func newUpdate(e occupancy.RoomEvent) frame {
+	head := "event: " + string(e.Type) + "\nid: " + strconv.FormatUint(e.Version, 10) + "\ndata: "
 	data := mustMarshal(e)
-	f := make(frame, 0, len(data)+64)
-	f = append(f, "event: "...)
-	f = append(f, e.Type...)
-	f = append(f, "\nid: "...)
-	f = strconv.AppendUint(f, e.Version, 10)
-	f = append(f, "\ndata: "...)
+	f := make(frame, 0, len(head)+len(data)+2) // no larger, because each requested room keeps one
+	f = append(f, head...)
 	f = append(f, data...)
 	return append(f, "\n\n"...)
 }

@@ -39,10 +39,11 @@ type hub struct {
 
 // feed has the newest frame of a room, and the slots of all streams of the room.
 type feed struct {
-	room   string
-	last   occupancy.Event       // the zero Event before the first event
-	newest atomic.Pointer[frame] // of last; nil before the first event. Streams read it without hub.mu
-	slots  []*slot
+	room    string
+	last    occupancy.Occupancy   // of the newest event
+	version uint64                // of the newest event
+	newest  atomic.Pointer[frame] // nil before the first event. Streams read it without hub.mu
+	slots   []*slot
 }
 
 // slot is one room of a stream.
@@ -162,16 +163,16 @@ func (h *hub) receive(w *occupancy.Watcher, e occupancy.RoomEvent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if f := h.feeds[e.Room]; f != nil && h.watcher == w { // otherwise the event may be outdated
-		f.publish(e.Event)
+		f.publish(e)
 	}
 }
 
 // publish stores the newest frame and marks the room as pending in every stream. Each
 // stream writes the frame in its own goroutine, so that no stream waits for a slow client
 // of another stream.
-func (f *feed) publish(e occupancy.Event) {
-	newest := newUpdate(occupancy.RoomEvent{Room: f.room, Event: e})
-	f.last = e
+func (f *feed) publish(e occupancy.RoomEvent) {
+	newest := newUpdate(e)
+	f.last, f.version = e.Occupancy, e.Version
 	f.newest.Store(&newest)
 	for _, s := range f.slots {
 		s.stream.markPending(int(s.index))
@@ -193,8 +194,8 @@ func (h *hub) end(w *occupancy.Watcher) {
 	h.watcher = nil
 	close(h.done)
 	for _, f := range h.feeds {
-		if o := h.engine.Current(f.room); o != f.last.Occupancy || f.newest.Load() == nil {
-			f.publish(occupancy.Event{Type: occupancy.EventUpdated, Occupancy: o, Version: f.last.Version + 1})
+		if o := h.engine.Current(f.room); o != f.last || f.newest.Load() == nil {
+			f.publish(occupancy.RoomEvent{Room: f.room, Event: occupancy.Event{Type: occupancy.EventUpdated, Occupancy: o, Version: f.version + 1}})
 		}
 	}
 	for s := range h.streams {
