@@ -280,7 +280,8 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 		published := p.publish(c, c.local())
 		if x != nil && x.undelivered {
 			subscribers := len(x.subs)
-			published = p.deliver(c, x) || published
+			// If every subscriber has the value already, the interval does not begin.
+			published = p.deliver(c, x) || published && p.watchers.watched(c)
 			if work += subscribers; subscribers >= quantum {
 				now = p.now() // deliver has unlocked mu meanwhile
 			}

@@ -263,6 +263,30 @@ func TestSubscription_ComesAndGoesWithinAnInterval(t *testing.T) {
 	})
 }
 
+// The snapshot of another subscription has the value that a change at the end of the interval
+// undoes. The first subscriber has received nothing since, so the next change is not late.
+func TestSubscription_SnapshotOfAnotherStartsNoInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		s, err := e.Subscribe("room")
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		require.NoError(t, e.Leave("room"))
+		other, err := e.Subscribe("room")
+		require.NoError(t, err)
+		require.NoError(t, e.Join("room"))
+		other.Unsubscribe()
+		time.Sleep(e.Interval())
+		synctest.Wait()
+		require.Equal(t, 1, (<-s.Events()).Occupancy.Connections)
+		require.Empty(t, s.Events())
+		require.NoError(t, e.Join("room"))
+		synctest.Wait()
+		require.Len(t, s.Events(), 1)
+	})
+}
+
 // The interval of a room is over, but the publisher has not visited the room yet. After
 // Subscribe, a hook may publish the next change.
 func TestSubscription_MakesRoomIdleWhenItsIntervalIsOver(t *testing.T) {

@@ -131,7 +131,11 @@ func (p *roomState) note() {
 
 // quiet reports whether the room was certainly quiet before it changed just now. If a
 // listener may have received an event unnoticed, that was at most an interval after a change.
+// A change that a capped total hides starts an interval without an event.
 func (p *roomState) quiet(interval time.Duration, unread bool) bool {
+	if p.totals.capped(interval) {
+		return false
+	}
 	if unread || p.unread {
 		before := len(p.changes) - 2
 		return before <= 0 || time.Since(p.changes[before]) >= 2*interval
@@ -155,6 +159,20 @@ func (h history) changed() (time.Time, bool) { return h[len(h)-1].at, len(h) > 1
 func (h history) unchanged(d time.Duration) bool {
 	at, ever := h.changed()
 	return !ever || time.Since(at) >= d
+}
+
+// capped reports whether a value of the last d was capped.
+func (h history) capped(d time.Duration) bool {
+	from := time.Now().Add(-d)
+	for _, m := range slices.Backward(h) {
+		if m.value.Connections == most || m.value.PresenceMembers == most {
+			return true
+		}
+		if !m.at.After(from) {
+			return false
+		}
+	}
+	return false
 }
 
 // had reports whether the value was v at some time in the last d.
