@@ -79,7 +79,7 @@ func TestSpecification_SnippetsInChromium(t *testing.T) {
 		"get":                     snippetOccupancy,
 		"currentAfterUnsubscribe": "undefined",
 	}, results)
-	s.awaitSubscriptions(0)
+	s.awaitStreams(0)
 }
 
 // The test runs the code blocks of docs/browser.md.
@@ -100,7 +100,7 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 		results, err := chromedp.Run(page.ctx, chromedp.Evaluate[string]("JSON.stringify(results)"))
 		require.NoError(t, err)
 		require.Equal(t, want, results)
-		s.awaitSubscriptions(0)
+		s.awaitStreams(0)
 	}
 }
 
@@ -113,12 +113,12 @@ func TestClient_BackForwardCacheInChromium(t *testing.T) {
 		room.occupancy.subscribe(() => {});
 	`)})
 	page := open(t, browser, s.URL+"/")
-	s.awaitSubscriptions(1)
+	s.awaitStreams(1)
 	page.do(chromedp.Evaluate[chromedp.Void]("globalThis.cached = true"))
 	page.do(chromedp.Navigate("about:blank"))
-	s.awaitSubscriptions(0)
+	s.awaitStreams(0)
 	page.do(chromedp.Evaluate[chromedp.Void]("void setTimeout(() => history.back())")) // the timeout lets Chromium respond to this command first
-	s.awaitSubscriptions(1)
+	s.awaitStreams(1)
 	page.waitTrue("globalThis.cached") // the variable exists, so the page was not reloaded
 }
 
@@ -126,8 +126,8 @@ func TestClient_BackForwardCacheInChromium(t *testing.T) {
 // and 95 presence members.
 type pageServer struct {
 	*httptest.Server
-	t      *testing.T
-	engine *occupancy.Engine
+	t       *testing.T
+	handler *occupancyhttp.Handler
 }
 
 func servePages(t *testing.T, pages map[string]string) *pageServer {
@@ -140,19 +140,20 @@ func servePages(t *testing.T, pages map[string]string) *pageServer {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+	handler := occupancyhttp.NewHandler(engine)
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", handler))
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, pages[r.URL.Path])
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { _ = engine.Close() }) // first, because server.Close waits for open streams
-	return &pageServer{server, t, engine}
+	return &pageServer{server, t, handler}
 }
 
-func (s *pageServer) awaitSubscriptions(n int) {
+func (s *pageServer) awaitStreams(n int) {
 	s.t.Helper()
-	require.Eventually(s.t, func() bool { return s.engine.Stats().Subscriptions == n }, 30*time.Second, time.Millisecond)
+	require.Eventually(s.t, func() bool { return s.handler.Stats().Streams == n }, 30*time.Second, time.Millisecond)
 }
 
 func modulePage(script string) string {

@@ -133,7 +133,7 @@ export const connect = (base, options = {}) => {
             if (!data) continue; // a comment
             failures = 0;
             if (frame.startsWith("event: occupancy.refused")) refuse(JSON.parse(data));
-            else receive(data);
+            else if (!frame.startsWith("event: occupancy.stale")) receive(data);
           }
           if (!connected) {
             connected = true;
