@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -82,6 +83,91 @@ func ExampleWithAuthorize() {
 	// 401 {"error":{"code":"unauthorized","message":"authentication required"}}
 	// 403 {"error":{"code":"forbidden","message":"access to this room is denied"}}
 	// 200 {"connections":0,"presenceMembers":0}
+}
+
+// A banned user receives no further events, also in streams that are open already.
+func ExampleHandler_Revoke() {
+	engine := occupancy.New()
+	defer engine.Close()
+	var banned sync.Map
+	authenticate := func(r *http.Request) (user string, ok bool) {
+		user, _, ok = r.BasicAuth()
+		return user, ok
+	}
+	handler := occupancyhttp.NewHandler(engine, occupancyhttp.WithAuthorize(func(r *http.Request, _ string) error {
+		user, ok := authenticate(r)
+		if !ok {
+			return occupancyhttp.ErrUnauthorized
+		}
+		if _, ok := banned.Load(user); ok {
+			return errors.New("banned")
+		}
+		return nil
+	}))
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	request, err := http.NewRequest(http.MethodGet, server.URL+"/events?room=lobby", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	request.SetBasicAuth("mallory", "")
+	stream, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stream.Body.Close()
+
+	// begin: ban
+	banned.Store("mallory", true) // first: from now on, new requests are refused
+	handler.Revoke(func(r *http.Request, _ string) bool {
+		user, _ := authenticate(r)
+		return user == "mallory"
+	})
+	// end: ban
+
+	events := bufio.NewScanner(stream.Body)
+	for events.Scan() { // until the stream ends
+		if strings.Contains(events.Text(), "refused") {
+			fmt.Println(events.Text())
+		}
+	}
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output:
+	// event: occupancy.refused
+	// 403 Forbidden
+}
+
+// On Linux, the stream of a client that lost its network ends within half a minute.
+func ExampleConnContext() {
+	engine := occupancy.New()
+	defer engine.Close()
+	mux := http.NewServeMux()
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+
+	// begin: vanished
+	server := &http.Server{
+		Addr:        ":8080",
+		Handler:     mux,
+		ConnContext: occupancyhttp.ConnContext,
+	}
+	// end: vanished
+
+	local := httptest.NewUnstartedServer(nil)
+	local.Config = server
+	local.Start()
+	defer local.Close()
+	resp, err := http.Get(local.URL + "/occupancy/?room=lobby")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
 }
 
 // Browsers use HTTP/2 over TLS. WriteByteTimeout closes connections that do not read.

@@ -72,7 +72,9 @@ func newServer(l limits) *server {
 }
 
 func (s *server) routes() http.Handler {
+	// begin: health
 	occupancyHandler := occupancyhttp.NewHandler(s.engine, occupancyhttp.WithHealth(s.node.staleReasons))
+	// end: health
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", newPageHandler())
 	mux.Handle("GET /{file}", newPageHandler())
