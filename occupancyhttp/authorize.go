@@ -74,8 +74,8 @@ func (h *Handler) accessErrors(r *http.Request, rooms []string) []*httpError {
 //
 // Change what the function of [WithAuthorize] returns before the call of Revoke, because
 // clients may request the room again. The function is called again for a stream that
-// opens during the call. Revoke does not wait for clients. f may block, but must not
-// change the request.
+// opens during the call. Revoke does not wait for clients. f may block. It must not change
+// the request, nor call a method that does, such as ParseForm.
 func (h *Handler) Revoke(f func(r *http.Request, room string) bool) {
 	h.hub.revocations.Add(1) // before openRooms: see serveStream
 	for s, rooms := range h.hub.openRooms() {

@@ -1,7 +1,6 @@
 package occupancyhttp
 
 import (
-	"bytes"
 	"context"
 	"iter"
 	"maps"
@@ -24,11 +23,9 @@ import (
 // The watcher is open while the hub has streams.
 type hub struct {
 	engine *occupancy.Engine
-	health func() []string // nil without WithHealth
 
-	revocations atomic.Uint64         // number of calls of Revoke
-	status      atomic.Pointer[frame] // the event occupancy.stale; nil without WithHealth
-	statusMu    sync.Mutex            // held while status is updated
+	revocations atomic.Uint64 // number of calls of Revoke
+	status      status
 
 	mu      sync.Mutex // protects the following fields, the fields of the feeds, and slot.feedIndex
 	streams map[*stream]struct{}
@@ -56,7 +53,7 @@ type slot struct {
 }
 
 func newHub(engine *occupancy.Engine, health func() []string) hub {
-	return hub{engine: engine, health: health, streams: map[*stream]struct{}{}, feeds: map[string]*feed{}}
+	return hub{engine: engine, status: status{health: health}, streams: map[*stream]struct{}{}, feeds: map[string]*feed{}}
 }
 
 // attach adds the stream and its slots, one for each of the rooms, to the feeds. If a feed
@@ -89,8 +86,8 @@ func (h *hub) attach(s *stream, rooms []string) error {
 	}
 	h.done = make(chan struct{})
 	go h.run(h.watcher)
-	if h.health != nil {
-		go h.watchHealth(h.done)
+	if h.status.health != nil {
+		go h.watchStatus(h.done)
 	}
 	return nil
 }
@@ -248,12 +245,9 @@ func (h *hub) roomCount() int {
 	return len(h.feeds)
 }
 
-// healthInterval is the time between two calls of the function of [WithHealth].
-const healthInterval = time.Second
-
-// watchHealth updates the status until done is closed.
-func (h *hub) watchHealth(done <-chan struct{}) {
-	ticker := time.NewTicker(healthInterval)
+// watchStatus updates the status regularly until done is closed.
+func (h *hub) watchStatus(done <-chan struct{}) {
+	ticker := time.NewTicker(statusInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -265,22 +259,11 @@ func (h *hub) watchHealth(done <-chan struct{}) {
 	}
 }
 
-// updateStatus stores the current status, and wakes all streams if it has changed.
+// updateStatus updates the status, and wakes all streams if it has changed.
 func (h *hub) updateStatus() {
-	if h.health == nil {
+	if !h.status.update() {
 		return
 	}
-	h.statusMu.Lock()
-	defer h.statusMu.Unlock()
-	reasons := h.health()
-	status := newFrame("occupancy.stale", struct {
-		Stale   bool     `json:"stale"`
-		Reasons []string `json:"reasons,omitempty"`
-	}{len(reasons) > 0, reasons})
-	if last := h.status.Load(); last != nil && bytes.Equal(*last, status) {
-		return
-	}
-	h.status.Store(&status)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.streams {

@@ -1,11 +1,8 @@
 package occupancyhttp
 
 import (
-	"math/bits"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -21,31 +18,10 @@ type stream struct {
 	open    int    // number of slots that are not refused; used by the stream's goroutine only
 	status  *frame // the last status written to the client; used by the stream's goroutine only
 
-	wake    chan struct{} // has a buffer of 1; receives a value when one of the following fields or hub.status has changed
+	wake    chan struct{} // has a buffer of 1; receives a value when one of the following fields or the status of the hub has changed
 	pending bitset        // the slots that have a frame to write
 	revoked bitset        // the slots that Revoke has revoked
 	ended   atomic.Bool   // whether the engine is closed
-}
-
-// bitset has one bit for each slot of a stream.
-type bitset [maxRooms / 64]atomic.Uint64
-
-func (b *bitset) set(i int)      { b[i/64].Or(1 << (i % 64)) }
-func (b *bitset) has(i int) bool { return b[i/64].Load()&(1<<(i%64)) != 0 }
-
-// take calls f for every bit that is set, and clears it, until f returns an error.
-func (b *bitset) take(f func(i int) error) error {
-	for word := range b {
-		if b[word].Load() == 0 {
-			continue
-		}
-		for set := b[word].Swap(0); set != 0; set &= set - 1 {
-			if err := f(word*64 + bits.TrailingZeros64(set)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // markPending records that the slot with this index has a new frame, and wakes the stream.
@@ -65,97 +41,6 @@ func (s *stream) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // a notification is already waiting
-	}
-}
-
-// serveEvents serves a stream of the rooms in the query.
-func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
-	err := h.serveStream(w, r)
-	if err == nil {
-		return nil
-	}
-	e := toHTTPError(err)
-	h.admission.countRefused(e.Code)
-	if e.status == http.StatusServiceUnavailable && isEventSource(r) {
-		h.setStreamHeaders(w)
-		_, _ = w.Write(retry(retryAfter * time.Second))
-		return nil
-	}
-	return err
-}
-
-// isEventSource reports whether the request was sent by the EventSource of a browser,
-// which never retries after an error status. Clients that use fetch can set the header
-// Accept to another value, or the header Occupancy-Client to any value.
-func isEventSource(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") && r.Header.Get("Occupancy-Client") == ""
-}
-
-// retry returns the field that sets the time after which an EventSource reconnects. The
-// time is random, so that the clients of a server that has stopped do not reconnect at
-// the same moment.
-func retry(least time.Duration) []byte {
-	return []byte("retry: " + strconv.FormatInt((least+rand.N(4*time.Second)).Milliseconds(), 10) + "\n\n")
-}
-
-// serveStream serves a stream. It returns an error only if it has written nothing yet.
-func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) error {
-	shutdown := h.shutdowns.channel(r)
-	names, err := parseRooms(r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	revocations := h.hub.revocations.Load()
-	rooms, refused, err := h.check(r, names)
-	if err != nil {
-		return err
-	}
-	out, err := newWriter(w, r)
-	if err != nil {
-		return err
-	}
-	if r.Method == http.MethodHead {
-		h.setStreamHeaders(w)
-		return nil
-	}
-	release, err := h.admission.admit(r)
-	if err != nil {
-		return err
-	}
-	defer release()
-
-	s := &stream{h: h, request: r, out: out, slots: make([]slot, len(rooms)), open: len(rooms), wake: make(chan struct{}, 1)}
-	defer h.hub.detach(s)
-	if err := h.hub.attach(s, rooms); err != nil {
-		return err
-	}
-	if h.hub.revocations.Load() != revocations {
-		// Revoke was called after check began, and may have missed this stream.
-		refused = append(refused, s.reauthorize()...)
-		if s.open == 0 {
-			return refused[len(refused)-1].httpError
-		}
-	}
-	h.hub.updateStatus()
-	h.setStreamHeaders(w)
-	if err := s.run(refused, shutdown); err != nil {
-		if out.tooSlow {
-			h.admission.tooSlow.Add(1)
-		}
-		h.logger.DebugContext(r.Context(), "occupancyhttp: stream closed: write failed", "remote", r.RemoteAddr, "error", err)
-	}
-	return nil
-}
-
-// setStreamHeaders sets the headers of a stream.
-func (h *Handler) setStreamHeaders(w http.ResponseWriter) {
-	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store, no-transform") // some middleware compresses, and so delays, what it may transform
-	header.Set("X-Accel-Buffering", "no")
-	header.Set("X-Content-Type-Options", "nosniff")
-	if h.heartbeat > 0 {
-		header.Set("Occupancy-Heartbeat", strconv.FormatFloat(h.heartbeat.Seconds(), 'f', -1, 64))
 	}
 }
 
@@ -273,7 +158,7 @@ func (s *stream) writeNewest(i int) error {
 
 // writeStatus writes the event occupancy.stale, if it has changed.
 func (s *stream) writeStatus() error {
-	status := s.h.hub.status.Load()
+	status := s.h.hub.status.event.Load()
 	if status == s.status {
 		return nil
 	}
