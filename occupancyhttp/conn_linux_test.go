@@ -2,9 +2,12 @@ package occupancyhttp_test
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -36,10 +39,9 @@ func openTCP(t *testing.T, address string) (net.Conn, *bufio.Reader) {
 }
 
 // The kernel closes a connection whose client does not acknowledge a write for ten seconds.
-func TestConnContext_SetsUserTimeout(t *testing.T) {
-	address, conns := serveTCP(t, occupancyhttp.NewHandler(newEngine(t)))
-	openTCP(t, address)
-	raw, err := (<-conns).(syscall.Conn).SyscallConn()
+func wantUserTimeout(t *testing.T, c net.Conn) {
+	t.Helper()
+	raw, err := c.(syscall.Conn).SyscallConn()
 	must(t, err)
 	must(t, raw.Control(func(fd uintptr) {
 		const tcpUserTimeout = 18
@@ -47,6 +49,30 @@ func TestConnContext_SetsUserTimeout(t *testing.T) {
 			t.Errorf("TCP_USER_TIMEOUT: %d ms, %v", got, err)
 		}
 	}))
+}
+
+func TestConnContext_SetsUserTimeout(t *testing.T) {
+	address, conns := serveTCP(t, occupancyhttp.NewHandler(newEngine(t)))
+	openTCP(t, address)
+	wantUserTimeout(t, <-conns)
+}
+
+func TestConnContext_HTTP2OverTLS(t *testing.T) {
+	conns := make(chan net.Conn, 1)
+	s := httptest.NewUnstartedServer(occupancyhttp.NewHandler(newEngine(t)))
+	s.EnableHTTP2 = true
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		conns <- c
+		return occupancyhttp.ConnContext(ctx, c)
+	}
+	s.StartTLS()
+	defer s.Close()
+	resp, err := s.Client().Get(s.URL + "/events?room=lobby")
+	must(t, err)
+	defer resp.Body.Close()
+	stream := &streamReader{t: t, resp: resp, lines: bufio.NewReader(resp.Body), cancel: func() {}}
+	stream.readUntil(0)
+	wantUserTimeout(t, (<-conns).(*tls.Conn).NetConn())
 }
 
 // The kernel buffers little for a client that is suspended. So the client does not read

@@ -142,6 +142,31 @@ func ExampleHandler_Revoke() {
 	// 403 Forbidden
 }
 
+// Behind a reverse proxy, the remote address of all requests is that of the proxy.
+func ExampleWithStreamKey() {
+	engine := occupancy.New()
+	defer engine.Close()
+
+	// begin: limits
+	handler := occupancyhttp.NewHandler(engine,
+		occupancyhttp.WithMaxStreams(10_000),
+		occupancyhttp.WithStreamKey(func(r *http.Request) string {
+			return r.Header.Get("X-Real-IP") // your proxy must set it, and overwrite what clients send
+		}, 100),
+	)
+	// end: limits
+
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	stream, err := http.Get(server.URL + "/events?room=lobby")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stream.Body.Close()
+	fmt.Println(handler.Stats().Streams)
+	// Output: 1
+}
+
 // On Linux, the stream of a client that lost its network ends within half a minute.
 func ExampleConnContext() {
 	engine := occupancy.New()
