@@ -162,7 +162,7 @@ func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 		others.Go(func() {
 			for ctx.Err() == nil {
 				ctx, cancel := context.WithCancel(ctx)
-				w, wait := openStreams(ctx, h, 1, "/events?room=lobby")
+				w, wait := openStreams(ctx, h, 1, "/events?room=lobby&room=revoked")
 				select {
 				case <-w[0].frames:
 				case <-ctx.Done():
@@ -172,6 +172,11 @@ func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 			}
 		})
 	}
+	others.Go(func() {
+		for ctx.Err() == nil {
+			h.Revoke(func(_ *http.Request, room string) bool { return room == "revoked" })
+		}
+	})
 	for i := range 500 {
 		must(t, e.Join("lobby"))
 		for want := fmt.Appendf(nil, `"connections":%d,`, i+1); !bytes.Contains(<-permanent[0].frames, want); {
@@ -180,6 +185,7 @@ func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 	cancel()
 	wait()
 	others.Wait()
+	wantNoStreams(t, e, h)
 }
 
 // Room b changes after the stream has read its pending bit and before the stream writes
