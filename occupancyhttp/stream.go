@@ -47,7 +47,7 @@ func (s *stream) notify() {
 // run writes the start of the stream, and then pending frames and heartbeats until the
 // stream ends. It returns the error of a failed write.
 func (s *stream) run(refused []refusal, shutdown <-chan struct{}) error {
-	defer s.out.setDeadline() // for the bytes that net/http writes after the handler has returned
+	defer func() { _ = s.out.setDeadline() }() // for the bytes that net/http writes after the handler has returned
 	if err := s.writeStart(refused); err != nil {
 		return err
 	}
