@@ -90,9 +90,15 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 		"/fetch": modulePage(`import { connect } from "/occupancy/occupancy.js";` +
 			strings.ReplaceAll(clientRegion(t, "fetch"), "https://chat.example", "") +
 			`globalThis.results = await (await rooms.get("lobby")).occupancy.get();`),
+		"/token": modulePage(`import { connect } from "/occupancy/occupancy.js"; const session = { token: "secret", userID: "alice" };` +
+			strings.ReplaceAll(clientRegion(t, "token"), "https://chat.example", "") +
+			`globalThis.results = await (await client.rooms.get("lobby")).occupancy.get();`),
+		"/status": modulePage(`import { connect } from "/occupancy/occupancy.js"; const show = (text) => { globalThis.results = text; };` + clientRegion(t, "status")),
 	})
 	for path, want := range map[string]string{
 		"/client": `{"occupancy":` + snippetOccupancy + `,"latest":` + snippetOccupancy + `}`, // the stream or get may be first
+		"/status": `"103 connected"`,
+		"/token":  snippetOccupancy,
 		"/fetch":  snippetOccupancy,
 	} {
 		page := open(t, browser, s.URL+path)
@@ -100,6 +106,7 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 		results, err := chromedp.Run(page.ctx, chromedp.Evaluate[string]("JSON.stringify(results)"))
 		require.NoError(t, err)
 		require.Equal(t, want, results)
+		page.do(chromedp.Navigate("about:blank"))
 		s.awaitStreams(0)
 	}
 }
@@ -163,7 +170,7 @@ func modulePage(script string) string {
 // clientRegion returns a region of use.ts, which contains the code blocks of docs/browser.md.
 func clientRegion(t *testing.T, name string) string {
 	t.Helper()
-	file, err := os.ReadFile("../../occupancyhttp/client/types/use.ts")
+	file, err := os.ReadFile("../../internal/clientchecks/types/use.ts")
 	require.NoError(t, err)
 	_, rest, found := strings.Cut(string(file), "// begin: "+name+"\n")
 	require.True(t, found, "no region %s", name)
