@@ -21,7 +21,7 @@ CHANGES ?= 10000
 DURATION ?= 30s
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.7.0
-CLIENT := occupancyhttp/client
+CLIENT := internal/clientchecks
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path "./.bin/*" -not -path "*/node_modules/*"))))
 RELEASE := $(GO) run ./internal/release
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 
 const allReceived = "all received"
 
-const clientsEnv = "OCCUPANCYHTTP_CLIENTS" // "address count path"; a %d in path is replaced with the number of the client
+const clientsEnv = "OCCUPANCYHTTP_CLIENTS" // "address count path"; each %d in path is replaced with the number of the client
 
 func TestMain(m *testing.M) {
 	if config := os.Getenv(clientsEnv); config != "" {
@@ -48,10 +49,15 @@ func runClients(address string, count int, path string) error {
 		if err != nil {
 			return err
 		}
-		if _, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: server\r\n\r\n", strings.Replace(path, "%d", strconv.Itoa(i), 1)); err != nil {
+		if _, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: server\r\n\r\n", strings.ReplaceAll(path, "%d", strconv.Itoa(i))); err != nil {
 			return err
 		}
-		streams[i] = bufio.NewReaderSize(conn, 512)
+		resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		streams[i] = bufio.NewReaderSize(resp.Body, 512)
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the parent process exits or calls stop

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,8 +40,8 @@ func BenchmarkFanOut(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer l.Close()
-		frame := []byte("67\r\nevent: occupancy.updated\nid: 7\ndata: " +
-			`{"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}` + "\n\n\r\n")
+		frame := []byte("87\r\nevent: occupancy.updated\nid: 7\ndata: " +
+			`{"room":"lobby","type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}` + "\n\n\r\n")
 		c := startClients(b, l.Addr().String(), streamCount, "/")
 		conns := make([]net.Conn, streamCount)
 		for i := range conns {
@@ -48,7 +49,7 @@ func BenchmarkFanOut(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer conns[i].Close()
-			_, _ = conns[i].Write(frame)
+			_, _ = fmt.Fprintf(conns[i], "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s", frame)
 		}
 		measure(b, c, func() {
 			var wg sync.WaitGroup
@@ -69,7 +70,7 @@ func BenchmarkFanOut(b *testing.B) {
 		defer e.Close()
 		s := httptest.NewServer(occupancyhttp.NewHandler(e))
 		defer s.Close()
-		c := startClients(b, s.Listener.Addr().String(), streamCount, "/rooms/lobby/occupancy/events")
+		c := startClients(b, s.Listener.Addr().String(), streamCount, "/events?room=lobby")
 		defer c.stop()
 		measure(b, c, func() {
 			if err := e.Join("lobby"); err != nil {
@@ -79,17 +80,45 @@ func BenchmarkFanOut(b *testing.B) {
 	})
 }
 
+// memory returns the memory of the heap and of the stacks.
+func memory() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse)
+}
+
+// BenchmarkInventedRooms measures the cost of 400 streams that request 256 rooms each. All
+// rooms are different, and nobody is in them.
+func BenchmarkInventedRooms(b *testing.B) {
+	const streams, rooms = 400, 256
+	var path strings.Builder
+	path.WriteString("/events?")
+	for i := range rooms {
+		fmt.Fprintf(&path, "room=client-%%d-%d&", i)
+	}
+	for b.Loop() {
+		e := occupancy.New()
+		s := httptest.NewServer(occupancyhttp.NewHandler(e))
+		before := memory()
+		c := startClients(b, s.Listener.Addr().String(), streams, path.String())
+		for range rooms {
+			c.awaitEvent(b)
+		}
+		b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
+		b.ReportMetric((memory()-before)/1e6, "MB")
+		c.stop()
+		s.Close()
+		_ = e.Close()
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
 // BenchmarkIdleStream measures the memory, heap and stack, of an idle stream. It also
 // reports the memory that net/http needs for a handler that only waits.
 func BenchmarkIdleStream(b *testing.B) {
 	const streams = streamCount / 2
-	memory := func() float64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc + m.StackInuse)
-	}
 	measure := func(b *testing.B, h http.Handler, path string) float64 {
 		s := httptest.NewServer(h)
 		defer s.Close()
@@ -105,9 +134,8 @@ func BenchmarkIdleStream(b *testing.B) {
 		<-r.Context().Done()
 	})
 	for _, bench := range []struct{ name, path string }{
-		{"one room", "/rooms/lobby/occupancy/events"},
-		{"one room per stream", "/rooms/room-%d/occupancy/events"},
-		{"stream of several rooms", "/occupancy/events?room=lobby"},
+		{"one room", "/events?room=lobby"},
+		{"one room per stream", "/events?room=room-%d"},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			var total, netHTTP float64

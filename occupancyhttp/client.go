@@ -35,12 +35,12 @@ func newAsset(contentType string, body []byte) *asset {
 
 // ClientPath returns the path of the browser client below the prefix of the handler. The
 // path contains a hash of the file: "/occupancy.js?v=0123456789abcdef". Browsers may cache
-// the file permanently under this path. Under the path "/occupancy.js" they may cache the
-// file for a day, and then revalidate it with the ETag.
+// the file permanently under this path. Under the path "/occupancy.js" they revalidate it
+// with the ETag each time, so that no page runs an old client after an update of the server.
 func ClientPath() string { return "/occupancy.js?v=" + assets["occupancy.js"].hash }
 
 // serve writes the file, or status 304 if the client has the file already.
-func (a *asset) serve(w http.ResponseWriter, r *http.Request, _ string) error {
+func (a *asset) serve(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", a.contentType)
 	h.Set("ETag", `"`+a.hash+`"`)
@@ -48,7 +48,7 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request, _ string) error {
 	if r.URL.Query().Get("v") == a.hash {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	} else {
-		h.Set("Cache-Control", "public, max-age=86400")
+		h.Set("Cache-Control", "no-cache")
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 	return nil

@@ -8,16 +8,22 @@
 //
 // The handler answers GET and HEAD requests for these paths:
 //
-//	/rooms/{room}/occupancy          {"connections":103,"presenceMembers":95}
-//	/rooms/{room}/occupancy/events   a stream of the room's events
-//	/occupancy/events?room=a&room=b  a stream of the events of up to 256 rooms
+//	/rooms/{room}                    {"connections":103,"presenceMembers":95}
+//	/?room=a&room=b                  {"rooms":{"a":{"connections":103,"presenceMembers":95},"b":…}}
+//	/events?room=a&room=b            a stream of the events of the rooms
 //	/occupancy.js, /occupancy.d.ts   the browser client and its types
 //
 // {room} is the name of the room as one path segment, escaped with [url.PathEscape] or
-// JavaScript's encodeURIComponent. For example, a slash in the name becomes %2F.
+// JavaScript's encodeURIComponent. For example, a slash in the name becomes %2F. Some
+// proxies unescape paths, and browsers remove the path segments "." and "..". The paths
+// with a query work for all names. A query can contain up to 256 rooms.
 //
-// Browsers remove the path segments "." and "..", even escaped. For rooms with these names
-// use the stream of several rooms, whose query contains the names.
+// The counts are those that the engine has, as returned by [occupancy.Engine.Current].
+// With fresh=1 in the query, the handler queries the other nodes of a cluster with
+// [occupancy.Engine.Get], and waits for at most five seconds. Concurrent requests for a
+// room share one query. Further requests reuse its result for the engine's interval, or
+// for one second if the interval is longer. If some nodes do not respond, the response
+// contains the counts of the other nodes, and the header "Occupancy-Partial: true".
 //
 // # Streams
 //
@@ -25,11 +31,11 @@
 //
 //	event: occupancy.updated
 //	id: 17
-//	data: {"type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}
+//	data: {"room":"lobby","type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}
 //
-// In a stream of several rooms, data begins with the name of the room:
-// {"room":"lobby","type":…}. The id is the version of the event in its room. The handler
-// ignores Last-Event-ID, because each event contains the new value and not a difference.
+// The id is the version of the event in its room. The handler ignores Last-Event-ID,
+// because each event contains the new value and not a difference. There are two other
+// events: occupancy.refused (see below) and occupancy.stale (see [WithHealth]).
 //
 //  1. A stream starts with one event for each room. If another stream of the room is open,
 //     this first event is the newest event of the room. Otherwise it contains the current
@@ -37,26 +43,37 @@
 //  2. A slow stream skips values, but never the last value, and does not delay other
 //     streams. The handler closes a stream if a write to its client takes longer than
 //     ten seconds. The ReadTimeout and WriteTimeout of the server do not apply to streams.
-//  3. All streams of a room share one subscription of the engine, and each event is
-//     encoded once.
+//     Small writes fit into the buffers of the kernel: [ConnContext] limits how long
+//     a client that has vanished is not noticed.
+//  3. One watcher of the engine serves all streams, and each event is encoded once. A
+//     requested room costs no goroutine, and does not exist in the engine while it is empty.
 //  4. A stream ends when the client disconnects, when the context of the request is done,
-//     when the engine closes (after the last event), and when the [http.Server] that
-//     serves the request shuts down.
+//     when the engine closes (after the last event), when the [http.Server] that
+//     serves the request shuts down, and after its lifetime: see [WithStreamLifetime].
 //
 // # Access and limits
 //
 // Without [WithAuthorize], every client that can reach the handler can read the counts of
-// every room whose name it knows. A stream is authorized once, when it opens. To end an
-// open stream, cancel the context of the request in your middleware.
+// every room whose name it knows. If a request for several rooms may read some of them, it
+// is answered with these rooms. A stream reports each other room:
 //
-// While a stream is open, the engine keeps each room of the stream in memory, even if the
-// room is empty. [WithMaxStreams] limits the number of open streams, and
-// [occupancy.WithMaxRooms] the number of empty rooms with subscribers.
-// The handler sets no CORS headers; add them in your middleware if you need them.
+//	event: occupancy.refused
+//	data: {"room":"board","status":403,"code":"forbidden","message":"access to this room is denied"}
 //
-// Middleware that compresses responses, or that wraps the [http.ResponseWriter] without an
-// Unwrap method, prevents the handler from flushing events. Exclude text/event-stream
-// from such middleware.
+// A stream is authorized when it opens. [Handler.Revoke] and [WithReauthorize] end the
+// access of an open stream.
+//
+// [WithMaxStreams] and [WithStreamKey] limit the number of open streams. [Handler.Stats]
+// returns how many streams are open and how many were refused.
+//
+// The handler sets Access-Control-Expose-Headers for the headers that its browser client
+// reads. It sets no other CORS headers; add them in your middleware if you need them.
+//
+// Middleware that compresses responses must not delay events: the handler sends
+// "Cache-Control: no-transform", which some middleware respects; exclude text/event-stream
+// from other middleware. Middleware that wraps the [http.ResponseWriter] needs an Unwrap method.
+// Streams need an [http.Server]. With the adaptors of other servers, such as fasthttp and
+// fiber, streams are refused with the code "no_streaming".
 //
 // # HTTP/2
 //

@@ -9,6 +9,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -32,7 +34,7 @@ func Example() {
 	}
 	defer lease.Close()
 
-	resp, err := http.Get(server.URL + "/occupancy/rooms/lobby/occupancy")
+	resp, err := http.Get(server.URL + "/occupancy/rooms/lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func ExampleWithAuthorize() {
 	// end: protect
 
 	for _, request := range []struct{ user, room string }{{"", "lobby"}, {"alice", "secret"}, {"alice", "lobby"}} {
-		r := httptest.NewRequest(http.MethodGet, "/rooms/"+request.room+"/occupancy", nil)
+		r := httptest.NewRequest(http.MethodGet, "/rooms/"+request.room, nil)
 		if request.user != "" {
 			r.SetBasicAuth(request.user, "secret of "+request.user)
 		}
@@ -81,6 +83,116 @@ func ExampleWithAuthorize() {
 	// 401 {"error":{"code":"unauthorized","message":"authentication required"}}
 	// 403 {"error":{"code":"forbidden","message":"access to this room is denied"}}
 	// 200 {"connections":0,"presenceMembers":0}
+}
+
+// A banned user receives no further events, also in streams that are open already.
+func ExampleHandler_Revoke() {
+	engine := occupancy.New()
+	defer engine.Close()
+	var banned sync.Map
+	authenticate := func(r *http.Request) (user string, ok bool) {
+		user, _, ok = r.BasicAuth()
+		return user, ok
+	}
+	handler := occupancyhttp.NewHandler(engine, occupancyhttp.WithAuthorize(func(r *http.Request, _ string) error {
+		user, ok := authenticate(r)
+		if !ok {
+			return occupancyhttp.ErrUnauthorized
+		}
+		if _, ok := banned.Load(user); ok {
+			return errors.New("banned")
+		}
+		return nil
+	}))
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	request, err := http.NewRequest(http.MethodGet, server.URL+"/events?room=lobby", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	request.SetBasicAuth("mallory", "")
+	stream, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stream.Body.Close()
+
+	// begin: ban
+	banned.Store("mallory", true) // first: from now on, new requests are refused
+	handler.Revoke(func(r *http.Request, _ string) bool {
+		user, _ := authenticate(r)
+		return user == "mallory"
+	})
+	// end: ban
+
+	events := bufio.NewScanner(stream.Body)
+	for events.Scan() { // until the stream ends
+		if strings.Contains(events.Text(), "refused") {
+			fmt.Println(events.Text())
+		}
+	}
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output:
+	// event: occupancy.refused
+	// 403 Forbidden
+}
+
+// Behind a reverse proxy, the remote address of all requests is that of the proxy.
+func ExampleWithStreamKey() {
+	engine := occupancy.New()
+	defer engine.Close()
+
+	// begin: limits
+	handler := occupancyhttp.NewHandler(engine,
+		occupancyhttp.WithMaxStreams(10_000),
+		occupancyhttp.WithStreamKey(func(r *http.Request) string {
+			return r.Header.Get("X-Real-IP") // your proxy must set it, and overwrite what clients send
+		}, 100),
+	)
+	// end: limits
+
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	stream, err := http.Get(server.URL + "/events?room=lobby")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stream.Body.Close()
+	fmt.Println(handler.Stats().Streams)
+	// Output: 1
+}
+
+// On Linux, the stream of a client that lost its network ends within half a minute.
+func ExampleConnContext() {
+	engine := occupancy.New()
+	defer engine.Close()
+	mux := http.NewServeMux()
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+
+	// begin: vanished
+	server := &http.Server{
+		Addr:        ":8080",
+		Handler:     mux,
+		ConnContext: occupancyhttp.ConnContext,
+	}
+	// end: vanished
+
+	local := httptest.NewUnstartedServer(nil)
+	local.Config = server
+	local.Start()
+	defer local.Close()
+	resp, err := http.Get(local.URL + "/occupancy/?room=lobby")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
 }
 
 // Browsers use HTTP/2 over TLS. WriteByteTimeout closes connections that do not read.
@@ -102,7 +214,7 @@ func ExampleNewHandler_http2() {
 	local.Config, local.EnableHTTP2 = server, true
 	local.StartTLS()
 	defer local.Close()
-	resp, err := local.Client().Get(local.URL + "/occupancy/rooms/lobby/occupancy")
+	resp, err := local.Client().Get(local.URL + "/occupancy/rooms/lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -118,22 +230,21 @@ func ExampleNewHandler_shutdown() {
 	server := httptest.NewServer(occupancyhttp.NewHandler(engine))
 	defer server.Close()
 
-	stream, err := http.Get(server.URL + "/rooms/lobby/occupancy/events")
+	stream, err := http.Get(server.URL + "/events?room=lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer stream.Body.Close()
 
-	events := bufio.NewReader(stream.Body)
-	first, err := events.ReadString('\n')
-	if err != nil {
-		log.Fatal(err)
+	events := bufio.NewScanner(stream.Body)
+	for events.Scan() && !strings.HasPrefix(events.Text(), "event: ") {
 	}
-	fmt.Print(first)
+	fmt.Println(events.Text())
 
 	go func() { _ = server.Config.Shutdown(context.Background()) }()
-	_, err = io.ReadAll(events) // until the stream ends
-	fmt.Println(err)
+	for events.Scan() { // until the stream ends
+	}
+	fmt.Println(events.Err())
 	// Output:
 	// event: occupancy.updated
 	// <nil>

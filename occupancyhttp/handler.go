@@ -1,45 +1,52 @@
 package occupancyhttp
 
 import (
-	"context"
-	"errors"
 	"net/http"
+	"net/url"
 	"strings"
-	"sync/atomic"
-	"time"
 	"weak"
 
 	"github.com/occupancy/occupancy"
 )
 
-// handler serves the occupancy of an engine.
-type handler struct {
+// Handler serves the occupancy of an engine. Create it with [NewHandler]. All its methods
+// may be called from any goroutine.
+type Handler struct {
 	config
-	engine      *occupancy.Engine
-	hub         hub
-	shutdowns   shutdowns
-	openStreams atomic.Int64
+	engine    *occupancy.Engine
+	hub       hub
+	queries   queries
+	admission admission
+	shutdowns shutdowns
 }
 
 // NewHandler returns a handler that serves the occupancy of the engine's rooms at the
 // paths that the package comment lists. Several servers may use one handler, under any
 // prefix. A handler needs no Close. NewHandler panics if the engine is nil or the value
 // of an option is negative.
-func NewHandler(engine *occupancy.Engine, opts ...Option) http.Handler {
+func NewHandler(engine *occupancy.Engine, opts ...Option) *Handler {
 	if engine == nil {
 		panic("occupancyhttp: NewHandler: nil engine")
 	}
-	return &handler{
+	h := &Handler{
 		config:    newConfig(opts),
 		engine:    engine,
-		hub:       hub{engine: engine, feeds: map[string]*feed{}},
 		shutdowns: shutdowns{channels: map[weak.Pointer[http.Server]]chan struct{}{}},
 	}
+	h.hub = newHub(engine, h.health)
+	h.queries = newQueries(engine, h.logger)
+	h.admission = newAdmission(&h.config)
+	return h
 }
 
+// exposedHeaders contains the headers that the browser client reads. Without
+// Access-Control-Expose-Headers, scripts of other origins cannot read them.
+const exposedHeaders = "Occupancy-Heartbeat, Occupancy-Partial, Retry-After"
+
 // ServeHTTP answers a request.
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	serve, escapedRoom := h.route(r.URL.EscapedPath())
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Access-Control-Expose-Headers", exposedHeaders)
+	serve := h.route(r.URL.EscapedPath())
 	var err error
 	switch {
 	case serve == nil:
@@ -47,7 +54,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		err = errMethodNotAllowed
 	default:
-		err = serve(w, r, escapedRoom)
+		err = serve(w, r)
 	}
 	if err != nil {
 		e := toHTTPError(err)
@@ -56,52 +63,117 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route returns the function that serves a path, and the escaped name of the room in the
-// path, if there is one. It does not use an [http.ServeMux], because a ServeMux redirects
-// to paths without the prefix that [http.StripPrefix] removed, and its errors are not JSON.
-func (h *handler) route(path string) (serve func(http.ResponseWriter, *http.Request, string) error, escapedRoom string) {
+// route returns the function that serves a path, or nil. It does not use an
+// [http.ServeMux], because a ServeMux redirects to paths without the prefix that
+// [http.StripPrefix] removed, and its errors are not JSON.
+func (h *Handler) route(path string) func(http.ResponseWriter, *http.Request) error {
 	path = strings.TrimPrefix(path, "/")
 	if asset, ok := assets[path]; ok {
-		return asset.serve, ""
+		return asset.serve
 	}
-	if path == "occupancy/events" {
-		return h.serveStreamOfRooms, ""
+	switch path {
+	case "":
+		return h.serveRooms
+	case "events":
+		return h.serveEvents
 	}
-	if path, ok := strings.CutPrefix(path, "rooms/"); ok {
-		room, resource, _ := strings.Cut(path, "/")
-		switch resource {
-		case "occupancy":
-			return h.serveOccupancy, room
-		case "occupancy/events":
-			return h.serveStreamOfRoom, room
-		}
+	if room, ok := strings.CutPrefix(path, "rooms/"); ok && !strings.Contains(room, "/") {
+		return func(w http.ResponseWriter, r *http.Request) error { return h.serveRoom(w, r, room) }
 	}
-	return nil, ""
+	return nil
 }
 
-// getTimeout limits how long a request waits for the other nodes of a cluster. After this
-// time the response contains the counts received so far.
-const getTimeout = 5 * time.Second
-
-// serveOccupancy writes the occupancy of one room.
-func (h *handler) serveOccupancy(w http.ResponseWriter, r *http.Request, escapedRoom string) error {
-	room, err := h.authorizedRoom(r, escapedRoom)
+// serveRoom writes the occupancy of the room in the path.
+func (h *Handler) serveRoom(w http.ResponseWriter, r *http.Request, escapedRoom string) error {
+	room, err := url.PathUnescape(escapedRoom)
+	if err != nil {
+		return errBadRoomName
+	}
+	rooms, _, err := h.check(r, []string{room})
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), getTimeout)
-	defer cancel()
-	if ctx.Err() != nil {
-		return errTimeout
-	}
-	o, err := h.engine.Get(ctx, room)
-	switch {
-	case errors.Is(err, occupancy.ErrClosed):
+	counts, err := h.read(w, r, rooms)
+	if err != nil {
 		return err
-	case err != nil:
-		h.logger.WarnContext(r.Context(), "occupancyhttp: partial response: some nodes did not respond", "room", room, "error", err)
+	}
+	writeJSON(w, http.StatusOK, counts[room])
+	return nil
+}
+
+// serveRooms writes the occupancy of the rooms in the query.
+func (h *Handler) serveRooms(w http.ResponseWriter, r *http.Request) error {
+	names, err := parseRooms(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	rooms, refusals, err := h.check(r, names)
+	if err != nil {
+		return err
+	}
+	counts, err := h.read(w, r, rooms)
+	if err != nil {
+		return err
+	}
+	refused := map[string]string{}
+	for _, refusal := range refusals {
+		refused[refusal.Room] = refusal.Code
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Rooms   map[string]occupancy.Occupancy `json:"rooms"`
+		Refused map[string]string              `json:"refused,omitempty"`
+	}{counts, refused})
+	return nil
+}
+
+// read returns the occupancy of the rooms. If the query contains fresh=1, it queries the
+// other nodes of the cluster, and sets a header if some did not respond.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, rooms []string) (map[string]occupancy.Occupancy, error) {
+	select {
+	case <-h.engine.Done():
+		return nil, occupancy.ErrClosed
+	default:
+	}
+	counts := make(map[string]occupancy.Occupancy, len(rooms))
+	if r.URL.Query().Get("fresh") != "1" {
+		for _, room := range rooms {
+			counts[room] = h.engine.Current(room)
+		}
+		return counts, nil
+	}
+	partial, err := h.queries.get(r.Context(), rooms, counts)
+	if err != nil {
+		return nil, err
+	}
+	if partial {
 		w.Header().Set("Occupancy-Partial", "true")
 	}
-	writeJSON(w, http.StatusOK, o)
-	return nil
+	return counts, nil
+}
+
+// maxRooms is the maximum number of rooms of one request.
+const maxRooms = 256
+
+// parseRooms returns the names of the rooms in a query, without duplicates.
+func parseRooms(query string) ([]string, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, errBadQuery
+	}
+	var rooms []string
+	seen := map[string]struct{}{}
+	for _, room := range values["room"] {
+		if _, duplicate := seen[room]; duplicate {
+			continue
+		}
+		if len(rooms) == maxRooms {
+			return nil, errTooManyRooms
+		}
+		seen[room] = struct{}{}
+		rooms = append(rooms, room)
+	}
+	if rooms == nil {
+		return nil, errNoRoom
+	}
+	return rooms, nil
 }

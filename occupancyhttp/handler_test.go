@@ -2,12 +2,16 @@ package occupancyhttp_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +20,7 @@ import (
 	"github.com/occupancy/occupancy/occupancyhttp"
 )
 
-func TestOccupancy_JSON(t *testing.T) {
+func TestRoom_JSON(t *testing.T) {
 	e := newEngine(t)
 	for range 103 {
 		must(t, e.Join("lobby"))
@@ -25,18 +29,53 @@ func TestOccupancy_JSON(t *testing.T) {
 		must(t, e.Enter("lobby", fmt.Sprintf("client-%d", i)))
 	}
 	s := newTestServer(t, http.StripPrefix("/any/prefix", occupancyhttp.NewHandler(e)))
-	resp, body := s.get(http.MethodGet, "/any/prefix/rooms/lobby/occupancy")
+	resp, body := s.get(http.MethodGet, "/any/prefix/rooms/lobby")
 	if want := `{"connections":103,"presenceMembers":95}`; resp.StatusCode != http.StatusOK || body != want {
 		t.Errorf("%s %s, want %s", resp.Status, body, want)
 	}
 	for name, want := range map[string]string{
-		"Content-Type":      "application/json; charset=utf-8",
-		"Cache-Control":     "no-store",
-		"Occupancy-Partial": "",
+		"Content-Type":                  "application/json; charset=utf-8",
+		"Cache-Control":                 "no-store",
+		"Occupancy-Partial":             "",
+		"Access-Control-Expose-Headers": "Occupancy-Heartbeat, Occupancy-Partial, Retry-After",
 	} {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+}
+
+func TestRooms_JSON(t *testing.T) {
+	e := newEngine(t)
+	must(t, e.Join("a"))
+	must(t, e.Enter("a/b", "alice"))
+	h := occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
+		switch room {
+		case "secret":
+			return errors.New("no")
+		case "private":
+			return occupancyhttp.ErrUnauthorized
+		}
+		return nil
+	}))
+	s := newTestServer(t, h)
+	for query, want := range map[string]string{
+		"room=a":                                        `{"rooms":{"a":{"connections":1,"presenceMembers":0}}}`,
+		"room=a&room=none&room=a":                       `{"rooms":{"a":{"connections":1,"presenceMembers":0},"none":{"connections":0,"presenceMembers":0}}}`,
+		"room=a%2Fb&room=.&room=..":                     `{"rooms":{".":{"connections":0,"presenceMembers":0},"..":{"connections":0,"presenceMembers":0},"a/b":{"connections":0,"presenceMembers":1}}}`,
+		"room=secret&room=a&room=private&room=":         `{"rooms":{"a":{"connections":1,"presenceMembers":0}},"refused":{"":"bad_room_name","private":"unauthorized","secret":"forbidden"}}`,
+		"room=secret":                                   `{"error":{"code":"forbidden","message":"access to this room is denied"}}`,
+		"room=secret&room=private":                      `{"error":{"code":"unauthorized","message":"authentication required"}}`,
+		strings.TrimPrefix(roomsQuery(257), "/events?"): `{"error":{"code":"too_many_rooms","message":"too many rooms: a request can have at most 256"}}`,
+	} {
+		resp, body := s.get(http.MethodGet, "/?"+query)
+		if body != want || (resp.StatusCode == http.StatusOK) != strings.HasPrefix(want, `{"rooms"`) {
+			t.Errorf("%.50s: %s %s, want %s", query, resp.Status, body, want)
+		}
+	}
+	_, body := s.get(http.MethodGet, "/?"+strings.TrimPrefix(roomsQuery(256), "/events?"))
+	if n := strings.Count(body, "connections"); n != 256 {
+		t.Errorf("%d of 256 rooms", n)
 	}
 }
 
@@ -47,10 +86,29 @@ func (p peersFunc) Get(ctx context.Context, room string) (occupancy.Occupancy, e
 	return p(ctx, room)
 }
 
-func TestOccupancy_PartialIfNodesAreMissing(t *testing.T) {
+func link(t *testing.T, e *occupancy.Engine, peers peersFunc) {
+	t.Helper()
+	l, err := e.Link(peers)
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+}
+
+// Without fresh=1, a request for an invented room does not query the other nodes.
+func TestRead_QueriesNoNode(t *testing.T) {
 	e := newEngine(t)
-	must(t, e.Join("lobby"))
-	s := newTestServer(t, occupancyhttp.NewHandler(e))
+	link(t, e, func(context.Context, string) (occupancy.Occupancy, error) {
+		t.Error("the other nodes were queried")
+		return occupancy.Occupancy{}, nil
+	})
+	h := occupancyhttp.NewHandler(e)
+	for _, path := range []string{"/rooms/lobby", "/?room=lobby&room=other", "/rooms/lobby?fresh=0"} {
+		if resp := serve(h, http.MethodGet, path); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", path, resp.Status)
+		}
+	}
+}
+
+func TestFresh_PartialIfNodesAreMissing(t *testing.T) {
 	missing := errors.New("node b: no answer")
 	for _, test := range []struct {
 		name    string
@@ -60,43 +118,139 @@ func TestOccupancy_PartialIfNodesAreMissing(t *testing.T) {
 		{"all", func(context.Context, string) (occupancy.Occupancy, error) {
 			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, nil
 		}, ""},
-		{"some", func(context.Context, string) (occupancy.Occupancy, error) {
+		{"some", func(_ context.Context, room string) (occupancy.Occupancy, error) {
+			if room == "other" {
+				return occupancy.Occupancy{}, nil
+			}
 			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, missing
 		}, "true"},
 		{"late", func(context.Context, string) (occupancy.Occupancy, error) {
 			return occupancy.Occupancy{Connections: 2, PresenceMembers: 1}, context.DeadlineExceeded
 		}, "true"},
 	} {
-		link, err := e.Link(test.peers)
-		must(t, err)
-		resp, body := s.get(http.MethodGet, "/rooms/lobby/occupancy")
-		if want := `{"connections":3,"presenceMembers":1}`; resp.StatusCode != http.StatusOK || body != want {
-			t.Errorf("%s: %s %s, want %s", test.name, resp.Status, body, want)
+		e := newEngine(t)
+		must(t, e.Join("lobby"))
+		link(t, e, test.peers)
+		s := newTestServer(t, occupancyhttp.NewHandler(e))
+		for _, path := range []string{"/rooms/lobby?fresh=1", "/?fresh=1&room=lobby&room=other"} {
+			resp, body := s.get(http.MethodGet, path)
+			if want := `{"connections":3,"presenceMembers":1}`; resp.StatusCode != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s: %s: %s %s, want %s", test.name, path, resp.Status, body, want)
+			}
+			if got := resp.Header.Get("Occupancy-Partial"); got != test.partial {
+				t.Errorf("%s: %s: Occupancy-Partial: %q, want %q", test.name, path, got, test.partial)
+			}
 		}
-		if got := resp.Header.Get("Occupancy-Partial"); got != test.partial {
-			t.Errorf("%s: Occupancy-Partial: %q, want %q", test.name, got, test.partial)
-		}
-		must(t, link.Close())
 	}
 }
 
-func TestOccupancy_WaitsFiveSecondsForOtherNodes(t *testing.T) {
+func TestFresh_WaitsFiveSecondsForOtherNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		_, err := e.Link(peersFunc(func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
+		link(t, e, func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
 			<-ctx.Done()
 			return occupancy.Occupancy{Connections: 1}, ctx.Err()
-		}))
-		must(t, err)
+		})
 		start := time.Now()
-		resp := serve(occupancyhttp.NewHandler(e), http.MethodGet, "/rooms/lobby/occupancy")
+		resp := serve(occupancyhttp.NewHandler(e), http.MethodGet, "/?fresh=1&room=a&room=b")
 		body, _ := io.ReadAll(resp.Body)
 		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("took %v", took)
 		}
-		if resp.StatusCode != http.StatusOK || string(body) != `{"connections":1,"presenceMembers":0}` || resp.Header.Get("Occupancy-Partial") != "true" {
+		want := `{"rooms":{"a":{"connections":1,"presenceMembers":0},"b":{"connections":1,"presenceMembers":0}}}`
+		if resp.StatusCode != http.StatusOK || string(body) != want || resp.Header.Get("Occupancy-Partial") != "true" {
 			t.Errorf("%s %s %v", resp.Status, body, resp.Header)
 		}
+	})
+}
+
+// Concurrent requests of a room share one query, and its result is reused for an interval.
+// A request that is canceled meanwhile does not cancel the query.
+func TestFresh_OneQueryForConcurrentRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		var queries atomic.Int32
+		proceed := make(chan struct{})
+		link(t, e, func(ctx context.Context, _ string) (occupancy.Occupancy, error) {
+			n := queries.Add(1)
+			select {
+			case <-proceed:
+			case <-ctx.Done():
+				t.Error("the query was canceled")
+			}
+			return occupancy.Occupancy{Connections: int(n)}, nil
+		})
+		h := occupancyhttp.NewHandler(e)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		request := func(ctx context.Context, status int, want string) {
+			resp := serveRequest(h, httptest.NewRequestWithContext(ctx, http.MethodGet, "/rooms/lobby?fresh=1", nil))
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != status || !strings.Contains(string(body), want) {
+				t.Errorf("%s %s, want %d %s", resp.Status, body, status, want)
+			}
+		}
+		all.Go(func() { request(ctx, http.StatusServiceUnavailable, "timeout") })
+		synctest.Wait()
+		for range 99 {
+			all.Go(func() { request(t.Context(), http.StatusOK, `"connections":1,`) })
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(proceed)
+		all.Wait()
+		time.Sleep(99 * time.Millisecond)
+		request(t.Context(), http.StatusOK, `"connections":1,`)
+		time.Sleep(2 * time.Millisecond)
+		request(t.Context(), http.StatusOK, `"connections":2,`)
+		if got := queries.Load(); got != 2 {
+			t.Errorf("%d queries", got)
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+// At most 256 queries run at the same time. Other requests wait until a query ends or
+// their context is done. A request that can reuse a result does not wait.
+func TestFresh_LimitsRunningQueries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		var running, most atomic.Int32
+		link(t, e, func(ctx context.Context, room string) (occupancy.Occupancy, error) {
+			if room == "fast" {
+				return occupancy.Occupancy{}, nil
+			}
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			<-ctx.Done()
+			return occupancy.Occupancy{}, nil
+		})
+		h := occupancyhttp.NewHandler(e)
+		start := time.Now()
+		var all sync.WaitGroup
+		request := func(query string, timeout time.Duration, status int, want time.Duration) {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				resp := serveRequest(h, httptest.NewRequestWithContext(ctx, http.MethodGet, "/?fresh=1&"+query, nil))
+				if took := time.Since(start); resp.StatusCode != status || took != want {
+					t.Errorf("%.20s: %s after %v, want %d after %v", query, resp.Status, took, status, want)
+				}
+			})
+		}
+		request("room=fast", time.Second, http.StatusOK, 0)
+		all.Wait()
+		request(strings.TrimPrefix(roomsQuery(256), "/events?"), time.Hour, http.StatusOK, 5*time.Second)
+		synctest.Wait()
+		request("room=fast", time.Hour, http.StatusOK, 0)
+		request("room=other", time.Hour, http.StatusOK, 10*time.Second)
+		request("room=another", time.Second, http.StatusServiceUnavailable, time.Second)
+		all.Wait()
+		if got := most.Load(); got != 256 {
+			t.Errorf("%d queries at the same time", got)
+		}
+		time.Sleep(time.Second)
 	})
 }
 
@@ -104,40 +258,38 @@ func TestPaths_AnyRoomName(t *testing.T) {
 	e := newEngine(t)
 	s := newTestServer(t, http.StripPrefix("/occupancy", occupancyhttp.NewHandler(e)))
 	for i, room := range []string{
-		"a/b", "/", "//", "a//b/", "rooms/x/occupancy", "occupancy/events", ".", "..", "../..", "%", "%2F", "a b+c", "?room=x", "#",
+		"a/b", "/", "//", "a//b/", "rooms/x", "events", ".", "..", "../..", "%", "%2F", "a b+c", "?room=x", "#",
 		"é", "日本語", "👋", "\x00", "a\nb\r\n", `"quoted"`, "<b>", "a&room=b;c", "\u2028", strings.Repeat("長", 341),
 	} {
 		for range i + 1 {
 			must(t, e.Join(room))
 		}
-		if _, body := s.get(http.MethodGet, "/occupancy/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
+		want := fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1)
+		if _, body := s.get(http.MethodGet, "/occupancy/rooms/"+url.PathEscape(room)); body != want {
 			t.Errorf("occupancy of %q: %s", room, body)
 		}
-		streamOfRoom := s.openStream("/occupancy/rooms/" + url.PathEscape(room) + "/occupancy/events")
-		if n := streamOfRoom.nextEvent(); n.Occupancy.Connections != i+1 {
+		var batch struct {
+			Rooms map[string]occupancy.Occupancy
+		}
+		_, body := s.get(http.MethodGet, "/occupancy?room="+url.QueryEscape(room))
+		must(t, json.Unmarshal([]byte(body), &batch))
+		if batch.Rooms[room].Connections != i+1 {
+			t.Errorf("occupancy of %q in a batch: %s", room, body)
+		}
+		stream := s.openStream("/occupancy/events?room=" + url.QueryEscape(room))
+		if n := stream.nextEvent(); n.Occupancy.Connections != i+1 || n.Room != room {
 			t.Errorf("stream of %q: %+v", room, n)
 		}
-		streamOfRoom.close()
-		streamOfRooms := s.openStream("/occupancy/occupancy/events?room=" + url.QueryEscape(room))
-		if n := streamOfRooms.nextEvent(); n.Occupancy.Connections != i+1 || n.Room != room {
-			t.Errorf("stream of several rooms with %q: %+v", room, n)
-		}
-		streamOfRooms.close()
+		stream.close()
 	}
 }
 
 func TestErrors_StatusAndJSON(t *testing.T) {
-	e := newEngine(t, occupancy.WithMaxRooms(1))
-	must(t, e.Join("lobby"))
-	sub, err := e.Subscribe("subscribed") // reaches the limit of rooms that are only subscribed to
-	must(t, err)
-	defer sub.Unsubscribe()
+	e := newEngine(t)
 	closed := occupancy.New()
 	must(t, closed.Close())
 	h := occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
-		if room != "lobby" && room != "other" {
-			t.Errorf("authorize called for %q", room)
-		}
+		t.Errorf("authorize called for %q", room)
 		return nil
 	}))
 	onClosedEngine := occupancyhttp.NewHandler(closed)
@@ -148,39 +300,43 @@ func TestErrors_StatusAndJSON(t *testing.T) {
 		status       int
 		code         string
 	}{
-		{h, "GET", "/", 404, "not_found"},
+		{h, "GET", "/nowhere", 404, "not_found"},
 		{h, "GET", "/rooms", 404, "not_found"},
-		{h, "GET", "/rooms/lobby", 404, "not_found"},
-		{h, "GET", "/rooms/lobby/occupancy/", 404, "not_found"},
-		{h, "GET", "/rooms/a/b/occupancy", 404, "not_found"},
-		{h, "GET", "//rooms/lobby/occupancy", 404, "not_found"},
-		{h, "GET", "/rooms/lobby/../lobby/occupancy", 404, "not_found"},
+		{h, "GET", "/rooms/lobby/occupancy", 404, "not_found"},
+		{h, "GET", "/rooms/lobby/occupancy/events", 404, "not_found"},
+		{h, "GET", "/occupancy/events?room=lobby", 404, "not_found"},
+		{h, "GET", "/events/", 404, "not_found"},
+		{h, "GET", "/rooms/lobby/", 404, "not_found"},
+		{h, "GET", "/rooms/a/b", 404, "not_found"},
+		{h, "GET", "//rooms/lobby", 404, "not_found"},
+		{h, "GET", "/rooms/lobby/../lobby", 404, "not_found"},
 		{h, "GET", "/occupancy.jsx", 404, "not_found"},
 		{h, "POST", "/nowhere", 404, "not_found"},
 
-		{h, "POST", "/rooms/lobby/occupancy", 405, "method_not_allowed"},
-		{h, "OPTIONS", "/rooms/lobby/occupancy/events", 405, "method_not_allowed"},
-		{h, "PUT", "/occupancy/events?room=lobby", 405, "method_not_allowed"},
+		{h, "POST", "/rooms/lobby", 405, "method_not_allowed"},
+		{h, "POST", "/?room=lobby", 405, "method_not_allowed"},
+		{h, "OPTIONS", "/events?room=lobby", 405, "method_not_allowed"},
 		{h, "DELETE", "/occupancy.js", 405, "method_not_allowed"},
 
-		{h, "GET", "/rooms//occupancy", 400, "bad_room_name"},
-		{h, "GET", "/rooms/%ff/occupancy", 400, "bad_room_name"},
-		{h, "GET", "/rooms/" + long + "/occupancy", 400, "bad_room_name"},
-		{h, "GET", "/rooms//occupancy/events", 400, "bad_room_name"},
-		{h, "GET", "/rooms/%ff/occupancy/events", 400, "bad_room_name"},
-		{h, "GET", "/rooms/" + long + "/occupancy/events", 400, "bad_room_name"},
-		{h, "GET", "/occupancy/events?room=lobby&room=", 400, "bad_room_name"},
-		{h, "GET", "/occupancy/events?room=%ff", 400, "bad_room_name"},
-		{h, "GET", "/occupancy/events?room=" + long, 400, "bad_room_name"},
-		{h, "GET", "/occupancy/events", 400, "no_room"},
-		{h, "GET", "/occupancy/events?rooms=lobby", 400, "no_room"},
-		{h, "GET", "/occupancy/events?room=lobby&room=%zz", 400, "bad_query"},
+		{h, "GET", "/rooms/", 400, "bad_room_name"},
+		{h, "GET", "/rooms/%ff", 400, "bad_room_name"},
+		{h, "GET", "/rooms/" + long, 400, "bad_room_name"},
+		{h, "GET", "/?room=", 400, "bad_room_name"},
+		{h, "GET", "/?room=%ff&room=", 400, "bad_room_name"},
+		{h, "GET", "/events?room=", 400, "bad_room_name"},
+		{h, "GET", "/events?room=%ff", 400, "bad_room_name"},
+		{h, "GET", "/events?room=" + long, 400, "bad_room_name"},
+		{h, "GET", "/", 400, "no_room"},
+		{h, "GET", "/events", 400, "no_room"},
+		{h, "GET", "/events?rooms=lobby", 400, "no_room"},
+		{h, "GET", "/?room=lobby&room=%zz", 400, "bad_query"},
+		{h, "GET", "/events?room=lobby&room=%zz", 400, "bad_query"},
+		{h, "GET", roomsQuery(257), 400, "too_many_rooms"},
 
-		{h, "GET", "/rooms/other/occupancy/events", 503, "room_limit"},
-		{h, "GET", "/occupancy/events?room=lobby&room=other", 503, "room_limit"},
-		{onClosedEngine, "GET", "/rooms/lobby/occupancy", 503, "closed"},
-		{onClosedEngine, "GET", "/rooms/lobby/occupancy/events", 503, "closed"},
-		{onClosedEngine, "GET", "/occupancy/events?room=lobby", 503, "closed"},
+		{onClosedEngine, "GET", "/rooms/lobby", 503, "closed"},
+		{onClosedEngine, "GET", "/rooms/lobby?fresh=1", 503, "closed"},
+		{onClosedEngine, "GET", "/?room=lobby", 503, "closed"},
+		{onClosedEngine, "GET", "/events?room=lobby", 503, "closed"},
 	} {
 		resp := serve(test.h, test.method, test.path)
 		name := test.method + " " + test.path[:min(len(test.path), 50)]
@@ -200,42 +356,27 @@ func TestErrors_StatusAndJSON(t *testing.T) {
 			t.Errorf("%s: Retry-After %q", name, got)
 		}
 	}
-	if got := e.Stats().Subscriptions; got != 1 {
-		t.Errorf("%d subscriptions, want only the test's own", got)
-	}
+	wantNoStreams(t, e, h)
 }
 
 func TestHead_NoBodyAndNoStream(t *testing.T) {
 	e := newEngine(t)
-	s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(1)))
+	h := occupancyhttp.NewHandler(e)
+	s := newTestServer(t, h)
 	for path, want := range map[string]string{
-		"/rooms/lobby/occupancy":        "application/json; charset=utf-8",
-		"/rooms/lobby/occupancy/events": "text/event-stream",
-		"/occupancy/events?room=lobby":  "text/event-stream",
-		"/occupancy.js":                 "text/javascript; charset=utf-8",
-		"/occupancy.d.ts":               "application/typescript; charset=utf-8",
+		"/?room=lobby":       "application/json; charset=utf-8",
+		"/rooms/lobby":       "application/json; charset=utf-8",
+		"/events?room=lobby": "text/event-stream",
+		"/occupancy.js":      "text/javascript; charset=utf-8",
+		"/occupancy.d.ts":    "application/typescript; charset=utf-8",
 	} {
 		resp, body := s.get(http.MethodHead, path)
 		if resp.StatusCode != http.StatusOK || body != "" || resp.Header.Get("Content-Type") != want {
 			t.Errorf("%s: %s %q %v", path, resp.Status, body, resp.Header)
 		}
 	}
-	if got := e.Stats(); got.Rooms != 0 || got.Subscriptions != 0 {
-		t.Errorf("%+v", got)
-	}
-}
-
-func TestOccupancy_CanceledRequest(t *testing.T) {
-	e := newEngine(t)
-	must(t, e.Join("lobby"))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		occupancyhttp.NewHandler(e).ServeHTTP(w, r.WithContext(ctx))
-	})
-	resp := serve(h, http.MethodGet, "/rooms/lobby/occupancy")
-	if f := decodeError(t, resp); resp.StatusCode != http.StatusServiceUnavailable || f.Error.Code != "timeout" {
-		t.Errorf("%s %+v", resp.Status, f)
+	if got := h.Stats().Opened; got != 0 {
+		t.Errorf("%d streams", got)
 	}
 }
 
@@ -256,10 +397,10 @@ func TestMount_AnyPrefix(t *testing.T) {
 			must(t, e.Join(room))
 		}
 		for _, prefix := range []string{"", "/live", "/api/v1/occupancy"} {
-			if _, body := s.get(http.MethodGet, prefix+"/rooms/"+url.PathEscape(room)+"/occupancy"); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
+			if _, body := s.get(http.MethodGet, prefix+"/rooms/"+url.PathEscape(room)); body != fmt.Sprintf(`{"connections":%d,"presenceMembers":0}`, i+1) {
 				t.Errorf("%s %q: %s", prefix, room, body)
 			}
-			streamOfRooms := s.openStream(prefix + "/occupancy/events?room=" + url.QueryEscape(room))
+			streamOfRooms := s.openStream(prefix + "/events?room=" + url.QueryEscape(room))
 			if n := streamOfRooms.nextEvent(); n.Occupancy.Connections != i+1 {
 				t.Errorf("%s stream of %q: %+v", prefix, room, n)
 			}
@@ -281,15 +422,15 @@ func TestMount_NextToHostPatterns(t *testing.T) {
 		s := newTestServer(t, mux)
 		for _, test := range []struct{ method, path, body string }{
 			{http.MethodGet, "/page", "host"},
-			{http.MethodGet, "/occupancy/rooms/lobby/occupancy", `{"connections":0,"presenceMembers":0}`},
-			{http.MethodHead, "/occupancy/rooms/lobby/occupancy", ""},
+			{http.MethodGet, "/occupancy/rooms/lobby", `{"connections":0,"presenceMembers":0}`},
+			{http.MethodHead, "/occupancy/rooms/lobby", ""},
 		} {
 			resp, body := s.get(test.method, test.path)
 			if resp.StatusCode != http.StatusOK || body != test.body {
 				t.Errorf("next to %q: %s %s: %s %s, want %s", hostPatterns, test.method, test.path, resp.Status, body, test.body)
 			}
 		}
-		stream := s.openStream("/occupancy/occupancy/events?room=lobby")
+		stream := s.openStream("/occupancy/events?room=lobby")
 		stream.readUntil(0)
 		stream.close()
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
@@ -164,7 +165,12 @@ type streamEvent struct {
 	Room      string
 	Type      occupancy.EventType
 	Occupancy occupancy.Occupancy
-	id        string
+
+	// Of an occupancy.refused:
+	Status        int
+	Code, Message string
+
+	event, id string
 }
 
 // nextEvent returns the next event of the stream, and skips comments.
@@ -175,13 +181,15 @@ func (l *streamReader) nextEvent() streamEvent {
 		if err != nil {
 			l.t.Fatalf("stream ended: %v", err)
 		}
-		if strings.HasPrefix(frame, ":") {
+		if !strings.HasPrefix(frame, "event: ") { // a comment or the field retry
 			continue
 		}
 		var e streamEvent
 		for line := range strings.Lines(frame) {
 			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 			switch name {
+			case "event":
+				e.event = value
 			case "id":
 				e.id = value
 			case "data":
@@ -225,16 +233,26 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// recorder is a ResponseRecorder with write deadlines, like the ResponseWriter of an
+// http.Server.
+type recorder struct{ *httptest.ResponseRecorder }
+
+func (recorder) SetWriteDeadline(time.Time) error { return nil }
+
 // serve serves one request without a server and returns the response.
 func serve(h http.Handler, method, target string) *http.Response {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+	return serveRequest(h, httptest.NewRequest(method, target, nil))
+}
+
+func serveRequest(h http.Handler, r *http.Request) *http.Response {
+	w := recorder{httptest.NewRecorder()}
+	h.ServeHTTP(w, r)
 	return w.Result()
 }
 
 // errorBody is the body of a response that refuses a request.
 type errorBody struct {
-	Error struct{ Code, Message, Room string }
+	Error struct{ Code, Message string }
 }
 
 func decodeError(t *testing.T, resp *http.Response) errorBody {

@@ -1,157 +1,272 @@
 package occupancyhttp
 
 import (
+	"context"
+	"iter"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
 
 // hub has one feed for each room that has open streams. An event takes this path:
 //
-//	engine → subscription → feed → streams → clients
+//	engine → watcher → feed → streams → clients
 //
-// The feed encodes the event as a frame and marks the room as pending in each stream. Each
-// stream then writes the frame to its client.
+// One watcher of the engine returns the changes of all these rooms. The feed encodes the
+// event as a frame and marks the room as pending in each stream. Each stream then writes
+// the frame to its client. So a room has no goroutine and no subscription of its own.
 //
-// The first stream of a room creates the feed, and the last stream deletes the feed. The
-// hub locks mu while it counts the streams and creates or deletes the feed. So a new
-// stream never receives a feed that is being deleted.
+// The watcher is open while the hub has streams.
 type hub struct {
 	engine *occupancy.Engine
 
-	mu    sync.Mutex // protects feeds, and feed.streams of every feed
-	feeds map[string]*feed
+	revocations atomic.Uint64 // number of calls of Revoke
+	status      status
+
+	mu      sync.Mutex // protects the following fields, the fields of the feeds, and slot.feedIndex
+	streams map[*stream]struct{}
+	feeds   map[string]*feed
+	watcher *occupancy.Watcher // nil while no stream is open, and after the engine has closed
+	done    chan struct{}      // closed when the watcher is closed
 }
 
-// feed sends the events of one subscription to all streams of a room.
+// feed has the newest frame of a room, and the slots of all streams of the room.
 type feed struct {
-	room     string
-	roomJSON []byte // the name of the room as JSON
-	sub      *occupancy.Subscription
-	streams  int                   // number of streams; protected by hub.mu
-	newest   atomic.Pointer[frame] // nil before the first event; written while feed.mu is locked
-
-	mu    sync.Mutex // protects the following fields
-	ended bool       // whether the subscription has ended
-	slots []*slot
+	room    string
+	last    occupancy.Occupancy   // of the newest event
+	version uint64                // of the newest event
+	newest  atomic.Pointer[frame] // nil before the first event. Streams read it without hub.mu
+	slots   []*slot
 }
 
 // slot is one room of a stream.
 type slot struct {
 	stream    *stream
-	index     int    // in stream.slots
-	feed      *feed  // nil before attach
-	feedIndex int    // in feed.slots; protected by feed.mu
+	feed      *feed  // nil if the room is refused
 	lastSent  *frame // the last frame written to the client; used by the stream's goroutine only
+	index     int32  // in stream.slots
+	feedIndex int32  // in feed.slots
 }
 
-// attach adds the slot to the feed of the room. If the feed already has a frame, attach
-// marks the slot as pending. It returns the errors of [occupancy.Engine.Subscribe].
-func (h *hub) attach(room string, s *slot) error {
-	f, err := h.acquire(room)
-	if err != nil {
+func newHub(engine *occupancy.Engine, health func() []string) hub {
+	return hub{engine: engine, status: status{health: health}, streams: map[*stream]struct{}{}, feeds: map[string]*feed{}}
+}
+
+// attach adds the stream and its slots, one for each of the rooms, to the feeds. If a feed
+// already has a frame, attach marks the slot as pending. The error is
+// [occupancy.ErrClosed].
+func (h *hub) attach(s *stream, rooms []string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.streams[s] = struct{}{}
+	var added []string
+	for i, room := range rooms {
+		f := h.feeds[room]
+		if f == nil {
+			f = &feed{room: strings.Clone(room)} // room may be part of a long query string
+			h.feeds[f.room] = f
+			added = append(added, f.room)
+		}
+		s.slots[i] = slot{stream: s, feed: f, index: int32(i), feedIndex: int32(len(f.slots))}
+		f.slots = append(f.slots, &s.slots[i])
+		if f.newest.Load() != nil {
+			s.markPending(i)
+		}
+	}
+	if h.watcher != nil {
+		return h.watcher.Add(added...)
+	}
+	var err error
+	if h.watcher, err = h.engine.Watch(occupancy.Rooms(added...)); err != nil {
 		return err
 	}
-	if !f.add(s) {
-		h.release(f)
-		return occupancy.ErrClosed
+	h.done = make(chan struct{})
+	go h.run(h.watcher)
+	if h.status.health != nil {
+		go h.watchStatus(h.done)
 	}
-	s.feed = f
 	return nil
 }
 
-// detach removes the slot from its feed. It does nothing if the slot has no feed.
-func (h *hub) detach(s *slot) {
-	if s.feed != nil {
-		s.feed.remove(s)
-		h.release(s.feed)
+// detach removes the stream and its slots.
+func (h *hub) detach(s *stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.streams, s)
+	var unused []string
+	for i := range s.slots {
+		unused = h.remove(&s.slots[i], unused)
+	}
+	switch {
+	case h.watcher == nil:
+	case len(h.streams) > 0:
+		h.watcher.Remove(unused...)
+	default:
+		_ = h.watcher.Close() // run returns
+		close(h.done)
+		h.watcher, h.feeds = nil, map[string]*feed{} // a map does not release memory when it shrinks
 	}
 }
 
-// acquire returns the feed of the room and increments feed.streams. It creates the feed
-// if the room has none.
-func (h *hub) acquire(room string) (*feed, error) {
+// detachRoom removes one slot of an open stream.
+func (h *hub) detachRoom(s *slot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f, ok := h.feeds[room]
-	if !ok {
-		sub, err := h.engine.Subscribe(room)
+	if unused := h.remove(s, nil); h.watcher != nil {
+		h.watcher.Remove(unused...)
+	}
+}
+
+// remove removes the slot from its feed, if it has one. The last slot of the feed takes
+// the free index. If the feed has no slot left, remove deletes the feed and appends its
+// room to unused.
+func (h *hub) remove(s *slot, unused []string) []string {
+	f := s.feed
+	if f == nil {
+		return unused
+	}
+	s.feed = nil
+	last := len(f.slots) - 1
+	f.slots[s.feedIndex] = f.slots[last]
+	f.slots[s.feedIndex].feedIndex = s.feedIndex
+	f.slots[last] = nil
+	if f.slots = f.slots[:last]; last > 0 {
+		return unused
+	}
+	delete(h.feeds, f.room)
+	return append(unused, f.room)
+}
+
+// run publishes the events of the watcher until the watcher or the engine is closed.
+func (h *hub) run(w *occupancy.Watcher) {
+	for {
+		events, err := w.Next(context.Background())
 		if err != nil {
-			return nil, err
+			h.end(w)
+			return
 		}
-		room = strings.Clone(room) // room may be part of a long query, which the feed would keep in memory
-		f = &feed{room: room, roomJSON: mustMarshal(room), sub: sub}
-		h.feeds[room] = f
-		go f.run()
+		for _, e := range events {
+			h.receive(w, e)
+		}
 	}
-	f.streams++
-	return f, nil
 }
 
-// release decrements feed.streams, and deletes the feed after its last stream.
-func (h *hub) release(f *feed) {
+// receive publishes an event of the watcher.
+func (h *hub) receive(w *occupancy.Watcher, e occupancy.RoomEvent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f.streams--; f.streams == 0 {
-		delete(h.feeds, f.room)
-		f.sub.Unsubscribe() // f.run returns
+	if f := h.feeds[e.Room]; f != nil && h.watcher == w { // otherwise the event may be outdated
+		f.publish(e)
 	}
-}
-
-// run publishes the events of the subscription until the subscription ends.
-func (f *feed) run() {
-	for e := range f.sub.Events() {
-		f.publish(newFrame(e, f.roomJSON))
-	}
-	f.end()
 }
 
 // publish stores the newest frame and marks the room as pending in every stream. Each
 // stream writes the frame in its own goroutine, so that no stream waits for a slow client
 // of another stream.
-func (f *feed) publish(newest *frame) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.newest.Store(newest)
+func (f *feed) publish(e occupancy.RoomEvent) {
+	newest := newUpdate(e)
+	f.last, f.version = e.Occupancy, e.Version
+	f.newest.Store(&newest)
 	for _, s := range f.slots {
-		s.stream.markPending(s.index)
+		s.stream.markPending(int(s.index))
 	}
 }
 
-// end notifies every stream that the feed publishes no more frames.
-func (f *feed) end() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ended = true
-	for _, s := range f.slots {
-		s.stream.feedEnded()
+// end publishes the last events and ends all streams, if the engine is closed. It does
+// nothing if only the watcher is closed.
+func (h *hub) end(w *occupancy.Watcher) {
+	if !h.current(w) {
+		return
+	}
+	<-h.engine.Done() // from now on the occupancy does not change
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.watcher != w {
+		return
+	}
+	h.watcher = nil
+	close(h.done)
+	for _, f := range h.feeds {
+		if o := h.engine.Current(f.room); o != f.last || f.newest.Load() == nil {
+			f.publish(occupancy.RoomEvent{Room: f.room, Event: occupancy.Event{Type: occupancy.EventUpdated, Occupancy: o, Version: f.version + 1}})
+		}
+	}
+	for s := range h.streams {
+		s.ended.Store(true)
+		s.notify()
 	}
 }
 
-// add adds the slot to the feed. It returns false if the feed has ended.
-func (f *feed) add(s *slot) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.ended {
-		return false
-	}
-	s.feedIndex = len(f.slots)
-	f.slots = append(f.slots, s)
-	if f.newest.Load() != nil {
-		s.stream.markPending(s.index)
-	}
-	return true
+func (h *hub) current(w *occupancy.Watcher) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.watcher == w
 }
 
-// remove removes the slot from the feed. The last slot of the feed takes the free index.
-func (f *feed) remove(s *slot) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	last := len(f.slots) - 1
-	f.slots[s.feedIndex] = f.slots[last]
-	f.slots[s.feedIndex].feedIndex = s.feedIndex
-	f.slots[last] = nil
-	f.slots = f.slots[:last]
+// openRooms yields the open streams, and the room of each slot of the stream. The room is
+// empty if it has been refused.
+func (h *hub) openRooms() iter.Seq2[*stream, []string] {
+	h.mu.Lock()
+	streams := maps.Clone(h.streams)
+	h.mu.Unlock()
+	return func(yield func(*stream, []string) bool) {
+		var rooms []string
+		for s := range streams {
+			rooms = h.rooms(s, rooms[:0])
+			if !yield(s, rooms) {
+				return
+			}
+		}
+	}
+}
+
+// rooms appends the room of each slot of the stream.
+func (h *hub) rooms(s *stream, rooms []string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range s.slots {
+		room := ""
+		if f := s.slots[i].feed; f != nil {
+			room = f.room
+		}
+		rooms = append(rooms, room)
+	}
+	return rooms
+}
+
+// roomCount returns the number of rooms of all streams.
+func (h *hub) roomCount() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.feeds)
+}
+
+// watchStatus updates the status regularly until done is closed.
+func (h *hub) watchStatus(done <-chan struct{}) {
+	ticker := time.NewTicker(statusInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			h.updateStatus()
+		case <-done:
+			return
+		}
+	}
+}
+
+// updateStatus updates the status, and wakes all streams if it has changed.
+func (h *hub) updateStatus() {
+	if !h.status.update() {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.streams {
+		s.notify()
+	}
 }

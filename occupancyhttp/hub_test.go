@@ -30,7 +30,12 @@ func (w *frameWriter) Header() http.Header { return w.header }
 func (w *frameWriter) WriteHeader(int)     {}
 func (w *frameWriter) Flush()              {}
 
+func (w *frameWriter) SetWriteDeadline(time.Time) error { return nil }
+
 func (w *frameWriter) Write(b []byte) (int, error) {
+	if !bytes.HasPrefix(b, []byte("event: ")) {
+		return len(b), nil
+	}
 	select {
 	case w.frames <- b:
 		return len(b), nil
@@ -52,56 +57,69 @@ func openStreams(ctx context.Context, h http.Handler, n int, path string) (write
 }
 
 func TestHub_EncodesEachEventOnce(t *testing.T) {
-	for _, path := range []string{"/rooms/lobby/occupancy/events", "/occupancy/events?room=lobby"} {
-		synctest.Test(t, func(t *testing.T) {
-			e := newEngine(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 100, path)
-			for round := range 3 {
-				synctest.Wait()
-				encodings := map[*byte]int{}
-				for _, w := range writers {
-					encodings[unsafe.SliceData(<-w.frames)]++
-				}
-				if len(encodings) != 1 {
-					t.Errorf("round %d: 100 streams wrote %d encodings", round, len(encodings))
-				}
-				must(t, e.Join("lobby"))
-				time.Sleep(time.Second)
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 100, "/events?room=lobby")
+		for round := range 3 {
+			synctest.Wait()
+			encodings := map[*byte]int{}
+			for _, w := range writers {
+				encodings[unsafe.SliceData(<-w.frames)]++
 			}
-			cancel()
-			wait()
-		})
-	}
+			if len(encodings) != 1 {
+				t.Errorf("round %d: 100 streams wrote %d encodings", round, len(encodings))
+			}
+			must(t, e.Join("lobby"))
+			time.Sleep(time.Second)
+		}
+		cancel()
+		wait()
+	})
 }
 
-func TestHub_OneSubscriptionForAllStreamsOfARoom(t *testing.T) {
+// Streams of invented rooms cost no goroutine and no subscription for each room, and the
+// rooms do not exist in the engine.
+func TestHub_RequestedRoomsAreCheap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		before := runtime.NumGoroutine()
 		h := occupancyhttp.NewHandler(e)
-		plain, waitPlain := openStreams(ctx, h, 50, "/rooms/lobby/occupancy/events")
-		withRoom, waitWithRoom := openStreams(ctx, h, 50, "/occupancy/events?room=lobby")
+		one, waitOne := openStreams(ctx, h, 50, "/events?room=lobby")
+		several, waitSeveral := openStreams(ctx, h, 50, "/events?room=lobby&room=a&room=b&room=c")
 		synctest.Wait()
-		for _, w := range append(plain, withRoom...) {
+		for _, w := range append(one, several...) {
 			if f := <-w.frames; !bytes.Contains(f, []byte(`"connections":0`)) {
 				t.Errorf("%s", f)
 			}
 		}
-		if got := e.Stats().Subscriptions; got != 1 {
-			t.Errorf("%d subscriptions for the streams of one room", got)
+		if got := e.Stats(); got.Subscriptions != 0 || got.Watchers != 1 || got.Rooms != 0 {
+			t.Errorf("%+v", got)
+		}
+		if got := h.Stats(); got.Streams != 100 || got.Rooms != 4 || got.Opened != 100 {
+			t.Errorf("%+v", got)
 		}
 		if got := runtime.NumGoroutine() - before; got > 100+1 {
-			t.Errorf("%d goroutines for 100 requests and one room", got)
+			t.Errorf("%d goroutines for 100 requests", got)
 		}
 		cancel()
-		waitPlain()
-		waitWithRoom()
-		if got := e.Stats().Subscriptions; got != 0 {
-			t.Errorf("%d subscriptions remain", got)
-		}
+		waitOne()
+		waitSeveral()
+		synctest.Wait()
+		wantNoStreams(t, e, h)
 	})
+}
+
+// wantNoStreams checks that the handler has released everything that streams need.
+func wantNoStreams(t *testing.T, e *occupancy.Engine, h *occupancyhttp.Handler) {
+	t.Helper()
+	if got := h.Stats(); got.Streams != 0 || got.Rooms != 0 {
+		t.Errorf("%+v", got)
+	}
+	if got := e.Stats().Watchers; got != 0 {
+		t.Errorf("%d watchers remain", got)
+	}
 }
 
 // Streams of one room open and close concurrently, so that the hub often creates a feed
@@ -111,7 +129,7 @@ func TestHub_ConcurrentFirstAndLastStream(t *testing.T) {
 	e := newEngine(t, occupancy.WithInterval(0))
 	h := occupancyhttp.NewHandler(e)
 	must(t, e.Join("lobby"))
-	paths := []string{"/rooms/lobby/occupancy/events", "/occupancy/events?room=lobby&room=other"}
+	paths := []string{"/events?room=lobby", "/events?room=other&room=lobby"}
 	var all sync.WaitGroup
 	for worker := range workers {
 		all.Go(func() {
@@ -123,16 +141,14 @@ func TestHub_ConcurrentFirstAndLastStream(t *testing.T) {
 				}
 				cancel()
 				wait()
-				if got := e.Stats().Subscriptions; got > 2 {
-					t.Errorf("%d subscriptions for two rooms", got)
+				if got := e.Stats().Watchers; got > 1 {
+					t.Errorf("%d watchers", got)
 				}
 			}
 		})
 	}
 	all.Wait()
-	if got := e.Stats().Subscriptions; got != 0 {
-		t.Errorf("%d subscriptions remain", got)
-	}
+	wantNoStreams(t, e, h)
 }
 
 // A stream that stays open receives every last value while other streams open and close.
@@ -140,13 +156,13 @@ func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 	e := newEngine(t, occupancy.WithInterval(0))
 	h := occupancyhttp.NewHandler(e)
 	ctx, cancel := context.WithCancel(t.Context())
-	permanent, wait := openStreams(ctx, h, 1, "/occupancy/events?room=lobby&room=other")
+	permanent, wait := openStreams(ctx, h, 1, "/events?room=lobby&room=other")
 	var others sync.WaitGroup
 	for range 4 {
 		others.Go(func() {
 			for ctx.Err() == nil {
 				ctx, cancel := context.WithCancel(ctx)
-				w, wait := openStreams(ctx, h, 1, "/rooms/lobby/occupancy/events")
+				w, wait := openStreams(ctx, h, 1, "/events?room=lobby&room=revoked")
 				select {
 				case <-w[0].frames:
 				case <-ctx.Done():
@@ -156,6 +172,11 @@ func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 			}
 		})
 	}
+	others.Go(func() {
+		for ctx.Err() == nil {
+			h.Revoke(func(_ *http.Request, room string) bool { return room == "revoked" })
+		}
+	})
 	for i := range 500 {
 		must(t, e.Join("lobby"))
 		for want := fmt.Appendf(nil, `"connections":%d,`, i+1); !bytes.Contains(<-permanent[0].frames, want); {
@@ -164,6 +185,7 @@ func TestHub_LastValueDelivered_WhileOtherStreamsOpenAndClose(t *testing.T) {
 	cancel()
 	wait()
 	others.Wait()
+	wantNoStreams(t, e, h)
 }
 
 // Room b changes after the stream has read its pending bit and before the stream writes
@@ -172,7 +194,7 @@ func TestStream_NoEventTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 1, "/occupancy/events?room=a&room=b")
+		writers, wait := openStreams(ctx, occupancyhttp.NewHandler(e), 1, "/events?room=a&room=b")
 		frames := writers[0].frames
 		join := func(room string) {
 			must(t, e.Join(room))
@@ -205,18 +227,49 @@ func TestStream_NoEventTwice(t *testing.T) {
 	})
 }
 
+// Room b is revoked while its event is pending. The stream does not write this event.
+func TestRevoke_PendingEventIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		h := occupancyhttp.NewHandler(e)
+		writers, wait := openStreams(ctx, h, 1, "/events?room=a&room=b")
+		frames := writers[0].frames
+		synctest.Wait()
+		<-frames
+		<-frames
+		must(t, e.Join("a"))
+		synctest.Wait() // the stream is writing a
+		time.Sleep(time.Second)
+		must(t, e.Join("a"))
+		must(t, e.Join("b"))
+		synctest.Wait()
+		<-frames
+		synctest.Wait() // both rooms are pending, and the stream is writing a
+		h.Revoke(func(_ *http.Request, room string) bool { return room == "b" })
+		if f := <-frames; !bytes.Contains(f, []byte(`"room":"a"`)) {
+			t.Errorf("%s", f)
+		}
+		if f := <-frames; !bytes.HasPrefix(f, []byte("event: occupancy.refused")) {
+			t.Errorf("%s", f)
+		}
+		cancel()
+		wait()
+	})
+}
+
 func TestHub_ClosedEngineRefusesNewStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		h := occupancyhttp.NewHandler(e)
 		ctx, cancel := context.WithCancel(t.Context())
-		_, wait := openStreams(ctx, h, 1, "/rooms/lobby/occupancy/events") // blocked in its first write
+		_, wait := openStreams(ctx, h, 1, "/events?room=lobby") // blocked in its first write
 		synctest.Wait()
 		must(t, e.Join("lobby"))
 		synctest.Wait()
 		must(t, e.Close())
 		synctest.Wait()
-		if resp := serve(h, http.MethodGet, "/rooms/lobby/occupancy/events"); resp.StatusCode != http.StatusServiceUnavailable {
+		if resp := serve(h, http.MethodGet, "/events?room=lobby"); resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s", resp.Status)
 		}
 		cancel()

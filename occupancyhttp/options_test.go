@@ -19,6 +19,11 @@ func TestNewHandler_InvalidArgumentsPanic(t *testing.T) {
 		"heartbeat": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(-1)) },
 		"engine":    func() { occupancyhttp.NewHandler(nil) },
 		"authorize": func() { occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorize(nil)) },
+		"rooms":     func() { occupancyhttp.NewHandler(e, occupancyhttp.WithAuthorizeRooms(nil)) },
+		"again":     func() { occupancyhttp.NewHandler(e, occupancyhttp.WithReauthorize(-1)) },
+		"lifetime":  func() { occupancyhttp.NewHandler(e, occupancyhttp.WithStreamLifetime(-1)) },
+		"key":       func() { occupancyhttp.NewHandler(e, occupancyhttp.WithStreamKey(nil, 1)) },
+		"per key":   func() { occupancyhttp.NewHandler(e, occupancyhttp.WithStreamKey(nil, -1)) },
 	} {
 		func() {
 			defer func() {
@@ -39,7 +44,7 @@ func TestHeartbeat_IdleStreamStaysOpen(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e := newEngine(t)
 			s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(40*time.Second)), configure)
-			stream := s.openStream("/rooms/lobby/occupancy/events")
+			stream := s.openStream("/events?room=lobby")
 			if stream.resp.Header.Get("Occupancy-Heartbeat") != "40" {
 				t.Errorf("%v", stream.resp.Header)
 			}
@@ -67,8 +72,8 @@ func TestHeartbeat_IdleStreamStaysOpen(t *testing.T) {
 func TestHeartbeat_Disabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(0)))
-		stream := s.openStream("/rooms/lobby/occupancy/events")
+		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(0), occupancyhttp.WithStreamLifetime(0)))
+		stream := s.openStream("/events?room=lobby")
 		stream.nextEvent()
 		time.AfterFunc(24*time.Hour, func() { _ = e.Join("lobby") })
 		frame, err := stream.nextFrame()
@@ -83,22 +88,23 @@ func TestHeartbeat_Disabled(t *testing.T) {
 func TestMaxStreams_RefusedWithRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(2)))
-		a := s.openStream("/rooms/a/occupancy/events")
-		b := s.openStream("/occupancy/events?room=b&room=c")
-		resp, body := s.get(http.MethodGet, "/rooms/d/occupancy/events")
+		h := occupancyhttp.NewHandler(e, occupancyhttp.WithMaxStreams(2))
+		s := newTestServer(t, h)
+		a := s.openStream("/events?room=a")
+		b := s.openStream("/events?room=b&room=c")
+		resp, body := s.get(http.MethodGet, "/events?room=d")
 		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "stream_limit") {
 			t.Errorf("%s %v %s", resp.Status, resp.Header, body)
 		}
-		if got := e.Stats().Rooms; got != 3 {
-			t.Errorf("%d rooms exist: the refused stream subscribed", got)
+		if got := h.Stats(); got.Rooms != 3 || got.Refused["stream_limit"] != 1 {
+			t.Errorf("%+v", got)
 		}
-		if resp, _ := s.get(http.MethodGet, "/rooms/d/occupancy"); resp.StatusCode != http.StatusOK {
+		if resp, _ := s.get(http.MethodGet, "/rooms/d"); resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: the limit is applied to a request that is not a stream", resp.Status)
 		}
 		a.close()
 		synctest.Wait()
-		c := s.openStream("/rooms/d/occupancy/events")
+		c := s.openStream("/events?room=d")
 		c.nextEvent()
 		b.close()
 		c.close()
@@ -125,13 +131,13 @@ func TestMaxStreams_RefusedStreamDoesNotCount(t *testing.T) {
 				}
 			}))))
 		s := newTestServer(t, h)
-		first := s.openStream("/rooms/lobby/occupancy/events")
+		first := s.openStream("/events?room=lobby")
 		refused := make(chan int)
-		go func() { refused <- serve(h, http.MethodGet, "/rooms/lobby/occupancy/events").StatusCode }()
+		go func() { refused <- serve(h, http.MethodGet, "/events?room=lobby").StatusCode }()
 		<-refusing
 		first.close()
 		synctest.Wait()
-		resp, err := s.client.Do(s.request(http.MethodGet, "/rooms/lobby/occupancy/events"))
+		resp, err := s.client.Do(s.request(http.MethodGet, "/events?room=lobby"))
 		must(t, err)
 		if resp.StatusCode != http.StatusOK {
 			t.Errorf("%s while another stream is being refused", resp.Status)

@@ -17,9 +17,9 @@ func TestShutdown_StreamsOfOtherServerContinue(t *testing.T) {
 		h := occupancyhttp.NewHandler(e)
 		stopped := newTestServer(t, http.StripPrefix("/x", h), configure)
 		running := newTestServer(t, h, configure)
-		a := stopped.openStream("/x/rooms/lobby/occupancy/events")
-		b := stopped.openStream("/x/occupancy/events?room=lobby")
-		c := running.openStream("/rooms/lobby/occupancy/events")
+		a := stopped.openStream("/x/events?room=lobby")
+		b := stopped.openStream("/x/events?room=lobby")
+		c := running.openStream("/events?room=lobby")
 		a.nextEvent()
 		b.nextEvent()
 		c.nextEvent()
@@ -54,7 +54,7 @@ func TestShutdown_EndsStreamThatIsStillOpening(t *testing.T) {
 			down <- s.server.Shutdown(ctx)
 			cancel()
 		}()
-		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream := s.openStream("/events?room=lobby")
 		context.AfterFunc(ctx, stream.close)
 		stream.readToEnd()
 		must(t, <-down)
@@ -68,7 +68,7 @@ func TestShutdown_ClosedServerIsGarbageCollected(t *testing.T) {
 	t.Run("serve", func(t *testing.T) {
 		s := newTestServer(t, h)
 		server = weak.Make(s.server)
-		s.openStream("/rooms/lobby/occupancy/events").nextEvent()
+		s.openStream("/events?room=lobby").nextEvent()
 	})
 	for deadline := time.Now().Add(10 * time.Second); server.Value() != nil; runtime.GC() {
 		if time.Now().After(deadline) {

@@ -28,8 +28,8 @@ func TestStreamEnds_AfterLastEventOfClosedEngine(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, configure func(*http.Server)) {
 		e := newEngine(t, occupancy.WithInterval(time.Hour))
 		s := newTestServer(t, occupancyhttp.NewHandler(e), configure)
-		streamOfRoom := s.openStream("/rooms/lobby/occupancy/events")
-		streamOfRooms := s.openStream("/occupancy/events?room=other&room=lobby")
+		streamOfRoom := s.openStream("/events?room=lobby")
+		streamOfRooms := s.openStream("/events?room=other&room=lobby")
 		streamOfRoom.nextEvent()
 		streamOfRooms.nextEvent()
 		streamOfRooms.nextEvent()
@@ -44,7 +44,7 @@ func TestStreamEnds_AfterLastEventOfClosedEngine(t *testing.T) {
 				t.Errorf("the stream ended with %q", rest)
 			}
 		}
-		resp, _ := s.get(http.MethodGet, "/rooms/lobby/occupancy/events")
+		resp, _ := s.get(http.MethodGet, "/events?room=lobby")
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s after Close", resp.Status)
 		}
@@ -54,22 +54,20 @@ func TestStreamEnds_AfterLastEventOfClosedEngine(t *testing.T) {
 func TestStreamEnds_ClientDisconnected(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, configure func(*http.Server)) {
 		e := newEngine(t)
-		s := newTestServer(t, occupancyhttp.NewHandler(e), configure)
-		a := s.openStream("/rooms/lobby/occupancy/events")
-		b := s.openStream("/occupancy/events?room=lobby&room=other")
+		h := occupancyhttp.NewHandler(e)
+		s := newTestServer(t, h, configure)
+		a := s.openStream("/events?room=lobby")
+		b := s.openStream("/events?room=lobby&room=other")
 		a.nextEvent()
 		b.nextEvent()
 		a.close()
 		synctest.Wait()
-		if got := e.Stats(); got.Rooms != 2 || got.Subscriptions != 2 {
+		if got := h.Stats(); got.Streams != 1 || got.Rooms != 2 {
 			t.Errorf("%+v with one stream of two rooms", got)
 		}
 		b.close()
-		time.Sleep(time.Second) // the engine removes empty rooms within its interval
 		synctest.Wait()
-		if got := e.Stats(); got.Rooms != 0 || got.Subscriptions != 0 {
-			t.Errorf("%+v after the last stream", got)
-		}
+		wantNoStreams(t, e, h)
 	})
 }
 
@@ -82,7 +80,7 @@ func TestStreamEnds_RequestCanceled(t *testing.T) {
 			h.ServeHTTP(w, r.WithContext(ctx))
 		}), configure)
 		start := time.Now()
-		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream := s.openStream("/events?room=lobby")
 		stream.readToEnd()
 		if took := time.Since(start); took != time.Minute {
 			t.Errorf("ended after %v", took)
@@ -94,7 +92,7 @@ func TestStreamEnds_ConnectionIsReusable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(0)))
-		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream := s.openStream("/events?room=lobby")
 		stream.nextEvent()
 		time.Sleep(time.Minute) // longer than the write timeout, with no write in progress
 		must(t, e.Close())
@@ -116,9 +114,9 @@ func TestStreamEnds_EngineClosesWhileStreamsOpen(t *testing.T) {
 		h := occupancyhttp.NewHandler(e)
 		var streams sync.WaitGroup
 		for i := range 50 {
-			path := "/rooms/lobby/occupancy/events"
+			path := "/events?room=lobby"
 			if i%2 == 0 {
-				path = "/occupancy/events?room=lobby&room=other"
+				path = "/events?room=lobby&room=other"
 			}
 			streams.Go(func() {
 				resp := serve(h, http.MethodGet, path)
@@ -139,7 +137,7 @@ func TestStream_HTTP2OverTLS(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
-	resp, err := s.Client().Get(s.URL + "/rooms/lobby/occupancy/events")
+	resp, err := s.Client().Get(s.URL + "/events?room=lobby")
 	must(t, err)
 	defer resp.Body.Close()
 	if resp.ProtoMajor != 2 {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,21 +20,27 @@ func TestStream_SnapshotThenEvents(t *testing.T) {
 		e := newEngine(t)
 		must(t, e.Join("lobby"))
 		s := newTestServer(t, occupancyhttp.NewHandler(e))
-		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream := s.openStream("/events?room=lobby")
 		for name, want := range map[string]string{
-			"Content-Type":        "text/event-stream",
-			"Cache-Control":       "no-store",
-			"X-Accel-Buffering":   "no",
-			"Occupancy-Heartbeat": "15",
+			"Content-Type":                  "text/event-stream",
+			"Cache-Control":                 "no-store, no-transform",
+			"X-Accel-Buffering":             "no",
+			"Occupancy-Heartbeat":           "15",
+			"Access-Control-Expose-Headers": "Occupancy-Heartbeat, Occupancy-Partial, Retry-After",
 		} {
 			if got := stream.resp.Header.Get(name); got != want {
 				t.Errorf("%s: %q, want %q", name, got, want)
 			}
 		}
+		first, err := stream.nextFrame()
+		must(t, err)
+		if ms, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(first, "retry: "), "\n\n")); err != nil || ms < 2000 || ms > 6000 {
+			t.Errorf("the stream starts with %q", first)
+		}
 		var versions []string
 		for i, want := range []string{
-			`{"type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":0}}`,
-			`{"type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":1}}`,
+			`{"room":"lobby","type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":0}}`,
+			`{"room":"lobby","type":"occupancy.updated","occupancy":{"connections":1,"presenceMembers":1}}`,
 		} {
 			frame, err := stream.nextFrame()
 			must(t, err)
@@ -60,7 +68,9 @@ func TestStreamOfRooms_EventsContainTheirRoom(t *testing.T) {
 		e := newEngine(t)
 		must(t, e.Join("b"))
 		s := newTestServer(t, occupancyhttp.NewHandler(e))
-		stream := s.openStream("/occupancy/events?room=a&room=b&room=a&room=" + "%22%0A%3C")
+		stream := s.openStream("/events?room=a&room=b&room=a&room=" + "%22%0A%3C")
+		_, err := stream.nextFrame() // the field retry
+		must(t, err)
 		got := map[string]string{}
 		for range 3 { // the duplicate room has one event
 			frame, err := stream.nextFrame()
@@ -94,7 +104,7 @@ func TestStreamOfRooms_EventsContainTheirRoom(t *testing.T) {
 // roomsQuery returns the path of a stream of n rooms. The query contains each room twice.
 func roomsQuery(n int) string {
 	var q strings.Builder
-	q.WriteString("/occupancy/events?")
+	q.WriteString("/events?")
 	for range 2 {
 		for i := range n {
 			fmt.Fprintf(&q, "room=room-%d&", i)
@@ -110,7 +120,8 @@ func TestStreamOfRooms_AtMost256(t *testing.T) {
 	}{{"HTTP/1.1", func(*http.Server) {}}, {"HTTP/2.0", http2}} {
 		synctest.Test(t, func(t *testing.T) {
 			e := newEngine(t)
-			s := newTestServer(t, occupancyhttp.NewHandler(e), proto.configure)
+			h := occupancyhttp.NewHandler(e)
+			s := newTestServer(t, h, proto.configure)
 			stream := s.openStream(roomsQuery(256))
 			if stream.resp.Proto != proto.name {
 				t.Errorf("protocol %s", stream.resp.Proto)
@@ -119,8 +130,8 @@ func TestStreamOfRooms_AtMost256(t *testing.T) {
 			for range 256 {
 				seen[stream.nextEvent().Room] = true
 			}
-			if len(seen) != 256 || e.Stats().Subscriptions != 256 {
-				t.Errorf("events of %d rooms, %d subscriptions", len(seen), e.Stats().Subscriptions)
+			if len(seen) != 256 || h.Stats().Rooms != 256 {
+				t.Errorf("events of %d rooms: %+v", len(seen), h.Stats())
 			}
 			for i := range 256 {
 				must(t, e.Join(fmt.Sprintf("room-%d", i)))
@@ -137,13 +148,11 @@ func TestStreamOfRooms_AtMost256(t *testing.T) {
 			}
 			stream.close()
 			synctest.Wait()
-			if got := e.Stats().Subscriptions; got != 0 {
-				t.Errorf("%d subscriptions remain", got)
-			}
+			wantNoStreams(t, e, h)
 
 			resp, _ := s.get(http.MethodGet, roomsQuery(257))
-			if resp.StatusCode != http.StatusBadRequest || e.Stats().Subscriptions != 0 {
-				t.Errorf("257 rooms: %s, %d subscriptions", resp.Status, e.Stats().Subscriptions)
+			if resp.StatusCode != http.StatusBadRequest || h.Stats().Opened != 1 {
+				t.Errorf("257 rooms: %s, %+v", resp.Status, h.Stats())
 			}
 		})
 	}
@@ -153,9 +162,9 @@ func TestStream_IgnoresLastEventID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		s := newTestServer(t, occupancyhttp.NewHandler(e))
-		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream := s.openStream("/events?room=lobby")
 		first := stream.nextEvent()
-		again := s.openStream("/rooms/lobby/occupancy/events", "Last-Event-ID", first.id)
+		again := s.openStream("/events?room=lobby", "Last-Event-ID", first.id)
 		if n := again.nextEvent(); n != first {
 			t.Errorf("%+v, want the snapshot %+v", n, first)
 		}
@@ -167,16 +176,17 @@ func TestStream_IgnoresLastEventID(t *testing.T) {
 func TestStream_BlockedClientIsClosedAndDelaysNoOtherStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		s := newTestServer(t, occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(time.Hour)))
-		reader := s.openStream("/rooms/lobby/occupancy/events")
+		h := occupancyhttp.NewHandler(e, occupancyhttp.WithHeartbeat(time.Hour))
+		s := newTestServer(t, h)
+		reader := s.openStream("/events?room=lobby")
 		blocked, err := s.pipes.dial(t.Context(), "", "")
 		must(t, err)
 		defer blocked.Close()
-		_, err = fmt.Fprint(blocked, "GET /rooms/lobby/occupancy/events HTTP/1.1\r\nHost: site\r\n\r\n")
+		_, err = fmt.Fprint(blocked, "GET /events?room=lobby HTTP/1.1\r\nHost: site\r\n\r\n")
 		must(t, err)
 		_, err = blocked.Read(make([]byte, 1)) // only the first byte of the response
 		must(t, err)
-		other := s.openStream("/rooms/other/occupancy/events")
+		other := s.openStream("/events?room=other")
 		other.readUntil(0)
 
 		start := time.Now()
@@ -201,15 +211,15 @@ func TestStream_BlockedClientIsClosedAndDelaysNoOtherStream(t *testing.T) {
 		}
 		reader.close()
 		synctest.Wait()
-		if got := e.Stats().Subscriptions; got != 1 {
-			t.Errorf("%d subscriptions, want only that of the other room", got)
+		if got := h.Stats(); got.Streams != 1 || got.TooSlow != 1 {
+			t.Errorf("%+v, want only the stream of the other room", got)
 		}
 		other.close()
 	})
 }
 
 func TestStream_LastValueDelivered_SlowClient(t *testing.T) {
-	for _, path := range []string{"/rooms/lobby/occupancy/events", "/occupancy/events?room=quiet&room=lobby"} {
+	for _, path := range []string{"/events?room=lobby", "/events?room=quiet&room=lobby"} {
 		synctest.Test(t, func(t *testing.T) {
 			e := newEngine(t, occupancy.WithInterval(0))
 			s := newTestServer(t, occupancyhttp.NewHandler(e))
@@ -239,13 +249,58 @@ func TestStream_LastValueDelivered_SlowClient(t *testing.T) {
 }
 
 func TestStream_WriterWithoutFlush(t *testing.T) {
-	e := newEngine(t)
-	h := occupancyhttp.NewHandler(e)
-	resp := serve(http.TimeoutHandler(h, time.Minute, ""), http.MethodGet, "/rooms/lobby/occupancy/events")
+	h := occupancyhttp.NewHandler(newEngine(t))
+	resp := serve(http.TimeoutHandler(h, time.Minute, ""), http.MethodGet, "/events?room=lobby")
 	if f := decodeError(t, resp); resp.StatusCode != http.StatusInternalServerError || f.Error.Code != "no_streaming" {
 		t.Errorf("%s %+v", resp.Status, f)
 	}
-	if got := e.Stats().Subscriptions; got != 0 {
-		t.Errorf("%d subscriptions", got)
+	if got := h.Stats(); got.Opened != 0 || got.Refused["no_streaming"] != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// compressor is a ResponseWriter like that of chi's Compress: it chooses the encoding in
+// WriteHeader, and passes Flush on.
+type compressor struct {
+	http.ResponseWriter
+	http.Flusher
+	encoded bool
+}
+
+func (c *compressor) WriteHeader(status int) {
+	c.encoded = true
+	c.Header().Set("Content-Encoding", "x")
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func TestStream_WriteHeaderBeforeFirstFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := occupancyhttp.NewHandler(newEngine(t))
+		s := newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(&compressor{ResponseWriter: w, Flusher: w.(http.Flusher)}, r)
+		}))
+		stream := s.openStream("/events?room=lobby")
+		if stream.resp.Header.Get("Content-Encoding") != "x" {
+			t.Errorf("%v", stream.resp.Header)
+		}
+		stream.close()
+	})
+}
+
+// noDeadlines is the ResponseWriter of an adaptor, for example of fasthttp. It supports
+// flushing but no write deadlines.
+type noDeadlines struct{ *httptest.ResponseRecorder }
+
+// Without write deadlines, a stream whose client has stopped reading would never end.
+func TestStream_RefusedWithoutHTTPServer(t *testing.T) {
+	h := occupancyhttp.NewHandler(newEngine(t))
+	w := noDeadlines{httptest.NewRecorder()}
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/events?room=lobby", nil))
+	resp := w.Result()
+	if f := decodeError(t, resp); resp.StatusCode != http.StatusInternalServerError || f.Error.Code != "no_streaming" || !strings.Contains(f.Error.Message, "http.Server") {
+		t.Errorf("%s %+v", resp.Status, f)
+	}
+	if got := h.Stats().Opened; got != 0 {
+		t.Errorf("%d streams opened", got)
 	}
 }

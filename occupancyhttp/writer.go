@@ -1,6 +1,7 @@
 package occupancyhttp
 
 import (
+	"errors"
 	"net/http"
 	"time"
 )
@@ -12,36 +13,75 @@ const writeTimeout = 10 * time.Second
 // writer writes to the client of a stream. It sets a new deadline for each write. These
 // deadlines replace the WriteTimeout of the server.
 type writer struct {
-	w     http.ResponseWriter
-	rc    *http.ResponseController
-	http2 bool
+	w        http.ResponseWriter
+	rc       *http.ResponseController
+	http2    bool
+	dirty    bool // whether data was written since the last flush
+	flushed  bool // whether data was flushed; reset by the stream
+	deadline time.Time
+	tooSlow  bool // whether a write has failed because it reached the deadline
 }
 
-// writeHeader sends the headers. The error is [http.ErrNotSupported] if w does not support
-// flushing.
-func (o *writer) writeHeader() error {
-	o.setDeadline()
-	return o.flush()
+// newWriter returns errNoStreaming if w does not support flushing, or if the server is not
+// an [http.Server] and has no write deadlines. Without them, a stream whose client has
+// stopped reading would never end. An example is the adaptor of fasthttp and fiber.
+func newWriter(w http.ResponseWriter, r *http.Request) (*writer, error) {
+	o := &writer{w: w, rc: http.NewResponseController(w), http2: r.ProtoMajor > 1}
+	if !canFlush(w) {
+		return nil, errNoStreaming
+	}
+	if r.Context().Value(http.ServerContextKey) == nil && errors.Is(o.setDeadline(), http.ErrNotSupported) {
+		return nil, errNoStreaming
+	}
+	return o, nil
+}
+
+// canFlush reports whether [http.ResponseController.Flush] can succeed.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 // write writes data. The data may remain in a buffer until the next flush.
 func (o *writer) write(data []byte) error {
-	o.setDeadline()
+	_ = o.setDeadline()
+	o.dirty = true
 	_, err := o.w.Write(data)
-	return err
+	return o.check(err)
 }
 
 // flush sends the buffered data to the client.
 func (o *writer) flush() error {
-	err := o.rc.Flush()
-	if o.http2 {
+	if !o.dirty {
+		return nil
+	}
+	o.dirty, o.flushed = false, true
+	err := o.check(o.rc.Flush())
+	if o.http2 && err == nil {
 		// HTTP/2 resets a stream when its deadline passes, even if no write is in progress.
 		_ = o.rc.SetWriteDeadline(time.Time{})
 	}
 	return err
 }
 
+// check records whether a write failed because it reached the deadline. HTTP/2 has no
+// error of its own for this case.
+func (o *writer) check(err error) error {
+	o.tooSlow = o.tooSlow || err != nil && !time.Now().Before(o.deadline)
+	return err
+}
+
 // setDeadline sets the deadline of the next write. net/http clears the deadline before the
-// next request of the connection. setDeadline ignores the error of a ResponseWriter that
-// has no deadlines, such as [net/http/httptest.ResponseRecorder], whose writes never block.
-func (o *writer) setDeadline() { _ = o.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) }
+// next request of the connection.
+func (o *writer) setDeadline() error {
+	o.deadline = time.Now().Add(writeTimeout)
+	return o.rc.SetWriteDeadline(o.deadline)
+}

@@ -18,23 +18,24 @@ import (
 func TestHTTP2_OnlyBlockedStreamIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, occupancy.WithInterval(0))
-		s := newTestServer(t, occupancyhttp.NewHandler(e), http2)
+		h := occupancyhttp.NewHandler(e)
+		s := newTestServer(t, h, http2)
 		s.client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 16 << 10}
-		reader := s.openStream("/rooms/quiet/occupancy/events")
+		reader := s.openStream("/events?room=quiet")
 		reader.readUntil(0)
-		blocked := s.openStream("/rooms/busy/occupancy/events")
+		blocked := s.openStream("/events?room=busy")
 		blocked.readUntil(0)
 		for range 1000 { // more than the receive buffer of the client
 			must(t, e.Join("busy"))
 			synctest.Wait()
 		}
-		if got := e.Stats().Subscriptions; got != 2 {
-			t.Errorf("%d subscriptions before the timeout", got)
+		if got := h.Stats().Streams; got != 2 {
+			t.Errorf("%d streams before the timeout", got)
 		}
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		if got := e.Stats().Subscriptions; got != 1 {
-			t.Errorf("%d subscriptions, want only that of the stream that is read", got)
+		if got := h.Stats(); got.Streams != 1 || got.TooSlow != 1 {
+			t.Errorf("%+v, want only the stream that is read", got)
 		}
 		must(t, e.Join("quiet"))
 		reader.readUntil(1)
@@ -73,7 +74,8 @@ func (c *stalledConn) Close() error {
 func TestHTTP2_WriteByteTimeoutClosesBlockedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, occupancy.WithInterval(0))
-		s := newTestServer(t, occupancyhttp.NewHandler(e), http2, func(s *http.Server) {
+		h := occupancyhttp.NewHandler(e)
+		s := newTestServer(t, h, http2, func(s *http.Server) {
 			s.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 10 * time.Second}
 		})
 		stalled := make(chan struct{})
@@ -82,21 +84,19 @@ func TestHTTP2_WriteByteTimeoutClosesBlockedConnection(t *testing.T) {
 			closed := make(chan struct{})
 			return &stalledConn{c, stalled, closed, sync.OnceFunc(func() { close(closed) })}, err
 		}
-		stream := s.openStream("/rooms/lobby/occupancy/events")
+		stream := s.openStream("/events?room=lobby")
 		stream.readUntil(0)
 		close(stalled)
 		for range 10 {
 			must(t, e.Join("lobby"))
 			synctest.Wait()
 		}
-		if got := e.Stats().Subscriptions; got != 1 {
-			t.Errorf("%d subscriptions before the timeout", got)
+		if got := h.Stats().Streams; got != 1 {
+			t.Errorf("%d streams before the timeout", got)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := e.Stats().Subscriptions; got != 0 {
-			t.Errorf("%d subscriptions remain", got)
-		}
+		wantNoStreams(t, e, h)
 		stream.close()
 	})
 }

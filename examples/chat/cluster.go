@@ -209,3 +209,24 @@ func (n *clusterNode) health() clusterHealth {
 func (n *clusterNode) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	serveJSON(w, http.StatusOK, marshal(n.health()))
 }
+
+// staleReasons returns why the counts may be out of date, or nil. The streams of the page
+// report these reasons.
+func (n *clusterNode) staleReasons() (reasons []string) {
+	if n == nil {
+		return nil
+	}
+	health := n.node.Health()
+	if !health.Connected {
+		reasons = append(reasons, "not connected to a NATS server")
+	}
+	for _, p := range health.Peers {
+		if p.State != cluster.Live {
+			reasons = append(reasons, "node "+p.Name+" does not respond")
+		}
+	}
+	if health.Degraded && reasons == nil {
+		reasons = append(reasons, "counts of other nodes are missing")
+	}
+	return reasons
+}

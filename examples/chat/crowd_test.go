@@ -45,7 +45,7 @@ func TestServer_FiveHundredWebsockets(t *testing.T) {
 		s.waitOccupancy(name(room), clientsPerRoom, 13)
 	}
 	s.waitUntil(func() bool { return s.engine.Stats().Total.Connections == rooms*clientsPerRoom })
-	code, body := s.get("/rooms/room-7/occupancy")
+	code, body := s.get("/rooms/room-7")
 	require.Equal(t, 200, code)
 	require.Equal(t, `{"connections":25,"presenceMembers":13,"users":13}`, body)
 

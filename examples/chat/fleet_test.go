@@ -253,7 +253,7 @@ func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 	}
 	for room, o := range want {
 		var answer occupancy.Occupancy
-		header, err := p.get("/rooms/"+room+"/occupancy", &answer)
+		header, err := p.get("/rooms/"+room+"?fresh=1", &answer)
 		if err != nil {
 			return err
 		}

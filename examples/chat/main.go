@@ -10,7 +10,7 @@
 //
 //	/                          a web page with a list of rooms and the chat of one room
 //	/ws/{room}                 the websocket of a room; protocol.go describes the messages
-//	/rooms/{room}/occupancy    the occupancy of a room, as JSON
+//	/rooms/{room}              the occupancy of a room, as JSON
 //	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON
@@ -128,7 +128,7 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 
 	logger.Printf("listening on %s", ln.Addr())
 	logger.Printf("  open the page:                 http://%s/", addr)
-	logger.Printf("  read the occupancy of a room:  curl http://%s/rooms/lobby/occupancy", addr)
+	logger.Printf("  read the occupancy of a room:  curl http://%s/rooms/lobby", addr)
 	logger.Printf("  list the trending rooms:       curl 'http://%s/rooms?by=trending&limit=5'", addr)
 	logger.Printf("  read the Prometheus metrics:   curl http://%s/metrics", addr)
 	logger.Printf("  read the cluster's state:      curl http://%s/cluster", addr)

@@ -84,7 +84,7 @@ func TestProgram_StopsOnSignal(t *testing.T) {
 
 			// The program prints the URL of the room's occupancy.
 			lines := bufio.NewReader(stderr)
-			url := regexp.MustCompile(`curl (http://.*)/rooms/lobby/occupancy`)
+			url := regexp.MustCompile(`curl (http://.*)/rooms/lobby`)
 			var baseURL string
 			for baseURL == "" {
 				line, err := lines.ReadString('\n')
@@ -94,7 +94,7 @@ func TestProgram_StopsOnSignal(t *testing.T) {
 				}
 			}
 			require.Eventually(t, func() bool {
-				resp, err := http.Get(baseURL + "/rooms/lobby/occupancy")
+				resp, err := http.Get(baseURL + "/rooms/lobby")
 				require.NoError(t, err)
 				defer resp.Body.Close()
 				var o occupancy.Occupancy

@@ -76,7 +76,9 @@ func newServer(l limits, options ...occupancy.Option) *server {
 }
 
 func (s *server) routes() http.Handler {
-	occupancyHandler := occupancyhttp.NewHandler(s.engine)
+	// begin: health
+	occupancyHandler := occupancyhttp.NewHandler(s.engine, occupancyhttp.WithHealth(s.node.staleReasons))
+	// end: health
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", newPageHandler())
 	mux.Handle("GET /{file}", newPageHandler())
@@ -160,7 +162,12 @@ func (s *server) addSession() bool {
 // serve serves clients on ln until ctx is done. Then it closes ln and all websockets, waits
 // until all sessions have ended, and closes the engine.
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
-	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	web := &http.Server{
+		Handler:           s.routes(),
+		ConnContext:       occupancyhttp.ConnContext, // detects that the client of a stream has vanished
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+	}
 	web.RegisterOnShutdown(func() { // called after ln is closed
 		s.node.leave() // first: then the other chat servers see one change, not one change per client
 		s.stop(errStopping)

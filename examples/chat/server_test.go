@@ -37,11 +37,11 @@ func TestRoutes_StatusCodes(t *testing.T) {
 		code int
 		body string
 	}{
-		"/rooms/night%20owls/occupancy": {200, `{"connections":1,"presenceMembers":0}`},
-		"/rooms/a%2Fb/occupancy":        {200, `{"connections":1,"presenceMembers":0}`},
-		"/rooms/nowhere/occupancy":      {200, `{"connections":0,"presenceMembers":0}`},
-		"/ws/" + tooLong:                {400, invalidRoom},
-		"/ws/%ff":                       {400, invalidRoom},
+		"/rooms/night%20owls": {200, `{"connections":1,"presenceMembers":0}`},
+		"/rooms/a%2Fb":        {200, `{"connections":1,"presenceMembers":0}`},
+		"/rooms/nowhere":      {200, `{"connections":0,"presenceMembers":0}`},
+		"/ws/" + tooLong:      {400, invalidRoom},
+		"/ws/%ff":             {400, invalidRoom},
 	} {
 		code, body := s.get(path)
 		require.Equal(t, want.code, code, path)
@@ -49,7 +49,7 @@ func TestRoutes_StatusCodes(t *testing.T) {
 	}
 	for path, want := range map[string]int{
 		"/": 200, "/app.js": 200, "/occupancy/occupancy.js": 200, "/nothing": 404,
-		"/rooms/" + tooLong + "/occupancy": 400, "/rooms/%ff/occupancy": 400, "/ws/lobby": http.StatusUpgradeRequired,
+		"/rooms/" + tooLong: 400, "/rooms/%ff": 400, "/ws/lobby": http.StatusUpgradeRequired,
 	} {
 		code, _ := s.get(path)
 		require.Equal(t, want, code, path)
@@ -85,8 +85,8 @@ func TestRoutes_UnavailableAfterStop(t *testing.T) {
 	s := start(t, longTimeouts)
 	s.stop()
 	for path, body := range map[string]string{
-		"/rooms/lobby/occupancy": "",
-		"/ws/lobby":              `{"error":"occupancy: closed"}` + "\n",
+		"/rooms/lobby": "",
+		"/ws/lobby":    `{"error":"occupancy: closed"}` + "\n",
 	} {
 		w := httptest.NewRecorder()
 		s.routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

@@ -79,7 +79,7 @@ func TestSpecification_SnippetsInChromium(t *testing.T) {
 		"get":                     snippetOccupancy,
 		"currentAfterUnsubscribe": "undefined",
 	}, results)
-	s.awaitSubscriptions(0)
+	s.awaitStreams(0)
 }
 
 // The test runs the code blocks of docs/browser.md.
@@ -90,9 +90,15 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 		"/fetch": modulePage(`import { connect } from "/occupancy/occupancy.js";` +
 			strings.ReplaceAll(clientRegion(t, "fetch"), "https://chat.example", "") +
 			`globalThis.results = await (await rooms.get("lobby")).occupancy.get();`),
+		"/token": modulePage(`import { connect } from "/occupancy/occupancy.js"; const session = { token: "secret", userID: "alice" };` +
+			strings.ReplaceAll(clientRegion(t, "token"), "https://chat.example", "") +
+			`globalThis.results = await (await client.rooms.get("lobby")).occupancy.get();`),
+		"/status": modulePage(`import { connect } from "/occupancy/occupancy.js"; const show = (text) => { globalThis.results = text; };` + clientRegion(t, "status")),
 	})
 	for path, want := range map[string]string{
 		"/client": `{"occupancy":` + snippetOccupancy + `,"latest":` + snippetOccupancy + `}`, // the stream or get may be first
+		"/status": `"103 connected"`,
+		"/token":  snippetOccupancy,
 		"/fetch":  snippetOccupancy,
 	} {
 		page := open(t, browser, s.URL+path)
@@ -100,7 +106,8 @@ func TestBrowserDocs_SnippetsInChromium(t *testing.T) {
 		results, err := chromedp.Run(page.ctx, chromedp.Evaluate[string]("JSON.stringify(results)"))
 		require.NoError(t, err)
 		require.Equal(t, want, results)
-		s.awaitSubscriptions(0)
+		page.do(chromedp.Navigate("about:blank"))
+		s.awaitStreams(0)
 	}
 }
 
@@ -113,12 +120,12 @@ func TestClient_BackForwardCacheInChromium(t *testing.T) {
 		room.occupancy.subscribe(() => {});
 	`)})
 	page := open(t, browser, s.URL+"/")
-	s.awaitSubscriptions(1)
+	s.awaitStreams(1)
 	page.do(chromedp.Evaluate[chromedp.Void]("globalThis.cached = true"))
 	page.do(chromedp.Navigate("about:blank"))
-	s.awaitSubscriptions(0)
+	s.awaitStreams(0)
 	page.do(chromedp.Evaluate[chromedp.Void]("void setTimeout(() => history.back())")) // the timeout lets Chromium respond to this command first
-	s.awaitSubscriptions(1)
+	s.awaitStreams(1)
 	page.waitTrue("globalThis.cached") // the variable exists, so the page was not reloaded
 }
 
@@ -126,8 +133,8 @@ func TestClient_BackForwardCacheInChromium(t *testing.T) {
 // and 95 presence members.
 type pageServer struct {
 	*httptest.Server
-	t      *testing.T
-	engine *occupancy.Engine
+	t       *testing.T
+	handler *occupancyhttp.Handler
 }
 
 func servePages(t *testing.T, pages map[string]string) *pageServer {
@@ -140,19 +147,20 @@ func servePages(t *testing.T, pages map[string]string) *pageServer {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyhttp.NewHandler(engine)))
+	handler := occupancyhttp.NewHandler(engine)
+	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", handler))
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, pages[r.URL.Path])
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { _ = engine.Close() }) // first, because server.Close waits for open streams
-	return &pageServer{server, t, engine}
+	return &pageServer{server, t, handler}
 }
 
-func (s *pageServer) awaitSubscriptions(n int) {
+func (s *pageServer) awaitStreams(n int) {
 	s.t.Helper()
-	require.Eventually(s.t, func() bool { return s.engine.Stats().Subscriptions == n }, 30*time.Second, time.Millisecond)
+	require.Eventually(s.t, func() bool { return s.handler.Stats().Streams == n }, 30*time.Second, time.Millisecond)
 }
 
 func modulePage(script string) string {
@@ -162,7 +170,7 @@ func modulePage(script string) string {
 // clientRegion returns a region of use.ts, which contains the code blocks of docs/browser.md.
 func clientRegion(t *testing.T, name string) string {
 	t.Helper()
-	file, err := os.ReadFile("../../occupancyhttp/client/types/use.ts")
+	file, err := os.ReadFile("../../internal/clientchecks/types/use.ts")
 	require.NoError(t, err)
 	_, rest, found := strings.Cut(string(file), "// begin: "+name+"\n")
 	require.True(t, found, "no region %s", name)

@@ -17,17 +17,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Each code block of the README and of docs/ that a comment names as a region of a file
+// Each code block of the READMEs and of docs/ that a comment names as a region of a file
 // must equal that region, which stands between "// begin: name" and "// end: name". Go
 // and JavaScript blocks must name one, so that every snippet is code that a test runs.
 func TestDocs_SnippetsAreRegionsOfPrograms(t *testing.T) {
 	pages, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
-	for _, page := range append(pages, "README.md") {
+	for _, page := range append(pages, "README.md", "occupancyhttp/client/README.md") {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		snippets := regexp.MustCompile("(?s)<!-- ([^ ]+): ([^ ]+) -->\n```[a-z]+\n(.*?)```").FindAllStringSubmatch(string(text), -1)
-		require.Len(t, snippets, len(regexp.MustCompile("(?m)^```(go|js|ts|html)$").FindAllString(string(text), -1)), "%s: each snippet names its region", page)
+		require.Len(t, snippets, len(regexp.MustCompile("(?m)^```(go|js|ts|tsx|html)$").FindAllString(string(text), -1)), "%s: each snippet names its region", page)
 		for _, s := range snippets {
 			file, name, shown := s[1], s[2], s[3]
 			code, err := os.ReadFile(file)

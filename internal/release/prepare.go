@@ -15,8 +15,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// prepare writes version into the go.mod files, go.work and CHANGELOG.md, and prints
-// the commands that commit, tag and push the release. It changes nothing if it returns
+// prepare writes version into the go.mod files, go.work, the npm package of the browser
+// client and CHANGELOG.md, and prints the commands that commit, tag and push the release. It changes nothing if it returns
 // an error about the version, the tree or the changelog.
 func (w *workspace) prepare(ctx context.Context, version string, now time.Time, out io.Writer) error {
 	current, err := w.version()
@@ -39,6 +39,9 @@ func (w *workspace) prepare(ctx context.Context, version string, now time.Time, 
 		return err
 	}
 	if err := w.setVersion(version); err != nil {
+		return err
+	}
+	if err := w.setClientVersion(strings.TrimPrefix(version, "v")); err != nil {
 		return err
 	}
 	if err := os.WriteFile(changelog, []byte(released), 0o644); err != nil {
@@ -92,6 +95,18 @@ func (w *workspace) checkTree(ctx context.Context, version string) error {
 		}
 	}
 	return nil
+}
+
+var packageVersion = regexp.MustCompile(`"version": "[^"]*"`)
+
+// setClientVersion writes the number of a version into the npm package of the browser client.
+func (w *workspace) setClientVersion(number string) error {
+	file := filepath.Join(w.root, "occupancyhttp", "client", "package.json")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, packageVersion.ReplaceAllLiteral(data, []byte(`"version": "`+number+`"`)), 0o644)
 }
 
 var heading = regexp.MustCompile(`(?m)^## `)

@@ -74,11 +74,14 @@ func TestPrepare_CopyOfTheRepository(t *testing.T) {
 }
 
 // versions returns the versions of the repository's own modules in all go.mod files and
-// in go.work.
+// in go.work, and that of the npm package.
 func versions(t *testing.T, root string) []string {
 	own := regexp.MustCompile(`github\.com/occupancy/occupancy\S* (v\S+)`)
 	var found []string
 	for name, content := range listing(t, root) {
+		if strings.HasSuffix(name, "occupancyhttp/client/package.json") {
+			found = append(found, "v"+regexp.MustCompile(`"version": "(.*)"`).FindStringSubmatch(content)[1])
+		}
 		if base := filepath.Base(name); base != "go.mod" && base != "go.work" {
 			continue
 		}

@@ -20,37 +20,44 @@ export interface OccupancyEvent {
 export type OccupancyListener = (event: OccupancyEvent) => void;
 
 export interface Subscription {
-  /**
-   * Removes the listener. Later calls have no effect. The stream closes when the page has no
-   * listener left.
-   */
+  /** Removes the listener. Later calls have no effect. The stream closes when the page has no listener left. */
   readonly unsubscribe: () => void;
+}
+
+export interface SubscribeOptions {
+  /**
+   * Called in place of reportError if the server refuses the room, and once if the client cannot
+   * receive any counts for a reason that retries do not remove. A function that is passed for
+   * several rooms is called once for an error that concerns all of them.
+   */
+  readonly onError?: (error: OccupancyError) => void;
 }
 
 export interface RoomOccupancy {
   /**
    * Calls the listener with the room's occupancy as soon as the occupancy is known, and then after
-   * each change. After a lost connection, the first event may repeat the last value.
+   * each change. The listener is never called before subscribe returns.
    *
    * Subscribing one function twice creates two subscriptions. If a listener throws, the error is
    * passed to reportError, and other listeners are still called.
    *
-   * If the server refuses a room, an {@link OccupancyError} is passed to reportError. The client
-   * does not request a refused room again until the next call of subscribe. If the server refuses
-   * the whole stream, for example with status 401, the client retries with increasing delays.
+   * If the server refuses a room, the client does not request the room again until the next call
+   * of subscribe. Throws an Error if the room was released or the client was closed.
    */
-  readonly subscribe: (listener: OccupancyListener) => Subscription;
+  readonly subscribe: (listener: OccupancyListener, options?: SubscribeOptions) => Subscription;
 
   /**
    * Returns the occupancy in the newest event, without a request. Returns undefined before the
-   * first event, and while the page has no listener for the room.
+   * first event, and while the page has no listener for the room. While the status of the
+   * connection is not "live", the occupancy may be outdated.
    */
   readonly current: () => Occupancy | undefined;
 
   /**
-   * Requests the occupancy from the server. Rejects with an {@link OccupancyError} if the server
-   * refuses the request, and with a plain Error if no response arrives. The result contains
-   * `partial: true` if the counts of some nodes of a cluster are missing.
+   * Requests the occupancy from the server, which queries all nodes of a cluster. Calls for several
+   * rooms share a request. Rejects with an {@link OccupancyError} if the server refuses the request
+   * or does not respond within ten seconds. The result contains `partial: true` if the counts of
+   * some nodes are missing.
    */
   readonly get: () => Promise<Occupancy & { readonly partial?: true }>;
 }
@@ -62,34 +69,67 @@ export interface Room {
 
 export interface Rooms {
   /**
-   * Returns the room with this name, always the same object. Rejects with a TypeError if the name is
-   * not a string, is empty, or contains a lone surrogate.
+   * Returns the room with this name, always the same object until the room is released. Rejects with
+   * a TypeError if the name is not a string of 1 to 1024 bytes of UTF-8, and with an Error if the
+   * client is closed.
    */
   readonly get: (name: string) => Promise<Room>;
+
+  /** Removes all listeners of the room, and frees its memory. */
+  readonly release: (name: string) => void;
+}
+
+/**
+ * - idle: no room has a listener
+ * - connecting: the client is opening a stream
+ * - live: the counts are current. They arrive on a stream, or every few seconds by polling if streams do not work.
+ * - waiting: the connection failed. The client tries again soon.
+ * - failed: the connection failed for a reason that retries probably do not remove, such as status 401. The client tries again from time to time.
+ */
+export type Status = "idle" | "connecting" | "live" | "waiting" | "failed";
+
+export interface Connection {
+  readonly status: Status;
+  /** Whether the server has reported that its numbers are not current. */
+  readonly stale: boolean;
+  /** Why the numbers are stale. */
+  readonly reasons: readonly string[];
+  /** Calls the listener with the status after each change of status, stale or reasons. */
+  readonly onStatusChange: (listener: (status: Status) => void) => Subscription;
 }
 
 /** The client of one handler. */
 export interface Client {
   readonly rooms: Rooms;
+  readonly connection: Connection;
+  /** Removes all listeners and closes the stream. The client cannot be used any more. */
+  readonly close: () => void;
 }
 
 export interface ConnectOptions {
   /** Called in place of the browser's fetch, for example to add a header or credentials. */
-  fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
+
+  /**
+   * Whether the tabs of the browser share one stream. Only tabs with the same base and the same value
+   * of share do, so pass the ID of the user if the tabs of several users must not receive the counts
+   * of each other. The default is true, or false if fetch is set.
+   */
+  readonly share?: boolean | string;
 }
 
-/** An error response of the server. */
+/** An error of the server or of the connection. */
 export interface OccupancyError extends Error {
-  /** The HTTP status: 401 if authentication is required, 403 if access to the room is denied. */
-  readonly status: number;
+  /** The HTTP status, if the server has responded: 401 if authentication is required, 403 if access to the room is denied. */
+  readonly status?: number;
   /** The error code of the server, such as "forbidden". */
   readonly code?: string;
-  /** The refused room, if the request was for a stream of several rooms. */
+  /** The refused room, if the error concerns only one room. */
   readonly room?: string;
 }
 
 /**
  * Connects to the handler that is mounted at base, such as "/occupancy". The client sends no request
- * before a room is used. Call connect once per page: up to 256 rooms of one client share a stream.
+ * before a room is used. Call connect once per page.
  */
 export function connect(base: string | URL, options?: ConnectOptions): Client;

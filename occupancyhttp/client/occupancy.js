@@ -4,266 +4,609 @@
 //   const room = await connect("/occupancy").rooms.get("lobby");
 //   const { unsubscribe } = room.occupancy.subscribe((event) => { console.log(event); });
 //
-// All rooms of a page share one stream, because a browser opens only six HTTP/1.1 connections
-// to a host. The client reads the stream with fetch and not with EventSource. EventSource
-// retries without jitter, stops after status 503, and does not report the status. EventSource
-// also does not detect an open connection on which no data arrives any more.
+// A browser opens only six HTTP/1.1 connections to a host. The client uses two of them: one for a
+// stream, and one for JSON requests, which it sends one after another. Rooms that do not fit in the
+// URL of the stream are polled. The tabs of a browser share the stream and the polling: one tab
+// runs a feed, and sends what it receives to the other tabs.
+//
+// The client reads the stream with fetch and not with EventSource. EventSource retries without
+// jitter, stops after status 503, does not report the status, and does not detect an open
+// connection on which no data arrives any more.
 
-const maxRooms = 256; // in one stream: the limit of the server
+const maxRooms = 256; // in one request: the limit of the server
 const maxQuery = 7000; // characters: common proxies accept URLs of up to 8 kB
-const updateDelay = 10; // ms: changes of the set of rooms within this time cause one reconnect
-const openTimeout = 20e3; // ms in which the response to a stream request must start
+const timeout = 10e3; // ms in which a stream must send its first event, and a JSON request must end
+const checkTime = 2e3; // ms in which a connection must send data after the tab or the device was asleep
+const pollPeriod = 5e3; // ms between two JSON requests for a room
+const streamRetry = 60e3; // ms between two attempts to open a stream while polling works
 const maxBackoff = 30e3; // ms: the longest pause between two attempts, in addition to Retry-After
+const heartbeat = 15e3; // ms: the default of the server
+const forever = 2 ** 31 - 1; // ms: the longest time of a timer
+const statusOf = { unauthorized: 401, forbidden: 403, bad_room_name: 400 }; // by the code of a refusal
+const idle = { status: "idle", stale: false, reasons: [] };
 
-const report = (error) => {
-  if (globalThis.reportError) reportError(error);
-  else setTimeout(() => { throw error; });
+const newError = (text, { message, ...properties } = {}) => Object.assign(new Error(`occupancy: ${text}`), properties);
+
+const report = (error) => (globalThis.reportError ?? console.error)(error);
+
+/** Calls a function of the page. An error in the function does not stop the client. */
+const call = (f, value) => {
+  try {
+    f(value);
+  } catch (error) {
+    report(error);
+  }
 };
 
-const contentType = (response) => response.headers.get("Content-Type") ?? "(none)";
+const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** Returns the Error for a response that refuses the request or has an unexpected content type. */
-const responseError = async (response, context) => {
-  const { error = {} } = await response.json().catch(() => ({}));
-  const message = error.message || (response.ok ? `unexpected content type ${contentType(response)}` : response.statusText) || "request failed";
-  return Object.assign(new Error(`occupancy: ${context}: ${message} (${response.status})`), {
-    status: response.status,
-    code: error.code,
-    room: error.room,
-    retryAfter: 1e3 * response.headers.get("Retry-After"),
-  });
+const backoff = (failures) => Math.random() * Math.min(maxBackoff, 1e3 * 2 ** failures);
+
+/** Removes names from the end of the list, as many as fit in one URL. Returns them and their query. */
+const take = (names) => {
+  const taken = [];
+  let query = "";
+  while (names.length && taken.length < maxRooms) {
+    const part = `&room=${encodeURIComponent(names.at(-1))}`;
+    if (query.length + part.length > maxQuery) break;
+    query += part;
+    taken.push(names.pop());
+  }
+  return [taken, query.slice(1)];
+};
+
+/** Returns a pause: sleep resolves after ms, or when wake is called. */
+const newPause = () => {
+  const pause = {
+    wake: () => {},
+    sleep: (ms) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        pause.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      }),
+  };
+  return pause;
+};
+
+/**
+ * Returns a function that makes sure that f is called soon: in 10 ms if possible, but at most twice
+ * a second, and every 1.4 seconds on average. Calls of f that return false do not count.
+ */
+const limited = (f) => {
+  let planned = 0;
+  let timer;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      if (f()) planned = Math.max(planned, performance.now()) + 1400;
+    }, Math.max(10, planned - 900 - performance.now()));
+  };
 };
 
 /** Connects to the handler that is mounted at base. Sends no request until a room is used. */
 export const connect = (base, options = {}) => {
   const root = String(base).replace(/\/+$/, "");
-  const request = options.fetch ?? ((...args) => fetch(...args));
-  const rooms = new Map(); // by name
-  const streams = new Set();
+  const share = options.share ?? !options.fetch;
+  const rooms = new Map(); // by name; the rooms that were subscribed last are at the end
+  const statusListeners = new Set();
+  const connection = {
+    ...idle,
+    onStatusChange: (listener) => {
+      statusListeners.add(listener);
+      return { unsubscribe: () => statusListeners.delete(listener) };
+    },
+  };
+  let state = idle; // of the feed, in this or in another tab
+  let epoch = 0; // grows when the counts received so far may be outdated
+  let closed = false;
+  let tab; // while a room has a listener
 
-  // When the user leaves the page, the browser may keep the page in the back/forward cache. The
-  // client then closes the streams, and opens them again when the page is shown.
-  let untilPageShown; // a promise that resolves when the page is shown; undefined while the page is visible
-  globalThis.addEventListener?.("pagehide", () => {
-    untilPageShown = new Promise((resolve) => addEventListener("pageshow", resolve, { once: true })).then(() => {
-      untilPageShown = undefined;
-    });
-    for (const stream of streams) stream.reconnect();
-  });
+  /** Sends a request. Throws a plain object with a message if the response is an error or has another content type. */
+  const open = async (path, type, signal) => {
+    const response = await (options.fetch ?? fetch)(root + path, { signal, cache: "no-store" });
+    const { ok, status, headers } = response;
+    const contentType = headers.get("Content-Type") ?? "";
+    if (ok && contentType.startsWith(type)) return response;
+    const error = (await response.json().catch(() => {}))?.error;
+    const text = ok ? `unexpected content type ${contentType}: check the base URL, proxies and login pages` : (error?.message ?? "request failed");
+    throw {
+      status,
+      code: error?.code,
+      message: `${text} (${status})`,
+      permanent: status < 500 && ![408, 429].includes(status),
+      retryAfter: 1e3 * headers.get("Retry-After"),
+    };
+  };
 
   /** Calls a listener with the room's newest event, unless the listener has unsubscribed or has received this event. */
   const deliver = (room, listener) => {
-    if (listener.lastEvent === room.event || !room.listeners.has(listener)) return;
-    listener.lastEvent = room.event;
+    const { event } = room;
+    if (room.epoch !== epoch || listener.event === event || !room.listeners.has(listener)) return;
+    listener.event = event;
+    room.calling = listener.callback;
+    call(listener.callback, event);
+    room.calling = undefined;
+  };
+
+  /** Handles what a feed has received: a new state, changes (pairs of a room and its occupancy), and errors. */
+  const apply = ({ state: next = state, changes = [], errors = [] }) => {
+    if (next.status !== "live") epoch++;
+    const changed = !equal(next, state);
+    Object.assign(connection, (state = next));
+    if (changed) for (const listener of [...statusListeners]) call(listener, state.status);
+    for (const [name, occupancy] of changes) {
+      const room = rooms.get(name);
+      if (!room?.listeners.size) continue;
+      room.epoch = epoch;
+      if (!equal(room.event?.occupancy, occupancy)) room.event = Object.freeze({ type: "occupancy.updated", occupancy: Object.freeze(occupancy) });
+      for (const listener of [...room.listeners]) deliver(room, listener);
+    }
+    for (const error of errors) {
+      let concerned = [...rooms.values()];
+      if (error.room !== undefined) {
+        concerned = [rooms.get(error.room)].filter(Boolean);
+        for (const room of concerned) {
+          room.refused = true;
+          room.event = undefined;
+        }
+        update();
+      }
+      // A function that handles the errors of many rooms is called once.
+      for (const f of new Set(concerned.flatMap(({ listeners }) => [...listeners].map(({ onError }) => onError)))) call(f, newError(error.message, error));
+    }
+  };
+
+  // JSON requests, one after another.
+  let queue = Promise.resolve();
+  const enqueue = (f) => (queue = queue.catch(() => {}).then(f));
+
+  /** Returns the errors of these rooms if the error means that all of them are refused. Throws any other error, also status 401: the user may sign in later. */
+  const refusals = (error, names) => {
+    if (!(error.code in statusOf) || error.status === 401) throw error;
+    return names.map((room) => ({ ...error, room }));
+  };
+
+  /** Requests the counts of as many rooms as fit in one URL, and removes them from the list. */
+  const requestCounts = async (list, suffix = "") => {
+    const [names, query] = take(list);
     try {
-      const { callback } = listener;
-      callback(room.event);
+      const response = await open(`/?${query}${suffix}`, "application/json", AbortSignal.timeout(timeout));
+      const { rooms, refused = {} } = await response.json();
+      const changes = Object.entries(rooms);
+      if (response.headers.get("Occupancy-Partial")) for (const [, occupancy] of changes) occupancy.partial = true;
+      return { changes, errors: Object.entries(refused).map(([room, code]) => ({ room, code, status: statusOf[code], message: code })) };
     } catch (error) {
-      report(error);
+      return { changes: [], errors: refusals(error, names) };
     }
   };
 
-  /** Handles the JSON of one event. */
-  const receive = (data) => {
-    const { room: name, ...event } = JSON.parse(data);
-    const room = rooms.get(name);
-    if (data !== room.deliveredData) {
-      Object.freeze(event.occupancy);
-      room.event = Object.freeze(event);
+  let batch; // the calls of get whose request is not sent yet
+  const newBatch = () => {
+    const names = new Set();
+    const send = async () => {
+      batch = undefined;
+      const answers = new Map();
+      for (const list = [...names]; list.length; ) {
+        const { changes, errors } = await requestCounts(list, "&fresh=1");
+        for (const [name, occupancy] of changes) answers.set(name, { occupancy });
+        for (const error of errors) answers.set(error.room, { error });
+      }
+      return answers;
+    };
+    return { names, answers: enqueue(send) };
+  };
+
+  const get = async (name) => {
+    const { names, answers } = (batch ??= newBatch());
+    names.add(name);
+    let timer;
+    const expired = new Promise((_, reject) => {
+      timer = setTimeout(reject, timeout, { message: "timeout" });
+    });
+    try {
+      const { occupancy, error } = (await Promise.race([answers, expired])).get(name);
+      if (error) throw error;
+      return occupancy;
+    } catch (cause) {
+      throw newError(`cannot get room "${name}": ${cause.message}`, { ...cause, cause });
+    } finally {
+      clearTimeout(timer);
     }
-    room.data = data;
-    room.deliveredData = undefined;
-    room.live = true;
-    for (const listener of room.listeners) deliver(room, listener);
   };
 
-  const forgetEvent = (room) => {
-    room.event = room.deliveredData = undefined;
-  };
+  /**
+   * Returns a feed of the rooms that the tab with this ID needs. It keeps a stream open, polls the
+   * rooms that the stream does not deliver, and passes states, changes and errors to emit, in the
+   * form that apply handles.
+   */
+  const newFeed = (id, names, emit) => {
+    const wants = new Map([[id, new Set(names)]]); // the names of the rooms that each tab needs, by tab
+    const known = new Map(); // the current counts, by room
+    const streamPause = newPause();
+    const pollPause = newPause();
+    let stopped = false;
+    let controller; // of the newest connection
+    let requested = new Set(); // the rooms of the current connection, without those that the server has refused
+    let opened = false; // whether the current connection has delivered an event
+    let reopening = false; // whether the connection ends because the feed wants to open another one
+    let failures = 0; // streams without an event, in a row
+    let pollFailures = 0; // in a row
+    let reported = false; // whether a permanent failure was reported since the last event of a stream
+    let watchdog;
+    let grace; // a timer: until it fires, the status stays live although the stream is being reopened
 
-  const newStream = () => {
-    const streamRooms = new Set();
-    let query = ""; // the rooms of the current connection; "" while the stream is stopped
-    let failures = 0; // failed attempts since the last event
-    let connected = false; // true from the first data of a connection until the connection ends
-    let reconnecting; // true if reconnect ended the connection
-    let controller, updateTimer, wake;
+    const isPolling = () => failures > 2; // streams do not work, so all rooms are polled
+    const wanted = () => new Set([...wants.values()].flatMap((names) => [...names]));
 
-    const wantedQuery = () => [...streamRooms].filter((room) => room.listeners.size).map((room) => room.query).join("&");
+    const setStatus = (status, properties) => {
+      grace = clearTimeout(grace);
+      if (status !== "live") known.clear();
+      const next = { ...idle, status, ...properties };
+      if (!equal(next, state)) emit({ state: next });
+    };
 
-    const remove = (room) => {
-      streamRooms.delete(room);
-      room.stream = room.live = undefined;
-      forgetEvent(room);
+    const startGrace = () => {
+      if (state.status === "live") grace ??= setTimeout(setStatus, checkTime, "connecting");
+    };
+
+    const receive = (changes, errors) => {
+      for (const [name, occupancy] of changes) known.set(name, occupancy);
+      for (const { room } of errors) {
+        for (const names of [...wants.values(), requested, known]) names.delete(room); // until a tab subscribes again
+      }
+      emit({ changes, errors });
+    };
+
+    const fail = (context, error) => {
+      if (error.permanent && !reported) {
+        reported = true;
+        emit({ errors: [{ ...error, message: `${context}: ${error.message}` }] });
+      }
+      setStatus(error.permanent ? "failed" : "waiting");
+    };
+
+    /** Aborts the connection after ms, unless setWatchdog is called again. 0 stops the watchdog. */
+    const setWatchdog = (ms) => {
+      clearTimeout(watchdog);
+      watchdog = ms && setTimeout(() => controller.abort(), ms);
     };
 
     /** Opens a connection and handles its events until it ends. */
-    const read = async () => {
-      let watchdog;
-      /** Aborts the connection after ms, unless setWatchdog is called again. 0 stops the watchdog. */
-      const setWatchdog = (ms) => {
-        clearTimeout(watchdog);
-        watchdog = ms && setTimeout(() => controller.abort(), ms);
-      };
-      controller = new AbortController();
-      try {
-        setWatchdog(openTimeout);
-        const response = await request(`${root}/occupancy/events?${query}`, { signal: controller.signal, cache: "no-store" });
-        // If base is wrong, a server may return a page with status 200.
-        if (!response.ok || !contentType(response).startsWith("text/event-stream")) throw await responseError(response, "cannot open the stream");
-        const maxSilence = 3e3 * response.headers.get("Occupancy-Heartbeat");
-        const reader = response.body.getReader();
-        const decoder = new TextDecoder();
-        for (let text = ""; ; ) {
-          setWatchdog(maxSilence);
-          const { done, value } = await reader.read();
-          if (done) return;
-          const frames = (text + decoder.decode(value, { stream: true })).split("\n\n");
-          text = frames.pop();
-          for (const frame of frames) {
-            const data = frame.split("\ndata: ")[1];
-            if (!data) continue; // a comment
-            failures = 0;
-            receive(data);
-          }
-          if (!connected) {
-            connected = true;
-            scheduleUpdate(); // the set of rooms may have changed during the attempt
+    const read = async (query) => {
+      setWatchdog(timeout);
+      const { body, headers } = await open(`/events?${query}`, "text/event-stream", controller.signal);
+      if (!body) throw { message: "the response has no body", permanent: true };
+      const maxSilence = 3e3 * headers.get("Occupancy-Heartbeat");
+      const reader = body.getReader();
+      const decoder = new TextDecoder();
+      let health; // the data of the newest event occupancy.stale
+      for (let text = ""; ; ) {
+        const { done, value } = await reader.read();
+        if (done || controller.signal.aborted) return;
+        reopening = false;
+        const frames = (text + decoder.decode(value, { stream: true })).split("\n\n");
+        text = frames.pop();
+        const changes = [];
+        const errors = [];
+        for (const frame of frames) {
+          const data = frame.split("\ndata: ")[1];
+          if (!data) continue; // a comment, or the field retry
+          try {
+            const event = JSON.parse(data);
+            if (event.occupancy) changes.push([event.room, event.occupancy]);
+            else if (event.status) errors.push(event);
+            else if ("stale" in event) health = event;
+          } catch {
+            throw { message: `invalid event: ${data.slice(0, 80)}`, permanent: true };
           }
         }
-      } finally {
-        setWatchdog(0);
-        controller.abort();
+        const isFirst = !opened && changes.length + errors.length;
+        if (isFirst) {
+          opened = true;
+          reported = false;
+          failures = pollFailures = 0;
+        }
+        if (opened) {
+          setWatchdog(maxSilence);
+          setStatus("live", health);
+        }
+        receive(changes, errors);
+        if (isFirst) reconcile(); // the set of rooms may have changed during the attempt
       }
     };
 
-    /** Resolves after ms, when the browser comes online, or when wake is called. */
-    const sleep = (ms) =>
-      new Promise((resolve) => {
-        wake = () => {
-          clearTimeout(timeout);
-          globalThis.removeEventListener?.("online", wake);
-          resolve();
-        };
-        const timeout = setTimeout(wake, ms);
-        globalThis.addEventListener?.("online", wake);
-      });
-
-    /** Keeps a connection open until no room has a listener. */
-    const run = async () => {
-      while ((query = wantedQuery())) {
-        if (untilPageShown) {
-          await untilPageShown;
+    /** Keeps a stream open until stop is called. */
+    const runStream = async () => {
+      while (!stopped) {
+        const [names, query] = take([...wanted()]);
+        requested = new Set(names);
+        opened = reopening = false;
+        controller = new AbortController();
+        if (!query) {
+          setStatus("idle");
+          await streamPause.sleep(forever);
           continue;
         }
-        for (const room of streamRooms) {
-          if (!room.listeners.size) remove(room);
-          // After a reconnect that the client itself caused, an unchanged value is not delivered again.
-          if (room.live) room.deliveredData = room.data;
-          room.live = false;
+        if (state.status !== "live") setStatus("connecting");
+        const error = await read(query)
+          .catch((error) => {
+            receive([], refusals(error, names));
+            reopening = true; // with the other rooms
+          })
+          .catch((error) => error);
+        setWatchdog(0);
+        controller.abort();
+        if (stopped || reopening) continue;
+        if (opened && !error) startGrace(); // the server ends each stream after some time
+        else {
+          if (!isPolling() || pollFailures) fail("cannot open the stream", error ?? {});
+          failures = Math.max(failures + !opened, error?.permanent ? 3 : 0);
         }
-        reconnecting = false;
-        const error = (await read().catch((error) => error)) ?? {};
-        connected = false; // a room that is added now waits for the next attempt
-        if (reconnecting) continue;
-        const room = rooms.get(error.room);
-        const refused = streamRooms.has(room);
-        if (refused || error.status < 500) report(error);
-        if (refused) {
-          remove(room);
-          continue; // reconnect without this room, immediately
-        }
-        for (const room of streamRooms) room.live = room.deliveredData = undefined;
-        await sleep((error.retryAfter || 0) + Math.random() * Math.min(maxBackoff, 1e3 * 2 ** failures++));
+        opened = false;
+        if (isPolling() && !pollFailures) pollPause.wake();
+        await streamPause.sleep((error?.retryAfter || 0) + (isPolling() && streamRetry) + backoff(failures));
       }
-      streamRooms.forEach(remove);
-      streams.delete(stream);
     };
 
-    /** Ends the connection or the pause between two attempts. run then opens the next connection, if a room has a listener. */
-    const reconnect = () => {
-      reconnecting = true;
-      controller?.abort();
-      wake?.();
+    /** Polls the rooms that the stream does not deliver, until stop is called. */
+    const runPolls = async () => {
+      const isPolled = (name) => isPolling() || !requested.has(name);
+      while (!stopped) {
+        const rest = [...wanted()].filter(isPolled);
+        let ms = rest.length ? pollPeriod + backoff(1) : forever;
+        try {
+          while (rest.length) {
+            const { changes, errors } = await enqueue(() => requestCounts(rest));
+            if (stopped) return;
+            if (isPolling()) {
+              setStatus("live");
+              if (pollFailures) streamPause.wake();
+            }
+            pollFailures = 0;
+            receive(
+              changes.filter(([name]) => isPolled(name)),
+              errors.filter(({ room }) => isPolled(room)),
+            );
+          }
+        } catch (error) {
+          if (isPolling() && !stopped) fail("cannot get the counts", error);
+          ms = (error.retryAfter || 0) + backoff(pollFailures++);
+        }
+        await pollPause.sleep(ms);
+      }
     };
 
-    /** Starts the stream, or reconnects it if its set of rooms has changed. The old connection ends before the new one opens, so events stay in order. */
-    const scheduleUpdate = () => {
-      updateTimer ??= setTimeout(() => {
-        updateTimer = undefined;
-        const wanted = wantedQuery();
-        if (!query) run();
-        // While a room has a listener, an attempt to connect is never aborted: frequent changes of the rooms would abort every attempt.
-        else if (wanted !== query && (!wanted || connected)) reconnect();
-      }, updateDelay);
+    /** Reopens the stream if its set of rooms has changed, and polls the other rooms if they have changed. Returns whether it reopens the stream. */
+    const reconcile = () => {
+      if (stopped) return false;
+      const all = wanted();
+      for (const name of known.keys()) if (!all.has(name)) known.delete(name);
+      const polled = [...all];
+      const [names] = take(polled);
+      const isSame = names.length === requested.size && names.every((name) => requested.has(name));
+      // While a room is needed, an attempt to connect is never aborted: frequent changes would abort every attempt.
+      const reopens = !isSame && (opened || !names.length || !requested.size);
+      if (reopens) {
+        reopening = true;
+        startGrace();
+        controller.abort();
+        streamPause.wake();
+      }
+      if (isPolling()) polled.push(...names);
+      if (polled.some((name) => !known.has(name))) pollPause.wake();
+      return reopens;
     };
+    const update = limited(reconcile);
+    const wake = () => [streamPause, pollPause].forEach((pause) => pause.wake());
 
-    const stream = {
-      scheduleUpdate,
-      reconnect,
-      /** Adds a room and returns true, or returns undefined if the stream is full. */
-      add: (room) => {
-        const length = [...streamRooms].reduce((sum, { query }) => sum + query.length + 1, room.query.length);
-        if (streamRooms.size === maxRooms || (streamRooms.size && length > maxQuery)) return;
-        streamRooms.add(room);
-        room.stream = stream;
-        return true;
+    startGrace(); // another tab may have run a feed until now
+    queueMicrotask(runStream);
+    queueMicrotask(runPolls);
+    return {
+      /** Sets the rooms that a tab needs. Returns whether the tab is new. */
+      want: (id, names) => {
+        const isNew = !wants.has(id);
+        wants.set(id, new Set(names));
+        emit({ state, changes: names.filter((name) => known.has(name)).map((name) => [name, known.get(name)]) });
+        update();
+        return isNew;
+      },
+      /** Reopens the stream unless it sends data soon. */
+      hurry: () => {
+        reopening = true; // unless data arrives
+        startGrace();
+        setWatchdog(checkTime);
+        wake();
+      },
+      stop: () => {
+        stopped = true;
+        clearTimeout(grace);
+        setWatchdog(0);
+        controller?.abort();
+        wake();
       },
     };
-    streams.add(stream);
-    return stream;
   };
 
-  const newRoom = (name) => {
-    const room = {
-      query: `room=${encodeURIComponent(name)}`,
-      listeners: new Set(),
-      stream: undefined, // the stream that contains the room
-      live: undefined, // true while the stream is connected and has sent an event of the room
-      event: undefined, // the newest event
-      data: undefined, // the JSON of the newest event
-      deliveredData: undefined, // during a reconnect: the JSON of the event that must not be delivered again
+  /** Starts to receive the counts of these rooms: runs a feed, or listens to the tab that runs it. */
+  const join = (names) => {
+    const left = new AbortController();
+    const { signal } = left;
+    const id = `${Math.random()}`;
+    const topic = `occupancy ${share} ${globalThis.document ? new URL(root, document.baseURI) : root}`;
+    const { locks } = globalThis.navigator ?? {};
+    const channel = share && locks && globalThis.BroadcastChannel ? new BroadcastChannel(topic) : undefined;
+    let feed; // if this tab runs it
+    let checkTimer, hiddenSince;
+
+    const post = (message) => channel?.postMessage(message);
+    const untilLeft = () => new Promise((resolve) => signal.addEventListener("abort", resolve));
+
+    const announce = (hurry) => (feed ? feed.want(id, names) : post({ from: id, names, hurry }));
+
+    const run = () => {
+      feed = newFeed(id, names, (update) => {
+        if (signal.aborted) return;
+        post({ update });
+        apply(update); // may close the client
+      });
+      post({}); // asks the other tabs to announce their rooms
     };
+
+    /** Calls f when the lock of a tab is free. Each tab holds its lock, so that the tab that runs the feed notices when it is closed. */
+    const lock = (id, f) => locks.request(`${topic} ${id}`, { signal }, f).catch(() => {});
+
+    /** Runs the feed as soon as no other tab does: immediately with the option steal. */
+    const acquire = (options) => {
+      let own;
+      const lead = () => {
+        if (signal.aborted) return;
+        clearTimeout(checkTimer);
+        feed?.stop();
+        run();
+        own = feed;
+        return untilLeft();
+      };
+      locks.request(topic, options, lead).catch(() => {
+        if (signal.aborted || feed !== own) return;
+        if (!feed) return run(); // this browser refuses locks, for example because the user blocks cookies
+        feed.stop(); // another tab has stolen the lock
+        feed = undefined;
+        announce();
+        acquire({ signal });
+      });
+    };
+
+    /** Runs the feed unless the tab that runs it responds soon. The browser may have frozen that tab. */
+    const check = (hurry) => {
+      clearTimeout(checkTimer);
+      checkTimer = setTimeout(acquire, checkTime, { steal: true });
+      announce(hurry);
+    };
+    const checks = setInterval(() => feed || check(), heartbeat);
+
+    const wake = () => (feed ? feed.hurry() : check(true));
+    const on = (type, f) => globalThis.addEventListener?.(type, f, { signal, capture: true });
+    on("online", wake);
+    on("resume", wake);
+    on("visibilitychange", () => {
+      if (document.hidden) hiddenSince = Date.now();
+      else if (Date.now() - hiddenSince > heartbeat) wake();
+    });
+    on("pagehide", () => {
+      leave(); // a page with a connection or a lock cannot enter the back/forward cache
+      addEventListener("pageshow", update, { once: true });
+    });
+
+    const leave = () => {
+      tab = undefined;
+      feed?.stop();
+      left.abort();
+      channel?.close();
+      clearTimeout(checkTimer);
+      clearInterval(checks);
+      apply({ state: idle });
+    };
+    tab = {
+      leave,
+      want: (newNames) => {
+        names = newNames;
+        announce();
+      },
+    };
+
+    apply({ state: { ...idle, status: "connecting" } });
+    if (!channel) return run();
+    channel.onmessage = ({ data: { from, names: wanted, hurry, update } }) => {
+      if (feed && from) {
+        const { want } = feed;
+        if (want(from, wanted)) lock(from, () => want(from, []));
+        if (hurry) feed.hurry();
+      } else if (!feed && !from) {
+        clearTimeout(checkTimer);
+        if (update) apply(update);
+        else announce();
+      }
+    };
+    acquire({ signal });
+    lock(id, () => {
+      announce();
+      return untilLeft();
+    });
+  };
+
+  /** Tells the feed which rooms this tab needs. */
+  const update = limited(() => {
+    const names = [];
+    for (const room of rooms.values()) {
+      if (!room.listeners.size) room.event = undefined;
+      else if (!room.refused) names.push(room.name);
+    }
+    if (!names.length) tab?.leave();
+    else if (tab) tab.want(names);
+    else join(names);
+    return true;
+  });
+
+  const newRoom = (name) => {
+    // Later, room also has the fields event (the newest event), epoch (in which this event was
+    // received), refused (whether the server has refused the room since the last call of
+    // subscribe), and calling (the callback that is being called).
+    const room = { name, listeners: new Set() };
     const occupancy = {
-      subscribe: (callback) => {
+      subscribe: (callback, { onError = report } = {}) => {
         if (typeof callback !== "function") throw new TypeError("occupancy: the listener must be a function");
-        const listener = { callback };
+        if (rooms.get(name) !== room) throw newError("the room was released or the client was closed");
+        // A function that subscribes itself again while it is being called has received the event.
+        const listener = { callback, onError, event: room.calling === callback ? room.event : undefined };
+        if (!room.listeners.size) {
+          rooms.delete(name);
+          rooms.set(name, room);
+        }
         room.listeners.add(listener);
-        if (room.live) queueMicrotask(() => deliver(room, listener));
-        if (!room.stream) [...streams].some((stream) => stream.add(room)) || newStream().add(room);
-        room.stream.scheduleUpdate();
+        room.refused = false;
+        if (room.epoch === epoch) setTimeout(deliver, 0, room, listener);
+        update();
         const unsubscribe = () => {
-          if (!room.listeners.delete(listener)) return;
-          if (!room.listeners.size && !room.live) forgetEvent(room);
-          room.stream?.scheduleUpdate();
+          if (!room.listeners.delete(listener) || room.listeners.size) return;
+          if (room.epoch !== epoch) room.event = undefined;
+          update();
         };
         return { unsubscribe };
       },
       current: () => (room.listeners.size ? room.event?.occupancy : undefined),
-      get: async () => {
-        const context = `cannot get room ${JSON.stringify(name)}`;
-        try {
-          const response = await request(`${root}/rooms/${encodeURIComponent(name)}/occupancy`, { cache: "no-store" });
-          if (!response.ok) throw await responseError(response, context);
-          const partial = response.headers.get("Occupancy-Partial") === "true";
-          return Object.assign(await response.json(), partial && { partial });
-        } catch (error) {
-          throw error.status ? error : new Error(`occupancy: ${context}: ${error.message}`, { cause: error });
-        }
-      },
+      get: () => get(name),
     };
     room.handle = { name, occupancy };
     rooms.set(name, room);
     return room;
   };
 
+  const release = (name) => {
+    rooms.get(name)?.listeners.clear();
+    rooms.delete(name);
+    update();
+  };
+
   return {
     rooms: {
       get: async (name) => {
-        if (typeof name !== "string" || !name || /\p{Surrogate}/u.test(name))
-          throw new TypeError("occupancy: the room name must be a non-empty string without lone surrogates");
+        if (typeof name !== "string" || !name || /\p{Surrogate}/u.test(name) || new Blob([name]).size > 1024)
+          throw new TypeError("occupancy: invalid room name: must be 1 to 1024 bytes of UTF-8");
+        if (closed) throw newError("the client was closed");
         return (rooms.get(name) ?? newRoom(name)).handle;
       },
+      release,
+    },
+    connection,
+    close: () => {
+      closed = true;
+      statusListeners.clear();
+      for (const name of [...rooms.keys()]) release(name);
+      tab?.leave();
     },
   };
 };

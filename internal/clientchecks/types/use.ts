@@ -1,5 +1,5 @@
 // client_javascript_test.go compiles this file. The regions between begin and end are snippets of
-// docs/browser.md. A test of examples/chat runs these regions in a browser.
+// docs/browser.md. Tests of examples/chat run these regions in a browser.
 
 // begin: client
 import { connect } from "/occupancy/occupancy.js";
@@ -31,7 +31,37 @@ named.occupancy.get().catch((error: OccupancyError) => console.log(error.status,
 	// end: fetch
 	rooms.get("lobby");
 }
-connect(new URL("https://chat.example/occupancy"));
+{
+	const session = { token: "", userID: "" };
+	// begin: token
+	const client = connect("https://chat.example/occupancy", {
+	  share: session.userID,
+	  fetch: (url, init) => fetch(url, { ...init, headers: { Authorization: `Bearer ${session.token}` } }),
+	});
+	// end: token
+	client.close();
+}
+{
+	const show = (text: string) => console.log(text);
+	// begin: status
+	const { rooms, connection } = connect("/occupancy");
+	connection.onStatusChange(() => {
+	  const isCurrent = connection.status === "live" && !connection.stale;
+	  document.body.classList.toggle("outdated", !isCurrent);
+	});
+	const { occupancy } = await rooms.get("lobby");
+	occupancy.subscribe((event) => show(`${event.occupancy.connections} connected`), {
+	  onError: (error) => show(error.status === 403 ? "You may not see this room." : error.message),
+	});
+	// end: status
+	const reasons: readonly string[] = connection.reasons;
+	rooms.release(reasons[0] ?? "lobby");
+	// @ts-expect-error: the status is read-only
+	connection.status = "live";
+	// @ts-expect-error: there is no such status
+	connection.status === "online";
+}
+connect(new URL("https://chat.example/occupancy"), { share: false });
 
 // @ts-expect-error: current may return undefined
 latestOccupancy.connections;

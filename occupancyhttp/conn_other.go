@@ -1,0 +1,7 @@
+//go:build !linux
+
+package occupancyhttp
+
+import "syscall"
+
+func setTCPOptions(syscall.RawConn) bool { return false }

@@ -1,0 +1,117 @@
+package occupancyhttp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+const (
+	// queryTimeout limits how long a query waits for the other nodes of a cluster. After
+	// this time the result contains the counts received so far.
+	queryTimeout = 5 * time.Second
+	// maxReuse limits how long the result of a query is reused, if the engine's interval is
+	// longer.
+	maxReuse = time.Second
+	// maxQueries is the maximum number of queries that run at the same time. Further
+	// requests wait.
+	maxQueries = 256
+)
+
+// queries reads the occupancy of rooms from all nodes. Concurrent requests for a room
+// share one query, and later requests reuse its result for the engine's interval.
+type queries struct {
+	engine  *occupancy.Engine
+	logger  *slog.Logger
+	running chan struct{} // holds a token for each running query
+
+	mu    sync.Mutex // protects calls
+	calls map[string]*query
+}
+
+// query is the query of one room.
+type query struct {
+	done chan struct{} // closed when the following fields are set
+	o    occupancy.Occupancy
+	err  error
+}
+
+func newQueries(engine *occupancy.Engine, logger *slog.Logger) queries {
+	return queries{engine: engine, logger: logger, running: make(chan struct{}, maxQueries), calls: map[string]*query{}}
+}
+
+// get adds the occupancy of the rooms to counts. It reports whether some nodes did not
+// respond.
+func (q *queries) get(ctx context.Context, rooms []string, counts map[string]occupancy.Occupancy) (partial bool, err error) {
+	started := make([]*query, len(rooms))
+	for i, room := range rooms {
+		if started[i], err = q.start(ctx, room); err != nil {
+			return false, err
+		}
+	}
+	for i, c := range started {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return false, errTimeout
+		}
+		if errors.Is(c.err, occupancy.ErrClosed) {
+			return false, c.err
+		}
+		counts[rooms[i]] = c.o
+		partial = partial || c.err != nil
+	}
+	return partial, nil
+}
+
+// start returns the query of the room. It starts a new query if the room has none.
+func (q *queries) start(ctx context.Context, room string) (*query, error) {
+	if c := q.find(room); c != nil {
+		return c, nil
+	}
+	select {
+	case q.running <- struct{}{}:
+	case <-ctx.Done():
+		return nil, errTimeout
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c := q.calls[room]; c != nil {
+		<-q.running
+		return c, nil
+	}
+	room = strings.Clone(room) // room may be part of a long query string
+	c := &query{done: make(chan struct{})}
+	q.calls[room] = c
+	go q.run(room, c)
+	return c, nil
+}
+
+func (q *queries) find(room string) *query {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.calls[room]
+}
+
+// run is not canceled when the request is canceled that started it, because other
+// requests may wait for the result.
+func (q *queries) run(room string, c *query) {
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
+	defer cancel()
+	c.o, c.err = q.engine.Get(ctx, room)
+	if c.err != nil && !errors.Is(c.err, occupancy.ErrClosed) {
+		q.logger.Warn("occupancyhttp: partial response: some nodes did not respond", "room", room, "error", c.err)
+	}
+	<-q.running
+	close(c.done)
+	time.AfterFunc(min(q.engine.Interval(), maxReuse), func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		delete(q.calls, room)
+	})
+}
