@@ -58,11 +58,12 @@ func (b *Board) update(ev occupancy.RoomEvent, local int32, initial bool, now fl
 		}
 		e = b.add(ev.Room)
 	}
-	if wasEmpty := e.occupancy == (occupancy.Occupancy{}); wasEmpty != empty {
-		if b.listed++; empty {
-			b.listed -= 2
-		}
+	switch wasEmpty := e.occupancy == (occupancy.Occupancy{}); {
+	case wasEmpty && !empty:
+		b.listed++
 		b.peak = max(b.peak, b.listed)
+	case !wasEmpty && empty:
+		b.listed--
 	}
 	e.occupancy = ev.Occupancy
 	if change := float64(local - e.local); change != 0 && !initial {
