@@ -111,7 +111,7 @@ func (b *Board) Top(by Order, n int) []Room {
 	top := b.top(by, n, now)
 	rooms := make([]Room, len(top))
 	for i, e := range top {
-		rooms[i] = b.room(e.row, now)
+		rooms[i] = b.room(&e.row, now)
 	}
 	return rooms
 }
@@ -121,8 +121,8 @@ func (b *Board) top(by Order, n int, now float64) []*entry {
 	var present func(*entry) (float64, bool)
 	if by == Trending {
 		present = func(e *entry) (float64, bool) {
-			r := b.room(e.row, now)
-			return bound(r.Ratio, now), b.trends(r)
+			g := b.growth(&e.row, now)
+			return bound(g.ratio, now), g.trends
 		}
 	}
 	return b.rankings[by].top(n, present)

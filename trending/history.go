@@ -18,20 +18,18 @@ const (
 	minRatio   = 0.25
 )
 
-// at returns the history as it is at the time now.
-func (h history) at(now float64) history {
-	slow := math.Exp2((h.updated - now) / slowFactor)
-	third := slow * slow * slow
-	fast := third * third // the 24th power of slow, faster than another Exp2
-	fast *= fast
-	fast *= fast
-	return history{h.fast * fast, h.slow * slow, now}
+// at returns the sums at the time now.
+func (h *history) at(now float64) (fast, slow float64) {
+	weight := math.Exp2((h.updated - now) / slowFactor)
+	third := weight * weight * weight
+	sixth := third * third
+	twelfth := sixth * sixth // the square of it is the 24th power of weight, without another Exp2
+	return h.fast * twelfth * twelfth, h.slow * weight
 }
 
 func (h *history) add(fast, slow, now float64) {
-	*h = h.at(now)
-	h.fast += fast
-	h.slow += slow
+	h.fast, h.slow = h.at(now)
+	h.fast, h.slow, h.updated = h.fast+fast, h.slow+slow, now
 }
 
 // decayRate is the slowest rate at which a ratio decays, in powers of two per half-life:

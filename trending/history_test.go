@@ -17,7 +17,7 @@ func TestBound_RatiosDecreaseAtLeastAsFast(t *testing.T) {
 		later := then + 3*r.Float64()
 		e := row{history: history{100 * r.Float64(), 200 * (r.Float64() - 0.5), then - r.Float64()}}
 		e.occupancy = occupancy.Occupancy{Connections: r.IntN(100)}
-		if before, after := c.room(e, then).Ratio, c.room(e, later).Ratio; bound(before, then) < bound(after, later)-1e-9 {
+		if before, after := c.room(&e, then).Ratio, c.room(&e, later).Ratio; bound(before, then) < bound(after, later)-1e-9 {
 			t.Fatalf("the ratio of %+v is %v, and %v half-lives later %v", e, before, later-then, after)
 		}
 	}

@@ -104,10 +104,9 @@ func (r *ranking) children(i int) (first, end int) {
 // If present is nil, the keys of the items are present.
 //
 // top keeps the entries that it has reached in a queue, sorted by their keys. An entry is
-// reached after its parent. When an entry is first in the queue, it returns to the queue
-// with its present key. When it is first again, no other entry can come before it. So top
-// reads only the entries that it returns, their children, and those whose keys decreased by
-// more than the keys of others.
+// reached after its parent. If an entry is first in the queue with its present key, no other
+// entry can come before it. So top reads only the entries that it returns, their children,
+// and those whose keys decreased by more than the keys of others.
 func (r *ranking) top(n int, present func(*entry) (key float64, listed bool)) []*entry {
 	n = min(n, len(r.items))
 	if n <= 0 {
@@ -117,24 +116,28 @@ func (r *ranking) top(n int, present func(*entry) (key float64, listed bool)) []
 	next := queues.Get().(*queue)
 	defer next.release()
 	next.tie = func(a, b int32) bool { return r.items[a].entry.name < r.items[b].entry.name }
-	next.push(element{r.items[0].key, 0, present == nil})
+	next.push(element{r.items[0].key, 0, false})
 	for len(top) < n && len(next.elements) > 0 {
 		x := next.pop()
 		e := r.items[x.index].entry
-		if x.present {
-			top = append(top, e)
-		}
-		if x.present && present != nil {
-			continue // its children were reached before
-		}
-		for c, end := r.children(int(x.index)); c < end; c++ {
-			next.push(element{r.items[c].key, int32(c), present == nil})
-		}
-		if present != nil {
-			if key, listed := present(e); listed {
-				next.push(element{key, x.index, true})
+		if !x.present { // reached now
+			for c, end := r.children(int(x.index)); c < end; c++ {
+				next.push(element{r.items[c].key, int32(c), false})
+			}
+			listed := true
+			if present != nil {
+				x.key, listed = present(e)
+			}
+			if !listed {
+				continue
+			}
+			x.present = true
+			if len(next.elements) > 0 && next.before(next.elements[0], x) {
+				next.push(x)
+				continue
 			}
 		}
+		top = append(top, e)
 	}
 	return slices.Clip(top)
 }

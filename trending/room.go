@@ -63,18 +63,23 @@ type row struct {
 	history   history
 }
 
-// room returns the row as it looks at the time now, in half-lives.
-func (c *config) room(r row, now float64) Room {
-	h := r.history.at(now)
-	room := Room{
-		Name:      r.name,
-		Occupancy: r.occupancy,
-		Arrivals:  max(0, h.fast),
-		Usual:     max(0, float64(c.count.of(r.occupancy))-h.slow),
-	}
-	room.Ratio = room.Arrivals / (room.Usual + c.minimum)
-	return room
+// growth explains the row's rank at the time now, in half-lives.
+func (c *config) growth(r *row, now float64) (g growth) {
+	fast, slow := r.history.at(now)
+	g.arrivals = max(0, fast)
+	g.usual = max(0, float64(c.count.of(r.occupancy))-slow)
+	g.ratio = g.arrivals / (g.usual + c.minimum)
+	g.trends = g.arrivals >= c.minimum && g.ratio >= minRatio
+	return g
 }
 
-// trends reports whether the room is trending.
-func (c *config) trends(r Room) bool { return r.Arrivals >= c.minimum && r.Ratio >= minRatio }
+type growth struct {
+	arrivals, usual, ratio float64
+	trends                 bool
+}
+
+// room returns the row as it looks at the time now.
+func (c *config) room(r *row, now float64) Room {
+	g := c.growth(r, now)
+	return Room{r.name, r.occupancy, g.arrivals, g.usual, g.ratio}
+}

@@ -27,8 +27,9 @@ func (b *Board) History() []Activity {
 	now := b.now()
 	var all []Activity
 	for _, e := range b.rooms {
-		if h := e.history.at(now); !b.negligible(h) {
-			all = append(all, Activity{e.name, h.fast, h.slow})
+		if !b.negligible(&e.history, now) {
+			fast, slow := e.history.at(now)
+			all = append(all, Activity{e.name, fast, slow})
 		}
 	}
 	return all

@@ -134,8 +134,8 @@ func (b *Board) refresh(l *list) bool {
 // publish sends the next list only if it differs from this list.
 func (b *Board) publishedRooms(l *list) []Room {
 	now, rooms := b.now(), make([]Room, len(l.rows))
-	for i, r := range l.rows {
-		rooms[i] = b.room(r, now)
+	for i := range l.rows {
+		rooms[i] = b.room(&l.rows[i], now)
 	}
 	return rooms
 }

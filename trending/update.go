@@ -89,15 +89,15 @@ func (b *Board) add(room string) *entry {
 // forgotten at once, because Import may come before the event with the room's counts.
 func (b *Board) rank(e *entry, now float64) {
 	empty := e.occupancy == occupancy.Occupancy{}
-	r := b.room(e.row, now)
+	g := b.growth(&e.row, now)
 	if empty {
 		b.rankings[Popular].remove(e)
 	} else {
 		b.rankings[Popular].set(e, float64(b.count.of(e.occupancy)))
 	}
-	trends := !empty && b.trends(r)
+	trends := !empty && g.trends
 	if trends {
-		b.rankings[Trending].set(e, bound(r.Ratio, now))
+		b.rankings[Trending].set(e, bound(g.ratio, now))
 	} else {
 		b.rankings[Trending].remove(e)
 	}
@@ -108,8 +108,9 @@ func (b *Board) rank(e *entry, now float64) {
 }
 
 // negligible reports whether an empty room with this history can be forgotten.
-func (c *config) negligible(h history) bool {
-	return max(h.fast, -h.fast, h.slow, -h.slow) < c.minimum/4
+func (c *config) negligible(h *history, now float64) bool {
+	fast, slow := h.at(now)
+	return max(fast, -fast, slow, -slow) < c.minimum/4
 }
 
 // review visits the entries that are due. If the histories of too many empty rooms are kept,
@@ -123,7 +124,7 @@ func (b *Board) review(now float64) {
 			next++
 			e.queued = false
 			empty := e.occupancy == occupancy.Occupancy{}
-			if empty && (len(b.rooms)-b.listed > limit || b.negligible(e.history.at(now))) {
+			if empty && (len(b.rooms)-b.listed > limit || b.negligible(&e.history, now)) {
 				delete(b.rooms, e.name)
 				return
 			}
