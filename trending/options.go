@@ -16,6 +16,7 @@ type config struct {
 	warmup   time.Duration
 	minimum  float64
 	count    Count
+	minUsers int
 	filter   func(room string) bool
 }
 
@@ -39,7 +40,14 @@ func WithWarmup(d time.Duration) Option { return func(c *config) { c.warmup = d 
 // was listed leaves the lists with its next change.
 func WithFilter(f func(room string) bool) Option { return func(c *config) { c.filter = f } }
 
-// WithCount sets the count that the board ranks. The default is Connections.
+// WithMinUsers lists only rooms with at least n users, for example so that a list does not
+// reveal the rooms of two people. It needs an engine with [occupancy.WithUsers]. The default
+// is 0.
+func WithMinUsers(n int) Option { return func(c *config) { c.minUsers = n } }
+
+// WithCount sets the count that the board ranks. Its changes are also the arrivals. The
+// default is Connections. Choose Users if the engine counts them: then neither a second tab nor
+// a reload of a user is an arrival.
 func WithCount(c Count) Option { return func(cfg *config) { cfg.count = c } }
 
 // Count is a count of an Occupancy.
@@ -49,13 +57,11 @@ type Count int
 const (
 	Connections Count = iota
 	PresenceMembers
+	Users // needs an engine with occupancy.WithUsers
 )
 
 func (c Count) of(o occupancy.Occupancy) int {
-	if c == PresenceMembers {
-		return o.PresenceMembers
-	}
-	return o.Connections
+	return [...]int{o.Connections, o.PresenceMembers, o.Users}[c]
 }
 
 func newConfig(opts []Option) config {
@@ -72,7 +78,7 @@ func newConfig(opts []Option) config {
 		panic(fmt.Sprintf("trending: WithMinimum: %v is not between 1 and 2³¹-1", c.minimum))
 	case c.filter == nil:
 		panic("trending: WithFilter: the function is nil")
-	case c.count < Connections || c.count > PresenceMembers:
+	case c.count < Connections || c.count > Users:
 		panic(fmt.Sprintf("trending: WithCount: invalid count %d", c.count))
 	}
 	return c

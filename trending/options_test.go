@@ -1,12 +1,14 @@
 package trending_test
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/trending"
 )
 
@@ -78,6 +80,62 @@ func TestWithCount_RanksByCount(t *testing.T) {
 		if got := names(b.Popular(3)); got != "b a watched" {
 			t.Fatal(got)
 		}
+	})
+}
+
+func TestWithCount_UsersAreNotArrivalsTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		b := newBoard(t, e, trending.WithCount(trending.Users))
+		connect := func(room string, user int) *occupancy.Lease {
+			l, err := e.Connect(room, occupancy.As(fmt.Sprint(user)))
+			must(t, err)
+			return l
+		}
+		for user := range 4 {
+			for range 10 { // tabs
+				connect("few", user)
+			}
+			for range 10 { // reloads
+				l := connect("reloads", user)
+				settle()
+				must(t, l.Close())
+			}
+		}
+		for user := range 10 {
+			connect("many", user)
+		}
+		settle()
+		wantTrending(t, b, "many")
+		if got := names(b.Popular(9)); got != "many few" {
+			t.Fatal(got)
+		}
+	})
+}
+
+func TestWithMinUsers_SmallRoomsAreNotListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		b := newBoard(t, e, trending.WithMinUsers(3))
+		var third *occupancy.Lease
+		for i, user := range []string{"alice", "bob", "carol"} {
+			for _, room := range []string{"a", "b"} {
+				repeat(t, 10, e.Join, room)
+				if room == "a" || i < 2 {
+					l, err := e.Connect(room, occupancy.As(user))
+					must(t, err)
+					third = l
+				}
+			}
+		}
+		settle()
+		wantTrending(t, b, "a")
+		if got := names(b.Popular(9)); got != "a" || b.Len() != 2 {
+			t.Fatal(got, b.Len())
+		}
+		must(t, third.Close()) // carol leaves
+		settle()
+		wantTrending(t, b, "")
 	})
 }
 

@@ -89,13 +89,14 @@ func (b *Board) add(room string) *entry {
 // forgotten at once, because Import may come before the event with the room's counts.
 func (b *Board) rank(e *entry, now float64) {
 	empty := e.occupancy == occupancy.Occupancy{}
+	listed := !empty && e.occupancy.Users >= b.minUsers
 	g := b.growth(&e.row, now)
-	if empty {
-		b.rankings[Popular].remove(e)
-	} else {
+	if listed {
 		b.rankings[Popular].set(e, float64(b.count.of(e.occupancy)))
+	} else {
+		b.rankings[Popular].remove(e)
 	}
-	trends := !empty && g.trends
+	trends := listed && g.trends
 	if trends {
 		b.rankings[Trending].set(e, bound(g.ratio, now))
 	} else {
