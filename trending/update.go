@@ -111,7 +111,7 @@ func (b *Board) rank(e *entry, now float64) {
 // negligible reports whether an empty room with this history can be forgotten.
 func (c *config) negligible(h *history, now float64) bool {
 	fast, slow := h.at(now)
-	return max(fast, -fast, slow, -slow) < c.minimum/4
+	return max(fast, -fast, slow, -slow) < c.minimum/50
 }
 
 // review visits the entries that are due. If the histories of too many empty rooms are kept,
