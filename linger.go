@@ -22,9 +22,9 @@ import (
 //
 // Enter and Exit return ErrClosed on a lease that lingers. Close ends it at once, so a handler
 // must call either Linger or Close when its connection ends. If d is zero or negative, Linger is
-// Close. On a lease that is closed or lingers already, and after the engine's Close, it does
-// nothing. It does not block. A lease that lingers takes about 56 bytes more, and all of them
-// share one timer.
+// Close. Otherwise it does nothing if the lease is closed or lingers already, or if the engine is
+// closed. It does not block. The memory of a lingering lease grows by about 56 bytes, and all of
+// them share one timer.
 func (l *Lease) Linger(d time.Duration) {
 	if l == nil {
 		return

@@ -72,7 +72,9 @@ type server struct {
 func newServer(l limits, options ...occupancy.Option) *server {
 	ctx, stop := context.WithCancelCause(context.Background())
 	engine := occupancy.New(options...)
-	return &server{limits: l, engine: engine, board: trending.New(engine), ctx: ctx, stop: stop}
+	// A demonstration has few people. Larger services should use the defaults.
+	board := trending.New(engine, trending.WithMinimum(1), trending.WithWarmup(0))
+	return &server{limits: l, engine: engine, board: board, ctx: ctx, stop: stop}
 }
 
 func (s *server) routes() http.Handler {
