@@ -81,7 +81,7 @@ func (e *Engine) Current(room string) Occupancy {
 		return Occupancy{}
 	}
 	w := c.word.Load()
-	if w&held == 0 {
+	if w&held == 0 { // so the word is not retired, either
 		return countsOf(w).occupancy()
 	}
 	return c.total(c.local()).occupancy()
@@ -118,13 +118,12 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 		return e.Current(room), nil
 	}
 	theirs, err := link.peers.Get(ctx, room)
-	ours := e.Local(room)
+	ours, _ := e.Local(room).counts() // never fails: Local returns possible counts
 	part, bad := e.pub.part(theirs)
 	if bad != nil {
-		return ours, fmt.Errorf("%w: peers answered %+v", bad, theirs)
+		return ours.occupancy(), fmt.Errorf("%w: peers answered %+v", bad, theirs)
 	}
-	mine, _ := ours.counts() // never fails: Local returns possible counts
-	total, _ := mine.plus(part)
+	total, _ := ours.plus(part)
 	return total.occupancy(), err
 }
 

@@ -18,12 +18,12 @@ import (
 type Lease struct {
 	e *Engine
 
-	mu      sync.Mutex // protects the following, except heapIndex and next, until the lease is closed
-	cell    *cell
-	joined  bool // the connection is counted in cell
-	entered bool // Enter has been called
-	in      bool // client has entered
-	closed  bool // or lingering: then only the caller that ends or takes over the place uses the fields
+	mu       sync.Mutex // protects the following, except heapIndex and next, until the lease is closed
+	cell     *cell
+	joined   bool // the connection is counted in cell
+	entered  bool // a client has entered at some time
+	isMember bool // client has entered, and has not exited
+	closed   bool // or lingering: then only the caller that ends or takes over the place uses the fields
 
 	// lingering.mu protects these.
 	heapIndex int32  // in lingering.heap, plus one; 0 if the lease does not linger
@@ -106,7 +106,8 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 // takeOver gives l the place of a lease of one of its clients that lingers in c, and enters the
 // clients that the place does not have. It reports whether l has a place. If the clients cannot
 // be entered, nothing changes. lingering.mu is locked throughout, so that a Close of the old
-// lease is not missed. The caller must call publishNow.
+// lease is not missed. So takeOver does not publish the clients that it enters: the caller must
+// call publishNow.
 func (e *Engine) takeOver(l *Lease, c *cell) bool {
 	s := e.pub.lingering
 	s.mu.Lock()
@@ -171,7 +172,7 @@ func (l *Lease) Enter(clientID string) error {
 		if cell != l.cell {
 			// Calls of Engine.Leave and Engine.Exit have emptied the room, so the old cell was
 			// retired and counts nothing of this lease.
-			l.cell, l.joined, l.client, l.in, l.others = cell, false, clientID, true, nil
+			l.cell, l.joined, l.client, l.isMember, l.others = cell, false, clientID, true, nil
 		}
 	}
 	if !l.entered {
@@ -257,30 +258,27 @@ func (l *Lease) subtract(what place, inline bool) error {
 
 // clients appends the clients that have entered to ids.
 func (l *Lease) clients(ids []string) []string {
-	if l.in {
+	if l.isMember {
 		ids = append(ids, l.client)
 	}
-	if l.others != nil {
-		ids = l.others.appendTo(ids)
-	}
-	return ids
+	return l.others.appendTo(ids)
 }
 
 func (l *Lease) has(clientID string) bool {
-	return l.in && clientID == l.client || l.others.has(clientID)
+	return l.isMember && clientID == l.client || l.others.has(clientID)
 }
 
 // keep adds a client that has not entered, and returns the lease's copy of its ID.
 func (l *Lease) keep(clientID string) string {
 	if clientID == l.client {
-		l.in = true
+		l.isMember = true
 		return l.client
 	}
 	// Clone the ID, because it may be a slice of a large message that it would keep in memory.
 	clientID = strings.Clone(clientID)
 	switch {
 	case l.client == "":
-		l.client, l.in = clientID, true
+		l.client, l.isMember = clientID, true
 	case l.others == nil:
 		l.others = &clientSet{few: []string{clientID}}
 	default:
@@ -294,16 +292,16 @@ func (l *Lease) forget(clientID string, keepClient bool) {
 		l.others.remove(clientID)
 		return
 	}
-	l.in = false
+	l.isMember = false
 	if !keepClient {
 		l.client = l.others.any()
-		l.in = l.client != ""
+		l.isMember = l.client != ""
 		l.others.remove(l.client)
 	}
 }
 
 // clientSet is a set of client IDs: a slice while they are few, because a map of two
-// takes 256 bytes.
+// takes 256 bytes. A nil set is empty.
 type clientSet struct {
 	few  []string
 	many map[string]struct{} // nil while they are few
@@ -313,6 +311,9 @@ const fewClients = 8
 
 // appendTo appends the clients to ids.
 func (s *clientSet) appendTo(ids []string) []string {
+	if s == nil {
+		return ids
+	}
 	return slices.AppendSeq(append(ids, s.few...), maps.Keys(s.many))
 }
 

@@ -21,7 +21,7 @@ type Remote struct {
 	// publisher.mu protects the following.
 	parts  map[*cell]uint64 // as words, or tooLarge; empty parts are not stored
 	large  map[*cell]counts // the parts that do not fit into a word
-	most   int              // the largest len(parts) since the map was made
+	most   int              // see shrink
 	closed bool
 }
 
@@ -187,11 +187,7 @@ func (r *Remote) set(part Part) error {
 		}
 	}
 	r.put(c, now)
-	r.most = max(r.most, len(r.parts))
-	if r.most > 8*max(len(r.parts), blockLen) {
-		// A map keeps the memory of deleted entries; a new one does not.
-		r.parts, r.most = cloneMap(r.parts), len(r.parts)
-	}
+	shrink(&r.parts, &r.most, blockLen)
 	return nil
 }
 

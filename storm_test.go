@@ -28,7 +28,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	}, 10*time.Second, time.Millisecond, "a room is still queued, or a lease has not ended")
 	wantLingering(t, e, e.pub.lingering.len())
 	inTable := map[*cell]counts{}
-	eachClient(e, func(c client, members uint32) {
+	eachClient(e, func(c roomClient, members uint32) {
 		n := inTable[c.room]
 		inTable[c.room] = counts{members: n.members + members, users: n.users + 1}
 	})

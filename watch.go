@@ -26,7 +26,7 @@ type Watcher struct {
 	backlog        []*cell            // the rooms that existed when it began, not read yet
 	pendingInitial map[*cell]struct{} // rooms removed from the backlog because the journal has them; kept until Next has returned them
 	selected       *selection         // nil for all rooms
-	waiting        bool               // it is in watchers.sleepers
+	sleeping       bool               // it is in watchers.sleepers
 	due            bool               // to be woken
 	incomplete     bool               // the watcher was closed before it had caught up
 	closed         bool
@@ -262,8 +262,8 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 	} else {
 		events, more = w.takeAll()
 	}
-	if len(events) == 0 && !more && !w.waiting {
-		w.waiting = true
+	if len(events) == 0 && !more && !w.sleeping {
+		w.sleeping = true
 		p.watchers.sleepers = append(p.watchers.sleepers, w)
 	}
 	return events, more, nil

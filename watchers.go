@@ -57,7 +57,7 @@ func (s *watchers) wake() {
 		if !w.due {
 			return false
 		}
-		w.waiting, w.due = false, false
+		w.sleeping, w.due = false, false
 		select {
 		case w.wake <- struct{}{}:
 		default: // wake already holds a token
