@@ -133,7 +133,7 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 // of the engine.
 func (e *Engine) All() iter.Seq2[string, Occupancy] {
 	return func(yield func(string, Occupancy) bool) {
-		e.rooms.all(func(c *cell) bool {
+		e.rooms.cells.Range(func(c *cell) bool {
 			o := c.total(c.local()).occupancy()
 			return o == Occupancy{} || yield(c.name, o)
 		})

@@ -405,7 +405,7 @@ func (p *publisher) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.countRound(p.now())
-	p.rooms.all(func(c *cell) bool {
+	p.rooms.cells.Range(func(c *cell) bool {
 		p.freeze(c)
 		if x := c.extra.Load(); x != nil {
 			p.deliver(x)

@@ -92,7 +92,7 @@ func (r *Remote) Get(room string) Part {
 	p := r.l.e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c, ok := p.rooms.find(room); ok {
+	if c, ok := p.rooms.cells.Load(room); ok {
 		if part := r.part(c); part != (counts{}) {
 			return Part{c.name, part.occupancy()}
 		}
@@ -169,7 +169,7 @@ func (r *Remote) set(part Part) error {
 	if err != nil {
 		return err
 	}
-	c, _ := p.rooms.find(part.Room)
+	c, _ := p.rooms.cells.Load(part.Room)
 	was := r.part(c)
 	if was == now {
 		return nil

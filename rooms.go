@@ -30,9 +30,6 @@ func (r *rooms) init(limit int, flags uint64) {
 	r.limit, r.flags = limit, flags
 }
 
-// find returns the room's cell, which may be retired.
-func (r *rooms) find(name string) (*cell, bool) { return r.cells.Load(name) }
-
 // live returns the room's cell if it has one that is not retired, or nil.
 func (r *rooms) live(name string) *cell {
 	if c, ok := r.cells.Load(name); ok && c.word.Load() != retired {
@@ -132,9 +129,4 @@ func (r *rooms) existing() int {
 // drop removes a retired cell from the map, unless its name has a new cell already.
 func (r *rooms) drop(c *cell) {
 	r.cells.Compute(c.name, func(now *cell, _ bool) (*cell, bool) { return now, now == c || now == nil })
-}
-
-// all calls f for every cell, weakly consistent, until it returns false.
-func (r *rooms) all(f func(*cell) bool) {
-	r.cells.Range(f)
 }

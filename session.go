@@ -43,7 +43,7 @@ func (s *Session) join(room string, opts []ConnectOption) error {
 	case s.leases[room] != nil && !s.e.rooms.closed.Load():
 		return nil
 	}
-	c, _ := s.e.rooms.find(room)
+	c, _ := s.e.rooms.cells.Load(room)
 	l, err := s.e.connectWith(c, room, s.client, opts)
 	if err == nil {
 		s.leases[l.cell.name] = l

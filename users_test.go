@@ -91,8 +91,7 @@ func TestUsers_AreZeroWithoutTheOption(t *testing.T) {
 func TestUsers_OfOtherNodesAreAdded(t *testing.T) {
 	e := New(WithUsers())
 	defer e.Close()
-	s, err := e.Subscribe("room")
-	require.NoError(t, err)
+	s := subscribe(t, e, "room")
 	<-s.Events()
 	link, err := e.Link(nil)
 	require.NoError(t, err)

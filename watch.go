@@ -117,7 +117,7 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	// The journal has every publication from now on, so it also has a room that this walk
 	// misses because it is created meanwhile.
 	var backlog []*cell
-	e.rooms.all(func(c *cell) bool {
+	e.rooms.cells.Range(func(c *cell) bool {
 		if strings.HasPrefix(c.name, w.prefix) && !c.settledEmpty() {
 			backlog = append(backlog, c)
 		}
