@@ -62,8 +62,8 @@ type localPublication struct {
 // change of an idle room sets queued in the same step, so the publisher visits the room
 // after the change. publisher.settle loads a word, requires that its counts are the published
 // ones, and replaces that word, so it fails if a hook has changed the counts. Thus an idle room has
-// been published with its present counts. A room with a subscriber is never detached. A
-// watcher attaches the rooms that existed when it began as it returns them.
+// been published with its present counts. A room with a subscriber is never detached. A new
+// watcher attaches each room that existed already when it returns the room for the first time.
 
 // step applies f to the word of c, and queues the room if that is necessary. It returns
 // the words before and after. Both are retired if c is retired. If the error is not nil, the

@@ -18,19 +18,20 @@ import (
 type Lease struct {
 	e *Engine
 
-	mu       sync.Mutex // protects the following, except heapIndex and next, until the lease is closed
+	// mu protects the following until the lease is closed or lingers. After that, only the caller
+	// that ends the place or takes it over uses them.
+	mu       sync.Mutex
 	cell     *cell
-	joined   bool // the connection is counted in cell
-	entered  bool // a client has entered at some time
-	isMember bool // client has entered, and has not exited
-	closed   bool // or lingering: then only the caller that ends or takes over the place uses the fields
+	client   string     // the client of the connection: one that has entered, or the session's; "" if none
+	others   *clientSet // further clients that entered, or nil
+	joined   bool       // the connection is counted in cell
+	entered  bool       // a client has entered at some time
+	isMember bool       // client has entered, and has not exited
+	closed   bool       // or lingering
 
-	// lingering.mu protects these.
+	// lingering.mu protects the following.
 	heapIndex int32  // in lingering.heap, plus one; 0 if the lease does not linger
-	next      *Lease // the next lease of the client that lingers in this room
-
-	client string     // the client of the connection: one that has entered, or the session's; "" if none
-	others *clientSet // further clients that entered, or nil
+	next      *Lease // in the ring of the client: see lingering.clients
 }
 
 // ConnectOption is a setting of [Engine.Connect].
@@ -73,7 +74,7 @@ func (e *Engine) connect(c *cell, room string, opts []ConnectOption) (*Lease, er
 	return &Lease{e: e, cell: c, joined: true}, nil
 }
 
-// connectWith is Connect with options. client is that of a session, or "". c is the room's
+// connectWith is Connect with options. client is the ID of a session, or "". c is the room's
 // cell, which may be retired, or nil.
 func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption) (*Lease, error) {
 	l := &Lease{e: e, client: client}

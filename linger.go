@@ -47,6 +47,9 @@ func (l *Lease) Linger(d time.Duration) {
 
 // lingering holds the leases that linger. The publisher's goroutine ends them in the order of
 // their deadlines. The caller that removes a lease from the heap must end or take over its place.
+//
+// The leases of one client in one room are a ring from the oldest to the newest, whose next is
+// the oldest again.
 type lingering struct {
 	seed  maphash.Seed
 	count atomic.Int64
@@ -54,7 +57,7 @@ type lingering struct {
 
 	mu      sync.Mutex // protects the following, and Lease.heapIndex and Lease.next
 	heap    lingerHeap
-	clients map[uint64]*Lease // by the hash of the client and its room: the newest lease of a ring, in which the oldest is next
+	clients map[uint64]*Lease // the newest lease of each ring, by the hash of the room and the client
 	most    int               // see shrink
 	closed  bool
 }

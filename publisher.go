@@ -365,9 +365,9 @@ func (p *publisher) refresh(c *cell) {
 	}
 }
 
-// settle ends the visits of c, which has been published. It drops c if the room does not
-// exist any more and every watcher that must return that has done so. It reports false if c
-// has changed meanwhile.
+// settle ends the visits of c, which has been published. It drops c if the room does not exist
+// any more and no watcher must still return that it is empty. It reports false if c has
+// changed meanwhile.
 func (p *publisher) settle(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {

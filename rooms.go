@@ -10,7 +10,7 @@ import (
 //
 // Whether a room exists is decided by its word alone (see counter), so the map may hold
 // a cell before its room exists and after it has ended. A hook that finds such a cell
-// counts in it. Only the publisher retires a cell and removes it from the map.
+// counts in it. A cell is retired, and removed from the map, only while publisher.mu is locked.
 type rooms struct {
 	cells  table
 	closed atomic.Bool // no more cells are created
