@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -105,13 +106,8 @@ func (e *Engine) Local(room string) Occupancy {
 // count, the error of ctx, or that of [Peers]. Together with an error of Peers, Get
 // returns the sum of the parts that are known.
 func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
-	switch {
-	case e.rooms.closed.Load():
-		return Occupancy{}, ErrClosed
-	case !validName(room):
-		return Occupancy{}, ErrInvalidRoom
-	case ctx.Err() != nil:
-		return Occupancy{}, ctx.Err()
+	if err := cmp.Or(e.rooms.check(room), ctx.Err()); err != nil {
+		return Occupancy{}, err
 	}
 	link := e.link.Load()
 	if link == nil || link.peers == nil || link.closed.Load() {

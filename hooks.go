@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"cmp"
 	"math"
 	"strings"
 )
@@ -129,13 +130,7 @@ func (e *Engine) remove(c *cell, room string, removed place, errNone error) erro
 	for {
 		if c == nil {
 			if c = e.rooms.live(room); c == nil {
-				switch {
-				case e.rooms.closed.Load(): // again, because Close may have frozen the room meanwhile
-					return ErrClosed
-				case !validName(room):
-					return ErrInvalidRoom
-				}
-				return errNone
+				return cmp.Or(e.rooms.check(room), errNone) // Close may have frozen the room meanwhile
 			}
 		}
 		changed, retired := e.pub.removePlace(c, removed, true)

@@ -30,6 +30,17 @@ func (r *rooms) init(limit int, flags uint64) {
 	r.limit, r.flags = limit, flags
 }
 
+// check returns ErrClosed or ErrInvalidRoom if no call with this name can succeed, or nil.
+func (r *rooms) check(name string) error {
+	switch {
+	case r.closed.Load():
+		return ErrClosed
+	case !validName(name):
+		return ErrInvalidRoom
+	}
+	return nil
+}
+
 // live returns the room's cell if it has one that is not retired, or nil.
 func (r *rooms) live(name string) *cell {
 	if c, ok := r.cells.Load(name); ok && c.word.Load() != retired {
@@ -47,7 +58,7 @@ func (r *rooms) obtain(name string) (*cell, error) {
 	// Refused names must not fill the map.
 	r.limitMu.Lock()
 	defer r.limitMu.Unlock()
-	if r.number(occupied) >= int64(r.limit) && r.live(name) == nil && validName(name) && !r.closed.Load() {
+	if r.number(occupied) >= int64(r.limit) && r.live(name) == nil && r.check(name) == nil {
 		return nil, ErrTooManyRooms
 	}
 	return r.obtainUnlimited(name)

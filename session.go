@@ -140,14 +140,14 @@ func (s *Session) Close() error {
 // lease returns the lease of a room. If there is none, the error is ErrClosed, ErrInvalidRoom or
 // errNone.
 func (s *Session) lease(room string, errNone error) (*Lease, error) {
-	l := s.leases[room]
-	switch {
-	case s.closed || s.e.rooms.closed.Load():
+	if s.closed {
 		return nil, s.refuse(ErrClosed)
-	case l != nil:
+	}
+	if err := s.e.rooms.check(room); err != nil {
+		return nil, s.refuse(err)
+	}
+	if l := s.leases[room]; l != nil {
 		return l, nil
-	case !validName(room):
-		return nil, s.refuse(ErrInvalidRoom)
 	}
 	return nil, s.refuse(errNone)
 }

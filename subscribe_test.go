@@ -168,7 +168,7 @@ func TestSubscription_ConcurrentHooksKeepOrderAndInterval(t *testing.T) {
 	var readers, hooks sync.WaitGroup
 	var total [rooms]atomic.Int64
 	for i := range rooms {
-		s := subscribe(t, e, string(rune('a' + i)))
+		s := subscribe(t, e, string(rune('a'+i)))
 		readers.Go(func() {
 			last := <-s.Events()
 			for ev := range s.Events() {
