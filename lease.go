@@ -86,7 +86,7 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 		case o.as && !validName(o.client):
 			return nil, e.refuseClient()
 		case o.as && !l.has(o.client):
-			l.keep(o.client)
+			l.addClient(o.client)
 		}
 	}
 	if c != nil && e.pub.lingering.len() > 0 && e.takeOver(l, c) {
@@ -131,7 +131,7 @@ func (e *Engine) takeOver(l *Lease, c *cell) bool {
 	s.drop(old)
 	for _, id := range old.clients(nil) {
 		if !l.has(id) {
-			l.keep(id)
+			l.addClient(id)
 		}
 	}
 	l.cell, l.joined, l.entered = c, old.joined, old.entered
@@ -163,11 +163,11 @@ func (l *Lease) Enter(clientID string) error {
 		return nil
 	}
 	known := clientID == l.client
-	clientID = l.keep(clientID)
+	clientID = l.addClient(clientID)
 	if !l.cell.tryEnter() {
 		cell, err := l.e.add(l.cell, l.cell.name, place{clients: []string{clientID}}, noLimit, true)
 		if err != nil {
-			l.forget(clientID, known)
+			l.removeClient(clientID, known)
 			return refused.note(err)
 		}
 		if cell != l.cell {
@@ -198,7 +198,7 @@ func (l *Lease) exit(clientID string, keepClient bool) error {
 	case !l.has(clientID):
 		return refused.note(ErrNotEntered)
 	}
-	l.forget(clientID, keepClient)
+	l.removeClient(clientID, keepClient)
 	if l.cell.tryExit() {
 		return nil
 	}
@@ -269,8 +269,8 @@ func (l *Lease) has(clientID string) bool {
 	return l.isMember && clientID == l.client || l.others.has(clientID)
 }
 
-// keep adds a client that has not entered, and returns the lease's copy of its ID.
-func (l *Lease) keep(clientID string) string {
+// addClient adds a client that has not entered, and returns the lease's copy of its ID.
+func (l *Lease) addClient(clientID string) string {
 	if clientID == l.client {
 		l.isMember = true
 		return l.client
@@ -288,7 +288,9 @@ func (l *Lease) keep(clientID string) string {
 	return clientID
 }
 
-func (l *Lease) forget(clientID string, keepClient bool) {
+// removeClient removes a client that has entered. If keepClient is true, it remains the client of
+// the connection.
+func (l *Lease) removeClient(clientID string, keepClient bool) {
 	if clientID != l.client {
 		l.others.remove(clientID)
 		return

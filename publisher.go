@@ -321,7 +321,7 @@ func (p *publisher) hasListeners(c *cell) bool {
 	return x != nil && len(x.subs) > 0 || p.watchers.watched(c)
 }
 
-// publish sets c.last to the current occupancy, given this process's counts, and tells the
+// publish sets c.last to the current occupancy, given this process's counts, and notifies the
 // watchers. It does not notify subscribers: see deliver. It reports whether the total
 // changed. If only this process's part changed, for example because a connection moved
 // here from another node, the room has no new event, and its interval does not begin.
