@@ -146,8 +146,12 @@ func (e *Engine) remove(c *cell, room string, removed place, errNone error) erro
 
 // addPlace adds a place to the counts of c, in one step: see add. It reports false if c is retired.
 func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok bool, err error) {
-	locked := p.users.lock(added.clients)
-	n := p.users.entering(c, added.clients)
+	n := counts{members: uint32(len(added.clients))}
+	var locked uint64
+	if p.users != nil {
+		locked = p.users.lock(added.clients)
+		n = p.users.entering(c, added.clients)
+	}
 	n.connections = added.connections
 	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
 		if limit != noLimit && int(c.total(w&countMask).connections) >= limit {
@@ -155,10 +159,12 @@ func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok b
 		}
 		return plus(w, n)
 	})
-	if before != retired && err == nil {
-		p.users.enter(c, added.clients)
+	if p.users != nil {
+		if before != retired && err == nil {
+			p.users.enter(c, added.clients)
+		}
+		p.users.unlock(locked)
 	}
-	p.users.unlock(locked)
 	p.dispatch(c, before, after, inline)
 	return before != retired, err
 }
@@ -167,8 +173,12 @@ func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok b
 // Leave or Exit has removed a connection or a member of this place, removePlace removes the rest.
 // It reports whether the counts have changed, and whether c is retired instead.
 func (p *publisher) removePlace(c *cell, removed place, inline bool) (changed, isRetired bool) {
-	locked := p.users.lock(removed.clients)
-	n := p.users.exiting(c, removed.clients)
+	n := counts{members: uint32(len(removed.clients))}
+	var locked uint64
+	if p.users != nil {
+		locked = p.users.lock(removed.clients)
+		n = p.users.exiting(c, removed.clients)
+	}
 	n.connections = removed.connections
 	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
 		if fewer := minus(w, n); fewer != w {
@@ -176,10 +186,12 @@ func (p *publisher) removePlace(c *cell, removed place, inline bool) (changed, i
 		}
 		return w, errNothing
 	})
-	if before != retired {
-		p.users.exit(c, removed.clients)
+	if p.users != nil {
+		if before != retired {
+			p.users.exit(c, removed.clients)
+		}
+		p.users.unlock(locked)
 	}
-	p.users.unlock(locked)
 	p.dispatch(c, before, after, inline)
 	return before != retired && err == nil, before == retired
 }

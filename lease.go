@@ -262,7 +262,10 @@ func (l *Lease) clients(ids []string) []string {
 	if l.isMember {
 		ids = append(ids, l.client)
 	}
-	return l.others.appendTo(ids)
+	if l.others != nil {
+		ids = l.others.appendTo(ids)
+	}
+	return ids
 }
 
 func (l *Lease) has(clientID string) bool {
@@ -304,7 +307,7 @@ func (l *Lease) removeClient(clientID string, keepClient bool) {
 }
 
 // clientSet is a set of client IDs: a slice while they are few, because a map of two
-// takes 256 bytes. A nil set is empty.
+// takes 256 bytes.
 type clientSet struct {
 	few  []string
 	many map[string]struct{} // nil while they are few
@@ -314,9 +317,6 @@ const fewClients = 8
 
 // appendTo appends the clients to ids.
 func (s *clientSet) appendTo(ids []string) []string {
-	if s == nil {
-		return ids
-	}
 	return slices.AppendSeq(append(ids, s.few...), maps.Keys(s.many))
 }
 

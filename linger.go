@@ -101,7 +101,11 @@ func (s *lingering) add(l *Lease, at time.Duration) bool {
 // find returns the first lease in c whose client is one of the clients of l, or nil. The caller
 // holds mu.
 func (s *lingering) find(c *cell, l *Lease) *Lease {
-	for _, id := range l.others.appendTo([]string{l.client}) { // no lease in clients has the client ""
+	ids := []string{l.client} // no lease in clients has the client ""
+	if l.others != nil {
+		ids = l.others.appendTo(ids)
+	}
+	for _, id := range ids {
 		if old := s.firstOf(c, id); old != nil {
 			return old
 		}

@@ -11,8 +11,7 @@ import (
 // userTable counts the presence members of each client in each room. The number of users of a
 // room is the number of its clients in the table. A step of the room's word that enters or
 // exits clients is taken while their shards are locked, so that the word and the table always
-// agree: a client is counted as a user exactly while it has a member. The table of an engine
-// that does not count users is nil: its methods do nothing, or count members only.
+// agree: a client is counted as a user exactly while it has a member.
 type userTable struct {
 	seed   maphash.Seed
 	shards [userShards]userShard
@@ -46,9 +45,6 @@ func (t *userTable) index(id string) int { return int(maphash.String(t.seed, id)
 // lock locks the shards of the clients, always in the same order, and returns the set of these
 // shards.
 func (t *userTable) lock(ids []string) (set uint64) {
-	if t == nil {
-		return 0
-	}
 	for _, id := range ids {
 		set |= 1 << t.index(id)
 	}
@@ -68,11 +64,8 @@ func (t *userTable) unlock(set uint64) {
 
 // entering returns what is added to the counts of c when the clients enter.
 func (t *userTable) entering(c *cell, ids []string) (n counts) {
-	n.members = uint32(len(ids))
-	if t == nil {
-		return n
-	}
 	for _, id := range ids {
+		n.members++
 		if t.shards[t.index(id)].members[roomClient{c, id}] == 0 {
 			n.users++
 		}
@@ -83,9 +76,6 @@ func (t *userTable) entering(c *cell, ids []string) (n counts) {
 // exiting returns what is subtracted from the counts of c when the clients exit. The table
 // ignores clients that are not members.
 func (t *userTable) exiting(c *cell, ids []string) (n counts) {
-	if t == nil {
-		return counts{members: uint32(len(ids))}
-	}
 	for _, id := range ids {
 		switch t.shards[t.index(id)].members[roomClient{c, id}] {
 		case 0:
@@ -101,9 +91,6 @@ func (t *userTable) exiting(c *cell, ids []string) (n counts) {
 
 // enter adds a member for each client. The table keeps the IDs.
 func (t *userTable) enter(c *cell, ids []string) {
-	if t == nil {
-		return
-	}
 	for _, id := range ids {
 		s := &t.shards[t.index(id)]
 		s.members[roomClient{c, id}]++
@@ -113,9 +100,6 @@ func (t *userTable) enter(c *cell, ids []string) {
 
 // exit removes a member of each client that has one.
 func (t *userTable) exit(c *cell, ids []string) {
-	if t == nil {
-		return
-	}
 	for _, id := range ids {
 		s := &t.shards[t.index(id)]
 		switch n := s.members[roomClient{c, id}]; n {
