@@ -61,7 +61,7 @@ const newPause = () => {
     wake: () => {},
     sleep: (ms) =>
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
+        const timer = setTimeout(resolve, Math.min(ms, forever)); // a longer time would fire at once
         pause.wake = () => {
           clearTimeout(timer);
           resolve();
@@ -94,7 +94,8 @@ export const connect = (base, options = {}) => {
   const statusListeners = new Set();
   const connection = {
     ...idle,
-    onStatusChange: (listener) => {
+    onStatusChange: (callback) => {
+      const listener = { callback };
       statusListeners.add(listener);
       return { unsubscribe: () => statusListeners.delete(listener) };
     },
@@ -136,7 +137,7 @@ export const connect = (base, options = {}) => {
     if (next.status !== "live") epoch++;
     const changed = !equal(next, state);
     Object.assign(connection, (state = next));
-    if (changed) for (const listener of [...statusListeners]) call(listener, state.status);
+    if (changed) for (const { callback } of [...statusListeners]) call(callback, state.status);
     for (const [name, occupancy] of changes) {
       const room = rooms.get(name);
       if (!room?.listeners.size) continue;
