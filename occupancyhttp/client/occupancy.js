@@ -61,7 +61,7 @@ const newPause = () => {
     wake: () => {},
     sleep: (ms) =>
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.min(ms, forever)); // a longer time would fire at once
+        const timer = setTimeout(resolve, Math.min(ms, forever)); // browsers fire longer timers at once
         pause.wake = () => {
           clearTimeout(timer);
           resolve();
@@ -444,7 +444,7 @@ export const connect = (base, options = {}) => {
     let checkTimer, hiddenSince;
 
     const post = (message) => channel?.postMessage(message);
-    const untilLeft = () => new Promise((resolve) => signal.addEventListener("abort", resolve));
+    const whenLeft = new Promise((resolve) => signal.addEventListener("abort", resolve));
 
     const announce = (hurry) => (feed ? feed.want(id, names) : post({ from: id, names, hurry }));
 
@@ -469,7 +469,7 @@ export const connect = (base, options = {}) => {
         feed?.stop();
         run();
         own = feed;
-        return untilLeft();
+        return whenLeft;
       };
       locks.request(topic, options, lead).catch(() => {
         if (signal.aborted || feed !== own) return;
@@ -535,7 +535,7 @@ export const connect = (base, options = {}) => {
     acquire({ signal });
     lock(id, () => {
       announce();
-      return untilLeft();
+      return whenLeft;
     });
   };
 
