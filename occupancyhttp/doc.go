@@ -23,7 +23,9 @@
 // [occupancy.Engine.Get], and waits for at most five seconds. Concurrent requests for a
 // room share one query. Further requests reuse its result for the engine's interval, or
 // for one second if the interval is longer. If some nodes do not respond, the response
-// contains the counts of the other nodes, and the header "Occupancy-Partial: true".
+// contains the counts of the other nodes, and the header "Occupancy-Partial: true". If 256
+// queries are running already and none ends in time, the response contains the counts that
+// the engine has, and the same header.
 //
 // # Streams
 //
