@@ -416,7 +416,7 @@ export const connect = (base, options = {}) => {
         return isNew;
       },
       /** Reopens the stream unless it sends data soon. */
-      hurry: () => {
+      probe: () => {
         reopening = true; // unless data arrives
         startGrace();
         setWatchdog(checkTime);
@@ -446,7 +446,7 @@ export const connect = (base, options = {}) => {
     const post = (message) => channel?.postMessage(message);
     const whenLeft = new Promise((resolve) => signal.addEventListener("abort", resolve));
 
-    const announce = (hurry) => (feed ? feed.want(id, names) : post({ from: id, names, hurry }));
+    const announce = (probe) => (feed ? feed.want(id, names) : post({ from: id, names, probe }));
 
     const run = () => {
       feed = newFeed(id, names, (update) => {
@@ -482,14 +482,14 @@ export const connect = (base, options = {}) => {
     };
 
     /** Runs the feed unless the tab that runs it responds soon. The browser may have frozen that tab. */
-    const check = (hurry) => {
+    const check = (probe) => {
       clearTimeout(checkTimer);
       checkTimer = setTimeout(acquire, checkTime, { steal: true });
-      announce(hurry);
+      announce(probe);
     };
     const checks = setInterval(() => feed || check(), heartbeat);
 
-    const wake = () => (feed ? feed.hurry() : check(true));
+    const wake = () => (feed ? feed.probe() : check(true));
     const on = (type, f) => globalThis.addEventListener?.(type, f, { signal, capture: true });
     on("online", wake);
     on("resume", wake);
@@ -521,11 +521,11 @@ export const connect = (base, options = {}) => {
 
     apply({ state: { ...idle, status: "connecting" } });
     if (!channel) return run();
-    channel.onmessage = ({ data: { from, names: wanted, hurry, update } }) => {
+    channel.onmessage = ({ data: { from, names: wanted, probe, update } }) => {
       if (feed && from) {
         const { want } = feed;
         if (want(from, wanted)) lock(from, () => want(from, []));
-        if (hurry) feed.hurry();
+        if (probe) feed.probe();
       } else if (!feed && !from) {
         clearTimeout(checkTimer);
         if (update) apply(update);
