@@ -166,6 +166,7 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 		"negative half-life":         func() { trending.New(e, trending.WithHalfLife(-1)) },
 		"negative warm-up":           func() { trending.New(e, trending.WithWarmup(-1)) },
 		"zero minimum":               func() { trending.New(e, trending.WithMinimum(0)) },
+		"negative minimum of users":  func() { trending.New(e, trending.WithMinUsers(-1)) },
 		"nil filter":                 func() { trending.New(e, trending.WithFilter(nil)) },
 		"invalid count":              func() { trending.New(e, trending.WithCount(-1)) },
 		"invalid order of Top":       func() { b.Top(trending.Order(2), 1) },

@@ -13,7 +13,7 @@ type queue struct {
 type element struct {
 	key     float64
 	index   int32 // in the heap of a ranking
-	present bool  // the key is the present one of the entry, see ranking.top
+	present bool  // whether the key is the entry's present key, see ranking.top
 }
 
 // queues is a pool of unused queues. It halves the allocations of reading a hundred rooms.

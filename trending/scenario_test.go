@@ -180,7 +180,8 @@ var scenarios = []struct {
 	}},
 }
 
-// more has situations that docs/trending.md does not list.
+// more has situations that the table of docs/trending.md does not have. The last three show
+// what a board cannot know.
 var more = []struct {
 	name, trending string
 	play           func(w *world)
@@ -304,6 +305,25 @@ var more = []struct {
 		w.join("room", 100, time.Minute)
 		w.board.Import([]trending.Activity{{Room: "room", Fast: 100, Slow: 100}})
 		w.leave("room", 100, time.Minute)
+	}},
+	{"a show fills the same room every evening", "show", func(w *world) {
+		w.usually(map[string]int{"show": 10})
+		for range 7 {
+			w.join("show", 200, 10*time.Minute)
+			w.leave("show", 200, time.Hour)
+			time.Sleep(22*time.Hour + 50*time.Minute)
+		}
+		w.join("show", 200, 10*time.Minute)
+	}},
+	{"a break of ten minutes empties a room, and all return", "lecture", func(w *world) {
+		w.usually(map[string]int{"lecture": 80})
+		w.leave("lecture", 80, 0)
+		time.Sleep(10 * time.Minute)
+		w.join("lecture", 80, 0)
+	}},
+	{"500 connections of one person stay", "spam", func(w *world) {
+		w.usually(map[string]int{"spam": 5})
+		w.join("spam", 500, time.Minute)
 	}},
 }
 
