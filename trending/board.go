@@ -34,6 +34,10 @@ type Board struct {
 	reviews  []review           // in the order of due; only guarded by writing
 	changes  map[string]float64 // see Changes; only guarded by writing
 
+	// away has the clients that left a room in the warm-up and have not returned. As many
+	// arrivals in the warm-up count as returns. Only guarded by writing.
+	away map[string]int32
+
 	// listsMu protects the following two fields, and the fields of every list and
 	// Subscription. The board locks listsMu before mu and never while it holds mu, so that
 	// readers of the board do not wait while lists are sent to subscribers.
@@ -56,6 +60,7 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 		imported: make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		rooms:    map[string]*entry{},
+		away:     map[string]int32{},
 		rankings: [numOrders]ranking{{order: Popular}, {order: Trending}},
 		lists:    map[listKey]*list{},
 	}
@@ -154,6 +159,7 @@ func (b *Board) run() {
 	defer b.finish()
 	interval := b.engine.Interval()
 	published, changed := b.start.Add(-interval), false
+	warming := func() bool { return time.Since(b.start) < b.warmup }
 	timer := time.NewTimer(0)
 	timer.Stop()
 	for {
@@ -162,12 +168,12 @@ func (b *Board) run() {
 			if !ok {
 				return
 			}
-			b.apply(events, time.Since(b.start) < b.warmup)
+			b.apply(events, warming())
 			changed = true
 		case <-b.imported:
 			changed = true
 		case <-timer.C:
-			b.apply(nil, false)
+			b.apply(nil, warming())
 			b.publish()
 			published, changed = time.Now(), false
 		}

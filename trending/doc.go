@@ -23,10 +23,10 @@
 // restarts. If all clients of a room return within four minutes, it does not trend.
 //
 // The ID of a client matters if the board counts users: see [WithCount]. Then a second tab
-// of a user who is in the room is no arrival.
+// of a user who is in the room is not an arrival.
 //
 // The clients that are connected when the board is created are not arrivals, and neither are
-// those that connect in the first minute, see [WithWarmup]. The clients of other nodes are not
+// those that connect, or lose their connections, in the first minute: see [WithWarmup]. The clients of other nodes are not
 // arrivals unless a node imports them, see [Board.Changes]. So linking a node causes no
 // arrivals. The interval of the engine does not matter, because a change has the same weight
 // however the engine groups the changes into events.

@@ -20,10 +20,10 @@ const (
 
 // at returns the sums at the time now.
 func (h *history) at(now float64) (fast, slow float64) {
-	weight := math.Exp2((h.updated - now) / slowFactor)
+	weight := math.Exp((h.updated - now) * (math.Ln2 / slowFactor)) // faster than Exp2
 	third := weight * weight * weight
 	sixth := third * third
-	twelfth := sixth * sixth // the square of it is the 24th power of weight, without another Exp2
+	twelfth := sixth * sixth // the square of it is the 24th power of weight, without another Exp
 	return h.fast * twelfth * twelfth, h.slow * weight
 }
 
@@ -32,12 +32,12 @@ func (h *history) add(fast, slow, now float64) {
 	h.fast, h.slow, h.updated = h.fast+fast, h.slow+slow, now
 }
 
-// decayRate is the slowest rate at which a ratio decays, in powers of two per half-life:
-// Arrivals halve in a half-life, and Usual, if it decreases, halves in slowFactor
-// half-lives at the fastest.
-const decayRate = 1 - 1.0/slowFactor
+// decayRate is the slowest rate at which the logarithm of a ratio decreases in a half-life:
+// Arrivals halve in a half-life, and Usual, if it decreases, halves in slowFactor half-lives
+// at the fastest.
+const decayRate = math.Ln2 * (1 - 1.0/slowFactor)
 
 // bound converts a ratio at the time now to a key that does not change as time passes. If
 // nothing changes, the bound of a later ratio is at most this bound. The addend is larger
 // than any rounding error of the first million half-lives.
-func bound(ratio, now float64) float64 { return math.Log2(ratio) + now*decayRate + 1e-9 }
+func bound(ratio, now float64) float64 { return math.Log(ratio) + now*decayRate + 1e-9 }

@@ -34,7 +34,7 @@ func TestMemory_OfRooms(t *testing.T) {
 	}
 	forEachRoom(e.Join)
 	before := heapInUse()
-	b := New(e, WithHalfLife(50*time.Millisecond)) // the histories of empty rooms are kept for a while
+	b := New(e, WithWarmup(0), WithHalfLife(50*time.Millisecond)) // the histories of empty rooms are kept for a while
 	defer b.Close()
 	if perRoom := (heapInUse() - before) / rooms; b.Len() != rooms || perRoom < 50 || perRoom > 160 {
 		t.Fatalf("%d bytes for each of %d rooms", perRoom, b.Len())

@@ -31,13 +31,16 @@ func WithHalfLife(d time.Duration) Option { return func(c *config) { c.halfLife 
 func WithMinimum(n int) Option { return func(c *config) { c.minimum = float64(n) } }
 
 // WithWarmup sets the time after New in which clients that connect are not arrivals. They
-// are likely to be the clients of the process that ended before. The default is one minute.
+// are likely to be the clients of the process that ended before. Clients that leave in this
+// time and return soon after it are not arrivals either. The default is one minute.
 func WithWarmup(d time.Duration) Option { return func(c *config) { c.warmup = d } }
 
 // WithFilter ranks only the rooms for which f returns true. Use it for rooms that must not be
 // listed, for example direct messages or moderated rooms. The board calls f from one
 // goroutine with each change of a room, so f should be fast. A room that f rejects after it
-// was listed leaves the lists with its next change.
+// was listed leaves the lists with its next change, and returns with the next change after f
+// accepts it again. The board does not remember rooms that f has always rejected: if f accepts
+// such a room later, its clients are arrivals.
 func WithFilter(f func(room string) bool) Option { return func(c *config) { c.filter = f } }
 
 // WithMinUsers lists only rooms with at least n users, for example so that a list does not
@@ -76,6 +79,8 @@ func newConfig(opts []Option) config {
 		panic(fmt.Sprintf("trending: WithWarmup: %v is negative", c.warmup))
 	case c.minimum < 1 || c.minimum > math.MaxInt32:
 		panic(fmt.Sprintf("trending: WithMinimum: %v is not between 1 and 2³¹-1", c.minimum))
+	case c.minUsers < 0:
+		panic(fmt.Sprintf("trending: WithMinUsers: %d is negative", c.minUsers))
 	case c.filter == nil:
 		panic("trending: WithFilter: the function is nil")
 	case c.count < Connections || c.count > Users:

@@ -68,6 +68,25 @@ func TestWithFilter_RejectedRoomsAreNotListed(t *testing.T) {
 	})
 }
 
+func TestWithFilter_ClientsOfARoomThatIsAcceptedAgainAreNotArrivals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		var hidden atomic.Bool
+		b := newBoard(t, e, trending.WithFilter(func(string) bool { return !hidden.Load() }))
+		repeat(t, 100, e.Join, "room")
+		settle()
+		hidden.Store(true)
+		repeat(t, 1, e.Join, "room")
+		time.Sleep(7 * 24 * time.Hour)
+		hidden.Store(false)
+		repeat(t, 1, e.Join, "room")
+		settle()
+		if got := b.Popular(1); names(got) != "room" || got[0].Arrivals > 1 || got[0].Usual < 100 {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
+
 func TestWithCount_RanksByCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
@@ -147,6 +166,7 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 		"negative half-life":         func() { trending.New(e, trending.WithHalfLife(-1)) },
 		"negative warm-up":           func() { trending.New(e, trending.WithWarmup(-1)) },
 		"zero minimum":               func() { trending.New(e, trending.WithMinimum(0)) },
+		"negative minimum of users":  func() { trending.New(e, trending.WithMinUsers(-1)) },
 		"nil filter":                 func() { trending.New(e, trending.WithFilter(nil)) },
 		"invalid count":              func() { trending.New(e, trending.WithCount(-1)) },
 		"invalid order of Top":       func() { b.Top(trending.Order(2), 1) },

@@ -6,14 +6,14 @@ import "sync"
 // pointers, because the write barrier of the garbage collector would make them slow.
 type queue struct {
 	elements []element
-	tie      func(a, b int32) bool // for equal keys: reports whether index a comes before index b
+	items    []item // of the ranking; their names decide between equal keys
 }
 
 // element is an element of a queue. The greatest key comes first.
 type element struct {
 	key     float64
 	index   int32 // in the heap of a ranking
-	present bool  // the key is the present one of the entry, see ranking.top
+	present bool  // whether the key is the entry's present key, see ranking.top
 }
 
 // queues is a pool of unused queues. It halves the allocations of reading a hundred rooms.
@@ -23,18 +23,23 @@ func (q *queue) release() {
 	if cap(q.elements) > minCapacity {
 		q.elements = nil
 	}
-	q.elements, q.tie = q.elements[:0], nil
+	q.elements, q.items = q.elements[:0], nil
 	queues.Put(q)
 }
 
 func (q *queue) before(a, b element) bool {
-	switch {
-	case a.key != b.key:
-		return a.key > b.key
-	case a.present != b.present: // b may have to come after the entries that a leads to
+	return a.key > b.key || a.key == b.key && q.tied(a, b)
+}
+
+// tied is before for equal keys. An element that is not present comes first, because it may
+// lead to entries that come before the present one.
+//
+//go:noinline so that before is small enough to be inlined
+func (q *queue) tied(a, b element) bool {
+	if a.present != b.present {
 		return b.present
 	}
-	return q.tie(a.index, b.index)
+	return q.items[a.index].entry.name < q.items[b.index].entry.name
 }
 
 func (q *queue) push(x element) {

@@ -115,7 +115,7 @@ func (r *ranking) top(n int, present func(*entry) (key float64, listed bool)) []
 	top := make([]*entry, 0, n)
 	next := queues.Get().(*queue)
 	defer next.release()
-	next.tie = func(a, b int32) bool { return r.items[a].entry.name < r.items[b].entry.name }
+	next.items = r.items
 	next.push(element{r.items[0].key, 0, false})
 	for len(top) < n && len(next.elements) > 0 {
 		x := next.pop()

@@ -56,7 +56,7 @@ type entry struct {
 	queued bool             // in Board.reviews
 }
 
-// row is what a list shows of a room. Equal rows look equal at any time.
+// row contains the data of a Room. Equal rows give equal Rooms at any time.
 type row struct {
 	name      string
 	occupancy occupancy.Occupancy

@@ -180,6 +180,167 @@ var scenarios = []struct {
 	}},
 }
 
+// more has situations that the table of docs/trending.md does not have. The last three show
+// what a board cannot know.
+var more = []struct {
+	name, trending string
+	play           func(w *world)
+}{
+	{"unstable deploy: the clients connect, lose their connections and return after the warm-up", "", func(w *world) {
+		w.join("a", 100, 10*time.Second)
+		w.join("b", 1000, 10*time.Second)
+		w.leave("a", 100, 10*time.Second)
+		w.leave("b", 1000, 10*time.Second)
+		time.Sleep(30 * time.Second)
+		w.join("a", 100, 10*time.Second)
+		w.join("b", 1000, 10*time.Second)
+	}},
+	{"unstable deploy with history", "grown", func(w *world) {
+		w.board.Import([]trending.Activity{{Room: "grown", Fast: 30, Slow: 33}})
+		for range 3 {
+			w.join("grown", 40, 15*time.Second)
+			w.leave("grown", 40, 0)
+		}
+		time.Sleep(15 * time.Second)
+		w.join("grown", 40, 15*time.Second)
+	}},
+	{"one person of a quiet room leaves in the warm-up; six arrive later", "room", func(w *world) {
+		w.join("room", 3, 0)
+		w.leave("room", 1, 0)
+		time.Sleep(time.Hour)
+		w.join("room", 6, time.Minute)
+	}},
+	{"flapping clients of the warm-up, then growth", "room", func(w *world) {
+		for range 100 {
+			w.join("room", 1, 250*time.Millisecond)
+			w.leave("room", 1, 250*time.Millisecond)
+		}
+		w.join("room", 20, 5*time.Minute)
+	}},
+	{"office week: busy on five days, empty at the weekend, and on Monday as usual at noon", "", func(w *world) {
+		for day := range 8 {
+			if day%7 < 5 {
+				time.Sleep(9 * time.Hour)
+				w.join("office", 100, time.Hour)
+				time.Sleep(2 * time.Hour)
+				if day == 7 {
+					return
+				}
+				time.Sleep(5 * time.Hour)
+				w.leave("office", 100, time.Hour)
+				time.Sleep(6 * time.Hour)
+			} else {
+				time.Sleep(24 * time.Hour)
+			}
+		}
+	}},
+	{"half of a room leaves and others arrive in their places", "", func(w *world) {
+		w.usually(map[string]int{"room": 200})
+		w.leave("room", 100, 2*time.Minute)
+		w.join("room", 100, 2*time.Minute)
+	}},
+	{"a break of three minutes empties a room, and all return", "", func(w *world) {
+		w.usually(map[string]int{"lecture": 80})
+		w.leave("lecture", 80, time.Minute)
+		time.Sleep(2 * time.Minute)
+		w.join("lecture", 80, time.Minute)
+	}},
+	{"a room that was full an hour ago and emptied fills again", "show", func(w *world) {
+		w.usually(map[string]int{"show": 50})
+		w.leave("show", 50, time.Minute)
+		time.Sleep(3 * time.Hour)
+		w.join("show", 50, time.Minute)
+	}},
+	{"visitors of many rooms: one client joins and leaves 200 rooms", "", func(w *world) {
+		time.Sleep(time.Minute)
+		for i := range 2000 {
+			room := fmt.Sprint("room ", i%200)
+			w.join(room, 1, 100*time.Millisecond)
+			w.leave(room, 1, 100*time.Millisecond)
+		}
+	}},
+	{"200 IDs enter and leave in turns, four at a time; ten people arrive elsewhere", "people", func(w *world) {
+		time.Sleep(time.Minute)
+		w.join("people", 10, time.Minute)
+		for range 200 {
+			w.join("spam", 4, time.Second)
+			w.leave("spam", 4, time.Second)
+		}
+	}},
+	{"very small service: four people in all", "", func(w *world) {
+		time.Sleep(time.Minute)
+		w.join("a", 2, time.Minute)
+		w.join("b", 2, time.Minute)
+	}},
+	{"very large service: 1 % more in a large room, twice as many in a middle one", "middle", func(w *world) {
+		w.usually(map[string]int{"large": 100_000, "middle": 1000})
+		w.join("large", 1000, 5*time.Minute)
+		w.join("middle", 1000, 5*time.Minute)
+	}},
+	{"slow growth over two days", "", func(w *world) {
+		w.usually(map[string]int{"room": 10})
+		w.join("room", 200, 48*time.Hour)
+	}},
+	{"yesterday's growth is over", "", func(w *world) {
+		w.usually(map[string]int{"room": 10})
+		w.join("room", 200, 5*time.Minute)
+		time.Sleep(24 * time.Hour)
+	}},
+	{"an hour after growth, newer growth of the same size comes first", "new old", func(w *world) {
+		w.usually(map[string]int{"old": 10, "new": 10})
+		w.join("old", 100, 5*time.Minute)
+		time.Sleep(15 * time.Minute)
+		w.join("new", 100, 5*time.Minute)
+	}},
+	{"the crowd moves from one room to another", "to", func(w *world) {
+		w.usually(map[string]int{"from": 100, "to": 5})
+		for range 100 {
+			w.leave("from", 1, time.Second)
+			w.join("to", 1, time.Second)
+		}
+	}},
+	{"a lost node's clients arrive here and go back", "", func(w *world) {
+		w.usually(map[string]int{"room": 100})
+		w.board.Import([]trending.Activity{{Room: "room", Fast: -100, Slow: -100}})
+		w.join("room", 100, time.Minute)
+		w.board.Import([]trending.Activity{{Room: "room", Fast: 100, Slow: 100}})
+		w.leave("room", 100, time.Minute)
+	}},
+	{"a show fills the same room every evening", "show", func(w *world) {
+		w.usually(map[string]int{"show": 10})
+		for range 7 {
+			w.join("show", 200, 10*time.Minute)
+			w.leave("show", 200, time.Hour)
+			time.Sleep(22*time.Hour + 50*time.Minute)
+		}
+		w.join("show", 200, 10*time.Minute)
+	}},
+	{"a break of ten minutes empties a room, and all return", "lecture", func(w *world) {
+		w.usually(map[string]int{"lecture": 80})
+		w.leave("lecture", 80, 0)
+		time.Sleep(10 * time.Minute)
+		w.join("lecture", 80, 0)
+	}},
+	{"500 connections of one person stay", "spam", func(w *world) {
+		w.usually(map[string]int{"spam": 5})
+		w.join("spam", 500, time.Minute)
+	}},
+}
+
+func TestTrending_MoreScenarios(t *testing.T) {
+	for _, s := range more {
+		t.Run(s.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t}
+				w.start()
+				s.play(w)
+				settle()
+				wantTrending(t, w.board, s.trending)
+			})
+		})
+	}
+}
+
 // The order is the one that a person would give.
 func TestTrending_Scenarios(t *testing.T) {
 	for _, s := range scenarios {

@@ -19,7 +19,7 @@ const (
 	stepSize     = 16      // rooms that are written before mu is unlocked for readers
 )
 
-// apply updates the rankings. If initial is true, the changes are no arrivals or departures.
+// apply updates the rankings. If initial is true, clients that connect are not arrivals.
 func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 	local := make([]int32, len(events))
 	for i := range events {
@@ -30,8 +30,16 @@ func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 	}
 	b.writing.Lock()
 	defer b.writing.Unlock()
+	if !initial {
+		b.away = nil
+	}
+	// In a loop of their own, the cache misses of several lookups overlap.
+	entries := make([]*entry, len(events))
+	for i := range events {
+		entries[i] = b.rooms[events[i].Room]
+	}
 	now := b.now()
-	b.inSteps(len(events), func(i int) { b.update(events[i], local[i], initial, now) })
+	b.inSteps(len(events), func(i int) { b.update(entries[i], events[i], local[i], initial, now) })
 	b.review(now)
 }
 
@@ -49,9 +57,8 @@ func (b *Board) inSteps(n int, f func(i int)) {
 
 // update applies the engine's event. The occupancy is the total, and the arrivals are those
 // of this process.
-func (b *Board) update(ev occupancy.RoomEvent, local int32, initial bool, now float64) {
+func (b *Board) update(e *entry, ev occupancy.RoomEvent, local int32, initial bool, now float64) {
 	empty := ev.Occupancy == occupancy.Occupancy{}
-	e := b.rooms[ev.Room]
 	if e == nil {
 		if empty {
 			return
@@ -66,7 +73,15 @@ func (b *Board) update(ev occupancy.RoomEvent, local int32, initial bool, now fl
 		b.listed--
 	}
 	e.occupancy = ev.Occupancy
-	if change := float64(local - e.local); change != 0 && !initial {
+	change := local - e.local
+	if initial { // only clients that return count
+		away := b.away[e.name]
+		change = min(change, away)
+		if change != 0 {
+			b.away[e.name] = away - change
+		}
+	}
+	if change := float64(change); change != 0 {
 		e.history.add(change, change, now)
 		if b.changes != nil {
 			b.changes[e.name] += change
@@ -108,7 +123,7 @@ func (b *Board) rank(e *entry, now float64) {
 	}
 }
 
-// negligible reports whether an empty room with this history can be forgotten.
+// negligible reports whether this history can be forgotten.
 func (c *config) negligible(h *history, now float64) bool {
 	fast, slow := h.at(now)
 	return max(fast, -fast, slow, -slow) < c.minimum/50
@@ -125,8 +140,10 @@ func (b *Board) review(now float64) {
 			next++
 			e.queued = false
 			empty := e.occupancy == occupancy.Occupancy{}
-			if empty && (len(b.rooms)-b.listed > limit || b.negligible(&e.history, now)) {
+			forgettable := e.local == 0 && b.negligible(&e.history, now)
+			if empty && (forgettable || len(b.rooms)-b.listed > limit) {
 				delete(b.rooms, e.name)
+				delete(b.away, e.name)
 				return
 			}
 			b.rank(e, now)
