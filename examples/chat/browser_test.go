@@ -319,6 +319,38 @@ func TestPage_HistoryFillsPlots(t *testing.T) {
 	page.close()
 }
 
+// Each link, button and input can be reached and clicked in small windows, also at a zoom of
+// 400 % and with long names, and nothing is wider than the window.
+func TestPage_FitsSmallWindows(t *testing.T) {
+	browser := chromium(t)
+	s := start(t, longTimeouts)
+	for range 3 {
+		s.dial("lobby")
+	}
+	page := open(t, browser, "http://"+s.addr+"/")
+	page.do(chromedp.Evaluate[chromedp.Void](`localStorage.setItem("nickname", "W".repeat(40))`))
+	for _, size := range [][2]int64{{320, 256}, {390, 844}, {844, 390}, {1280, 800}} {
+		page.do(chromedp.EmulateViewport(size[0], size[1]))
+		for _, fragment := range []string{"", "games", strings.Repeat("W", 200), "%D7%A9%20%E2%80%AEabc", strings.Repeat("x", 1025)} {
+			page.do(chromedp.Navigate("http://"+s.addr+"/#"+fragment), chromedp.Reload())
+			page.waitListed("lobby", 3, 0)
+			page.waitText("status", "")
+			page.waitTrue(`!document.getAnimations().length`)
+			unreachable, err := chromedp.Run(page.ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll("a, button, input, summary")].filter((element) => {
+				if (!element.checkVisibility()) return false;
+				element.scrollIntoView({ block: "center", inline: "center" });
+				const { left, right, top, bottom } = element.getBoundingClientRect();
+				const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+				return !element.contains(hit);
+			}).map((element) => element.outerHTML.slice(0, 80))`))
+			require.NoError(t, err)
+			require.Empty(t, unreachable, "%v #%.20s", size, fragment)
+			page.waitTrue(`document.documentElement.scrollWidth <= innerWidth`)
+		}
+	}
+	page.close()
+}
+
 // The page shows the code of examples/minimal.
 func TestPage_ShowsCodeOfMinimal(t *testing.T) {
 	program, err := os.ReadFile("../minimal/main.go")
