@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"html"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,8 +106,8 @@ func (b *tab) waitCounts(room string, connections, members int) {
 // waitListed waits until the list of rooms shows these counts.
 func (b *tab) waitListed(room string, connections, members int) {
 	b.t.Helper()
-	want := fmt.Sprintf("%s: %d connected, %d present", room, connections, members)
-	b.waitTrue(fmt.Sprintf("[...document.querySelectorAll('#rooms a')].some((a) => a.ariaLabel === %q)", want))
+	want := fmt.Sprintf("%s %d connected, %d present", room, connections, members)
+	b.waitTrue(fmt.Sprintf(`[...document.querySelectorAll("#rooms a")].some((a) => a.textContent.replace(/\s+/g, " ") === %q)`, want))
 }
 
 // program is a process of the chat server.
@@ -113,6 +116,17 @@ type program struct {
 	binary string
 	addr   string
 	cmd    *exec.Cmd
+}
+
+// newProgram builds the chat server and starts it.
+func newProgram(t *testing.T) *program {
+	t.Helper()
+	p := &program{t: t, binary: filepath.Join(t.TempDir(), "chat"), addr: "127.0.0.1:0"}
+	out, err := exec.Command("go", "build", "-o", p.binary, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	p.start()
+	t.Cleanup(func() { p.kill() })
+	return p
 }
 
 func (p *program) start() {
@@ -133,6 +147,7 @@ func (p *program) start() {
 	}
 }
 
+// kill kills the process. A second call has no effect.
 func (p *program) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
@@ -140,11 +155,7 @@ func (p *program) kill() {
 
 func TestPage_TwoTabs(t *testing.T) {
 	browser := chromium(t)
-	p := &program{t: t, binary: filepath.Join(t.TempDir(), "chat"), addr: "127.0.0.1:0"}
-	out, err := exec.Command("go", "build", "-o", p.binary, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
-	p.start()
-	t.Cleanup(func() { p.kill() })
+	p := newProgram(t)
 
 	// Two tabs are two connections and no member.
 	const room = "night owls"
@@ -181,18 +192,174 @@ func TestPage_TwoTabs(t *testing.T) {
 	one.waitListed(room, 2, 1)
 	third.waitTrue(`location.hash === "" && getComputedStyle(document.getElementById("room")).display === "none"`)
 
-	// After a crash of the server the tabs show an error. After a restart they reconnect.
-	p.kill()
-	one.waitTrue(`document.getElementById("roomStatus").textContent !== ""`)
-	third.waitTrue(`document.getElementById("listStatus").textContent !== ""`)
-	p.start()
-	one.waitCounts(room, 2, 1) // the first tab has sent "enter" again
-	two.waitCounts(room, 2, 1)
-	one.waitText("roomStatus", "")
-	third.waitText("listStatus", "")
-	third.waitListed(room, 2, 1)
-
 	// Closing a tab removes its connection and its member.
 	one.close()
 	two.waitCounts(room, 1, 0)
+}
+
+// recordCurrent makes a tab record every number of connections that an element shows while the page
+// does not look stale.
+func (b *tab) recordCurrent(id string) {
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
+		window.shown = [];
+		const record = () => {
+			if (!document.body.classList.contains("stale")) shown.push(document.getElementById(%q).textContent);
+			requestAnimationFrame(record);
+		};
+		record();
+	}`, id)))
+}
+
+// While the server is down, the pages do not show the old counts as current, and afterwards they
+// soon show the new counts. The counts change while the server is down: otherwise a page that
+// shows the old ones would look right.
+func TestPage_CountsChangeWhileServerIsDown(t *testing.T) {
+	const maxWait = 20 * time.Second // from the crash, the longest time in which all pages must be current again
+	browser := chromium(t)
+	p := newProgram(t)
+	url := "http://" + p.addr + "/#lobby"
+	one := open(t, browser, url)
+	two := open(t, browser, url)
+	third := open(t, browser, "http://"+p.addr+"/")
+	one.do(chromedp.SendKeys("#nickname", "alice"+kb.Enter))
+	for _, b := range []*tab{one, two} {
+		b.waitCounts("lobby", 2, 1)
+	}
+	third.waitListed("lobby", 2, 1)
+	third.waitText("allConnections", "2")
+	for _, b := range []*tab{one, two, third} {
+		b.waitTrue(`!document.body.classList.contains("stale")`)
+	}
+
+	crash := time.Now()
+	p.kill()
+	for _, b := range []*tab{one, third} {
+		b.waitTrue(`document.body.classList.contains("stale") && document.getElementById("status").textContent.startsWith("Not connected to the server.")`)
+	}
+	one.waitText("connections", "2") // the last count that was received
+	one.waitTrue(`document.querySelector("#plot .line.connections").getAttribute("d").match(/H[\d.]+$/)[0] !== "H1000"`)
+	one.recordCurrent("connections")
+	third.recordCurrent("allConnections")
+	two.do(chromedp.Navigate("about:blank"))
+	p.start()
+
+	one.waitCounts("lobby", 1, 1) // the tab has connected with its nickname
+	third.waitListed("lobby", 1, 1)
+	third.waitText("allConnections", "1")
+	for _, b := range []*tab{one, third} {
+		b.waitTrue(`!document.body.classList.contains("stale") && document.getElementById("status").textContent === ""`)
+		b.waitTrue(`shown.length > 0`)
+		b.waitTrue(`!shown.includes("2")`)
+	}
+	t.Logf("current again %v after the crash", time.Since(crash))
+	require.Less(t, time.Since(crash), maxWait)
+	one.waitText("roomStatus", "")
+	// The plot has a gap: each of its lines consists of two parts.
+	one.waitTrue(`document.querySelector("#plot .line.connections").getAttribute("d").match(/M/g).length === 2`)
+	third.waitTrue(`document.querySelector("#allPlot .line.connections").getAttribute("d").match(/M/g).length === 2`)
+}
+
+// The totals are those of all rooms, also of those that the list does not contain. The list is
+// sorted by the numbers that it shows, also while the focus is in the list.
+func TestPage_TotalsAndOrder(t *testing.T) {
+	browser := chromium(t)
+	s := start(t, longTimeouts)
+	for i := range maxLimit + 20 {
+		s.dial(fmt.Sprintf("room-%d", i))
+	}
+	page := open(t, browser, "http://"+s.addr+"/")
+	page.waitText("totalRooms", strconv.Itoa(maxLimit+20))
+	page.waitText("allConnections", strconv.Itoa(maxLimit+20))
+
+	page.waitTrue(`document.querySelectorAll("#rooms li").length >= 100`)
+	page.do(chromedp.Evaluate[chromedp.Void](`{ window.focused = document.querySelector("#rooms li:nth-child(3) a"); focused.focus(); }`))
+	for range 2 {
+		s.dial("room-7")
+		s.dial("music")
+	}
+	s.dial("room-7")
+	page.waitListed("room-7", 4, 0)
+	page.waitListed("music", 2, 0)
+	page.waitTrue(`[...document.querySelectorAll("#rooms .name")].slice(0, 2).map((name) => name.textContent).join() === "room-7,music"`)
+	page.waitTrue(`document.activeElement === focused`)
+}
+
+// A room that the server refuses has a message, and the page does not try to connect to it. Names
+// that are special in URLs are allowed.
+func TestPage_RefusedAndSpecialNames(t *testing.T) {
+	browser := chromium(t)
+	s := start(t, longTimeouts)
+	refused := open(t, browser, "http://"+s.addr+"/#"+strings.Repeat("x", 1025))
+	refused.waitTrue(`document.getElementById("roomStatus").textContent.startsWith("The server refuses this room (invalid room name: must be 1 to 1024 bytes")`)
+	refused.waitTrue(`getComputedStyle(document.getElementById("sayForm").parentElement).display === "none"`)
+	refused.waitText("status", "")
+	require.Zero(t, s.engine.Stats().Total)
+	refused.do(chromedp.Evaluate[chromedp.Void](`location.hash = "#.."`))
+	refused.waitCounts("..", 1, 0)
+	refused.waitText("roomStatus", "")
+	refused.do(chromedp.Evaluate[chromedp.Void](`location.hash = "#100%"`))
+	refused.waitCounts("100%", 1, 0)
+	refused.close()
+}
+
+// A page that was just opened shows the last minutes of each plot.
+func TestPage_HistoryFillsPlots(t *testing.T) {
+	browser := chromium(t)
+	s := start(t, longTimeouts)
+	now := time.Now()
+	s.history.mu.Lock()
+	s.history.totals = samples{{now.Add(-4 * time.Minute), 7, 3}}
+	s.history.rooms["lobby"] = &roomHistory{samples{{now.Add(-4 * time.Minute), 9, 5}}, now}
+	s.history.mu.Unlock()
+	page := open(t, browser, "http://"+s.addr+"/#lobby")
+	page.waitText("plotFrom", "4 min ago")
+	page.waitText("plotTop", "10")
+	page.do(chromedp.KeyEvent(kb.Escape))
+	page.waitTrue(`document.querySelector("#allPlot .line.connections").getAttribute("d").startsWith("M0.0 ")`)
+	page.close()
+}
+
+// Each link, button and input can be reached and clicked in small windows, also at a zoom of
+// 400 % and with long names, and nothing is wider than the window.
+func TestPage_FitsSmallWindows(t *testing.T) {
+	browser := chromium(t)
+	s := start(t, longTimeouts)
+	for range 3 {
+		s.dial("lobby")
+	}
+	page := open(t, browser, "http://"+s.addr+"/")
+	page.do(chromedp.Evaluate[chromedp.Void](`localStorage.setItem("nickname", "W".repeat(40))`))
+	for _, size := range [][2]int64{{320, 256}, {390, 844}, {844, 390}, {1280, 800}} {
+		page.do(chromedp.EmulateViewport(size[0], size[1]))
+		for _, fragment := range []string{"", "games", strings.Repeat("W", 200), "%D7%A9%20%E2%80%AEabc", strings.Repeat("x", 1025)} {
+			page.do(chromedp.Navigate("http://"+s.addr+"/#"+fragment), chromedp.Reload())
+			page.waitListed("lobby", 3, 0)
+			page.waitText("status", "")
+			page.waitTrue(`!document.getAnimations().length`)
+			unreachable, err := chromedp.Run(page.ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll("a, button, input, summary")].filter((element) => {
+				if (!element.checkVisibility()) return false;
+				element.scrollIntoView({ block: "center", inline: "center" });
+				const { left, right, top, bottom } = element.getBoundingClientRect();
+				const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+				return !element.contains(hit);
+			}).map((element) => element.outerHTML.slice(0, 80))`))
+			require.NoError(t, err)
+			require.Empty(t, unreachable, "%v #%.20s", size, fragment)
+			page.waitTrue(`document.documentElement.scrollWidth <= innerWidth`)
+		}
+	}
+	page.close()
+}
+
+// The page shows the code of examples/minimal.
+func TestPage_ShowsCodeOfMinimal(t *testing.T) {
+	program, err := os.ReadFile("../minimal/main.go")
+	require.NoError(t, err)
+	_, code, _ := strings.Cut(string(program), "// begin: minimal\n\t")
+	code, _, _ = strings.Cut(code, "\n\t// end: minimal")
+	index, err := fs.ReadFile(page, "index.html")
+	require.NoError(t, err)
+	_, shown, _ := strings.Cut(string(index), "<pre tabindex=\"0\">")
+	shown, _, _ = strings.Cut(shown, "</pre>")
+	require.Equal(t, strings.ReplaceAll(code, "\n\t", "\n"), html.UnescapeString(shown))
 }

@@ -9,9 +9,11 @@
 // It serves
 //
 //	/                          a web page with a list of rooms and the chat of one room
-//	/ws/{room}                 the websocket of a room; protocol.go describes the messages
+//	/ws/{room}                 the websocket of a room; protocol.go describes the messages. Also /ws?room={room}
 //	/rooms/{room}              the occupancy of a room, as JSON
 //	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms
+//	/totals                    the number of rooms in use, and the counts of all rooms together
+//	/history?room={room}       the counts of a room in the last five minutes; without a room, those of all rooms together
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON
 //

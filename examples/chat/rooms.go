@@ -29,6 +29,15 @@ func (s *server) serveRooms(w http.ResponseWriter, r *http.Request) {
 	serveJSON(w, http.StatusOK, marshal(map[string]any{"by": by.String(), "rooms": s.board.Top(by, limit)}))
 }
 
+// serveTotals responds to GET /totals with the counts of all rooms, and the number of rooms that are
+// not empty.
+func (s *server) serveTotals(w http.ResponseWriter, _ *http.Request) {
+	total := s.engine.Stats().Total
+	serveJSON(w, http.StatusOK, marshal(map[string]int{
+		"rooms": s.board.Len(), "connections": total.Connections, "presenceMembers": total.PresenceMembers,
+	}))
+}
+
 // parseRoomsQuery returns an error for unknown parameters, so that users notice misspelled names.
 func parseRoomsQuery(raw string) (by trending.Order, limit int, err error) {
 	query, err := url.ParseQuery(raw)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -53,13 +54,14 @@ var defaultLimits = limits{
 }
 
 // server is the chat server. The engine counts connections, members and users, the board ranks the
-// rooms, and the hub delivers chat messages to the sessions.
+// rooms, the history records the counts for the plots, and the hub delivers chat messages to the sessions.
 type server struct {
-	limits limits
-	engine *occupancy.Engine
-	board  *trending.Board
-	hub    hub
-	node   *clusterNode // nil without a cluster
+	limits  limits
+	engine  *occupancy.Engine
+	board   *trending.Board
+	history *history
+	hub     hub
+	node    *clusterNode // nil without a cluster
 
 	ctx  context.Context // parent of the contexts of all sessions
 	stop context.CancelCauseFunc
@@ -74,7 +76,7 @@ func newServer(l limits, options ...occupancy.Option) *server {
 	engine := occupancy.New(options...)
 	// A demonstration has few people. Larger services should use the defaults.
 	board := trending.New(engine, trending.WithMinimum(1), trending.WithWarmup(0))
-	return &server{limits: l, engine: engine, board: board, ctx: ctx, stop: stop}
+	return &server{limits: l, engine: engine, board: board, history: newHistory(engine, board), ctx: ctx, stop: stop}
 }
 
 func (s *server) routes() http.Handler {
@@ -85,11 +87,14 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /{$}", newPageHandler())
 	mux.Handle("GET /{file}", newPageHandler())
 	mux.HandleFunc("GET /rooms", s.serveRooms)
+	mux.HandleFunc("GET /totals", s.serveTotals)
+	mux.HandleFunc("GET /history", s.history.serve)
 	mux.HandleFunc("GET /cluster", s.node.serveHealth)
 	mux.Handle("GET /metrics", newMetricsHandler(s.engine, s.board))
 	mux.Handle("GET /rooms/", occupancyHandler)
 	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyHandler))
 	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
+	mux.HandleFunc("GET /ws", s.serveWebsocket) // with ?room=, because browsers remove the path segments "." and ".."
 	return mux
 }
 
@@ -109,12 +114,13 @@ func newPageHandler() http.Handler {
 // cannot respond with an HTTP status. Accept rejects requests from web pages of other origins: such a page
 // could send messages without the user's consent.
 func (s *server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
-	room := r.PathValue("room")
+	query := r.URL.Query()
+	room := cmp.Or(r.PathValue("room"), query.Get("room"))
 	if err := occupancy.ValidRoom(room); err != nil {
 		serveError(w, err)
 		return
 	}
-	clientID := r.URL.Query().Get("clientId")
+	clientID := query.Get("clientId")
 	if clientID != "" {
 		if err := occupancy.ValidClientID(clientID); err != nil {
 			serveError(w, err)
@@ -174,6 +180,9 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 		s.node.leave() // first: then the other chat servers see one change, not one change per client
 		s.stop(errStopping)
 	})
+	var history sync.WaitGroup
+	historyCtx, stopHistory := context.WithCancel(ctx)
+	history.Go(func() { s.history.run(historyCtx) })
 	serveErr := make(chan error, 1)
 	go func() { serveErr <- web.Serve(ln) }()
 
@@ -191,6 +200,8 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	s.stopped = true
 	s.mu.Unlock()
 	s.sessions.Wait()
+	stopHistory()
+	history.Wait()
 	return errors.Join(err, s.close())
 }
 

@@ -50,6 +50,7 @@ func TestRoutes_StatusCodes(t *testing.T) {
 	for path, want := range map[string]int{
 		"/": 200, "/app.js": 200, "/occupancy/occupancy.js": 200, "/nothing": 404,
 		"/rooms/" + tooLong: 400, "/rooms/%ff": 400, "/ws/lobby": http.StatusUpgradeRequired,
+		"/ws?room=..": http.StatusUpgradeRequired, "/ws": 400, "/ws?room=" + tooLong: 400,
 	} {
 		code, _ := s.get(path)
 		require.Equal(t, want, code, path)

@@ -24,6 +24,15 @@ export function redraw() {
   $("plotFrom").textContent = length < 90e3 ? `${Math.round(length / 1e3)} s ago` : `${Math.round(length / 60e3)} min ago`;
 }
 
+/** Shows the counts of the open room. */
+function showCounts({ connections, presenceMembers, users }) {
+  $("connections").textContent = format.format(connections);
+  $("members").textContent = format.format(presenceMembers);
+  // The server omits users if it is 0. A server in a cluster does not count users.
+  $("users").textContent = users === undefined && presenceMembers > 0 ? "–" : format.format(users ?? 0);
+  redraw();
+}
+
 class Room {
   failures = 0;
   nickname = storage.get("nickname"); // with which the user has entered, or empty
@@ -35,26 +44,30 @@ class Room {
     for (const id of ["connections", "members", "users"]) $(id).textContent = "–";
     $("log").replaceChildren();
     $("plot").replaceChildren();
+    $("room").classList.remove("refused");
     this.showForm();
-    subscribe(name, ({ connections, presenceMembers, users }) => {
-      $("connections").textContent = format.format(connections);
-      $("members").textContent = format.format(presenceMembers);
-      // The server omits users if it is 0. A server in a cluster does not count users.
-      $("users").textContent = users === undefined && presenceMembers > 0 ? "–" : format.format(users ?? 0);
+    const refuse = (error) => this.refuse(error);
+    subscribe(name, { update: showCounts, refuse }).then((subscription) => {
+      this.subscription = subscription;
+      if (this.closed) return subscription.stop();
+      this.connect();
       redraw();
-    }).then((subscription) => {
-      if (this.closed) subscription.stop();
-      else this.subscription = subscription;
-      redraw();
-    });
-    this.connect();
+    }, refuse);
+  }
+
+  /** Shows that the server refuses the room, and does not try again. */
+  refuse(error) {
+    if (this.closed) return;
+    this.close();
+    $("room").classList.add("refused");
+    this.showStatus(`The server refuses this room (${error.message.replace(/^occupancy: /, "")}).`);
   }
 
   /** Connects with the nickname, so that the server recognizes a user whose page was reloaded or whose network broke. */
   connect() {
     const { nickname } = this;
-    const query = nickname && `?clientId=${encodeURIComponent(nickname)}`;
-    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws/${encodeURIComponent(this.name)}${query}`);
+    const query = new URLSearchParams({ room: this.name, ...(nickname && { clientId: nickname }) });
+    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws?${query}`);
     this.socket = socket;
     socket.onopen = () => {
       this.failures = 0;
@@ -68,7 +81,7 @@ class Room {
     };
     socket.onclose = ({ reason }) => {
       const delay = Math.random() * Math.min(15e3, 1e3 * 2 ** this.failures++);
-      this.showStatus(`${reason ? `Disconnected: ${reason}` : "Disconnected"}. Reconnecting …`);
+      this.showStatus(`${reason ? `Chat disconnected: ${reason}` : "Chat disconnected"}. Reconnecting …`);
       this.retry = setTimeout(() => this.connect(), 300 + delay);
     };
   }
@@ -76,19 +89,20 @@ class Room {
   close() {
     this.closed = true;
     clearTimeout(this.retry);
-    this.socket.onclose = this.socket.onmessage = this.socket.onopen = null;
-    this.socket.close(1000); // the server stops counting this connection immediately
+    if (this.socket) {
+      this.socket.onclose = this.socket.onmessage = this.socket.onopen = null;
+      this.socket.close(1000); // the server stops counting this connection immediately
+    }
     this.subscription?.stop();
     this.showStatus("");
   }
 
   showStatus(text) {
     $("roomStatus").textContent = text;
-    document.body.classList.toggle("offline", text !== "");
   }
 
   send(message) {
-    const isOpen = this.socket.readyState === WebSocket.OPEN;
+    const isOpen = this.socket?.readyState === WebSocket.OPEN;
     if (isOpen) this.socket.send(JSON.stringify(message));
     return isOpen;
   }
@@ -118,7 +132,7 @@ class Room {
   showMessage({ clientId, text }) {
     const item = document.createElement("li");
     item.className = clientId === this.nickname ? "own" : "";
-    item.innerHTML = `<span class="avatar" aria-hidden="true"></span><p><b></b><time></time></p><p class="text"></p>`;
+    item.innerHTML = `<span class="avatar" aria-hidden="true"></span><p><b dir="auto"></b><time></time></p><p class="text" dir="auto"></p>`;
     const [avatar, head, body] = item.children;
     const previous = $("log").lastElementChild;
     if (previous?.dataset.sender === clientId) item.classList.add("continued");
@@ -176,12 +190,12 @@ $("newMessages").onclick = () => {
 };
 $("enterForm").onsubmit = (event) => {
   event.preventDefault();
-  const nickname = $("nickname").value.trim();
+  const nickname = $("nickname").value.trim().toWellFormed();
   if (nickname) room.setNickname(nickname);
 };
 $("sayForm").onsubmit = (event) => {
   event.preventDefault();
-  const text = $("text").value.trim();
+  const text = $("text").value.trim().toWellFormed();
   if (text && room.send({ type: "say", text })) $("text").value = "";
 };
 $("exit").onclick = () => room.setNickname("");

@@ -1,39 +1,44 @@
-// The list of popular rooms with their current counts, and the list of trending rooms.
+// The list of popular rooms with their current counts, the list of trending rooms, and the totals.
 
 import { draw } from "./plot.js";
-import { subscribe, Series } from "./series.js";
+import { fetchJSON, subscribe, Series } from "./series.js";
 
 const $ = (id) => document.getElementById(id);
 const rows = new Map(); // by room name
 const format = new Intl.NumberFormat();
-const totals = new Series(); // the sums of the counts of all rows
+const totals = new Series(); // the counts of all rooms of the server
 const suggestedRooms = ["lobby", "music", "games", "books", "night owls"]; // listed even if they are empty; bots.go contains the same names
-let popularRooms = []; // names, the most popular room first
+const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+let popularRooms = []; // names
 let currentRoom; // the name of the open room, or undefined
 
 export const fragment = (name) => `#${encodeURIComponent(name)}`;
 
 function newRow(name) {
   const item = document.createElement("li");
-  item.innerHTML = `<a><span class="name"></span><svg preserveAspectRatio="none" aria-hidden="true"></svg>
-    <span class="connections">–</span><span class="members">–</span></a>`;
+  item.innerHTML = `<a><span class="name" dir="auto"></span><svg preserveAspectRatio="none" aria-hidden="true"></svg>
+    <span class="connections"><b>–</b><span class="unseen"> connected, </span></span>
+    <span class="members"><b>–</b><span class="unseen"> present</span></span></a>`;
   const link = item.firstElementChild;
-  const [label, svg, connections, members] = link.children;
+  const [label, svg] = link.children;
   label.textContent = name;
   link.href = fragment(name);
-  const row = { name, item, link, svg, known: false, connections: 0, presenceMembers: 0, removed: false };
+  const row = { name, item, link, svg, connections: 0, presenceMembers: 0, removed: false };
   rows.set(name, row);
-  subscribe(name, (occupancy) => {
-    Object.assign(row, occupancy, { known: true });
-    connections.textContent = format.format(occupancy.connections);
-    members.textContent = format.format(occupancy.presenceMembers);
-    link.ariaLabel = `${name}: ${occupancy.connections} connected, ${occupancy.presenceMembers} present`;
-    item.classList.toggle("empty", occupancy.connections === 0);
-    showTotals();
-  }).then((subscription) => {
+  const listener = {
+    update(occupancy) {
+      Object.assign(row, occupancy, { changed: true });
+      showChanges();
+    },
+    refuse() {
+      if (name === currentRoom) currentRoom = undefined;
+      removeRow(row);
+    },
+  };
+  subscribe(name, listener).then((subscription) => {
     row.subscription = subscription;
     if (row.removed) subscription.stop();
-  });
+  }, listener.refuse);
   return row;
 }
 
@@ -44,26 +49,54 @@ function removeRow(row) {
   rows.delete(row.name);
 }
 
-/** Shows the sums of all rows, once the occupancy of every row is known. */
-function showTotals() {
-  const sums = { rooms: 0, connections: 0, presenceMembers: 0 };
-  for (const row of rows.values()) {
-    if (!row.known) return;
-    sums.rooms += row.connections > 0;
-    sums.connections += row.connections;
-    sums.presenceMembers += row.presenceMembers;
+let planned = false;
+
+/** Shows the changes of all rows together, and sorts the rows. */
+function showChanges() {
+  if (planned) return;
+  planned = true;
+  queueMicrotask(() => {
+    planned = false;
+    const list = $("rooms");
+    if (list.matches(":active")) return; // a click must not hit another row; redraw shows the changes later
+    for (const row of rows.values()) if (row.changed) showCounts(row);
+    sort(list);
+  });
+}
+
+function showCounts(row) {
+  row.changed = false;
+  const { item, link, connections, presenceMembers } = row;
+  link.querySelector(".connections b").textContent = format.format(connections);
+  link.querySelector(".members b").textContent = format.format(presenceMembers);
+  item.classList.toggle("empty", connections === 0);
+}
+
+/** Sorts the rows by the counts that they show. Rows that change their places move visibly. */
+function sort(list) {
+  const sorted = [...rows.values()]
+    .sort((a, b) => b.connections - a.connections || b.presenceMembers - a.presenceMembers || (a.name < b.name ? -1 : 1))
+    .map(({ item }) => item);
+  if (sorted.every((item, i) => list.children[i] === item)) return;
+  const tops = new Map(sorted.map((item) => [item, item.isConnected ? item.offsetTop : undefined]));
+  sorted.forEach((item, i) => {
+    // An item that moves in the document loses the focus, so the other items move around the focused one.
+    if (item.contains(document.activeElement)) while (list.children[i] !== item) list.append(list.children[i]);
+    else if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
+  });
+  if (stillness.matches) return;
+  for (const [item, top] of tops) {
+    const distance = top - item.offsetTop; // NaN for a new item
+    if (!distance) continue;
+    const zIndex = distance > 0 ? 2 : 1; // an item that rises is in front
+    item.animate([{ transform: `translateY(${distance}px)`, zIndex }, { transform: "none", zIndex }], { duration: 350, easing: "ease-out", composite: "add" });
   }
-  $("totalRooms").textContent = format.format(sums.rooms);
-  $("allConnections").textContent = format.format(sums.connections);
-  $("allMembers").textContent = format.format(sums.presenceMembers);
-  totals.add(sums);
 }
 
 /** Marks the open room in the list, and adds it to the list if necessary. room may be undefined. */
 export function setCurrentRoom(room) {
   currentRoom = room;
   updateRows();
-  sort();
 }
 
 /** Adds and removes rows so that the list shows the popular rooms, the suggested rooms and the open room. */
@@ -71,23 +104,12 @@ function updateRows() {
   const names = new Set([...popularRooms, ...suggestedRooms]);
   if (currentRoom) names.add(currentRoom);
   for (const row of [...rows.values()]) if (!names.has(row.name)) removeRow(row);
-  for (const name of names) if (!rows.has(name)) $("rooms").append(newRow(name).item);
+  for (const name of names) if (!rows.has(name)) newRow(name);
   for (const { name, link } of rows.values()) {
     if (name === currentRoom) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  showTotals();
-}
-
-/** Sorts the rooms by popularity, unless the mouse pointer or the focus is in the list. */
-export function sort() {
-  const list = $("rooms");
-  if (list.matches(":hover, :focus-within")) return;
-  const rank = new Map([...popularRooms, ...suggestedRooms, currentRoom].reverse().map((name, i) => [name, -i]));
-  const sorted = [...rows.values()].sort((a, b) => rank.get(a.name) - rank.get(b.name));
-  sorted.forEach(({ item }, i) => {
-    if (list.children[i] !== item) list.insertBefore(item, list.children[i]);
-  });
+  showChanges();
 }
 
 /** Shows the trending rooms, unless the mouse pointer or the focus is in the list. */
@@ -96,7 +118,7 @@ function showTrending(list) {
   if (items.matches(":hover, :focus-within") && list.length) return;
   items.replaceChildren(...list.map(({ name, arrivals: recent }) => {
     const item = document.createElement("li");
-    item.innerHTML = `<a><span class="name"></span> <span class="arrivals" aria-hidden="true"></span></a>`;
+    item.innerHTML = `<a><span class="name" dir="auto"></span> <span class="arrivals" aria-hidden="true"></span></a>`;
     const [label, number] = item.firstElementChild.children;
     const arrivals = format.format(Math.round(recent));
     item.firstElementChild.href = fragment(name);
@@ -108,11 +130,16 @@ function showTrending(list) {
   $("trending").hidden = !list.length;
 }
 
-/** Shows whether the server is reachable. The counts are out of date while the server is unreachable. */
-function showReachable(reachable) {
-  $("listStatus").textContent = reachable ? "" : "Disconnected. Reconnecting …";
-  $("totals").hidden = !reachable;
-  document.body.classList.toggle("stale", !reachable);
+function showTotals({ rooms, connections, presenceMembers }) {
+  $("totalRooms").textContent = format.format(rooms);
+  $("allConnections").textContent = format.format(connections);
+  $("allMembers").textContent = format.format(presenceMembers);
+  totals.add({ connections, presenceMembers });
+}
+
+/** Ends the plot of the totals, until the next refresh. */
+export function lose() {
+  totals.lose();
 }
 
 /** Shows the number of nodes if the chat server is in a cluster. */
@@ -124,31 +151,37 @@ function showNodes({ name, nodes, degraded }) {
   span.classList.toggle("degraded", degraded ?? false);
 }
 
-async function fetchJSON(path) {
-  const response = await fetch(path);
-  if (!response.ok) throw new Error(response.statusText);
-  return response.json();
-}
+let refreshing = false;
 
-/** Fetches the names of the popular and trending rooms. The counts of the rooms arrive on the occupancy stream. */
-export async function refresh() {
+/**
+ * Fetches the totals, and the names of the popular and trending rooms. The counts of the rooms arrive on
+ * the occupancy stream. Calls report with whether the server has responded.
+ */
+export async function refresh(report) {
+  if (refreshing) return;
+  refreshing = true;
   try {
-    const [popular, trending, cluster] = await Promise.all(
-      ["rooms?by=popular&limit=100", "rooms?by=trending&limit=5", "cluster"].map(fetchJSON),
+    const wasKnown = totals.isKnown;
+    const [popular, trending, cluster, all, history] = await Promise.all(
+      ["rooms?by=popular&limit=100", "rooms?by=trending&limit=5", "cluster", "totals", ...(wasKnown ? [] : ["history"])].map(fetchJSON),
     );
-    const firstRefresh = !popularRooms.length;
     popularRooms = popular.rooms.map(({ name }) => name);
     updateRows();
-    if (firstRefresh) sort();
     showTrending(trending.rooms);
     showNodes(cluster);
-    showReachable(true);
+    showTotals(all);
+    totals.merge(history?.totals);
+    report(true);
   } catch {
-    showReachable(false); // until the next refresh
+    lose();
+    report(false); // until the next refresh
+  } finally {
+    refreshing = false;
   }
 }
 
 export function redraw() {
+  showChanges();
   for (const { svg, subscription } of rows.values()) if (subscription) draw(svg, subscription.series);
   draw($("allPlot"), totals);
 }
