@@ -3,9 +3,9 @@ package cluster
 import (
 	"cmp"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -67,56 +67,46 @@ type PeerHealth struct {
 	SinceHeartbeat time.Duration `json:"sinceHeartbeat"`
 }
 
-// tally contains the counters of Health.
-type tally struct {
-	rooms                                      atomic.Int64
-	messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
-	unsent, malformed, duplicates, gaps        atomic.Uint64
-	mismatches, syncs, served                  atomic.Uint64
-	lossy, pauses, dropped, rejectedPeers      atomic.Uint64
-}
-
-// Health returns the current state. It does not wait for the bus. It reads the counters
-// one after another, so they can be of slightly different times. After Close, Peers is
+// Health returns the current state. It does not wait for the bus. After Close, Peers is
 // empty.
 func (n *Node) Health() Health {
-	h := Health{
-		Name:          n.name,
-		Incarnation:   hex.EncodeToString(n.id[:]),
-		Rooms:         int(n.rooms.Load()),
-		MessagesIn:    n.messagesIn.Load(),
-		MessagesOut:   n.messagesOut.Load(),
-		BytesIn:       n.bytesIn.Load(),
-		BytesOut:      n.bytesOut.Load(),
-		Unsent:        n.unsent.Load(),
-		Malformed:     n.malformed.Load(),
-		Duplicates:    n.duplicates.Load(),
-		Gaps:          n.gaps.Load(),
-		Mismatches:    n.mismatches.Load(),
-		Resyncs:       n.syncs.Load(),
-		Served:        n.served.Load(),
-		Lossy:         n.lossy.Load(),
-		Pauses:        n.pauses.Load(),
-		Dropped:       n.dropped.Load(),
-		RejectedPeers: n.rejectedPeers.Load(),
-	}
-	now := n.now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h.Peers = make([]PeerHealth, 0, len(n.peers))
-	h.Connected, h.Degraded = n.connected, n.degraded(now)
-	for _, p := range n.peers {
+	now, c := n.now(), n.core
+	h := Health{
+		Name:          n.Name,
+		Incarnation:   hex.EncodeToString(n.ID[:]),
+		Degraded:      c.Degraded(now),
+		Connected:     c.Connected(),
+		Rooms:         c.Rooms(),
+		Peers:         []PeerHealth{},
+		MessagesIn:    c.MessagesIn,
+		MessagesOut:   c.MessagesOut,
+		BytesIn:       c.BytesIn,
+		BytesOut:      c.BytesOut,
+		Unsent:        c.Unsent,
+		Malformed:     c.Malformed,
+		Duplicates:    c.Duplicates,
+		Gaps:          c.Gaps,
+		Mismatches:    c.Mismatches,
+		Resyncs:       c.Resyncs,
+		Served:        c.Served,
+		Lossy:         c.Lossy,
+		Pauses:        c.Pauses,
+		Dropped:       c.Dropped,
+		RejectedPeers: c.RejectedPeers,
+	}
+	for _, p := range c.Peers(now) {
 		h.Peers = append(h.Peers, PeerHealth{
-			Name:        p.name,
-			Incarnation: hex.EncodeToString(p.id[:]),
-			State:       p.state,
-			Rooms:       p.rooms,
-			Behind:      p.behind(),
-			Refused:     len(p.refused),
-			OverLimit:   p.overLimit,
-			Degraded:    p.flags&flagDegraded != 0,
-
-			SinceHeartbeat: now - p.beatAt,
+			Name:           p.Name,
+			Incarnation:    hex.EncodeToString(p.ID[:]),
+			State:          State(p.State),
+			Rooms:          p.Rooms,
+			Behind:         p.Behind,
+			Refused:        p.Refused,
+			OverLimit:      p.OverLimit,
+			Degraded:       p.Degraded,
+			SinceHeartbeat: p.SinceHeartbeat,
 		})
 	}
 	slices.SortFunc(h.Peers, func(a, b PeerHealth) int {
@@ -125,10 +115,38 @@ func (n *Node) Health() Health {
 	return h
 }
 
-// degraded computes Health.Degraded. The caller holds mu.
-func (n *Node) degraded(now time.Duration) bool {
-	return !n.connected || now < n.freshAt || now > n.beatDeadline || slices.ContainsFunc(n.peers, func(p *peer) bool {
-		// Use beatAt, because renewLeases changes leaseStart without a heartbeat.
-		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || len(p.refused) > 0 || p.overLimit
-	})
+// State is the state of a peer.
+type State uint8
+
+// The states of a peer. A dropped peer is not listed in Health.
+const (
+	Live    State = iota // a heartbeat was received within the lease
+	Suspect              // the lease has expired; the peer is dropped one heartbeat interval later
+	Held                 // most peers were lost together; the peer's last counts are kept for the hold time
+)
+
+func (s State) String() string {
+	switch s {
+	case Live:
+		return "live"
+	case Suspect:
+		return "suspect"
+	case Held:
+		return "held"
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// MarshalText returns the same as String.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (s *State) UnmarshalText(text []byte) error {
+	for _, known := range []State{Live, Suspect, Held} {
+		if known.String() == string(text) {
+			*s = known
+			return nil
+		}
+	}
+	return fmt.Errorf("cluster: unknown peer state %q: want live, suspect or held", text)
 }

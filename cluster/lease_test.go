@@ -73,11 +73,6 @@ func TestLease_CrashedPeerIsDropped(t *testing.T) {
 		require.Len(t, states(hosts[1]), 1)
 		require.False(t, hosts[1].node.Health().Degraded)
 	})
-	bubble(t, "fails without ruleLease", func(t *testing.T) {
-		_, hosts := service(t, 3, cluster.WithoutRule(cluster.RuleLease))
-		hosts[0].crash()
-		always(t, hosts[1], occ(3, 0), time.Minute)
-	})
 	bubble(t, "not dropped while some heartbeats arrive", func(t *testing.T) {
 		net, hosts := service(t, 3)
 		net.SetFaults(clustertest.Faults{Loss: 0.3, MinDelay: time.Millisecond, MaxDelay: 20 * time.Millisecond})
@@ -107,11 +102,6 @@ func TestBye_RemovesCountsAtOnce(t *testing.T) {
 		require.Equal(t, occ(0, 0), h.Current("r"))
 		require.Empty(t, states(h))
 		require.Empty(t, p.syncs())
-	})
-	bubble(t, "fails without ruleBye", func(t *testing.T) {
-		_, hosts := service(t, 3, cluster.WithoutRule(cluster.RuleBye))
-		must(t, hosts[0].node.Close())
-		require.Greater(t, until(t, hosts[1], occ(2, 0)), lease-beat)
 	})
 	bubble(t, "the Bye is the first message that arrives", func(t *testing.T) {
 		h, p := startWithPuppet(t)
@@ -159,8 +149,8 @@ func TestBye_RemovesCountsAtOnce(t *testing.T) {
 }
 
 func TestRestart_ReplacesPreviousIncarnation(t *testing.T) {
-	restart := func(t *testing.T, opts ...cluster.Option) time.Duration {
-		net, hosts := service(t, 3, opts...)
+	restart := func(t *testing.T) time.Duration {
+		net, hosts := service(t, 3)
 		hosts[0].crash()
 		after(300 * time.Millisecond)
 		h := &host{occupancy.New(), net.Bus("again"), nil}
@@ -173,9 +163,6 @@ func TestRestart_ReplacesPreviousIncarnation(t *testing.T) {
 	}
 	bubble(t, "within two seconds", func(t *testing.T) {
 		require.Less(t, restart(t), 2*time.Second)
-	})
-	bubble(t, "fails without ruleNewIncarnation", func(t *testing.T) {
-		require.Greater(t, restart(t, cluster.WithoutRule(cluster.RuleNewIncarnation)), 4*time.Second)
 	})
 	bubble(t, "two live nodes of the same name are both counted", func(t *testing.T) {
 		net, hosts := service(t, 3)
@@ -216,8 +203,8 @@ func TestLease_StartsAgainWithFullLength(t *testing.T) {
 }
 
 func TestLease_DoesNotExpire_AfterOwnOutage(t *testing.T) {
-	outage := func(t *testing.T, opts ...cluster.Option) *host {
-		_, hosts := service(t, 3, opts...)
+	outage := func(t *testing.T) *host {
+		_, hosts := service(t, 3)
 		hosts[0].bus.Disconnect()
 		after(30 * time.Second)
 		require.True(t, hosts[0].node.Health().Degraded)
@@ -247,9 +234,6 @@ func TestLease_DoesNotExpire_AfterOwnOutage(t *testing.T) {
 		require.Equal(t, occ(2, 0), hosts[0].Current("r"))
 		require.False(t, hosts[0].node.Health().Degraded)
 	})
-	bubble(t, "fails without ruleOwnOutage", func(t *testing.T) {
-		require.Equal(t, occ(1, 0), outage(t, cluster.WithoutRule(cluster.RuleOwnOutage)).Current("r"))
-	})
 	bubble(t, "the other nodes drop this one and add it again soon", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].bus.Disconnect()
@@ -261,8 +245,8 @@ func TestLease_DoesNotExpire_AfterOwnOutage(t *testing.T) {
 		require.Equal(t, occ(6, 0), hosts[1].Current("r"))
 	})
 	// stall pauses a node and returns its number of dropped peers just after the pause.
-	stall := func(t *testing.T, opts ...cluster.Option) (*host, uint64) {
-		_, hosts := service(t, 3, opts...)
+	stall := func(t *testing.T) (*host, uint64) {
+		_, hosts := service(t, 3)
 		resume := hosts[0].bus.Stall()
 		// Messages that arrive during the pause are lost.
 		hosts[0].bus.Overflow(1 << 30)
@@ -280,16 +264,12 @@ func TestLease_DoesNotExpire_AfterOwnOutage(t *testing.T) {
 		always(t, h, occ(3, 0), 10*time.Second)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "fails without ruleOwnOutage after a pause", func(t *testing.T) {
-		_, dropped := stall(t, cluster.WithoutRule(cluster.RuleOwnOutage))
-		require.Positive(t, dropped)
-	})
 }
 
 func TestMassLoss(t *testing.T) {
 	// split isolates the first host from the others.
-	split := func(t *testing.T, n int, opts ...cluster.Option) (*clustertest.Network, []*host) {
-		net, hosts := service(t, n, opts...)
+	split := func(t *testing.T, n int) (*clustertest.Network, []*host) {
+		net, hosts := service(t, n)
 		net.Partition([]string{"a"})
 		return net, hosts
 	}
@@ -312,10 +292,6 @@ func TestMassLoss(t *testing.T) {
 		require.False(t, hosts[0].node.Health().Degraded)
 		require.Less(t, until(t, hosts[1], occ(5, 0)), 2500*time.Millisecond)
 	})
-	bubble(t, "fails without ruleMassLoss", func(t *testing.T) {
-		_, hosts := split(t, 5, cluster.WithoutRule(cluster.RuleMassLoss))
-		require.Less(t, until(t, hosts[0], occ(1, 0)), lease+2*beat)
-	})
 	bubble(t, "needs three peers", func(t *testing.T) {
 		_, hosts := split(t, 3)
 		require.LessOrEqual(t, until(t, hosts[0], occ(1, 0)), lease+beat)
@@ -335,16 +311,13 @@ func TestMassLoss(t *testing.T) {
 }
 
 func TestLossy_RequestsSyncAtOnce(t *testing.T) {
-	slow := func(t *testing.T, opts ...cluster.Option) time.Duration {
-		_, hosts := service(t, 3, opts...)
+	slow := func(t *testing.T) time.Duration {
+		_, hosts := service(t, 3)
 		hosts[0].bus.Overflow(1) // the next digest
 		hosts[1].join(t, "r", 1)
 		return until(t, hosts[0], occ(4, 0))
 	}
 	bubble(t, "lost digest", func(t *testing.T) {
 		require.Less(t, slow(t), 10*time.Millisecond)
-	})
-	bubble(t, "fails without ruleLossy", func(t *testing.T) {
-		require.Greater(t, slow(t, cluster.WithoutRule(cluster.RuleLossy)), 100*time.Millisecond)
 	})
 }

@@ -122,15 +122,4 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		require.Empty(t, h.node.Health().Peers)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "remembered peers that have sent a Bye", func(t *testing.T) {
-		h, p := startWithPuppet(t, cluster.WithMaxPeers(10))
-		for i := range 50 {
-			p.id = fmt.Appendf(nil, "%016d", i)
-			p.bye()
-		}
-		require.Equal(t, 10, cluster.RecentlyDropped(h.node))
-		after(lease)
-		p.bye()
-		require.Equal(t, 1, cluster.RecentlyDropped(h.node))
-	})
 }

@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import "google.golang.org/protobuf/encoding/protowire"
 
@@ -6,7 +6,7 @@ import "google.golang.org/protobuf/encoding/protowire"
 // and reports whether it is valid. The method append encodes the message.
 
 type heartbeat struct {
-	from  incarnation
+	from  Incarnation
 	name  []byte
 	seq   uint64
 	hash  uint64
@@ -23,7 +23,7 @@ func (h *heartbeat) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			hasID = true
-			return f.incarnation(&h.from)
+			return f.id(&h.from)
 		case 2:
 			return f.nodeName(&h.name)
 		case 3:
@@ -50,14 +50,14 @@ func (h *heartbeat) append(b []byte) []byte {
 	return appendNumber(b, 6, h.beat)
 }
 
-type bye struct{ from incarnation }
+type bye struct{ from Incarnation }
 
 func (m *bye) decode(payload []byte) bool {
 	hasID := false
 	return scan(payload, func(f field) bool {
 		if f.num == 1 {
 			hasID = true
-			return f.incarnation(&m.from)
+			return f.id(&m.from)
 		}
 		return true
 	}) && hasID
@@ -66,7 +66,7 @@ func (m *bye) decode(payload []byte) bool {
 func (m *bye) append(b []byte) []byte { return appendBytes(b, 1, m.from[:]) }
 
 type syncRequest struct {
-	from, to incarnation
+	from, to Incarnation
 	since    uint64
 }
 
@@ -77,10 +77,10 @@ func (r *syncRequest) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			ids |= 1
-			return f.incarnation(&r.from)
+			return f.id(&r.from)
 		case 2:
 			ids |= 2
-			return f.incarnation(&r.to)
+			return f.id(&r.to)
 		case 3:
 			return f.number(&r.since)
 		}
@@ -95,7 +95,7 @@ func (r *syncRequest) append(b []byte) []byte {
 }
 
 type queryMessage struct {
-	from  incarnation
+	from  Incarnation
 	id    uint64
 	rooms [][]byte // refer to the payload
 }
@@ -107,7 +107,7 @@ func (q *queryMessage) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			hasID = true
-			return f.incarnation(&q.from)
+			return f.id(&q.from)
 		case 2:
 			return f.number(&q.id)
 		case 3:
@@ -130,7 +130,7 @@ func (q *queryMessage) append(b []byte) []byte {
 }
 
 type answer struct {
-	from, to incarnation
+	from, to Incarnation
 	id       uint64
 	parts    []roomCounts
 }
@@ -143,10 +143,10 @@ func (a *answer) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			ids |= 1
-			return f.incarnation(&a.from)
+			return f.id(&a.from)
 		case 2:
 			ids |= 2
-			return f.incarnation(&a.to)
+			return f.id(&a.to)
 		case 3:
 			return f.number(&a.id)
 		case 4, 5:

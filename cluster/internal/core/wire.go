@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import (
 	"encoding/binary"
@@ -7,15 +7,15 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// incarnation identifies one start of a node. It consists of random bits.
-type incarnation [16]byte
+// Incarnation identifies one start of a node. It consists of random bits.
+type Incarnation [16]byte
 
-// shard returns the shard of the messages to this node.
-func (id incarnation) shard() uint32 { return binary.BigEndian.Uint32(id[:]) }
+// Shard returns the shard of the messages to this node.
+func (id Incarnation) Shard() uint32 { return binary.BigEndian.Uint32(id[:]) }
 
 // The maximum lengths of names in bytes. A message with a longer name is malformed.
 const (
-	maxNodeName = 255
+	MaxNodeName = 255
 	maxRoomName = 1024 // the limit of occupancy.ValidRoom
 )
 
@@ -100,13 +100,13 @@ func (f field) hash(to *uint64) bool {
 	return f.typ == protowire.Fixed64Type
 }
 
-func (f field) incarnation(to *incarnation) bool {
+func (f field) id(to *Incarnation) bool {
 	return f.typ == protowire.BytesType && copy(to[:], f.bytes) == len(to) && len(f.bytes) == len(to)
 }
 
 func (f field) nodeName(to *[]byte) bool {
 	*to = f.bytes
-	return f.typ == protowire.BytesType && len(f.bytes) <= maxNodeName && utf8.Valid(f.bytes)
+	return f.typ == protowire.BytesType && len(f.bytes) <= MaxNodeName && utf8.Valid(f.bytes)
 }
 
 func (f field) roomName() bool {
