@@ -39,8 +39,10 @@
 // its peers. When a node starts, its peers greet it with an early heartbeat.
 //
 // Each heartbeat of a peer renews the peer's lease, which lasts for five heartbeat
-// intervals. If the lease expires, the node drops the peer and the peer's counts one
-// heartbeat interval later.
+// intervals. If the lease expires, the node removes the peer's counts from the totals one
+// heartbeat interval later. The peer is then Missing and the node is Degraded, until the
+// peer returns, a node with the same name starts, or ten minutes have passed ([WithForget]).
+// The node keeps the counts of a Missing peer, so that one heartbeat restores them.
 //
 // Get queries the peers, so its result includes changes that have not been flushed yet.
 // If a peer does not answer, Get returns the known sum and a [PartialError].
@@ -51,16 +53,17 @@
 //
 //  1. When all faults have ended, all counts are exact within 2.5 seconds, whatever
 //     messages were lost, repeated or reordered. If a peer crashes, its counts are removed
-//     within 6 seconds: the lease and one heartbeat interval. If a node has at least three
-//     peers and loses most of them at once, their counts are removed within 20 seconds: the
+//     within 6 seconds: the lease and one heartbeat interval. If a node loses both of two
+//     peers or most of more peers at once, their counts are removed within 20 seconds: the
 //     lease and the hold time of 15 seconds ([WithHold]). If a peer restarts under the same
 //     name, the counts of its previous incarnation are removed within 1.5 seconds.
 //     If a peer is closed, its counts are removed at once.
 //  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused.
-//  3. While counts may be out of date, [Health] reports Degraded. A node detects a missed
-//     change at the peer's next heartbeat. If no heartbeat arrives, the node is Degraded
-//     when the lease expires.
+//  3. While counts may be out of date, [Health] reports Degraded and Get returns an error.
+//     A node detects a missed change at the peer's next heartbeat. If no heartbeat arrives,
+//     the node is Degraded from the end of the lease until the peer returns. A node cannot
+//     detect a peer that it never knew, except with [WithExpectedNodes].
 //  4. No message causes a panic. The options limit the memory for counts. At most 1024
 //     received messages wait to be handled. Invalid messages are counted and dropped.
 //     Unknown fields are skipped, so that later versions can add fields.

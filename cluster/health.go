@@ -20,6 +20,7 @@ type Health struct {
 	//   - within the last one and a half heartbeat intervals, the node has started or
 	//     resumed, or the bus was connected or lost messages;
 	//   - a peer is not Live, or no heartbeat of a peer has arrived within its lease;
+	//   - fewer nodes are known than WithExpectedNodes requires;
 	//   - a peer has published a change that this node has not received yet;
 	//   - an option or the engine's room limit refuses some counts of a peer;
 	//   - there are more peers than WithMaxPeers allows.
@@ -44,7 +45,7 @@ type Health struct {
 	Served      uint64 `json:"served"`     // sync requests of peers that this node has answered
 	Lossy       uint64 `json:"lossy"`      // Lossy events of the bus
 	Pauses      uint64 `json:"pauses"`     // pauses of this node that were longer than a heartbeat interval
-	Dropped     uint64 `json:"dropped"`    // peers that were dropped without a Bye
+	Dropped     uint64 `json:"dropped"`    // peers whose counts were removed although they sent no Bye
 
 	// RejectedPeers is the number of times that a node was rejected as a peer, because there
 	// were already as many peers as WithMaxPeers allows. Each message of such a node counts.
@@ -118,11 +119,12 @@ func (n *Node) Health() Health {
 // State is the state of a peer.
 type State uint8
 
-// The states of a peer. A dropped peer is not listed in Health.
+// The states of a peer.
 const (
 	Live    State = iota // a heartbeat was received within the lease
-	Suspect              // the lease has expired; the peer is dropped one heartbeat interval later
+	Suspect              // the lease has expired; the counts are removed one heartbeat interval later
 	Held                 // most peers were lost together; the peer's last counts are kept for the hold time
+	Missing              // the peer was lost; its counts are not part of the totals
 )
 
 func (s State) String() string {
@@ -133,6 +135,8 @@ func (s State) String() string {
 		return "suspect"
 	case Held:
 		return "held"
+	case Missing:
+		return "missing"
 	}
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
@@ -142,11 +146,11 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText is the inverse of MarshalText.
 func (s *State) UnmarshalText(text []byte) error {
-	for _, known := range []State{Live, Suspect, Held} {
+	for _, known := range []State{Live, Suspect, Held, Missing} {
 		if known.String() == string(text) {
 			*s = known
 			return nil
 		}
 	}
-	return fmt.Errorf("cluster: unknown peer state %q: want live, suspect or held", text)
+	return fmt.Errorf("cluster: unknown peer state %q: want live, suspect, held or missing", text)
 }

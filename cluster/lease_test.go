@@ -61,7 +61,7 @@ func states(h *host) (all []cluster.State) {
 }
 
 func TestLease_CrashedPeerIsDropped(t *testing.T) {
-	bubble(t, "Suspect after the lease, dropped one heartbeat interval later", func(t *testing.T) {
+	bubble(t, "Suspect after the lease, Missing one heartbeat interval later", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].crash()
 		always(t, hosts[1], occ(3, 0), lease-beat)
@@ -70,8 +70,18 @@ func TestLease_CrashedPeerIsDropped(t *testing.T) {
 		require.True(t, hosts[1].node.Health().Degraded)
 		require.Less(t, until(t, hosts[1], occ(2, 0)), beat)
 		require.Equal(t, uint64(1), hosts[1].node.Health().Dropped)
+		require.Equal(t, []cluster.State{cluster.Missing, cluster.Live}, states(hosts[1]))
+		require.True(t, hosts[1].node.Health().Degraded)
+		o, err := hosts[1].Get(t.Context(), "r")
+		require.EqualError(t, err, "cluster: counts of a are missing: no heartbeat has arrived within the lease")
+		require.Equal(t, occ(2, 0), o)
+		after(10*time.Minute - beat)
+		require.True(t, hosts[1].node.Health().Degraded)
+		after(2 * beat)
 		require.Len(t, states(hosts[1]), 1)
 		require.False(t, hosts[1].node.Health().Degraded)
+		_, err = hosts[1].Get(t.Context(), "r")
+		must(t, err)
 	})
 	bubble(t, "not dropped while some heartbeats arrive", func(t *testing.T) {
 		net, hosts := service(t, 3)
@@ -220,7 +230,7 @@ func TestLease_DoesNotExpire_AfterOwnOutage(t *testing.T) {
 		always(t, h, occ(3, 0), 2500*time.Millisecond)
 		require.False(t, h.node.Health().Degraded)
 	})
-	bubble(t, "Degraded until the peers that crashed during the outage are dropped", func(t *testing.T) {
+	bubble(t, "Degraded until the peers that crashed during the outage are forgotten", func(t *testing.T) {
 		_, hosts := service(t, 3)
 		hosts[0].bus.Disconnect()
 		after(10 * time.Second)
@@ -232,6 +242,8 @@ func TestLease_DoesNotExpire_AfterOwnOutage(t *testing.T) {
 			after(20 * time.Millisecond)
 		}
 		require.Equal(t, occ(2, 0), hosts[0].Current("r"))
+		require.True(t, hosts[0].node.Health().Degraded)
+		after(10 * time.Minute)
 		require.False(t, hosts[0].node.Health().Degraded)
 	})
 	bubble(t, "the other nodes drop this one and add it again soon", func(t *testing.T) {
@@ -282,7 +294,14 @@ func TestMassLoss(t *testing.T) {
 		require.Equal(t, occ(1, 0), hosts[0].Current("r"))
 		// The other nodes lost one of four peers: no mass loss.
 		require.Equal(t, occ(4, 0), hosts[1].Current("r"))
-		require.Len(t, states(hosts[1]), 3)
+		require.Equal(t, []cluster.State{cluster.Missing, cluster.Live, cluster.Live, cluster.Live}, states(hosts[1]))
+		// All nodes remain Degraded while the partition lasts.
+		after(5 * time.Minute)
+		for _, h := range hosts {
+			require.True(t, h.node.Health().Degraded)
+			_, err := h.Get(t.Context(), "r")
+			require.Error(t, err)
+		}
 	})
 	bubble(t, "ends when the peers return", func(t *testing.T) {
 		net, hosts := split(t, 5)
@@ -292,8 +311,14 @@ func TestMassLoss(t *testing.T) {
 		require.False(t, hosts[0].node.Health().Degraded)
 		require.Less(t, until(t, hosts[1], occ(5, 0)), 2500*time.Millisecond)
 	})
-	bubble(t, "needs three peers", func(t *testing.T) {
+	bubble(t, "both of two peers", func(t *testing.T) {
 		_, hosts := split(t, 3)
+		always(t, hosts[0], occ(3, 0), lease+hold-2*beat)
+		require.Equal(t, []cluster.State{cluster.Held, cluster.Held}, states(hosts[0]))
+		require.True(t, hosts[0].node.Health().Degraded)
+	})
+	bubble(t, "needs two peers", func(t *testing.T) {
+		_, hosts := split(t, 2)
 		require.LessOrEqual(t, until(t, hosts[0], occ(1, 0)), lease+beat)
 	})
 	bubble(t, "no mass loss if all other nodes restart", func(t *testing.T) {

@@ -119,6 +119,13 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		require.Equal(t, occ(10, 0), h.Current("r"))
 		require.True(t, h.node.Health().Degraded)
 		after(lease + hold + beat)
+		for i := range 5 { // new peers take the places of Missing peers
+			newPuppet(t, net, fmt.Sprint(i, "new")).digest(0, 1, parts{"r": occ(1, 0)})
+		}
+		require.Equal(t, uint64(40), h.node.Health().RejectedPeers)
+		require.Equal(t, occ(5, 0), h.Current("r"))
+		require.Len(t, h.node.Health().Peers, 10)
+		after(lease + hold + beat + 10*time.Minute)
 		require.Empty(t, h.node.Health().Peers)
 		require.False(t, h.node.Health().Degraded)
 	})

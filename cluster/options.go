@@ -40,17 +40,32 @@ func WithHeartbeat(d time.Duration) Option { return func(c *config) { c.Heartbea
 // the peer. The default is five heartbeat intervals, and the minimum is two.
 func WithLease(d time.Duration) Option { return func(c *config) { c.Lease = d } }
 
-// WithHold sets the hold time; the default is 15s. If more than half of the peers are lost
-// together, the cause is probably a fault of the network. In this case, the last counts
-// of these peers are kept for the hold time after the lease has expired.
+// WithHold sets the hold time; the default is 15s. If both of two peers, or more than half
+// of three or more, are lost together, the cause is probably a fault of the network. In this
+// case, the last counts of these peers are kept for the hold time after the lease has
+// expired.
 func WithHold(d time.Duration) Option { return func(c *config) { c.Hold = d } }
+
+// WithForget sets for how long a lost peer is Missing; the default is 10 minutes. During
+// this time the node is Degraded and Get returns a [PartialError], because the counts of the
+// peer are not part of the totals. The peer ends this state when it returns, when a new node
+// has the same name, and when it sends a Bye. So close nodes that stop, and keep their names
+// after a restart.
+func WithForget(d time.Duration) Option { return func(c *config) { c.Forget = d } }
+
+// WithExpectedNodes sets the number of nodes of the service, including this one. While the
+// node knows fewer nodes, it is Degraded and Get returns a [PartialError]. The default is
+// 1. Without this option, a node that never had a connection to the others does not detect
+// that they are missing.
+func WithExpectedNodes(n int) Option { return func(c *config) { c.ExpectedNodes = n } }
 
 // WithGetTimeout sets how long [occupancy.Engine.Get] waits for answers; the default is
 // 250ms.
 func WithGetTimeout(d time.Duration) Option { return func(c *config) { c.getTimeout = d } }
 
 // WithMaxPeers limits the number of peers; the default is 1000. If the limit is reached,
-// the messages of additional peers are dropped.
+// the messages of additional peers are dropped. A new peer takes the place of a Missing
+// peer.
 func WithMaxPeers(n int) Option { return func(c *config) { c.MaxPeers = n } }
 
 // WithMaxRooms limits the number of rooms of each peer; the default is 1,000,000. If a
@@ -74,6 +89,8 @@ func newConfig(opts []Option) (config, error) {
 		Config: core.Config{
 			Heartbeat:      time.Second,
 			Hold:           15 * time.Second,
+			Forget:         10 * time.Minute,
+			ExpectedNodes:  1,
 			MaxPeers:       1000,
 			MaxRooms:       1_000_000,
 			MaxCount:       10_000_000,
@@ -92,16 +109,18 @@ func newConfig(opts []Option) (config, error) {
 	if c.Lease == 0 {
 		c.Lease = 5 * c.Heartbeat
 	}
-	c.Lease, c.Hold = min(c.Lease, maxDuration), min(c.Hold, maxDuration)
+	c.Lease, c.Hold, c.Forget = min(c.Lease, maxDuration), min(c.Hold, maxDuration), min(c.Forget, maxDuration)
 	switch {
 	case len(c.Name) > core.MaxNodeName || !utf8.ValidString(c.Name):
 		return c, fmt.Errorf("cluster: WithName: the name must be UTF-8 of at most %d bytes", core.MaxNodeName)
-	case c.flush < 0 || c.Hold < 0:
-		return c, fmt.Errorf("cluster: WithFlush, WithHold: negative time: flush %v, hold %v", c.flush, c.Hold)
+	case c.flush < 0 || c.Hold < 0 || c.Forget < 0:
+		return c, fmt.Errorf("cluster: WithFlush, WithHold, WithForget: negative time: flush %v, hold %v, forget %v", c.flush, c.Hold, c.Forget)
 	case c.Heartbeat <= 0 || c.Lease < 2*c.Heartbeat:
 		return c, fmt.Errorf("cluster: WithHeartbeat, WithLease: the heartbeat interval %[2]v must be positive, and the lease %[1]v must be at least two heartbeat intervals", c.Lease, c.Heartbeat)
 	case c.getTimeout <= 0:
 		return c, fmt.Errorf("cluster: WithGetTimeout: %v must be positive", c.getTimeout)
+	case c.ExpectedNodes < 1:
+		return c, fmt.Errorf("cluster: WithExpectedNodes: the number must be at least 1: %d", c.ExpectedNodes)
 	case c.MaxPeers < 1 || c.MaxRooms < 1 || c.MaxCount < 1:
 		return c, fmt.Errorf("cluster: WithMaxPeers, WithMaxRooms, WithMaxCount: a limit must be at least 1: %d peers, %d rooms, count %d", c.MaxPeers, c.MaxRooms, c.MaxCount)
 	}

@@ -119,6 +119,9 @@ func TestSync_AtMostOneRequestPerPeerAndSecond(t *testing.T) {
 	requests := func(t *testing.T) (n int) {
 		_, p := startWithPuppet(t)
 		for i := range uint64(100) {
+			if i%10 == 0 {
+				p.heartbeat(10+i, nil)
+			}
 			p.digest(10+i, 11+i, nil)
 			after(100 * time.Millisecond)
 		}

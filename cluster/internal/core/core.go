@@ -27,8 +27,8 @@ type Config struct {
 	ID   Incarnation
 	Name string
 
-	Heartbeat, Lease, Hold       time.Duration
-	MaxPeers, MaxRooms, MaxCount int
+	Heartbeat, Lease, Hold, Forget              time.Duration
+	ExpectedNodes, MaxPeers, MaxRooms, MaxCount int
 
 	FlushSize      int // maximum size in bytes of a digest in a flush
 	ReplySize      int // maximum size in bytes of a digest in a reply
@@ -82,6 +82,7 @@ const (
 	Live State = iota
 	Suspect
 	Held
+	Missing
 )
 
 // Never is a time that is never reached.

@@ -128,10 +128,16 @@ func (m *Machine) check(now time.Duration) {
 	}
 	m.members.checkAt = Never
 	if m.connected {
-		for _, p := range m.members.expire(now) {
+		lost, dropped := m.members.expire(now)
+		for _, p := range lost {
 			m.Dropped++
-			m.forget(p)
+			m.end(p)
+			m.closed = append(m.closed, p.table.moveTo(keptCounts{}))
 		}
+		for _, p := range dropped {
+			m.Dropped += uint64(toInt(p.state != Missing)) // a Missing peer was counted before
+		}
+		m.forget(dropped)
 	}
 	for _, p := range m.members.peers {
 		m.requestSync(p, now)
@@ -146,11 +152,18 @@ func (m *Machine) resume(now time.Duration) {
 	m.freshAt, m.nextBeat = now+m.cfg.Heartbeat*3/2, now
 }
 
-// forget removes the state of a dropped peer.
-func (m *Machine) forget(p *peer) {
+// forget removes the state of dropped peers.
+func (m *Machine) forget(dropped []*peer) {
+	for _, p := range dropped {
+		m.end(p)
+		m.closed = append(m.closed, p.table.accepted)
+	}
+}
+
+// end ends the communication with a lost peer.
+func (m *Machine) end(p *peer) {
 	m.replies.remove(m.ledger, p.id)
 	m.queries.remove(p)
-	m.closed = append(m.closed, p.table.accepted)
 }
 
 func (m *Machine) sendHeartbeat(now time.Duration) {
@@ -232,15 +245,19 @@ func (m *Machine) Ask(room string, done func()) *Call {
 // ended is the reason for which the caller has stopped waiting, or nil.
 func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.Occupancy, []string, error) {
 	sum, missing, err := m.queries.finish(call, m.members.peers, ended)
-	if err == nil && (!m.connected || now < m.freshAt) {
+	switch {
+	case err != nil:
+	case !m.connected || now < m.freshAt:
 		err = errUnknownPeers
+	case m.members.known() < m.cfg.ExpectedNodes:
+		err = errExpectedNodes
 	}
 	return sum, missing, err
 }
 
 // Degraded reports whether the counts of other nodes may be incomplete or out of date.
 func (m *Machine) Degraded(now time.Duration) bool {
-	if !m.connected || now < m.freshAt || now > m.beatDeadline {
+	if !m.connected || now < m.freshAt || now > m.beatDeadline || m.members.known() < m.cfg.ExpectedNodes {
 		return true
 	}
 	for _, p := range m.members.peers {

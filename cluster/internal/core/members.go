@@ -15,6 +15,7 @@ type peer struct {
 
 	state             State
 	leaseStart        time.Duration // when the last heartbeat arrived, or renew was called
+	lostAt            time.Duration // when the peer became Missing
 	replaced          bool          // another incarnation with the same name is live
 	beatAt            time.Duration // when the last heartbeat arrived
 	lastBeatNumber    uint64        // the number of the last heartbeat
@@ -57,9 +58,10 @@ func (s *members) left(id Incarnation, now time.Duration) bool {
 	return ok && d.bye && now < d.until
 }
 
-// add adds a new peer.
-func (s *members) add(id Incarnation, name string, now time.Duration) *peer {
-	p := &peer{id: id, name: name, leaseStart: now, beatAt: now, lastServed: -syncInterval}
+// add adds a new peer. The new incarnation of a Missing peer takes its place: the Missing
+// peers that are dropped are returned.
+func (s *members) add(id Incarnation, name string, now time.Duration) (p *peer, dropped []*peer) {
+	p = &peer{id: id, name: name, leaseStart: now, beatAt: now, lastServed: -syncInterval}
 	p.stream.syncSent = -syncInterval
 	before, ok := s.recentlyDropped[id]
 	if ok {
@@ -71,13 +73,19 @@ func (s *members) add(id Incarnation, name string, now time.Duration) *peer {
 		case other.name != name:
 		case before.replaced: // this message may be delayed
 			p.replaced = true
+		case other.state == Missing:
+			other.replaced = true
+			dropped = append(dropped, other)
 		default:
 			other.replaced = true
 		}
 	}
+	for _, other := range dropped {
+		s.drop(other, false, now)
+	}
 	s.peers = append(s.peers, p)
 	s.byID[id] = p
-	return p
+	return p, dropped
 }
 
 // drop removes a peer and remembers it until the given time.
@@ -134,14 +142,16 @@ func (s *members) heartbeat(p *peer, h *heartbeat, now time.Duration) (accepted,
 // heartbeats.
 func (s *members) renew(now time.Duration) {
 	for _, p := range s.peers {
-		p.leaseStart, p.state = now, Live
+		if p.state != Missing {
+			p.leaseStart, p.state = now, Live
+		}
 	}
 	s.checkAt = now
 }
 
-// expire updates the states of the peers, drops and returns the lost peers, and sets
-// checkAt to the time of the next call.
-func (s *members) expire(now time.Duration) (lost []*peer) {
+// expire updates the states of the peers and sets checkAt to the time of the next call. It
+// returns the peers that have become Missing, and the peers that are dropped.
+func (s *members) expire(now time.Duration) (lost, dropped []*peer) {
 	for _, p := range s.peers {
 		if p.state == Live && now >= s.leaseEnd(p) {
 			p.state = Suspect
@@ -149,7 +159,9 @@ func (s *members) expire(now time.Duration) (lost []*peer) {
 	}
 	for _, p := range slices.Clone(s.peers) {
 		end := s.leaseEnd(p)
-		if p.state != Live && !p.replaced {
+		if p.state == Missing {
+			end = p.lostAt + s.cfg.Forget
+		} else if p.state != Live && !p.replaced {
 			// Before massLoss is called, wait for one heartbeat interval after the lease. During
 			// this wait, the other peers that were lost at the same time become Suspect.
 			if now >= end+s.cfg.Heartbeat && s.massLoss(now) {
@@ -165,13 +177,36 @@ func (s *members) expire(now time.Duration) (lost []*peer) {
 			s.checkAt = min(s.checkAt, end)
 			continue
 		}
-		if !p.replaced {
-			s.recentLosses = append(s.recentLosses, now)
+		if p.state == Missing || p.replaced {
+			s.drop(p, false, now)
+			dropped = append(dropped, p)
+			continue
 		}
-		s.drop(p, false, now)
+		s.recentLosses = append(s.recentLosses, now)
+		p.state, p.lostAt = Missing, now
+		s.checkAt = min(s.checkAt, now+s.cfg.Forget)
 		lost = append(lost, p)
 	}
-	return lost
+	return lost, dropped
+}
+
+// longestMissing returns the peer that has been Missing for the longest time, or nil.
+func (s *members) longestMissing() (longest *peer) {
+	for _, p := range s.peers {
+		if p.state == Missing && (longest == nil || p.lostAt < longest.lostAt) {
+			longest = p
+		}
+	}
+	return longest
+}
+
+// known returns the number of nodes that are counted, including this one.
+func (s *members) known() int {
+	n := 1
+	for _, p := range s.peers {
+		n += toInt(p.state != Missing && !p.replaced)
+	}
+	return n
 }
 
 // leaseEnd returns the time at which the peer's lease expires if no heartbeat arrives.
@@ -182,17 +217,18 @@ func (s *members) leaseEnd(p *peer) time.Duration {
 	return p.leaseStart + s.cfg.Lease
 }
 
-// massLoss reports whether most peers were lost within the time of one lease. It returns
-// false if there were fewer than three peers. Replaced peers are not included.
+// massLoss reports whether both of two peers, or more than half of three or more, were lost
+// within the time of one lease. Replaced peers are not included, nor are the peers that were
+// lost earlier.
 func (s *members) massLoss(now time.Duration) bool {
 	s.recentLosses = slices.DeleteFunc(s.recentLosses, func(at time.Duration) bool { return at < now-s.cfg.Lease })
 	lost := len(s.recentLosses)
 	total := lost
 	for _, p := range s.peers {
-		if !p.replaced {
+		if !p.replaced && p.state != Missing {
 			total++
 			lost += toInt(p.state != Live)
 		}
 	}
-	return total >= 3 && 2*lost > total
+	return total == 2 && lost == 2 || total >= 3 && 2*lost > total
 }

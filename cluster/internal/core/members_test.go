@@ -1,6 +1,7 @@
 package core
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 func testConfig() *Config {
 	return &Config{
-		ID: Incarnation{1}, Name: "node", Heartbeat: beat, Lease: lease, Hold: hold,
+		ID: Incarnation{1}, Name: "node", Heartbeat: beat, Lease: lease, Hold: hold, Forget: forget,
 		MaxPeers: 10, MaxRooms: 100, MaxCount: 1000,
 	}
 }
@@ -17,9 +18,23 @@ func testConfig() *Config {
 // join adds peers with these names. Their incarnations begin with 10, 11, 12...
 func (s *members) join(now time.Duration, names ...string) (all []*peer) {
 	for _, name := range names {
-		all = append(all, s.add(Incarnation{10 + byte(len(s.byID))}, name, now))
+		p, _ := s.add(Incarnation{10 + byte(len(s.byID))}, name, now)
+		all = append(all, p)
 	}
 	return all
+}
+
+// expire calls s.expire and describes its results.
+func expire(s *members, now time.Duration) string {
+	var all []string
+	lost, dropped := s.expire(now)
+	for _, p := range lost {
+		all = append(all, "lost "+p.name)
+	}
+	for _, p := range dropped {
+		all = append(all, "dropped "+p.name)
+	}
+	return strings.Join(all, ", ")
 }
 
 func TestMembers_LeaseExpires(t *testing.T) {
@@ -30,21 +45,27 @@ func TestMembers_LeaseExpires(t *testing.T) {
 		require.True(t, accepted)
 		require.False(t, returned)
 	}
-	require.Empty(t, s.expire(lease-1))
+	require.Empty(t, expire(&s, lease-1))
 	require.Equal(t, lease, s.checkAt)
 	s.checkAt = Never
-	require.Empty(t, s.expire(lease))
+	require.Empty(t, expire(&s, lease))
 	require.Equal(t, Suspect, p[0].state)
 	require.Equal(t, Live, p[1].state)
 	require.Equal(t, lease+beat, s.checkAt)
-	require.Equal(t, p[:1], s.expire(lease+beat))
+	s.checkAt = Never
+	require.Equal(t, "lost a", expire(&s, lease+beat))
+	require.Equal(t, Missing, p[0].state)
+	require.Equal(t, 2*lease, s.checkAt) // of b
+	require.Equal(t, 2, s.known())
+	s.heartbeat(p[1], &heartbeat{beat: 100}, lease+beat+forget)
+	require.Equal(t, "dropped a", expire(&s, lease+beat+forget))
 	require.Equal(t, p[1:], s.peers)
 }
 
 func TestMembers_HeartbeatRenewsLease(t *testing.T) {
 	s := newMembers(testConfig())
 	p := s.join(0, "a")[0]
-	s.expire(lease)
+	expire(&s, lease)
 	require.Equal(t, Suspect, p.state)
 	accepted, returned := s.heartbeat(p, &heartbeat{beat: 7}, lease)
 	require.True(t, accepted)
@@ -69,22 +90,46 @@ func TestMembers_MassLossHoldsPeers(t *testing.T) {
 	s := newMembers(testConfig())
 	p := s.join(0, "a", "b", "c")
 	s.heartbeat(p[2], &heartbeat{beat: 1}, beat)
-	s.expire(lease)
-	require.Empty(t, s.expire(lease+beat))
+	expire(&s, lease)
+	require.Empty(t, expire(&s, lease+beat))
 	require.Equal(t, Held, p[0].state)
 	require.Equal(t, Held, p[1].state)
-	require.Equal(t, p[:2], s.expire(lease+hold))
+	require.Equal(t, "lost a, lost b", expire(&s, lease+hold))
+}
+
+func TestMembers_MassLossOfTwoPeers(t *testing.T) {
+	s := newMembers(testConfig())
+	p := s.join(0, "a", "b")
+	expire(&s, lease)
+	require.Empty(t, expire(&s, lease+beat))
+	require.Equal(t, Held, p[0].state)
+	s.join(lease+beat, "c") // a peer that is lost alone is not held
+	require.Equal(t, "lost a, lost b", expire(&s, lease+hold))
+	expire(&s, 2*lease+hold)
+	require.Equal(t, "lost c", expire(&s, 3*lease+hold))
+}
+
+func TestMembers_NewIncarnationReplacesMissingPeer(t *testing.T) {
+	s := newMembers(testConfig())
+	p := s.join(0, "a")
+	expire(&s, lease)
+	require.Equal(t, "lost a", expire(&s, lease+beat))
+	require.Equal(t, p[0], s.longestMissing())
+	_, dropped := s.add(Incarnation{99}, "a", 2*lease)
+	require.Equal(t, p, dropped)
+	require.Nil(t, s.longestMissing())
+	require.Len(t, s.peers, 1)
 }
 
 func TestMembers_NewIncarnationShortensLease(t *testing.T) {
 	s := newMembers(testConfig())
 	p := s.join(0, "a", "a")
 	s.heartbeat(p[1], &heartbeat{beat: 1}, beat)
-	require.Empty(t, s.expire(beat*3/2-1))
-	require.Equal(t, p[:1], s.expire(beat*3/2))
+	require.Empty(t, expire(&s, beat*3/2-1))
+	require.Equal(t, "dropped a", expire(&s, beat*3/2))
 	require.False(t, p[1].replaced)
 	// A delayed message of the old incarnation does not shorten the lease of the new one.
-	again := s.add(p[0].id, "a", 2*beat)
+	again, _ := s.add(p[0].id, "a", 2*beat)
 	require.True(t, again.replaced)
 	require.False(t, p[1].replaced)
 }

@@ -16,6 +16,8 @@ var (
 	errSuspect      = errors.New("no heartbeat has arrived within the lease")
 	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
 	errUnknownPeers = errors.New("this node may not know all peers yet")
+
+	errExpectedNodes = errors.New("fewer nodes are known than WithExpectedNodes requires")
 )
 
 // queries are the calls of Get that wait for the peers' answers.
@@ -162,7 +164,9 @@ func (s *queries) finish(call *Call, peers []*peer, ended error) (sum occupancy.
 		case answered:
 			part = q.answers[i][call.roomIndex]
 		case !p.dropped:
-			part = p.table.last(call.room)
+			if p.state != Missing {
+				part = p.table.last(call.room)
+			}
 			missing = append(missing, p.name)
 		}
 		connections += part.connections()

@@ -58,11 +58,17 @@ func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
 		return nil
 	}
 	if len(m.members.peers) >= m.cfg.MaxPeers {
-		m.RejectedPeers++
-		m.freshAt = max(m.freshAt, now+m.cfg.Lease)
-		return nil
+		missing := m.members.longestMissing()
+		if missing == nil {
+			m.RejectedPeers++
+			m.freshAt = max(m.freshAt, now+m.cfg.Lease)
+			return nil
+		}
+		m.members.drop(missing, false, now)
+		m.forget([]*peer{missing})
 	}
-	p := m.members.add(id, string(name), now)
+	p, dropped := m.members.add(id, string(name), now)
+	m.forget(dropped)
 	p.table = table{cfg: &m.cfg, batch: &m.batch, accepted: m.cfg.NewTable(p.name)}
 	m.greet(p, now)
 	m.check(now) // the lease of the peer that p replaces may have expired
@@ -116,9 +122,13 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 	if p == nil {
 		return
 	}
+	wasMissing := p.state == Missing
 	accepted, returned := m.members.heartbeat(p, h, now)
 	if !accepted {
 		return
+	}
+	if wasMissing {
+		p.table.moveTo(m.cfg.NewTable(p.name)) // the kept counts count again
 	}
 	if returned {
 		m.greet(p, now)
@@ -145,7 +155,7 @@ func (m *Machine) handleBye(id Incarnation, now time.Duration) {
 	}
 	if p := m.members.byID[id]; p != nil {
 		m.members.drop(p, true, now)
-		m.forget(p)
+		m.forget([]*peer{p})
 		return
 	}
 	m.members.remember(id, droppedPeer{until: now + m.cfg.Lease, bye: true}, now)
@@ -154,6 +164,9 @@ func (m *Machine) handleBye(id Incarnation, now time.Duration) {
 // requestSync requests the missing changes from the peer, if any are missing. It sends the
 // request now, or schedules it for the end of syncInterval.
 func (m *Machine) requestSync(p *peer, now time.Duration) {
+	if p.state == Missing {
+		return
+	}
 	since, send, retry := p.stream.request(now)
 	m.members.checkAt = min(m.members.checkAt, retry)
 	if send {

@@ -26,7 +26,7 @@ func (s *sim) chooseFaults() func() {
 
 // later schedules the end of a fault.
 func (s *sim) later(most time.Duration, do func()) {
-	s.repairs = append(s.repairs, repair{s.now + s.between(0, most), do})
+	s.repairs = append(s.repairs, repair{s.now + s.between(0, most*s.long), do})
 }
 
 func (s *sim) badNetwork() {
@@ -55,18 +55,25 @@ func (s *sim) partition() {
 	for _, n := range s.nodes {
 		side[n] = s.rand.IntN(2)
 	}
-	s.log("partition: %v", side)
-	isolated := s.isolated(side)
+	oneWay := s.chance(0.3)
+	s.log("partition: %v, only from 0 to 1: %v", side, oneWay)
+	var isolated []*node
+	if !oneWay {
+		isolated = s.isolated(side)
+	}
 	s.parted = true
+	began := s.now
 	for _, from := range s.nodes {
 		for _, to := range s.nodes {
-			s.blocked[[2]*node{from, to}] = side[from] != side[to]
+			s.blocked[[2]*node{from, to}] = side[from] < side[to] || !oneWay && side[from] > side[to]
 		}
 	}
 	s.later(12*time.Second, func() {
 		s.log("the partition heals")
 		for _, n := range isolated {
-			s.checkNoneDropped(n, "at a mass loss")
+			if s.now < began+lease+hold {
+				s.checkNoneDropped(n, "at a mass loss")
+			}
 		}
 		clear(s.blocked)
 		s.parted, s.undisturbed = false, false

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
-	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -31,6 +30,7 @@ type network struct {
 	faults   faults
 	blocked  map[[2]*node]bool          // the connections, from and to, that deliver nothing
 	earliest map[[2]*node]time.Duration // a message is not delivered before this time unless it is reordered
+	maxDelay time.Duration              // the longest delay of a message so far
 	trace    uint64                     // the hash of all published messages
 }
 
@@ -109,6 +109,7 @@ func (s *sim) send(from, to *node, msg Message) {
 			due = max(due, s.earliest[link])
 			s.earliest[link] = due
 		}
+		s.maxDelay = max(s.maxDelay, due-s.now)
 		s.at(due, func() {
 			if s.reaches(from, to) {
 				to.deliver(msg.Kind, payload)
@@ -166,6 +167,9 @@ type node struct {
 	inbox    []func()  // the inputs that have arrived since then
 	overflow int       // this number of messages will be lost
 	dropped  uint64    // the number of dropped peers when a fault began
+
+	known        map[Incarnation]bool // the peers that this node has had
+	healthySince time.Duration
 }
 
 // roomEvent is the last event of a room.
@@ -265,56 +269,32 @@ func (n *node) flush() {
 func (n *node) totals() map[string]occupancy.Occupancy {
 	sum := maps.Clone(n.counts)
 	for t := range n.tables {
-		add(sum, t.counts)
+		for room, counts := range t.keptCounts {
+			add(sum, room, counts.occupancy())
+		}
 	}
 	return sum
 }
 
-// add adds counts to sum.
-func add(sum, counts map[string]occupancy.Occupancy) {
-	for room, o := range counts {
-		was := sum[room]
-		sum[room] = occupancy.Occupancy{
-			Connections:     was.Connections + o.Connections,
-			PresenceMembers: was.PresenceMembers + o.PresenceMembers,
-		}
+// add adds the counts of a room to sum.
+func add(sum map[string]occupancy.Occupancy, room string, o occupancy.Occupancy) {
+	was := sum[room]
+	sum[room] = occupancy.Occupancy{
+		Connections:     was.Connections + o.Connections,
+		PresenceMembers: was.PresenceMembers + o.PresenceMembers,
 	}
 }
 
-// mapTable is a Table.
+// mapTable is a table whose counts are part of the totals until Close.
 type mapTable struct {
-	node   *node
-	counts map[string]occupancy.Occupancy
+	keptCounts
+	node *node
 }
 
 func (n *node) newTable(string) Table {
-	t := &mapTable{n, map[string]occupancy.Occupancy{}}
+	t := &mapTable{keptCounts{}, n}
 	n.tables[t] = struct{}{}
 	return t
-}
-
-func (t *mapTable) Get(room string) occupancy.Part {
-	return occupancy.Part{Room: room, Occupancy: t.counts[room]}
-}
-
-func (t *mapTable) Set(parts ...occupancy.Part) error {
-	for _, part := range parts {
-		t.counts[part.Room] = part.Occupancy
-		if part.Occupancy == (occupancy.Occupancy{}) {
-			delete(t.counts, part.Room)
-		}
-	}
-	return nil
-}
-
-func (t *mapTable) All() iter.Seq[occupancy.Part] {
-	return func(yield func(occupancy.Part) bool) {
-		for room, o := range t.counts {
-			if !yield(occupancy.Part{Room: room, Occupancy: o}) {
-				return
-			}
-		}
-	}
 }
 
 func (t *mapTable) Close() error {

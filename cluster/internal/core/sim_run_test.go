@@ -12,9 +12,10 @@ import (
 
 // The times of a simulated node.
 const (
-	beat  = time.Second
-	lease = 5 * beat
-	hold  = 15 * time.Second
+	beat   = time.Second
+	lease  = 5 * beat
+	hold   = 15 * time.Second
+	forget = 20 * time.Second
 )
 
 // sim is a simulation: nodes, faults, and the true counts of the rooms.
@@ -26,6 +27,7 @@ type sim struct {
 	nodes    []*node // running
 	started  int
 	interval time.Duration // the shortest time between two events of a room
+	long     time.Duration // a factor for the lengths of the faults
 	err      error         // the first error
 
 	lossy       bool     // messages were lost
@@ -35,7 +37,10 @@ type sim struct {
 	undisturbed bool     // if true, no other fault can start
 	repairs     []repair // the repairs of the current faults
 
-	syncs map[[2]Incarnation]time.Duration // the times of the last sync requests
+	syncs   map[[2]Incarnation]time.Duration // the times of the last sync requests
+	changed map[string]time.Duration         // the times of the last changes of the rooms
+
+	ambiguousAt time.Duration // when two nodes had the same name
 }
 
 // repair ends a fault.
@@ -54,6 +59,12 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		rand:  rand.New(rand.NewPCG(seed, 0)),
 		logf:  logf,
 		syncs: map[[2]Incarnation]time.Duration{},
+
+		changed: map[string]time.Duration{},
+	}
+	s.long = 1
+	if s.chance(0.1) {
+		s.long = 4
 	}
 	s.rooms = 3 + s.rand.IntN(30)
 	if s.chance(0.25) {
@@ -110,6 +121,7 @@ func (s *sim) start(name string) {
 		name:    name,
 		started: s.started,
 		tables:  map[*mapTable]struct{}{},
+		known:   map[Incarnation]bool{},
 		counts:  map[string]occupancy.Occupancy{},
 		last:    map[string]roomEvent{},
 		pending: map[string]occupancy.Occupancy{},
@@ -120,6 +132,8 @@ func (s *sim) start(name string) {
 		Heartbeat:      beat,
 		Lease:          lease,
 		Hold:           hold,
+		Forget:         forget,
+		ExpectedNodes:  1,
 		MaxPeers:       100,
 		MaxRooms:       1000,
 		MaxCount:       1 << 30,
@@ -150,6 +164,9 @@ func (s *sim) end(n *node, bye bool) {
 	}
 	s.nodes = slices.DeleteFunc(s.nodes, func(other *node) bool { return other == n })
 	n.ended = true
+	for room := range n.counts {
+		s.changed[room] = s.now
+	}
 	s.step(2*time.Millisecond, 3*time.Millisecond) // the Bye is delivered
 	if !received {
 		return
@@ -164,6 +181,39 @@ func (s *sim) end(n *node, bye bool) {
 // allBusesOK reports whether no bus has a fault.
 func (s *sim) allBusesOK() bool {
 	return !s.lossy && !s.parted && !slices.ContainsFunc(s.nodes, func(n *node) bool { return n.outage || n.stalled })
+}
+
+// checkHealth checks that no node was healthy and wrong for longer than the lease. A fault
+// has an effect when the last message has arrived, and is detected up to a heartbeat later.
+// A node cannot detect that it does not know a node, unless it knew it before. If a second
+// node of the same name starts, a lost node may be dropped as its previous incarnation.
+func (s *sim) checkHealth() {
+	s.at(s.now+beat/2, s.checkHealth)
+	since := s.now - lease - beat - s.maxDelay
+	names := map[string]bool{}
+	for _, n := range s.nodes {
+		if names[n.name] {
+			s.ambiguousAt = s.now
+		}
+		names[n.name] = true
+	}
+	for _, n := range s.nodes {
+		for id := range n.m.members.byID {
+			n.known[id] = true
+		}
+		if n.m.Degraded(s.now) || n.held != nil {
+			n.healthySince = s.now
+		}
+		if max(n.healthySince, s.ambiguousAt) > since || s.garbled {
+			continue
+		}
+		has, sum := n.totals(), s.truth(func(other *node) bool { return other == n || n.known[other.m.cfg.ID] })
+		for room, at := range s.changed {
+			if at <= since && has[room] != sum[room] {
+				s.fail("%v is healthy since %v, but has %+v in %q, not %+v", n, n.healthySince, has[room], room, sum[room])
+			}
+		}
+	}
 }
 
 // callHook changes the counts of a random room.
@@ -181,6 +231,7 @@ func (s *sim) callHook(n *node) {
 		o.PresenceMembers--
 	}
 	n.counts[room] = o
+	s.changed[room] = s.now
 	n.changed(room)
 }
 
@@ -189,8 +240,9 @@ func (s *sim) run() error {
 	for i := range 3 + s.rand.IntN(6) {
 		s.start(fmt.Sprint("n", i))
 	}
-	end := s.now + s.between(4*time.Second, 18*time.Second)
+	end := s.now + s.between(4*time.Second, 18*time.Second)*s.long
 	startFault := s.chooseFaults()
+	s.checkHealth()
 	for s.err == nil && s.now < end {
 		s.step(0, 60*time.Millisecond)
 		s.repair(s.now)
@@ -267,7 +319,7 @@ func (s *sim) repair(now time.Duration) {
 
 // checkStable checks that the counts remain exact and that the nodes become healthy.
 func (s *sim) checkStable() {
-	s.advance(s.now + lease + hold + 2*beat)
+	s.advance(s.now + lease + hold + forget + 2*beat)
 	if _, wrong := s.mismatch(); wrong != nil {
 		s.fail("no longer exact: %v", wrong)
 	}
@@ -281,12 +333,23 @@ func (s *sim) checkStable() {
 	}
 }
 
-// mismatch returns a node with a wrong count, and an error that describes this count.
-func (s *sim) mismatch() (*node, error) {
+// truth returns the counts of all nodes that are included.
+func (s *sim) truth(included func(*node) bool) map[string]occupancy.Occupancy {
 	sum := map[string]occupancy.Occupancy{}
 	for _, n := range s.nodes {
-		add(sum, n.counts)
+		if !included(n) {
+			continue
+		}
+		for room, o := range n.counts {
+			add(sum, room, o)
+		}
 	}
+	return sum
+}
+
+// mismatch returns a node with a wrong count, and an error that describes this count.
+func (s *sim) mismatch() (*node, error) {
+	sum := s.truth(func(*node) bool { return true })
 	for _, n := range s.nodes {
 		has := n.totals()
 		for _, room := range slices.Sorted(maps.Keys(sum)) {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"unsafe"
@@ -19,6 +20,49 @@ type table struct {
 	rooms     int                   // the number of rooms that are not empty
 	hash      uint64                // the sum of the hashes of the rooms
 	overLimit bool                  // the peer has more rooms than MaxRooms allows; the rest is ignored
+}
+
+// keptCounts are the counts of a Missing peer. They are not part of the totals. The methods
+// implement Table.
+type keptCounts map[string]roomCounts
+
+func (k keptCounts) Get(room string) occupancy.Part {
+	return occupancy.Part{Room: room, Occupancy: k[room].occupancy()}
+}
+
+func (k keptCounts) Set(parts ...occupancy.Part) error {
+	for _, part := range parts {
+		if k[part.Room] = toRoomCounts(part.Occupancy); k[part.Room] == 0 {
+			delete(k, part.Room)
+		}
+	}
+	return nil
+}
+
+func (k keptCounts) All() iter.Seq[occupancy.Part] {
+	return func(yield func(occupancy.Part) bool) {
+		for room, counts := range k {
+			if !yield(occupancy.Part{Room: room, Occupancy: counts.occupancy()}) {
+				return
+			}
+		}
+	}
+}
+
+func (k keptCounts) Close() error { return nil }
+
+// moveTo moves the accepted counts to another table and returns the previous table. Some
+// counts can be refused by the other table.
+func (t *table) moveTo(other Table) (previous Table) {
+	previous, t.accepted = t.accepted, other
+	for part := range previous.All() {
+		if t.batch.full() {
+			t.applyBatch()
+		}
+		t.batch.add(part.Room, hashName(part.Room), toRoomCounts(part.Occupancy))
+	}
+	t.applyBatch()
+	return previous
 }
 
 // set stores the peer's counts of a room. The engine receives these counts when applyBatch
