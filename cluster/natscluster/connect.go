@@ -39,6 +39,9 @@ func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
 	if err := b.start(ctx); err != nil {
 		return nil, err
 	}
+	if c.Server != nil && c.Server.Isolated != nil {
+		b.replacements.Go(b.watchRoutes)
+	}
 	return b, nil
 }
 
