@@ -15,10 +15,11 @@ import (
 // because the node reads the channel of Events. The caller closes the node first, and then
 // the Bus.
 type Bus interface {
-	// Publish sends the payload to all subscribers of the subject. It does not wait until
-	// they receive it, so a slow subscriber does not delay Publish. Whether the subscribers
-	// of the same Bus also receive the message depends on the implementation. The caller
-	// can reuse the payload when Publish returns.
+	// Publish sends the payload to all subscribers of the subject, also to those of the same
+	// Bus: a node checks that its own heartbeats return. A Bus must not deliver these messages
+	// without the broker. Publish does not wait until the subscribers receive the message,
+	// so a slow subscriber does not delay Publish. The caller can reuse the payload when
+	// Publish returns.
 	//
 	// As long as nothing fails, each subscriber receives the messages of one Bus in the
 	// order of the Publish calls, even if their subjects differ. A nil error does not mean

@@ -14,18 +14,15 @@ type Health struct {
 	Name        string `json:"name"`
 	Incarnation string `json:"incarnation"` // identifies this start of the node: 32 hexadecimal digits
 
-	// Degraded reports whether the counts of other nodes may be incomplete or out of date:
-	//   - the bus is disconnected;
-	//   - the node has sent no heartbeat for two heartbeat intervals, because it was paused;
-	//   - within the last one and a half heartbeat intervals, the node has started or
-	//     resumed, or the bus was connected or lost messages;
-	//   - a peer is not Live, or no heartbeat of a peer has arrived within its lease;
-	//   - fewer nodes are known than WithExpectedNodes requires;
-	//   - a peer has published a change that this node has not received yet;
-	//   - an option or the engine's room limit refuses some counts of a peer;
-	//   - there are more peers than WithMaxPeers allows.
-	Degraded  bool `json:"degraded"`
-	Connected bool `json:"connected"` // whether the bus is connected
+	// Degraded reports whether the counts of other nodes may be incomplete or out of date.
+	// Reasons contains the reasons; it is empty if Degraded is false.
+	Degraded  bool     `json:"degraded"`
+	Reasons   []Reason `json:"reasons"`
+	Connected bool     `json:"connected"` // whether the bus is connected
+
+	// BusDelay is the time that the last heartbeat of this node needed to return to it, or
+	// the time since a heartbeat that has not returned. In JSON as nanoseconds.
+	BusDelay time.Duration `json:"busDelay"`
 
 	Rooms int          `json:"rooms"` // occupied rooms that this node has published
 	Peers []PeerHealth `json:"peers"` // sorted by name and incarnation
@@ -50,6 +47,23 @@ type Health struct {
 	// RejectedPeers is the number of times that a node was rejected as a peer, because there
 	// were already as many peers as WithMaxPeers allows. Each message of such a node counts.
 	RejectedPeers uint64 `json:"rejectedPeers"`
+}
+
+// Reason is a reason for Degraded:
+//   - the bus is disconnected;
+//   - the node has just started or resumed, or the bus has lost messages: within one and a
+//     half heartbeat intervals, the peers' heartbeats show which changes are missing;
+//   - the node was paused: it has sent no heartbeat for two heartbeat intervals;
+//   - own heartbeats are not delivered: for two heartbeat intervals, none has returned;
+//   - the delay of the bus is longer than half a lease;
+//   - fewer nodes are known than WithExpectedNodes requires;
+//   - a peer is not Live, or no heartbeat of a peer has arrived within its lease;
+//   - a peer has published a change that this node has not received yet;
+//   - an option or the engine's room limit refuses some counts of a peer;
+//   - there are more peers than WithMaxPeers allows.
+type Reason struct {
+	Text  string    `json:"text"`  // for people; contains the name of the peer, if it is about a peer
+	Since time.Time `json:"since"` // accurate to one heartbeat interval
 }
 
 // PeerHealth is the state of a peer.
@@ -77,7 +91,8 @@ func (n *Node) Health() Health {
 	h := Health{
 		Name:          n.Name,
 		Incarnation:   hex.EncodeToString(n.ID[:]),
-		Degraded:      c.Degraded(now),
+		Reasons:       []Reason{},
+		BusDelay:      c.BusDelay(now),
 		Connected:     c.Connected(),
 		Rooms:         c.Rooms(),
 		Peers:         []PeerHealth{},
@@ -97,6 +112,10 @@ func (n *Node) Health() Health {
 		Dropped:       c.Dropped,
 		RejectedPeers: c.RejectedPeers,
 	}
+	for _, r := range c.Reasons(now) {
+		h.Reasons = append(h.Reasons, Reason{r.Text, n.start.Add(r.Since)})
+	}
+	h.Degraded = len(h.Reasons) > 0
 	for _, p := range c.Peers(now) {
 		h.Peers = append(h.Peers, PeerHealth{
 			Name:           p.Name,

@@ -143,7 +143,6 @@ func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
 	o := nats.GetDefaultOptions()
 	o.Servers = b.servers
 	o.Name = b.config.Name
-	o.NoEcho = true // a node does not need its own messages
 
 	// A connection is closed when two pings are unanswered: after 3 s.
 	o.PingInterval = time.Second

@@ -27,6 +27,8 @@ type Machine struct {
 	busKnown     bool          // whether SetConnected was called
 	freshAt      time.Duration // until this time, the node is degraded
 
+	echo     echo
+	reasons  []Reason // the last result of Reasons
 	messages []Message
 	closed   []Table
 }
@@ -82,10 +84,13 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 			msg.peer.lastServed = now
 			m.Served++
 		}
-	case msg.Kind == Heartbeat && err == nil && m.beats > 1 && !m.busKnown:
-		// Another node has used this bus earlier and has read its first event. The bus is
-		// connected, because the message was published.
-		m.SetConnected(true, now)
+	case msg.Kind == Heartbeat && err == nil:
+		m.echo.add(m.beats, m.lastBeat)
+		if m.beats > 1 && !m.busKnown {
+			// Another node has used this bus earlier and has read its first event. The bus is
+			// connected, because the message was published.
+			m.SetConnected(true, now)
+		}
 	}
 }
 
@@ -150,6 +155,7 @@ func (m *Machine) check(now time.Duration) {
 func (m *Machine) resume(now time.Duration) {
 	m.members.renew(now)
 	m.freshAt, m.nextBeat = now+m.cfg.Heartbeat*3/2, now
+	m.echo.reset()
 }
 
 // forget removes the state of dropped peers.
@@ -171,7 +177,7 @@ func (m *Machine) sendHeartbeat(now time.Duration) {
 	m.lastBeat, m.greetAt = now, Never
 	m.beatDeadline = m.nextBeat + m.cfg.Heartbeat
 	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), seq: m.ledger.seq, hash: m.ledger.hash, beat: m.beats}
-	if m.Degraded(now) {
+	if len(m.Reasons(now)) > 0 {
 		h.flags |= flagDegraded
 	}
 	m.send(Message{Kind: Heartbeat, Payload: h.append(nil)})
@@ -253,20 +259,6 @@ func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.
 		err = errExpectedNodes
 	}
 	return sum, missing, err
-}
-
-// Degraded reports whether the counts of other nodes may be incomplete or out of date.
-func (m *Machine) Degraded(now time.Duration) bool {
-	if !m.connected || now < m.freshAt || now > m.beatDeadline || m.members.known() < m.cfg.ExpectedNodes {
-		return true
-	}
-	for _, p := range m.members.peers {
-		// Use beatAt, because renew changes leaseStart without a heartbeat.
-		if p.state != Live || now >= p.beatAt+m.cfg.Lease || p.stream.behind() || len(p.table.refused) > 0 || p.table.overLimit {
-			return true
-		}
-	}
-	return false
 }
 
 // Connected reports whether the bus is connected.

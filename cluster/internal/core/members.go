@@ -1,7 +1,6 @@
 package core
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -88,7 +87,7 @@ func (s *members) add(id Incarnation, name string, now time.Duration) (p *peer, 
 	return p, dropped
 }
 
-// drop removes a peer and remembers it until the given time.
+// drop removes a peer and remembers it for some time, because its messages can be late.
 func (s *members) drop(p *peer, bye bool, now time.Duration) {
 	s.peers = slices.DeleteFunc(s.peers, func(other *peer) bool { return other == p })
 	delete(s.byID, p.id)
@@ -103,21 +102,29 @@ func (s *members) drop(p *peer, bye bool, now time.Duration) {
 		same[0].replaced = false
 	}
 	s.remember(p.id, droppedPeer{
-		until:    now + max(s.cfg.Lease, syncInterval),
+		until:    now + s.memory(),
 		bye:      bye,
 		replaced: p.replaced,
 		syncSent: p.stream.syncSent,
-	}, now)
+	})
 }
 
-// remember stores information about a dropped peer, for at most MaxPeers peers.
-func (s *members) remember(id Incarnation, d droppedPeer, now time.Duration) {
-	if len(s.recentlyDropped) >= s.cfg.MaxPeers {
-		maps.DeleteFunc(s.recentlyDropped, func(_ Incarnation, d droppedPeer) bool { return now >= d.until })
+// memory returns how long a dropped peer is remembered.
+func (s *members) memory() time.Duration { return max(s.cfg.Lease, s.cfg.Forget, syncInterval) }
+
+// remember stores information about a dropped peer, for at most MaxPeers peers. If there
+// are more, it forgets the oldest information.
+func (s *members) remember(id Incarnation, d droppedPeer) {
+	if _, ok := s.recentlyDropped[id]; !ok && len(s.recentlyDropped) >= s.cfg.MaxPeers {
+		oldest := id
+		for other, o := range s.recentlyDropped {
+			if oldest == id || o.until < s.recentlyDropped[oldest].until {
+				oldest = other
+			}
+		}
+		delete(s.recentlyDropped, oldest)
 	}
-	if len(s.recentlyDropped) < s.cfg.MaxPeers {
-		s.recentlyDropped[id] = d
-	}
+	s.recentlyDropped[id] = d
 }
 
 // heartbeat renews the lease of a peer. It reports whether the heartbeat is accepted, and

@@ -140,11 +140,12 @@ func TestMembers_ByeIsRemembered(t *testing.T) {
 	s.drop(p, true, beat)
 	require.Empty(t, s.peers)
 	require.True(t, s.left(p.id, beat))
-	require.False(t, s.left(p.id, beat+lease))
+	require.True(t, s.left(p.id, beat+forget-1))
+	require.False(t, s.left(p.id, beat+forget))
 	for i := range 50 { // at most MaxPeers
-		s.remember(Incarnation{100, byte(i)}, droppedPeer{until: 2 * lease, bye: true}, beat)
+		s.remember(Incarnation{100, byte(i)}, droppedPeer{until: lease + time.Duration(i), bye: true})
 	}
 	require.Len(t, s.recentlyDropped, 10)
-	s.remember(Incarnation{200}, droppedPeer{until: 3 * lease, bye: true}, 2*lease)
-	require.Len(t, s.recentlyDropped, 1)
+	require.False(t, s.left(Incarnation{100, 40}, beat)) // the oldest ones are forgotten
+	require.True(t, s.left(Incarnation{100, 41}, beat))
 }

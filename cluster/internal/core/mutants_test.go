@@ -31,7 +31,7 @@ func TestSimulation_FailsWithoutEachRule(t *testing.T) {
 		{"expire no lease while disconnected", "machine.go", "\tif m.connected {\n", "\tif true {\n"},
 		{"renew the leases after a pause", "members.go", "p.leaseStart, p.state = now, Live\n", "p.leaseStart += 0\n"},
 		{"keep the counts after a mass loss", "members.go", "return total >= 3 && 2*lost > total", "return false"},
-		{"be degraded while a peer is lost", "machine.go", "p.state != Live || now >= p.beatAt+m.cfg.Lease ||", ""},
+		{"be degraded while a peer is lost", "reasons.go", "add(p.state == Missing,", "add(false,"},
 		{"ignore delayed messages after a Bye", "members.go", "return ok && d.bye && now < d.until", "return false && ok && d.bye && now < d.until"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {

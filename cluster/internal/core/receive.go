@@ -22,7 +22,11 @@ func (m *Machine) dispatch(kind Kind, payload []byte, now time.Duration) (ok boo
 	case Heartbeat:
 		var h heartbeat
 		if ok = h.decode(payload); ok {
-			m.handleHeartbeat(&h, now)
+			if h.from == m.cfg.ID {
+				m.echo.returned(h.beat, now)
+			} else {
+				m.handleHeartbeat(&h, now)
+			}
 		}
 	case Bye:
 		var b bye
@@ -36,7 +40,7 @@ func (m *Machine) dispatch(kind Kind, payload []byte, now time.Duration) (ok boo
 		}
 	case Query:
 		var q queryMessage
-		if ok = q.decode(payload); ok {
+		if ok = q.decode(payload); ok && q.from != m.cfg.ID {
 			m.handleQuery(&q)
 		}
 	case Answer:
@@ -158,7 +162,7 @@ func (m *Machine) handleBye(id Incarnation, now time.Duration) {
 		m.forget([]*peer{p})
 		return
 	}
-	m.members.remember(id, droppedPeer{until: now + m.cfg.Lease, bye: true}, now)
+	m.members.remember(id, droppedPeer{until: now + m.members.memory(), bye: true})
 }
 
 // requestSync requests the missing changes from the peer, if any are missing. It sends the

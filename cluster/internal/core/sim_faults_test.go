@@ -11,6 +11,7 @@ func (s *sim) chooseFaults() func() {
 	all := []func(){
 		s.badNetwork, s.badNetwork, s.partition, s.partition,
 		s.crashOrBye, s.restart, s.duplicateName, s.disconnect, s.stall, s.lose,
+		s.mute, s.mute, s.slowNetwork,
 	}
 	if s.chance(0.2) {
 		all = append(all, s.garble, s.garble)
@@ -39,6 +40,35 @@ func (s *sim) badNetwork() {
 	}
 	s.log("the network: %+v", s.faults)
 	s.lossy = true
+}
+
+// slowNetwork delays all messages for longer than the lease allows, and then for less.
+func (s *sim) slowNetwork() {
+	f := s.faults
+	s.faults = faults{minDelay: time.Second, maxDelay: s.between(time.Second, 9*time.Second)}
+	s.log("the network: %+v", s.faults)
+	s.lossy, s.crashed = true, true // leases expire
+	s.later(12*time.Second, func() { s.faults = f })
+}
+
+// mute loses all messages to or from one bus, although the bus is connected.
+func (s *sim) mute() {
+	if s.parted {
+		return
+	}
+	n, receives := s.randomNode(), s.chance(0.5)
+	s.log("%v is mute, and receives: %v", n, receives)
+	s.parted = true
+	for _, other := range s.nodes {
+		s.blocked[[2]*node{n, other}] = receives
+		s.blocked[[2]*node{other, n}] = !receives
+	}
+	s.blocked[[2]*node{n, n}] = true
+	s.later(12*time.Second, func() {
+		s.log("%v is no longer mute", n)
+		clear(s.blocked)
+		s.parted = false
+	})
 }
 
 func (s *sim) garble() {
@@ -91,7 +121,7 @@ func (s *sim) isolated(side map[*node]int) (isolated []*node) {
 	peers := len(s.nodes) - 1
 	for _, n := range s.nodes {
 		status, names := n.m.Peers(s.now), map[string]bool{n.name: true}
-		healthy := !n.m.Degraded(s.now) && len(status) == peers
+		healthy := len(n.m.Reasons(s.now)) == 0 && len(status) == peers
 		for _, p := range status {
 			// A replaced peer does not count as lost. A peer without a recent heartbeat is lost
 			// earlier than the other peers.

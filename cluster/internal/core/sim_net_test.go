@@ -82,7 +82,7 @@ func (s *sim) publish(from *node, msg Message) error {
 		return errDisconnected
 	}
 	for _, to := range s.nodes {
-		if to != from && (msg.Shard == 0 || msg.Shard == to.m.cfg.ID.Shard()) {
+		if msg.Shard == 0 || msg.Shard == to.m.cfg.ID.Shard() {
 			s.send(from, to, msg)
 		}
 	}

@@ -201,7 +201,7 @@ func (s *sim) checkHealth() {
 		for id := range n.m.members.byID {
 			n.known[id] = true
 		}
-		if n.m.Degraded(s.now) || n.held != nil {
+		if len(n.m.Reasons(s.now)) > 0 || n.held != nil {
 			n.healthySince = s.now
 		}
 		if max(n.healthySince, s.ambiguousAt) > since || s.garbled {
@@ -275,11 +275,11 @@ func (s *sim) run() error {
 		}
 		timeout := s.timeout()
 		// If messages were only lost, each node detects this after two heartbeat intervals.
-		mustDetect := timeout == exact && s.now-stop > 2*beat
+		mustDetect := timeout == exact+s.maxDelay && s.now-stop > 2*beat+s.maxDelay
 		switch {
 		case s.now-stop > timeout:
 			s.fail("not exact after %v: %v", timeout, wrong)
-		case mustDetect && !n.m.Degraded(s.now):
+		case mustDetect && len(n.m.Reasons(s.now)) == 0:
 			s.fail("not exact, and not degraded: %v", wrong)
 		}
 	}
@@ -293,9 +293,9 @@ func (s *sim) run() error {
 // time.
 func (s *sim) timeout() time.Duration {
 	if !s.crashed && !s.garbled {
-		return exact
+		return exact + s.maxDelay
 	}
-	const delay = time.Second // the longest delay of the last heartbeat
+	delay := time.Second + s.maxDelay // the longest delay of the last heartbeat
 	for _, n := range s.nodes {
 		if slices.ContainsFunc(n.m.members.peers, func(p *peer) bool { return p.state == Held }) {
 			return delay + lease + hold
@@ -324,7 +324,7 @@ func (s *sim) checkStable() {
 		s.fail("no longer exact: %v", wrong)
 	}
 	for _, n := range s.nodes {
-		if n.m.Degraded(s.now) || len(n.m.members.peers) != len(s.nodes)-1 {
+		if len(n.m.Reasons(s.now)) > 0 || len(n.m.members.peers) != len(s.nodes)-1 {
 			s.fail("%v is not healthy: %+v", n, n.m.Peers(s.now))
 		}
 		if n.m.Mismatches > 0 && !s.garbled {
