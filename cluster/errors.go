@@ -7,6 +7,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
+// ErrBusInUse is the error of [Start] if another node uses the Bus.
+const ErrBusInUse occupancy.Error = "cluster: the Bus is in use by another node: give each node its own Bus"
+
 // errClosed is the error of a Get during which the node was closed.
 var errClosed = fmt.Errorf("cluster: node is closed: %w", occupancy.ErrClosed)
 

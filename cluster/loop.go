@@ -45,6 +45,13 @@ func (n *Node) tick() time.Duration {
 	if n.now() >= n.core.Deadline() {
 		n.update(func(now time.Duration) { n.core.Tick(now, n.bus.MaxPayload()) })
 	}
+	select {
+	case <-n.ready:
+	default:
+		if n.core.Ready() {
+			close(n.ready)
+		}
+	}
 	return n.core.Deadline()
 }
 

@@ -26,6 +26,7 @@ type Node struct {
 	inbox   chan Message               // messages from the bus, in order
 	changes chan []occupancy.RoomEvent // changes of this process's counts; closed when the engine is closed
 	asked   chan struct{}              // receives a value when a call of Get waits for a query
+	ready   chan struct{}              // closed when the node is ready
 
 	mu   sync.Mutex
 	core *core.Machine // the protocol; only the goroutine of run and Get change it
@@ -41,12 +42,14 @@ const inboxLen = 1024
 // and events. [occupancy.Engine.Get] queries the peers.
 //
 // After the start, the node needs up to one and a half heartbeat intervals to know all
-// peers; [Health] reports Degraded during this time. The context limits the start only.
+// peers: call [Node.Ready] before the process serves clients. [Health] reports Degraded
+// during this time. The context limits the start only.
 //
 // The caller must close the node before the engine and the bus. The error is
-// [occupancy.ErrLinked] if the engine is already linked, and [occupancy.ErrClosed] if the
-// engine is closed. Other errors are about an invalid option or about the bus. After an
-// error, the engine is not linked and can be passed to Start again.
+// [occupancy.ErrLinked] if the engine is already linked, [ErrBusInUse] if another node uses
+// the bus, and [occupancy.ErrClosed] if the engine is closed. Other errors are about an
+// invalid option or about the bus. After an error, the engine is not linked and can be
+// passed to Start again.
 func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) (*Node, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
@@ -61,6 +64,9 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if cfg.Name == "" {
 		cfg.Name = defaultName(cfg.ID)
 	}
+	if _, inUse := busesInUse.LoadOrStore(bus.Events(), true); inUse {
+		return nil, ErrBusInUse
+	}
 	n := &Node{
 		config:  cfg,
 		bus:     bus,
@@ -70,6 +76,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		inbox:   make(chan Message, inboxLen),
 		changes: make(chan []occupancy.RoomEvent),
 		asked:   make(chan struct{}, 1),
+		ready:   make(chan struct{}),
 	}
 	n.Local = eng.Local
 	n.NewTable = func(name string) core.Table { return n.link.Remote(name) }
@@ -77,6 +84,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	// When Link has returned, the engine can call Get.
 	if n.link, err = eng.Link((*linkPeers)(n)); err != nil {
+		busesInUse.Delete(bus.Events())
 		n.cancel()
 		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)
 	}
@@ -96,16 +104,36 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	goroutines.Go(n.run)
 	go func() {
 		goroutines.Wait()
-		_ = sub.Close()
-		n.shutdown()
+		n.shutdown(sub)
 		close(n.closed)
 	}()
 	return n, nil
 }
 
+// busesInUse contains the Events channel of each Bus that a node uses.
+var busesInUse sync.Map
+
 func (n *Node) unlink() {
 	n.cancel()
 	_ = n.link.Close()
+	busesInUse.Delete(n.bus.Events())
+}
+
+// Ready returns when the node has received the counts of all peers from which a heartbeat
+// has arrived within one and a half heartbeat intervals. Before this time, the counts on a
+// new node are too small. Later calls return at once.
+//
+// Ready waits until the bus is connected. The error is that of ctx, or
+// [occupancy.ErrClosed] after Close.
+func (n *Node) Ready(ctx context.Context) error {
+	select {
+	case <-n.ready:
+		return nil
+	case <-n.ctx.Done():
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // subjects returns the subjects that the node subscribes to.
@@ -118,25 +146,30 @@ func (n *Node) subjects() []Subject {
 }
 
 // Close stops the node. It publishes a Bye, so that the peers remove this node's counts at
-// once. It then unlinks the engine. From then on, the engine returns only the counts of this
-// process. Close waits for a Publish in progress, and then for at most one heartbeat
-// interval until the bus has accepted the Bye. Close can be called more than once. The
-// error is always nil.
+// once. The engine keeps the last received counts of the peers, without any event, until it
+// is closed or linked again: so the subscribers in this process receive no incomplete
+// counts while it stops. Get returns an error from then on.
+//
+// Close waits for a Publish in progress, and then for at most one heartbeat interval until
+// the bus has accepted the Bye. Close can be called more than once. The error is always nil.
 func (n *Node) Close() error {
 	n.cancel()
 	<-n.closed
 	return nil
 }
 
-// shutdown publishes the Bye and unlinks the engine. The method run has returned already.
-func (n *Node) shutdown() {
+// shutdown publishes the Bye and releases the engine and the bus. The method run has
+// returned already.
+func (n *Node) shutdown(sub io.Closer) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.Heartbeat)
 	defer cancel()
 	n.mu.Lock()
 	n.core.Stop()
 	n.mu.Unlock()
 	n.perform(ctx)
-	n.unlink()
+	_ = sub.Close()
+	n.link.Release()
+	busesInUse.Delete(n.bus.Events())
 }
 
 // now returns the time since the start of the node.

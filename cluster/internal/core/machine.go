@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -26,6 +27,9 @@ type Machine struct {
 	connected    bool          // whether the bus is connected
 	busKnown     bool          // whether SetConnected was called
 	freshAt      time.Duration // until this time, the node is degraded
+	greetedAt    time.Duration // when the peers have greeted this node, or Never afterwards
+	greeted      bool          // the peers have greeted this node
+	ready        bool          // the node was synchronized once
 
 	echo     echo
 	reasons  []Reason // the last result of Reasons
@@ -45,6 +49,8 @@ func New(cfg Config) *Machine {
 		nextBeat: Never,
 		greetAt:  Never,
 		freshAt:  Never,
+
+		greetedAt: Never,
 	}
 	m.members = newMembers(&m.cfg)
 	return m
@@ -96,7 +102,15 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 
 // Deadline returns the time at which Tick is due.
 func (m *Machine) Deadline() time.Duration {
-	return min(m.nextBeat, m.greetAt, m.members.checkAt, m.replies.dueAt())
+	return min(m.nextBeat, m.greetAt, m.greetedAt, m.members.checkAt, m.replies.dueAt())
+}
+
+// Ready reports whether the node was synchronized once: it has received the counts of
+// every peer from which a heartbeat has arrived within one and a half heartbeat intervals.
+func (m *Machine) Ready() bool {
+	m.ready = m.ready || m.connected && m.greeted &&
+		!slices.ContainsFunc(m.members.peers, func(p *peer) bool { return p.state == Live && p.stream.behind() })
+	return m.ready
 }
 
 // CheckAt returns the time at which Tick can drop peers. If a call of Tick is late, the
@@ -107,6 +121,9 @@ func (m *Machine) CheckAt() time.Duration { return m.members.checkAt }
 func (m *Machine) Tick(now time.Duration, size int) {
 	if now >= m.greetAt {
 		m.sendHeartbeat(now)
+	}
+	if now >= m.greetedAt {
+		m.greeted, m.greetedAt = true, Never
 	}
 	if now >= m.members.checkAt || m.paused(now) {
 		m.check(now)
@@ -155,6 +172,9 @@ func (m *Machine) check(now time.Duration) {
 func (m *Machine) resume(now time.Duration) {
 	m.members.renew(now)
 	m.freshAt, m.nextBeat = now+m.cfg.Heartbeat*3/2, now
+	if !m.greeted {
+		m.greetedAt = m.freshAt
+	}
 	m.echo.reset()
 }
 
