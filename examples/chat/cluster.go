@@ -69,7 +69,8 @@ type clusterNode struct {
 }
 
 // join joins the cluster. Afterwards the engine's counts include the counts of the other
-// chat servers. join blocks until a NATS server is connected or ctx is done. If neither
+// chat servers. join blocks until a NATS server is connected and the counts have arrived, or
+// ctx is done. If neither
 // -cluster nor -nats is set, join returns nil.
 func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, listen net.Addr, log *slog.Logger) (*clusterNode, error) {
 	if !f.clustered() {
@@ -87,8 +88,17 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	if err != nil {
 		return nil, errors.Join(err, closeBus(bus))
 	}
+	// Serve clients only when the counts of the other chat servers have arrived. Do not wait
+	// forever, because the first of several seeds waits for the others.
+	readyCtx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := node.Ready(readyCtx); err != nil {
+		log.Warn("not synchronized with the cluster: the first counts can be too small", "error", err)
+	}
 	return &clusterNode{bus, seed, node}, nil
 }
+
+const readyTimeout = 5 * time.Second
 
 func (f *clusterFlags) openBus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
 	options := []natscluster.Option{natscluster.WithName(name), natscluster.WithLogger(log)}
@@ -130,7 +140,7 @@ func defaultName(listen net.Addr) string {
 }
 
 // leave leaves the cluster. The other chat servers immediately drop the counts of this chat
-// server, which afterwards shows only its own counts.
+// server. This chat server keeps the last counts of the others.
 func (n *clusterNode) leave() {
 	if n != nil {
 		_ = n.node.Close() // always nil

@@ -40,6 +40,7 @@ type process struct {
 	clients    []*chatClient // the oldest client first; empty while the process is not running
 
 	cmd    *exec.Cmd // nil while the process is not running
+	killed bool      // the process was killed and is not running
 	output *bytes.Buffer
 	exited chan struct{}
 }
@@ -95,7 +96,7 @@ func (p *process) start() {
 	t := p.fleet.t
 	t.Helper()
 	p.cmd = exec.Command(p.fleet.binary, append([]string{"-addr", p.addr, "-name", p.name}, p.args...)...)
-	p.output, p.exited = new(bytes.Buffer), make(chan struct{})
+	p.killed, p.output, p.exited = false, new(bytes.Buffer), make(chan struct{})
 	p.cmd.Stderr = p.output
 	require.NoError(t, p.cmd.Start())
 	go func() {
@@ -124,6 +125,7 @@ func (p *process) waitExited() {
 }
 
 func (p *process) kill() {
+	p.killed = true
 	_ = p.cmd.Process.Kill()
 	p.waitExited()
 }
@@ -212,8 +214,19 @@ func (f *fleet) runningServers() (running []*process) {
 	return running
 }
 
-// waitCorrect waits until each running server is healthy and shows the correct counts of all
-// rooms. It returns the time between since and the last event that any client has received.
+// missing returns the number of killed servers, which the running servers miss.
+func (f *fleet) missing() (n int) {
+	for _, p := range f.servers {
+		if p.killed {
+			n++
+		}
+	}
+	return n
+}
+
+// waitCorrect waits until each running server shows the correct counts of all rooms, and is
+// healthy unless it misses a killed server. It returns the time between since and the last
+// event that any client has received.
 func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 	f.t.Helper()
 	servers := f.runningServers()
@@ -237,7 +250,8 @@ func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 	return took
 }
 
-// check returns an error unless the server is healthy and shows exactly these counts.
+// check returns an error unless the server shows exactly these counts, and is healthy unless
+// it misses a killed server.
 func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 	var list struct{ Rooms []trending.Room }
 	if _, err := p.get("/rooms?limit=100", &list); err != nil {
@@ -256,12 +270,12 @@ func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 		if err != nil {
 			return err
 		}
-		if answer != o || header.Get("Occupancy-Partial") != "" {
+		if answer != o || (header.Get("Occupancy-Partial") != "") != (p.fleet.missing() > 0) {
 			return fmt.Errorf("%s answers %v with %v, want %v", p.name, answer, header, o)
 		}
 	}
 	h, err := p.health()
-	if err == nil && (h.Nodes != nodes || h.Degraded || len(h.Peers) != nodes-1) {
+	if missing := p.fleet.missing(); err == nil && (h.Nodes != nodes || h.Degraded != (missing > 0) || len(h.Peers) != nodes-1+missing) {
 		err = fmt.Errorf("%s has %d nodes, want %d: %s", p.name, h.Nodes, nodes, marshal(h))
 	}
 	return err
