@@ -57,6 +57,7 @@ type Health struct {
 //   - own heartbeats are not delivered: for two heartbeat intervals, none has returned;
 //   - the delay of the bus is longer than half a lease;
 //   - fewer nodes are known than WithExpectedNodes requires;
+//   - the version of a peer is not supported;
 //   - a peer is not Live, or no heartbeat of a peer has arrived within its lease;
 //   - a peer has published a change that this node has not received yet;
 //   - an option or the engine's room limit refuses some counts of a peer;
@@ -76,6 +77,14 @@ type PeerHealth struct {
 	Refused     int    `json:"refused"`   // rooms that the engine has refused, or whose counts exceed the limit of WithMaxCount
 	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms allows; this node ignores the rest
 	Degraded    bool   `json:"degraded"`  // the peer reports that it is Degraded
+
+	// SameName reports that another running node has the same name. Both are counted, but
+	// Reasons and PartialError cannot distinguish them.
+	SameName bool `json:"sameName"`
+
+	// Unsupported reports that this version of the package cannot read the messages of the
+	// peer. The counts of the peer are not part of the totals.
+	Unsupported bool `json:"unsupported"`
 
 	// SinceHeartbeat is the time since the last heartbeat of the peer, in JSON as
 	// nanoseconds.
@@ -126,6 +135,8 @@ func (n *Node) Health() Health {
 			Refused:        p.Refused,
 			OverLimit:      p.OverLimit,
 			Degraded:       p.Degraded,
+			SameName:       p.SameName,
+			Unsupported:    p.Unsupported,
 			SinceHeartbeat: p.SinceHeartbeat,
 		})
 	}

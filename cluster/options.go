@@ -11,7 +11,8 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/core"
 )
 
-// Option is a setting of [Start]. All nodes of a service should use the same times.
+// Option is a setting of [Start]. The nodes of a service can use different times: a peer's
+// lease is at least five of the peer's own heartbeat intervals.
 type Option func(*config)
 
 type config struct {
@@ -24,7 +25,7 @@ type config struct {
 // is the host's name and random digits. Give each node its own name, and keep the name
 // after a restart: the peers then remove the counts of the previous incarnation without
 // waiting for the end of its lease. If two running nodes have the same name, both are
-// counted correctly.
+// counted correctly, and Health reports SameName.
 func WithName(name string) Option { return func(c *config) { c.Name = name } }
 
 // WithFlush sets how long changes are collected before they are published; the default

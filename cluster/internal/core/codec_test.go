@@ -71,8 +71,8 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 		want proto.Message
 	}{
 		{
-			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3}).append(nil),
-			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3},
+			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3, minVersion: 1, maxVersion: 2, intervalMS: 1000, rooms: 9, maxRooms: 5}).append(nil),
+			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3, MinVersion: 1, MaxVersion: 2, IntervalMs: 1000, Rooms: 9, MaxRooms: 5},
 		},
 		{(&heartbeat{from: id, beat: 1}).append(nil), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
 		{(&bye{id}).append(nil), &clusterpb.Bye{Incarnation: id[:]}},
@@ -151,9 +151,10 @@ func FuzzDecode(f *testing.F) {
 			})
 		case Heartbeat:
 			var h heartbeat
-			agrees(t, b, h.decode(b), new(clusterpb.Heartbeat), func(want proto.Message) {
+			agrees(t, b, h.decode(b) && !h.unsupported, new(clusterpb.Heartbeat), func(want proto.Message) {
 				require.True(t, proto.Equal(want, &clusterpb.Heartbeat{
 					Incarnation: h.from[:], Name: string(h.name), Seq: h.seq, Hash: h.hash, Flags: uint32(h.flags), Beat: h.beat,
+					MinVersion: uint32(h.minVersion), MaxVersion: uint32(h.maxVersion), IntervalMs: h.intervalMS, Rooms: h.rooms, MaxRooms: h.maxRooms,
 				}))
 			})
 		case Bye:

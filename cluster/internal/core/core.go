@@ -106,5 +106,7 @@ type PeerStatus struct {
 	Refused        int
 	OverLimit      bool
 	Degraded       bool
+	SameName       bool
+	Unsupported    bool
 	SinceHeartbeat time.Duration
 }

@@ -196,7 +196,8 @@ func (m *Machine) sendHeartbeat(now time.Duration) {
 	m.beats++
 	m.lastBeat, m.greetAt = now, Never
 	m.beatDeadline = m.nextBeat + m.cfg.Heartbeat
-	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), seq: m.ledger.seq, hash: m.ledger.hash, beat: m.beats}
+	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), seq: m.ledger.seq, hash: m.ledger.hash, beat: m.beats,
+		minVersion: version, maxVersion: version, intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), rooms: uint64(m.ledger.live()), maxRooms: uint64(m.cfg.MaxRooms)}
 	if len(m.Reasons(now)) > 0 {
 		h.flags |= flagDegraded
 	}
@@ -300,6 +301,8 @@ func (m *Machine) Peers(now time.Duration) []PeerStatus {
 			Refused:        len(p.table.refused),
 			OverLimit:      p.table.overLimit,
 			Degraded:       p.flags&flagDegraded != 0,
+			SameName:       m.members.sameName(p),
+			Unsupported:    p.unsupported,
 			SinceHeartbeat: now - p.beatAt,
 		}
 	}

@@ -15,14 +15,20 @@ type peer struct {
 	state             State
 	leaseStart        time.Duration // when the last heartbeat arrived, or renew was called
 	lostAt            time.Duration // when the peer became Missing
-	replaced          bool          // another incarnation with the same name is live
+	interval          time.Duration // the peer's heartbeat interval, or 0 if it is not known
+	replaced          bool          // a new incarnation with the same name was added
+	beatsSince        int           // the number of heartbeats since then
 	beatAt            time.Duration // when the last heartbeat arrived
 	lastBeatNumber    uint64        // the number of the last heartbeat
 	ignoredBeatNumber uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
 	flags             uint64        // the flags of the last heartbeat
 	lastServed        time.Duration // when the last sync request of the peer was answered
+	unsupported       bool          // this node cannot read the peer's messages
 	dropped           bool
 }
+
+// maxInterval limits the heartbeat interval of a peer, which determines its lease.
+const maxInterval = time.Minute
 
 // members is the set of peers, with their leases. It does not use the peers' counts.
 type members struct {
@@ -76,7 +82,7 @@ func (s *members) add(id Incarnation, name string, now time.Duration) (p *peer, 
 			other.replaced = true
 			dropped = append(dropped, other)
 		default:
-			other.replaced = true
+			other.replaced, other.beatsSince = true, 0
 		}
 	}
 	for _, other := range dropped {
@@ -140,6 +146,12 @@ func (s *members) heartbeat(p *peer, h *heartbeat, now time.Duration) (accepted,
 		return false, false
 	}
 	returned = p.state != Live
+	p.interval = min(time.Duration(min(h.intervalMS, 1<<40))*time.Millisecond, max(maxInterval, s.cfg.Heartbeat))
+	// The first heartbeat of a replaced peer can be late. After the second one, the peer is
+	// known to be running: two nodes have the same name.
+	if p.beatsSince++; p.beatsSince > 1 {
+		p.replaced = false
+	}
 	p.lastBeatNumber, p.ignoredBeatNumber, p.flags = h.beat, 0, h.flags
 	p.beatAt, p.leaseStart, p.state = now, now, Live
 	return true, returned
@@ -216,12 +228,23 @@ func (s *members) known() int {
 	return n
 }
 
-// leaseEnd returns the time at which the peer's lease expires if no heartbeat arrives.
-func (s *members) leaseEnd(p *peer) time.Duration {
+// lease returns the length of a peer's lease: the local lease, or five heartbeat intervals
+// of the peer if they are longer.
+func (s *members) lease(p *peer) time.Duration {
 	if p.replaced {
-		return p.leaseStart + s.cfg.Heartbeat*3/2
+		return max(s.cfg.Heartbeat, p.interval) * 3 / 2
 	}
-	return p.leaseStart + s.cfg.Lease
+	return max(s.cfg.Lease, 5*p.interval)
+}
+
+// leaseEnd returns the time at which the peer's lease expires if no heartbeat arrives.
+func (s *members) leaseEnd(p *peer) time.Duration { return p.leaseStart + s.lease(p) }
+
+// sameName reports whether another node has the peer's name.
+func (s *members) sameName(p *peer) bool {
+	return p.name == s.cfg.Name || slices.ContainsFunc(s.peers, func(other *peer) bool {
+		return other != p && other.name == p.name && other.state == Live && p.state == Live && !p.replaced && !other.replaced
+	})
 }
 
 // massLoss reports whether both of two peers, or more than half of three or more, were lost

@@ -12,14 +12,19 @@ type heartbeat struct {
 	hash  uint64
 	flags uint64
 	beat  uint64
+
+	minVersion, maxVersion uint64 // the versions that the sender can read
+	intervalMS             uint64
+	rooms, maxRooms        uint64
+	unsupported            bool // only name and the fields of this paragraph are valid
 }
 
 const flagDegraded = 1
 
 func (h *heartbeat) decode(payload []byte) bool {
 	*h = heartbeat{}
-	hasID := false
-	return scan(payload, func(f field) bool {
+	hasID, valid, least := false, true, uint64(0)
+	ok := scanAll(payload, func(f field) bool {
 		switch f.num {
 		case 1:
 			hasID = true
@@ -27,16 +32,30 @@ func (h *heartbeat) decode(payload []byte) bool {
 		case 2:
 			return f.nodeName(&h.name)
 		case 3:
-			return f.number(&h.seq)
+			valid = f.number(&h.seq) && valid
 		case 4:
-			return f.hash(&h.hash)
+			valid = f.hash(&h.hash) && valid
 		case 5:
-			return f.number(&h.flags)
+			valid = f.number(&h.flags) && valid
 		case 6:
-			return f.number(&h.beat)
+			valid = f.number(&h.beat) && valid
+		case 7:
+			return f.number(&h.minVersion)
+		case 8:
+			return f.number(&h.maxVersion)
+		case 9:
+			return f.number(&h.intervalMS)
+		case 10:
+			return f.number(&h.rooms)
+		case 11:
+			valid = f.number(&h.maxRooms) && valid
+		case fieldVersion:
+			return f.number(&least)
 		}
 		return true
-	}) && hasID && h.beat > 0
+	})
+	h.unsupported = max(least, h.minVersion) > version
+	return ok && hasID && (h.unsupported || valid && h.beat > 0)
 }
 
 func (h *heartbeat) append(b []byte) []byte {
@@ -47,14 +66,19 @@ func (h *heartbeat) append(b []byte) []byte {
 		b = protowire.AppendFixed64(protowire.AppendTag(b, 4, protowire.Fixed64Type), h.hash)
 	}
 	b = appendNumber(b, 5, h.flags)
-	return appendNumber(b, 6, h.beat)
+	b = appendNumber(b, 6, h.beat)
+	b = appendNumber(b, 7, h.minVersion)
+	b = appendNumber(b, 8, h.maxVersion)
+	b = appendNumber(b, 9, h.intervalMS)
+	b = appendNumber(b, 10, h.rooms)
+	return appendNumber(b, 11, h.maxRooms)
 }
 
 type bye struct{ from Incarnation }
 
 func (m *bye) decode(payload []byte) bool {
 	hasID := false
-	return scan(payload, func(f field) bool {
+	return scanAll(payload, func(f field) bool {
 		if f.num == 1 {
 			hasID = true
 			return f.id(&m.from)

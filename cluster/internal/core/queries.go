@@ -42,7 +42,7 @@ type query struct {
 	pending     int // the number of calls without a result
 	peers       []*peer
 	answers     [][]roomCounts // by peer; nil for a peer that has not answered
-	waiting     []bool         // by peer: whether the calls wait for its answer; initially true for Live peers
+	waiting     []bool         // by peer: whether the calls wait for its answer; initially true for Live peers that can answer
 	outstanding int            // the number of peers whose answers the calls wait for
 	err         error          // the error of publishing the query
 }
@@ -73,7 +73,7 @@ func newQuery(id uint64, calls []*Call, peers []*peer) *query {
 		waiting: make([]bool, len(peers)),
 	}
 	for i, p := range q.peers {
-		q.waiting[i] = p.state == Live
+		q.waiting[i] = p.state == Live && !p.unsupported
 		q.outstanding += toInt(q.waiting[i])
 	}
 	for i, call := range calls {

@@ -32,9 +32,10 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 	add(m.members.known() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
 	for _, p := range m.members.peers {
 		// Use beatAt, because renew changes leaseStart without a heartbeat.
-		late := p.state == Suspect || p.state == Live && now >= p.beatAt+m.cfg.Lease
+		late := p.state == Suspect || p.state == Live && now >= p.beatAt+m.members.lease(p)
 		add(p.state == Missing, "missing: "+p.name)
 		add(p.state == Held, "lost together with most peers: "+p.name)
+		add(p.unsupported, "unsupported version of the protocol: "+p.name)
 		add(late, "no heartbeat within the lease: "+p.name)
 		add(p.state != Missing && p.stream.behind(), "changes are missing: "+p.name)
 		add(len(p.table.refused) > 0, "counts are refused: "+p.name)

@@ -126,6 +126,10 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 	if p == nil {
 		return
 	}
+	if p.unsupported = h.unsupported; p.unsupported {
+		p.beatAt, p.leaseStart, p.state = now, now, Live
+		return
+	}
 	wasMissing := p.state == Missing
 	accepted, returned := m.members.heartbeat(p, h, now)
 	if !accepted {

@@ -23,6 +23,9 @@ const (
 // value is the oldest version of the protocol that can read the message.
 const fieldVersion = 15
 
+// version is the version of the protocol that this package implements.
+const version = 1
+
 // field is one field of a message.
 type field struct {
 	num   protowire.Number
@@ -66,17 +69,19 @@ func nextField(b []byte) (f field, rest []byte, ok bool) {
 // whether the message is valid: all fields can be decoded, the version is supported, and
 // every call of handle has returned true.
 func scan(b []byte, handle func(f field) bool) bool {
+	return scanAll(b, func(f field) bool {
+		if f.num == fieldVersion {
+			return f.typ == protowire.VarintType && f.value <= version
+		}
+		return handle(f)
+	})
+}
+
+// scanAll is scan for all fields and all versions.
+func scanAll(b []byte, handle func(f field) bool) bool {
 	for len(b) > 0 {
 		f, rest, ok := nextField(b)
-		if !ok {
-			return false
-		}
-		if f.num == fieldVersion {
-			ok = f.version()
-		} else {
-			ok = handle(f)
-		}
-		if !ok {
+		if !ok || !handle(f) {
 			return false
 		}
 		b = rest
@@ -91,9 +96,6 @@ func (f field) number(to *uint64) bool {
 	*to = f.value
 	return f.typ == protowire.VarintType
 }
-
-// version reports whether this version of the protocol can read the message.
-func (f field) version() bool { return f.typ == protowire.VarintType && f.value <= 1 }
 
 func (f field) hash(to *uint64) bool {
 	*to = f.value
