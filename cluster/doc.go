@@ -68,8 +68,7 @@
 //     received messages wait to be handled. Invalid messages are counted and dropped.
 //     Unknown fields are skipped, so that later versions can add fields.
 //  5. While nothing changes, a node publishes heartbeats only, however many rooms there
-//     are. There is one exception: if a peer has more rooms than WithMaxRooms allows, the
-//     node requests all counts of that peer once per hold time.
+//     are.
 //
 // After a time without changes, a node publishes a change at once. It collects the changes
 // that follow, and publishes them with the next flush, at most 200 milliseconds later. If

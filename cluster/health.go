@@ -78,6 +78,10 @@ type PeerHealth struct {
 	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms allows; this node ignores the rest
 	Degraded    bool   `json:"degraded"`  // the peer reports that it is Degraded
 
+	// IgnoresRooms reports that this node has more rooms than the option WithMaxRooms of the
+	// peer allows: the peer ignores the rest, and its counts are too small.
+	IgnoresRooms bool `json:"ignoresRooms"`
+
 	// SameName reports that another running node has the same name. Both are counted, but
 	// Reasons and PartialError cannot distinguish them.
 	SameName bool `json:"sameName"`
@@ -135,6 +139,7 @@ func (n *Node) Health() Health {
 			Refused:        p.Refused,
 			OverLimit:      p.OverLimit,
 			Degraded:       p.Degraded,
+			IgnoresRooms:   p.IgnoresRooms,
 			SameName:       p.SameName,
 			Unsupported:    p.Unsupported,
 			SinceHeartbeat: p.SinceHeartbeat,

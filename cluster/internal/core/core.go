@@ -106,6 +106,7 @@ type PeerStatus struct {
 	Refused        int
 	OverLimit      bool
 	Degraded       bool
+	IgnoresRooms   bool
 	SameName       bool
 	Unsupported    bool
 	SinceHeartbeat time.Duration

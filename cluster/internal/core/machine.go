@@ -301,6 +301,7 @@ func (m *Machine) Peers(now time.Duration) []PeerStatus {
 			Refused:        len(p.table.refused),
 			OverLimit:      p.table.overLimit,
 			Degraded:       p.flags&flagDegraded != 0,
+			IgnoresRooms:   p.maxRooms > 0 && uint64(m.ledger.live()) > p.maxRooms,
 			SameName:       m.members.sameName(p),
 			Unsupported:    p.unsupported,
 			SinceHeartbeat: now - p.beatAt,

@@ -23,6 +23,7 @@ type peer struct {
 	ignoredBeatNumber uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
 	flags             uint64        // the flags of the last heartbeat
 	lastServed        time.Duration // when the last sync request of the peer was answered
+	maxRooms          uint64        // the peer stores at most this number of rooms, or 0 if it is not known
 	unsupported       bool          // this node cannot read the peer's messages
 	dropped           bool
 }

@@ -130,6 +130,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		p.beatAt, p.leaseStart, p.state = now, now, Live
 		return
 	}
+	p.maxRooms = h.maxRooms
 	wasMissing := p.state == Missing
 	accepted, returned := m.members.heartbeat(p, h, now)
 	if !accepted {
@@ -144,9 +145,8 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 	if p.stream.heartbeat(h.seq) {
 		switch {
 		case p.table.overLimit:
-			// The hash differs because rooms were ignored. Wait for the hold time between two
-			// requests for a snapshot.
-			p.stream.needsSnapshot = now >= p.stream.syncSent+m.cfg.Hold
+			// The hash differs because rooms were ignored. Request a snapshot when all rooms fit.
+			p.stream.needsSnapshot = h.rooms <= uint64(m.cfg.MaxRooms)
 		case p.table.hash != h.hash:
 			m.Mismatches++
 			p.stream.needsSnapshot = true
