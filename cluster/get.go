@@ -18,15 +18,13 @@ func (lp *linkPeers) Get(ctx context.Context, room string) (occupancy.Occupancy,
 	n.mu.Lock()
 	call := n.core.Ask(room, func() { close(done) })
 	n.mu.Unlock()
-	select {
-	case n.asked <- struct{}{}: // wake the goroutine of run
-	default:
-	}
+	n.wake()
 	select {
 	case <-done:
 	case <-ctx.Done():
 	case <-n.ctx.Done():
 	}
+	defer n.wake() // the end of a query allows the next one
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	sum, missing, err := n.core.Result(call, ctx.Err(), n.now())
@@ -37,4 +35,12 @@ func (lp *linkPeers) Get(ctx context.Context, room string) (occupancy.Occupancy,
 		return sum, &PartialError{Missing: missing, Err: err}
 	}
 	return sum, nil
+}
+
+// wake wakes the goroutine of run, so that it publishes the next query.
+func (n *Node) wake() {
+	select {
+	case n.asked <- struct{}{}:
+	default:
+	}
 }

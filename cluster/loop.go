@@ -21,6 +21,8 @@ func (n *Node) run() {
 			n.handleBusEvent(e, open)
 		case m := <-n.inbox:
 			n.receive(m)
+		case m := <-n.answers:
+			n.receive(m)
 		case rooms, open := <-n.changes:
 			if !open { // the engine is closed
 				n.cancel()

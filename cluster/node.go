@@ -21,9 +21,10 @@ type Node struct {
 
 	ctx     context.Context // done after Close
 	cancel  context.CancelFunc
-	closed  chan struct{}              // closed when the node's goroutines have ended
-	events  <-chan BusEvent            // nil when the bus is closed
-	inbox   chan Message               // messages from the bus, in order
+	closed  chan struct{}   // closed when the node's goroutines have ended
+	events  <-chan BusEvent // nil when the bus is closed
+	inbox   chan Message    // messages from the bus, in order, except answers
+	answers chan Message
 	changes chan []occupancy.RoomEvent // changes of this process's counts; closed when the engine is closed
 	asked   chan struct{}              // receives a value when a call of Get waits for a query
 	ready   chan struct{}              // closed when the node is ready
@@ -36,6 +37,10 @@ type Node struct {
 // second. If the inbox is full, the bus drops messages, and the node requests the lost
 // changes.
 const inboxLen = 1024
+
+// answersLen is the capacity of the channel for answers. It is enough for four queries to a
+// thousand peers. If answers filled the inbox, the bus would drop digests.
+const answersLen = 4096
 
 // Start links the engine to the other nodes on the bus. The node publishes this process's
 // counts. When it receives the counts of a peer, it adds them to the engine's Current, All
@@ -74,6 +79,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		closed:  make(chan struct{}),
 		events:  bus.Events(),
 		inbox:   make(chan Message, inboxLen),
+		answers: make(chan Message, answersLen),
 		changes: make(chan []occupancy.RoomEvent),
 		asked:   make(chan struct{}, 1),
 		ready:   make(chan struct{}),
@@ -98,13 +104,19 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		n.unlink()
 		return nil, fmt.Errorf("cluster: cannot subscribe on the bus: %w", err)
 	}
+	answers, err := bus.Subscribe(ctx, []Subject{{KindAnswer, n.ID.Shard()}}, n.answers)
+	if err != nil {
+		_ = sub.Close()
+		n.unlink()
+		return nil, fmt.Errorf("cluster: cannot subscribe on the bus: %w", err)
+	}
 	n.core.Start(n.now())
 	var goroutines sync.WaitGroup
 	goroutines.Go(func() { n.forwardChanges(watch) })
 	goroutines.Go(n.run)
 	go func() {
 		goroutines.Wait()
-		n.shutdown(sub)
+		n.shutdown(sub, answers)
 		close(n.closed)
 	}()
 	return n, nil
@@ -136,12 +148,12 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 }
 
-// subjects returns the subjects that the node subscribes to.
+// subjects returns the subjects of the inbox.
 func (n *Node) subjects() []Subject {
 	me := n.ID.Shard()
 	return []Subject{
 		{KindDigest, 0}, {KindHeartbeat, 0}, {KindBye, 0}, {KindQuery, 0},
-		{KindAnswer, me}, {KindSyncRequest, me}, {KindSyncReply, me},
+		{KindSyncRequest, me}, {KindSyncReply, me},
 	}
 }
 
@@ -160,14 +172,16 @@ func (n *Node) Close() error {
 
 // shutdown publishes the Bye and releases the engine and the bus. The method run has
 // returned already.
-func (n *Node) shutdown(sub io.Closer) {
+func (n *Node) shutdown(subscriptions ...io.Closer) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.Heartbeat)
 	defer cancel()
 	n.mu.Lock()
 	n.core.Stop()
 	n.mu.Unlock()
 	n.perform(ctx)
-	_ = sub.Close()
+	for _, sub := range subscriptions {
+		_ = sub.Close()
+	}
 	n.link.Release()
 	busesInUse.Delete(n.bus.Events())
 }

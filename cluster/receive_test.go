@@ -199,7 +199,7 @@ func TestReceive_MalformedMessage_IsCountedAndDropped(t *testing.T) {
 		"Bye without an incarnation":         &clusterpb.Bye{},
 		"query without an incarnation":       &clusterpb.Query{Rooms: []string{"r"}},
 		"query without rooms":                &clusterpb.Query{From: id},
-		"query with too many rooms":          &clusterpb.Query{From: id, Rooms: slices.Repeat([]string{"r"}, 17)},
+		"query with too many rooms":          &clusterpb.Query{From: id, Rooms: slices.Repeat([]string{"r"}, 257)},
 	} {
 		bubble(t, name, func(t *testing.T) {
 			h, p := startWithPuppet(t)

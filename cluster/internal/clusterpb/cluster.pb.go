@@ -406,7 +406,7 @@ func (x *SyncRequest) GetLeastVersion() uint32 {
 	return 0
 }
 
-// A request for the receivers' current counts of some rooms.
+// A request for the receivers' current counts of at most 256 rooms.
 type Query struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`

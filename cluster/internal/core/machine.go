@@ -44,7 +44,7 @@ func New(cfg Config) *Machine {
 		cfg:      cfg,
 		ledger:   newLedger(cfg.TombstoneSlack),
 		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
-		queries:  queries{active: map[uint64]*query{}},
+		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}},
 		flush:    digestWriter{id: cfg.ID, name: cfg.Name, limit: cfg.FlushSize},
 		nextBeat: Never,
 		greetAt:  Never,
@@ -84,7 +84,7 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 	case msg.Kind == SyncRequest:
 		msg.peer.stream.syncSent = now
 	case msg.query != nil && err != nil:
-		msg.query.fail(err)
+		m.queries.fail(msg.query, err)
 	case msg.Kind == SyncReply:
 		if m.replies.sent(m.ledger, err != nil, now, m.cfg.Heartbeat) {
 			msg.peer.lastServed = now

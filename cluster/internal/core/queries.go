@@ -8,8 +8,10 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// maxQueryRooms is the maximum number of rooms in a query.
-const maxQueryRooms = 16
+const (
+	maxQueryRooms = 256 // the maximum number of rooms in a query
+	maxQueries    = 4   // the maximum number of queries that wait for answers
+)
 
 // The reasons for an incomplete result of Get.
 var (
@@ -20,8 +22,11 @@ var (
 	errExpectedNodes = errors.New("fewer nodes are known than WithExpectedNodes requires")
 )
 
-// queries are the calls of Get that wait for the peers' answers.
+// queries are the calls of Get that wait for the peers' answers. Calls for one room that
+// wait at the same time share one query. A call does not share a query that was sent
+// before, because the answers may be older than the call.
 type queries struct {
+	size    int     // the maximum size of the rooms in a query, in bytes
 	waiting []*Call // calls that are not part of a query yet
 	active  map[uint64]*query
 	lastID  uint64
@@ -38,6 +43,7 @@ type Call struct {
 // query is a query to all peers, for the rooms of one or more calls.
 type query struct {
 	id          uint64
+	rooms       [][]byte
 	calls       []*Call
 	pending     int // the number of calls without a result
 	peers       []*peer
@@ -49,25 +55,46 @@ type query struct {
 
 // next returns a query for the next waiting calls, or nil.
 func (s *queries) next(peers []*peer) *query {
-	n := min(len(s.waiting), maxQueryRooms)
-	if n == 0 {
+	if len(s.waiting) == 0 || len(s.active) >= maxQueries {
 		return nil
 	}
 	s.lastID++
-	q := newQuery(s.lastID, slices.Clone(s.waiting[:n]), peers)
-	s.waiting = slices.Delete(s.waiting, 0, n)
+	q := newQuery(s.lastID, peers)
+	index, size := map[string]int{}, 0
+	s.waiting = slices.DeleteFunc(s.waiting, func(call *Call) bool {
+		i, ok := index[call.room]
+		if !ok {
+			i = len(q.rooms)
+			if i == maxQueryRooms || i > 0 && size+len(call.room) > s.size {
+				return false
+			}
+			index[call.room] = i
+			size += len(call.room) + 3 // the tag and the length
+			q.rooms = append(q.rooms, []byte(call.room))
+		}
+		q.add(call, i)
+		return true
+	})
 	if q.outstanding > 0 {
 		s.active[q.id] = q
 	}
 	return q
 }
 
-// newQuery returns a query to the peers.
-func newQuery(id uint64, calls []*Call, peers []*peer) *query {
+// add adds a call for the room with this index.
+func (q *query) add(call *Call, roomIndex int) {
+	call.query, call.roomIndex = q, roomIndex
+	q.calls = append(q.calls, call)
+	q.pending++
+	if q.outstanding == 0 {
+		call.done()
+	}
+}
+
+// newQuery returns a query to the peers, without calls.
+func newQuery(id uint64, peers []*peer) *query {
 	q := &query{
 		id:      id,
-		calls:   calls,
-		pending: len(calls),
 		peers:   slices.Clone(peers),
 		answers: make([][]roomCounts, len(peers)),
 		waiting: make([]bool, len(peers)),
@@ -76,32 +103,23 @@ func newQuery(id uint64, calls []*Call, peers []*peer) *query {
 		q.waiting[i] = p.state == Live && !p.unsupported
 		q.outstanding += toInt(q.waiting[i])
 	}
-	for i, call := range calls {
-		call.query, call.roomIndex = q, i
-		if q.outstanding == 0 {
-			call.done()
-		}
-	}
 	return q
 }
 
 // message returns the message that contains the query.
 func (q *query) message(from Incarnation) Message {
-	m := queryMessage{from: from, id: q.id}
-	for _, call := range q.calls {
-		m.rooms = append(m.rooms, []byte(call.room))
-	}
+	m := queryMessage{from: from, id: q.id, rooms: q.rooms}
 	return Message{Kind: Query, Payload: m.append(nil), query: q}
 }
 
 // answer stores a peer's answer.
 func (s *queries) answer(a *answer) {
 	q := s.active[a.id]
-	if q == nil || len(a.parts) != len(q.calls) {
+	if q == nil || len(a.parts) != len(q.rooms) {
 		return
 	}
 	if i := slices.IndexFunc(q.peers, func(p *peer) bool { return p.id == a.from }); i >= 0 {
-		q.resolve(i, a.parts)
+		s.resolve(q, i, a.parts)
 	}
 }
 
@@ -109,14 +127,14 @@ func (s *queries) answer(a *answer) {
 func (s *queries) remove(p *peer) {
 	for _, q := range s.active {
 		if i := slices.Index(q.peers, p); i >= 0 {
-			q.resolve(i, nil)
+			s.resolve(q, i, nil)
 		}
 	}
 }
 
 // resolve stores the answer of the peer with index i, and stops waiting for it. A nil
 // answer means that the peer will not answer.
-func (q *query) resolve(i int, answer []roomCounts) {
+func (s *queries) resolve(q *query, i int, answer []roomCounts) {
 	if answer != nil {
 		q.answers[i] = answer
 	}
@@ -125,6 +143,7 @@ func (q *query) resolve(i int, answer []roomCounts) {
 	}
 	q.waiting[i] = false
 	if q.outstanding--; q.outstanding == 0 {
+		delete(s.active, q.id)
 		for _, call := range q.calls {
 			call.done()
 		}
@@ -132,10 +151,10 @@ func (q *query) resolve(i int, answer []roomCounts) {
 }
 
 // fail stops waiting for all peers, because publishing the query has failed.
-func (q *query) fail(err error) {
+func (s *queries) fail(q *query, err error) {
 	q.err = err
 	for i := range q.peers {
-		q.resolve(i, nil)
+		s.resolve(q, i, nil)
 	}
 }
 
@@ -147,7 +166,8 @@ func (s *queries) finish(call *Call, peers []*peer, ended error) (sum occupancy.
 	if q == nil {
 		s.waiting = slices.DeleteFunc(s.waiting, func(other *Call) bool { return other == call })
 		call.done = func() {}
-		q = newQuery(0, []*Call{call}, peers)
+		q = newQuery(0, peers)
+		q.add(call, 0)
 	}
 	if q.pending--; q.pending == 0 {
 		delete(s.active, q.id)
