@@ -83,14 +83,18 @@ func (n *Node) update(change func(now time.Duration)) {
 	n.perform(n.ctx)
 }
 
-// perform publishes the messages of the state machine and closes its tables. Both can take
-// a long time, so mu is not locked meanwhile.
+// perform publishes the messages of the state machine and closes its tables. Publishing can
+// take a long time, so mu is not locked meanwhile.
 func (n *Node) perform(ctx context.Context) {
 	n.mu.Lock()
 	messages, tables := n.core.Take()
 	n.mu.Unlock()
-	for _, t := range tables {
-		_ = t.Close()
+	if len(tables) > 0 {
+		go func() { // a table can have a million rooms
+			for _, t := range tables {
+				_ = t.Close()
+			}
+		}()
 	}
 	for _, m := range messages {
 		err := n.bus.Publish(ctx, Subject{Kind(m.Kind), m.Shard}, m.Payload)

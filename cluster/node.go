@@ -85,6 +85,10 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		ready:   make(chan struct{}),
 	}
 	n.Local = eng.Local
+	n.Yield = func() { // called while mu is locked
+		n.mu.Unlock()
+		n.mu.Lock()
+	}
 	n.NewTable = func(name string) core.Table { return n.link.Remote(name) }
 	n.core = core.New(n.Config)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))

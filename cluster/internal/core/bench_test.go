@@ -128,7 +128,7 @@ func BenchmarkDigestApply(b *testing.B) {
 }
 
 func newBenchTable(l *occupancy.Link, name string) *table {
-	return &table{cfg: &Config{MaxRooms: 1 << 30, MaxCount: 1 << 30}, batch: new(batch), accepted: l.Remote(name)}
+	return &table{cfg: &Config{MaxRooms: 1 << 30, MaxCount: 1 << 30, Yield: func() {}}, batch: new(batch), accepted: l.Remote(name)}
 }
 
 func link(e *occupancy.Engine) *occupancy.Link {

@@ -37,6 +37,10 @@ type Config struct {
 	// Local returns the current counts of this process.
 	Local func(room string) occupancy.Occupancy
 
+	// Yield is called between the slices of a large update, which have at most 1024 rooms. During the call, Ask, Result and
+	// the methods without changes can be called.
+	Yield func()
+
 	// NewTable returns an empty table for the counts of a peer.
 	NewTable func(name string) Table
 }

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"maps"
 	"slices"
 	"sort"
 )
@@ -23,6 +22,7 @@ type ledger struct {
 	hash        uint64   // the sum of the hashes of all rooms
 	slack       int      // the number of tombstones, and of outdated changes, that are always kept
 	pinned      bool     // a reply is encoded: do not compact
+	yield       func()   // called between the slices of a large update
 }
 
 // record is the last published state of a room.
@@ -41,7 +41,9 @@ type change struct {
 
 func (c change) outdated() bool { return c.at != c.seq }
 
-func newLedger(slack int) *ledger { return &ledger{rooms: map[string]*record{}, slack: slack} }
+func newLedger(slack int, yield func()) *ledger {
+	return &ledger{rooms: map[string]*record{}, slack: slack, yield: yield}
+}
 
 // differs reports whether the counts differ from the last published counts.
 func (l *ledger) differs(room string, p roomCounts) bool {
@@ -86,11 +88,14 @@ func (l *ledger) endFlush() {
 // compact removes the outdated changes and, if there are too many tombstones, about half
 // of the tombstones.
 func (l *ledger) compact(live int) {
-	remove := 0
+	remove, n := 0, 0
 	if l.tombstones > live+l.slack {
 		remove = l.tombstones - (live+l.slack)/2
 	}
 	l.changes = slices.DeleteFunc(l.changes, func(c change) bool {
+		if n++; n%batchLen == 0 {
+			l.yield()
+		}
 		if c.outdated() {
 			return true
 		}
@@ -106,7 +111,11 @@ func (l *ledger) compact(live int) {
 	if l.peak > 8*max(len(l.rooms), l.slack) {
 		// A map and a slice keep the memory of deleted entries, but copies do not.
 		rooms := make(map[string]*record, len(l.rooms))
-		maps.Copy(rooms, l.rooms)
+		for room, r := range l.rooms {
+			if rooms[room] = r; len(rooms)%batchLen == 0 {
+				l.yield()
+			}
+		}
 		l.rooms, l.peak = rooms, len(rooms)
 		l.changes = slices.Clone(l.changes)
 	}

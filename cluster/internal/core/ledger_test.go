@@ -14,7 +14,7 @@ import (
 func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		l, w := newLedger(1024), digestWriter{limit: 600}
+		l, w := newLedger(1024, func() {}), digestWriter{limit: 600}
 		now := map[string]roomCounts{}
 		history := []map[string]roomCounts{{}} // by seq
 		flush := func() {
@@ -106,7 +106,7 @@ func encodeSince(l *ledger, since uint64, w *digestWriter, emit func(payload []b
 func TestLedger_ReplyWhileRoomsChange(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		l, w := newLedger(4), digestWriter{limit: 400}
+		l, w := newLedger(4, func() {}), digestWriter{limit: 400}
 		now, got := map[string]roomCounts{}, map[string]roomCounts{}
 		change := func(rooms int) {
 			for range rooms {

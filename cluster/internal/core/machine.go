@@ -42,7 +42,7 @@ type Machine struct {
 func New(cfg Config) *Machine {
 	m := &Machine{
 		cfg:      cfg,
-		ledger:   newLedger(cfg.TombstoneSlack),
+		ledger:   newLedger(cfg.TombstoneSlack, cfg.Yield),
 		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
 		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}},
 		flush:    digestWriter{id: cfg.ID, name: cfg.Name, limit: cfg.FlushSize},

@@ -11,7 +11,7 @@ import (
 func testConfig() *Config {
 	return &Config{
 		ID: Incarnation{1}, Name: "node", Heartbeat: beat, Lease: lease, Hold: hold, Forget: forget,
-		MaxPeers: 10, MaxRooms: 100, MaxCount: 1000,
+		MaxPeers: 10, MaxRooms: 100, MaxCount: 1000, Yield: func() {},
 	}
 }
 

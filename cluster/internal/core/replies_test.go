@@ -9,7 +9,7 @@ import (
 )
 
 func TestReplies_OneDigestAtATime(t *testing.T) {
-	l := newLedger(10)
+	l := newLedger(10, func() {})
 	for i := range 40 {
 		l.put(fmt.Sprint("room", i), 1)
 		l.endFlush()

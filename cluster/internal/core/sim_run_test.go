@@ -142,6 +142,7 @@ func (s *sim) start(name string) {
 		TombstoneSlack: s.rand.IntN(4),
 		Local:          func(room string) occupancy.Occupancy { return n.counts[room] },
 		NewTable:       n.newTable,
+		Yield:          func() {},
 	}
 	for i := range cfg.ID {
 		cfg.ID[i] = byte(s.rand.Uint32())

@@ -130,7 +130,10 @@ func (t *table) applyBatch() {
 	if len(t.refused) == 0 {
 		t.refused = nil
 	}
-	t.batch.clear()
+	if t.batch.clear(); t.batch.applied >= batchLen {
+		t.batch.applied = 0
+		t.cfg.Yield()
+	}
 }
 
 // refuse stores counts that are not set in the engine.
@@ -167,7 +170,9 @@ func (t *table) beginSnapshot() {
 	if t.rooms > 0 {
 		t.stale = make(map[string]struct{}, t.rooms)
 		for part := range t.accepted.All() {
-			t.stale[part.Room] = struct{}{}
+			if t.stale[part.Room] = struct{}{}; len(t.stale)%batchLen == 0 {
+				t.cfg.Yield()
+			}
 		}
 		for room := range t.refused {
 			t.stale[room] = struct{}{}
@@ -202,8 +207,9 @@ const batchLen = 512
 
 // batch collects parts for one call of Table.Set, each room once.
 type batch struct {
-	parts []occupancy.Part
-	seen  [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
+	parts   []occupancy.Part
+	applied int             // the number of parts set since the last call of Yield
+	seen    [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
 }
 
 func (b *batch) full() bool { return len(b.parts) == batchLen }
@@ -219,6 +225,7 @@ func (b *batch) add(room string, hash uint64, counts roomCounts) {
 }
 
 func (b *batch) clear() {
+	b.applied += len(b.parts)
 	clear(b.parts)
 	b.parts = b.parts[:0]
 	clear(b.seen[:])

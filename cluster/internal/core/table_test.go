@@ -21,7 +21,7 @@ func TestTable_MatchesModel(t *testing.T) {
 		e := occupancy.New(occupancy.WithMaxRooms(25))
 		l, err := e.Link(nil)
 		require.NoError(t, err)
-		p := &table{cfg: &Config{MaxRooms: maxRooms, MaxCount: maxCount}, batch: new(batch), accepted: l.Remote("p")}
+		p := &table{cfg: &Config{MaxRooms: maxRooms, MaxCount: maxCount, Yield: func() {}}, batch: new(batch), accepted: l.Remote("p")}
 		claims := map[string]roomCounts{}
 		var stale map[string]bool // nil while no snapshot is received
 		for range 300 {
@@ -99,4 +99,59 @@ func TestTable_RoomTakesAtMost50Bytes(t *testing.T) {
 		require.Positive(t, second)
 		require.LessOrEqual(t, second, 50.0, "%d rooms", rooms)
 	}
+}
+
+// Large updates call Yield at least after every 1024 rooms.
+func TestTable_YieldsBetweenSlices(t *testing.T) {
+	const rooms = 20 * batchLen
+	yields := 0
+	e := occupancy.New()
+	defer e.Close()
+	l := link(e)
+	tab := &table{
+		cfg:      &Config{MaxRooms: rooms, MaxCount: 1 << 30, Yield: func() { yields++ }},
+		batch:    new(batch),
+		accepted: l.Remote("p"),
+	}
+	for _, step := range []struct {
+		what string
+		do   func()
+	}{
+		{"apply a digest", func() {
+			for i := range rooms {
+				tab.set(fmt.Append(nil, "room", i), 1<<32)
+			}
+			tab.applyBatch()
+		}},
+		{"lose the peer", func() { require.NoError(t, tab.moveTo(keptCounts{}).Close()) }},
+		{"restore the peer", func() { tab.moveTo(l.Remote("p")) }},
+		{"begin a snapshot", tab.beginSnapshot},
+		{"end a snapshot", tab.endSnapshot},
+	} {
+		yields = 0
+		step.do()
+		require.GreaterOrEqual(t, yields, rooms/batchLen/2, step.what)
+	}
+	for i := range rooms {
+		tab.refuse(fmt.Sprint("room", i), 1<<32)
+	}
+	yields = 0
+	tab.retryRefused()
+	require.GreaterOrEqual(t, yields, rooms/batchLen/2)
+	require.Equal(t, rooms, e.Stats().Total.Connections)
+}
+
+func TestLedger_CompactYields(t *testing.T) {
+	yields := 0
+	l := newLedger(10, func() { yields++ })
+	for i := range 20 * batchLen {
+		l.put(fmt.Sprint("room", i), 1)
+	}
+	l.endFlush()
+	for i := range 20 * batchLen {
+		l.put(fmt.Sprint("room", i), 0)
+	}
+	l.endFlush()
+	require.Greater(t, yields, 30)
+	require.Zero(t, l.live())
 }
