@@ -74,7 +74,7 @@ type Message struct {
 //
 // Each node chooses a random shard number when it starts. A message to one node has the
 // shard number of this node. A message to all nodes has the shard number 0. A node
-// subscribes to seven subjects, however many rooms and peers there are.
+// subscribes to eight subjects, however many rooms and peers there are.
 type Subject struct {
 	Kind  Kind
 	Shard uint32 // the receiver: the shard number of one node, or 0 for all nodes
@@ -91,7 +91,7 @@ type Kind uint8
 // rooms that have changed, with their current counts.
 const (
 	KindDigest      Kind = iota + 1 // to all nodes: a digest of the sender's changes
-	KindHeartbeat                   // to all nodes: the sender is alive; contains the number of its last digest
+	KindHeartbeat                   // to all nodes, or to a new node: the sender is alive; contains the number of its last digest
 	KindBye                         // to all nodes: the sender stops
 	KindQuery                       // to all nodes: a request for the current counts of some rooms
 	KindAnswer                      // to one node: the counts that this node has queried

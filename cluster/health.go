@@ -53,6 +53,7 @@ type Health struct {
 //   - the bus is disconnected;
 //   - the node has just started or resumed, or the bus has lost messages: within one and a
 //     half heartbeat intervals, the peers' heartbeats show which changes are missing;
+//   - the node is overloaded: many received messages wait to be handled;
 //   - the node was paused: it has sent no heartbeat for two heartbeat intervals;
 //   - own heartbeats are not delivered: for two heartbeat intervals, none has returned;
 //   - the delay of the bus is longer than half a lease;

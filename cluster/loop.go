@@ -21,6 +21,7 @@ func (n *Node) run() {
 			n.handleBusEvent(e, open)
 		case m := <-n.inbox:
 			n.receive(m)
+			n.handleBacklog()
 		case m := <-n.answers:
 			n.receive(m)
 		case rooms, open := <-n.changes:
@@ -44,9 +45,7 @@ func (n *Node) tick() time.Duration {
 	for i := len(n.inbox); i > 0 && n.now() > n.core.CheckAt(); i-- {
 		n.receive(<-n.inbox)
 	}
-	if n.now() >= n.core.Deadline() {
-		n.update(func(now time.Duration) { n.core.Tick(now, n.bus.MaxPayload()) })
-	}
+	n.runTimers()
 	select {
 	case <-n.ready:
 	default:
@@ -55,6 +54,13 @@ func (n *Node) tick() time.Duration {
 		}
 	}
 	return n.core.Deadline()
+}
+
+// runTimers handles the timers that are due.
+func (n *Node) runTimers() {
+	if n.now() >= n.core.Deadline() {
+		n.update(func(now time.Duration) { n.core.Tick(now, n.bus.MaxPayload()) })
+	}
 }
 
 func (n *Node) handleBusEvent(e BusEvent, open bool) {
@@ -73,6 +79,29 @@ func (n *Node) handleBusEvent(e BusEvent, open bool) {
 
 func (n *Node) receive(m Message) {
 	n.update(func(now time.Duration) { n.core.Receive(core.Kind(m.Subject.Kind), m.Payload, now) })
+}
+
+// handleBacklog handles the waiting messages if the inbox is more than half full:
+// heartbeats first, so that no lease expires because this node is slow.
+func (n *Node) handleBacklog() {
+	waiting := len(n.inbox)
+	if waiting <= cap(n.inbox)/2 {
+		return
+	}
+	n.update(func(time.Duration) { n.core.SetOverloaded(true) })
+	rest := make([]Message, 0, waiting)
+	for range waiting {
+		if m := <-n.inbox; m.Subject.Kind == KindHeartbeat {
+			n.receive(m)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	for _, m := range rest {
+		n.runTimers()
+		n.receive(m)
+	}
+	n.update(func(time.Duration) { n.core.SetOverloaded(len(n.inbox) > cap(n.inbox)/2) })
 }
 
 // update changes the state machine, and then performs its outputs.

@@ -157,7 +157,7 @@ func (n *Node) subjects() []Subject {
 	me := n.ID.Shard()
 	return []Subject{
 		{KindDigest, 0}, {KindHeartbeat, 0}, {KindBye, 0}, {KindQuery, 0},
-		{KindSyncRequest, me}, {KindSyncReply, me},
+		{KindHeartbeat, me}, {KindSyncRequest, me}, {KindSyncReply, me},
 	}
 }
 

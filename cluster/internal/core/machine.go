@@ -31,10 +31,12 @@ type Machine struct {
 	greeted      bool          // the peers have greeted this node
 	ready        bool          // the node was synchronized once
 
-	echo     echo
-	reasons  []Reason // the last result of Reasons
-	messages []Message
-	closed   []Table
+	greeting   []*peer // the peers that wait for a greeting
+	overloaded bool
+	echo       echo
+	reasons    []Reason // the last result of Reasons
+	messages   []Message
+	closed     []Table
 }
 
 // New returns a Machine that is not connected. Before Start, only Ask and Result can be
@@ -90,7 +92,7 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 			msg.peer.lastServed = now
 			m.Served++
 		}
-	case msg.Kind == Heartbeat && err == nil:
+	case msg.Kind == Heartbeat && msg.Shard == 0 && err == nil:
 		m.echo.add(m.beats, m.lastBeat)
 		if m.beats > 1 && !m.busKnown {
 			// Another node has used this bus earlier and has read its first event. The bus is
@@ -120,7 +122,7 @@ func (m *Machine) CheckAt() time.Duration { return m.members.checkAt }
 // Tick handles the timers that are due. The size is the current maximum size of a message.
 func (m *Machine) Tick(now time.Duration, size int) {
 	if now >= m.greetAt {
-		m.sendHeartbeat(now)
+		m.sendGreetings(now)
 	}
 	if now >= m.greetedAt {
 		m.greeted, m.greetedAt = true, Never
@@ -193,15 +195,20 @@ func (m *Machine) end(p *peer) {
 }
 
 func (m *Machine) sendHeartbeat(now time.Duration) {
-	m.beats++
-	m.lastBeat, m.greetAt = now, Never
+	m.lastBeat, m.greetAt, m.greeting = now, Never, nil
 	m.beatDeadline = m.nextBeat + m.cfg.Heartbeat
+	m.send(Message{Kind: Heartbeat, Payload: m.nextHeartbeat(now)})
+}
+
+// nextHeartbeat returns the next heartbeat.
+func (m *Machine) nextHeartbeat(now time.Duration) []byte {
+	m.beats++
 	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), seq: m.ledger.seq, hash: m.ledger.hash, beat: m.beats,
 		minVersion: version, maxVersion: version, intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), rooms: uint64(m.ledger.live()), maxRooms: uint64(m.cfg.MaxRooms)}
 	if len(m.Reasons(now)) > 0 {
 		h.flags |= flagDegraded
 	}
-	m.send(Message{Kind: Heartbeat, Payload: h.append(nil)})
+	return h.append(nil)
 }
 
 func (m *Machine) send(msg Message) { m.messages = append(m.messages, msg) }
@@ -219,10 +226,16 @@ func (m *Machine) SetLossy(now time.Duration) {
 	m.Lossy++
 	m.freshAt = max(m.freshAt, now+m.cfg.Heartbeat*3/2) // by this time, the peers' heartbeats show which changes were lost
 	for _, p := range m.members.peers {
-		p.stream.wantSync = true
-		m.requestSync(p, now)
+		if !m.overloaded { // otherwise the heartbeats will show which changes are missing
+			p.stream.wantSync = true
+			m.requestSync(p, now)
+		}
 	}
 }
+
+// SetOverloaded reports whether many messages wait to be handled. An overloaded node only
+// renews leases with heartbeats, and sends fewer sync requests.
+func (m *Machine) SetOverloaded(overloaded bool) { m.overloaded = overloaded }
 
 // Stop sends a Bye and drops all peers. The tables are not closed.
 func (m *Machine) Stop() {

@@ -25,6 +25,7 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 		all = append(all, Reason{text, since})
 	}
 	add(!m.connected, "the bus is disconnected")
+	add(m.overloaded, "this node is overloaded: many messages wait")
 	add(now < m.freshAt, "this node has just started or resumed, or the bus has lost messages")
 	add(now > m.beatDeadline, "this node was paused")
 	add(m.echo.waiting(now) > 2*m.cfg.Heartbeat, "own heartbeats are not delivered")

@@ -84,12 +84,26 @@ func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
 // not arrive at the same time. The first sync request follows the greeting, because the
 // peer answers only requests of nodes that it knows.
 func (m *Machine) greet(p *peer, now time.Duration) {
+	m.greeting = append(m.greeting, p)
 	delay := m.cfg.Heartbeat / 8
 	// The delay is at least 1 ns. The greeting is then due after now, and requestSync waits
 	// until it is due.
 	ownDelay := max(1, delay*time.Duration(m.cfg.ID[0])/256)
 	m.greetAt = min(m.greetAt, max(now, m.lastBeat+delay)+ownDelay)
 	p.stream.syncSent = max(p.stream.syncSent, m.greetAt-syncInterval)
+}
+
+// sendGreetings sends a heartbeat to the peers that wait for it. It sends one heartbeat to
+// all peers if many are waiting, and otherwise one to each of them.
+func (m *Machine) sendGreetings(now time.Duration) {
+	if 8*len(m.greeting) > len(m.members.peers) {
+		m.sendHeartbeat(now)
+		return
+	}
+	for _, p := range m.greeting {
+		m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.nextHeartbeat(now)})
+	}
+	m.greeting, m.greetAt = nil, Never
 }
 
 // handleDigest applies a digest if no changes are missing before it. A digest is applied
@@ -113,10 +127,17 @@ func (m *Machine) handleDigest(d *digest, now time.Duration) {
 	}
 	d.forEach(p.table.set)
 	p.table.applyBatch()
+	requested := p.stream.attempts > 0
 	if p.stream.apply(d.span, now) {
 		p.table.endSnapshot()
 	}
-	m.requestSync(p, now)
+	if p.stream.behind() || !requested {
+		m.requestSync(p, now)
+		return
+	}
+	for _, other := range m.members.peers { // another request can be sent
+		m.requestSync(other, now)
+	}
 }
 
 // handleHeartbeat renews the peer's lease and compares its seq and hash with the received
@@ -141,6 +162,9 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 	}
 	if returned {
 		m.greet(p, now)
+	}
+	if m.overloaded {
+		return // the digests before this heartbeat wait in the inbox
 	}
 	if p.stream.heartbeat(h.seq) {
 		switch {
@@ -172,10 +196,18 @@ func (m *Machine) handleBye(id Incarnation, now time.Duration) {
 // requestSync requests the missing changes from the peer, if any are missing. It sends the
 // request now, or schedules it for the end of syncInterval.
 func (m *Machine) requestSync(p *peer, now time.Duration) {
-	if p.state == Missing {
+	if p.state == Missing || !p.stream.behind() && !p.stream.wantSync {
 		return
 	}
-	since, send, retry := p.stream.request(now)
+	syncs := 0
+	for _, other := range m.members.peers {
+		syncs += toInt(other.stream.awaiting(now))
+	}
+	if syncs >= maxSyncs {
+		m.members.checkAt = min(m.members.checkAt, now+syncInterval/2)
+		return
+	}
+	since, send, retry := p.stream.request(now, m.overloaded)
 	m.members.checkAt = min(m.members.checkAt, retry)
 	if send {
 		r := syncRequest{from: m.cfg.ID, to: p.id, since: since}

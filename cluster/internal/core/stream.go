@@ -2,8 +2,11 @@ package core
 
 import "time"
 
-// syncInterval is the minimum time between two sync requests to one peer.
-const syncInterval = time.Second
+const (
+	syncInterval  = time.Second // the minimum time between two sync requests to one peer
+	maxSyncs      = 8           // the maximum number of sync requests without a reply
+	maxSyncDelays = 3           // an overloaded node doubles syncInterval this number of times
+)
 
 // stream is the progress of receiving the changes of one peer.
 type stream struct {
@@ -13,6 +16,7 @@ type stream struct {
 	snapshotEnd   uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
 	syncSent      time.Duration // when the last sync request was sent to the peer
 	wantSync      bool          // request a sync, even if no change seems to be missing
+	attempts      int           // the number of sync requests since the last progress
 }
 
 // verdict is the decision about a received digest.
@@ -48,7 +52,7 @@ func (s *stream) apply(d span, now time.Duration) (complete bool) {
 	if d.reset {
 		s.snapshotEnd, s.needsSnapshot = d.snapshotEnd, false
 	}
-	s.applied = d.seq
+	s.applied, s.attempts = d.seq, 0
 	if complete = (d.reset || s.snapshotEnd != 0) && s.applied >= s.snapshotEnd; complete {
 		s.snapshotEnd = 0
 	}
@@ -69,15 +73,25 @@ func (s *stream) heartbeat(seq uint64) (current bool) {
 	return seq == s.applied && !s.needsSnapshot
 }
 
+// awaiting reports whether the reply to a sync request can still arrive.
+func (s *stream) awaiting(now time.Duration) bool {
+	return s.attempts > 0 && s.behind() && now < s.syncSent+syncInterval
+}
+
 // request returns the seq of the sync request to send now. If no request is sent now, send
 // is false. If another request may be necessary later, retry is its time, and otherwise
-// Never.
-func (s *stream) request(now time.Duration) (since uint64, send bool, retry time.Duration) {
+// Never. An overloaded node waits longer after each request without progress.
+func (s *stream) request(now time.Duration, overloaded bool) (since uint64, send bool, retry time.Duration) {
 	if !s.behind() && !s.wantSync {
 		return 0, false, Never
 	}
-	if now >= s.syncSent+syncInterval {
+	interval := syncInterval
+	if overloaded {
+		interval <<= min(s.attempts, maxSyncDelays)
+	}
+	if now >= s.syncSent+interval {
 		s.syncSent, s.wantSync, send = now, false, true
+		s.attempts++
 	}
 	if !s.needsSnapshot {
 		since = s.applied
@@ -85,5 +99,5 @@ func (s *stream) request(now time.Duration) (since uint64, send bool, retry time
 	if send && !s.behind() {
 		return since, true, Never
 	}
-	return since, send, s.syncSent + syncInterval
+	return since, send, s.syncSent + interval
 }

@@ -32,7 +32,7 @@ func TestStream_Receive(t *testing.T) {
 func TestStream_RequestsMissingChanges(t *testing.T) {
 	s := stream{applied: 3, published: 5}
 	request := func(now time.Duration) string {
-		since, send, retry := s.request(now)
+		since, send, retry := s.request(now, false)
 		return fmt.Sprintf("since %d: %v, again at %v", since, send, retry)
 	}
 	require.Equal(t, "since 3: true, again at 3s", request(2*time.Second))
@@ -51,4 +51,21 @@ func TestStream_RequestsMissingChanges(t *testing.T) {
 	require.True(t, s.behind())
 	require.True(t, s.apply(span{base: 1, seq: 2}, 5*time.Second))
 	require.False(t, s.behind())
+}
+
+func TestStream_OverloadedNodeBacksOff(t *testing.T) {
+	s, sent := stream{published: 1, syncSent: -syncInterval}, []time.Duration{}
+	for now := time.Duration(0); now < 32*time.Second; now += time.Second {
+		if _, send, _ := s.request(now, true); send {
+			sent = append(sent, now/time.Second)
+		}
+	}
+	require.Equal(t, []time.Duration{0, 2, 6, 14, 22, 30}, sent)
+	_, send, retry := s.request(32*time.Second, false) // no longer overloaded
+	require.True(t, send)
+	require.Equal(t, 33*time.Second, retry)
+	s.apply(span{reset: true, seq: 1, snapshotEnd: 2}, 40*time.Second) // progress
+	_, send, retry = s.request(40*time.Second, true)
+	require.False(t, send)
+	require.Equal(t, 41*time.Second, retry)
 }
