@@ -46,6 +46,7 @@ func (n *Node) tick() time.Duration {
 		n.receive(<-n.inbox)
 	}
 	n.runTimers()
+	n.report()
 	select {
 	case <-n.ready:
 	default:

@@ -28,6 +28,7 @@ type Node struct {
 	changes chan []occupancy.RoomEvent // changes of this process's counts; closed when the engine is closed
 	asked   chan struct{}              // receives a value when a call of Get waits for a query
 	ready   chan struct{}              // closed when the node is ready
+	reports changes
 
 	mu   sync.Mutex
 	core *core.Machine // the protocol; only the goroutine of run and Get change it
@@ -83,6 +84,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		changes: make(chan []occupancy.RoomEvent),
 		asked:   make(chan struct{}, 1),
 		ready:   make(chan struct{}),
+		reports: changes{out: make(chan Health, 1)},
 	}
 	n.Local = eng.Local
 	n.Yield = func() { // called while mu is locked
@@ -183,6 +185,7 @@ func (n *Node) shutdown(subscriptions ...io.Closer) {
 	n.core.Stop()
 	n.mu.Unlock()
 	n.perform(ctx)
+	close(n.reports.out)
 	for _, sub := range subscriptions {
 		_ = sub.Close()
 	}

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 	"unicode/utf8"
@@ -18,6 +20,7 @@ type Option func(*config)
 type config struct {
 	core.Config
 	flush, getTimeout time.Duration
+	log               *slog.Logger
 	entropy           io.Reader // the source of the incarnation
 }
 
@@ -27,6 +30,11 @@ type config struct {
 // waiting for the end of its lease. If two running nodes have the same name, both are
 // counted correctly, and Health reports SameName.
 func WithName(name string) Option { return func(c *config) { c.Name = name } }
+
+// WithLogger sets the logger. The default discards all messages. The node logs at level Warn
+// when counts may be incomplete and when a peer is lost, and at level Info when peers come
+// and go and when the counts are complete again.
+func WithLogger(l *slog.Logger) Option { return func(c *config) { c.log = l } }
 
 // WithFlush sets how long changes are collected before they are published; the default
 // is 200ms. Flushes are due at multiples of d on the wall clock. If nothing was published
@@ -101,6 +109,7 @@ func newConfig(opts []Option) (config, error) {
 		},
 		flush:      200 * time.Millisecond,
 		getTimeout: 250 * time.Millisecond,
+		log:        slog.New(slog.DiscardHandler),
 		entropy:    rand.Reader,
 	}
 	for _, o := range opts {
@@ -112,6 +121,8 @@ func newConfig(opts []Option) (config, error) {
 	}
 	c.Lease, c.Hold, c.Forget = min(c.Lease, maxDuration), min(c.Hold, maxDuration), min(c.Forget, maxDuration)
 	switch {
+	case c.log == nil:
+		return c, errors.New("cluster: WithLogger: the logger is nil")
 	case len(c.Name) > core.MaxNodeName || !utf8.ValidString(c.Name):
 		return c, fmt.Errorf("cluster: WithName: the name must be UTF-8 of at most %d bytes", core.MaxNodeName)
 	case c.flush < 0 || c.Hold < 0 || c.Forget < 0:
