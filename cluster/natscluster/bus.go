@@ -193,6 +193,7 @@ func (b *Bus) Close(ctx context.Context) error {
 
 // Stats contains the URL of the server and the counters of a Bus.
 type Stats struct {
+	Prefix     string // the prefix of the subjects
 	Server     string // the URL of the connected server, empty while disconnected
 	Reconnects uint64 // the number of connections after the first connection
 	Lost       uint64 // the number of messages dropped because a subscriber's channel was full
@@ -200,7 +201,7 @@ type Stats struct {
 
 // Stats returns the current server and the counters. It does not block.
 func (b *Bus) Stats() Stats {
-	s := Stats{Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
+	s := Stats{Prefix: b.config.Prefix, Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
 	if b.connected.Load() && !b.closing.Load() {
 		s.Server = *b.connectedURL.Load()
 	}

@@ -1,7 +1,9 @@
 package natscluster
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,10 +45,13 @@ func (b *Bus) onConnect(conn *nats.Conn) {
 		b.config.Log.Error("the server's maximum payload is too small: larger messages will fail", "bytes", n, "required", cluster.MinPayload)
 	}
 	b.maxPayload.Store(max(n, cluster.MinPayload))
-	b.connects.Add(1)
+	level := slog.LevelInfo
+	if b.connects.Add(1) > 1 {
+		level = slog.LevelWarn // so that "disconnected" is not the last line of a log of warnings
+	}
 	b.connected.Store(true)
 	b.reportState(true)
-	b.config.Log.Info("connected to NATS", "server", url)
+	b.config.Log.Log(context.Background(), level, "connected to NATS", "server", url)
 }
 
 func (b *Bus) onDisconnect(err error) {

@@ -26,6 +26,7 @@ type clusterFlags struct {
 	seeds      string // -cluster-seeds
 	servers    string // -nats
 	name       string // -name
+	prefix     string // -cluster-prefix
 	token      string // from the environment, because flags are visible in process lists
 }
 
@@ -37,6 +38,7 @@ func (f *clusterFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&f.clientAddr, "cluster-client", "127.0.0.1:4222", "`host:port` on which this seed accepts connections from chat servers that are not seeds")
 	flags.StringVar(&f.seeds, "cluster-seeds", "", "comma-separated `list` of the -cluster-listen addresses of all seeds")
 	flags.StringVar(&f.servers, "nats", "", "join the cluster of running NATS servers: comma-separated `URLs` of the NATS servers,\nor the -cluster-client addresses of seeds")
+	flags.StringVar(&f.prefix, "cluster-prefix", "", "`prefix` of the subjects on the NATS server; clusters that use the same server need different prefixes (default: occupancy)")
 	flags.StringVar(&f.name, "name", "", "`name` of this chat server; it must be unique in the cluster and the same after a restart (default: host name and port)")
 }
 
@@ -84,7 +86,7 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
-	node, err := cluster.Start(ctx, engine, bus, cluster.WithName(name))
+	node, err := cluster.Start(ctx, engine, bus, cluster.WithName(name), cluster.WithLogger(log))
 	if err != nil {
 		return nil, errors.Join(err, closeBus(bus))
 	}
@@ -102,6 +104,9 @@ const readyTimeout = 5 * time.Second
 
 func (f *clusterFlags) openBus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
 	options := []natscluster.Option{natscluster.WithName(name), natscluster.WithLogger(log)}
+	if f.prefix != "" {
+		options = append(options, natscluster.WithPrefix(f.prefix))
+	}
 	if f.token != "" {
 		options = append(options, natscluster.WithToken(f.token))
 	}
@@ -185,6 +190,7 @@ type clusterHealth struct {
 }
 
 type busHealth struct {
+	Prefix     string `json:"prefix"` // of the subjects
 	Server     string `json:"server"` // the NATS server that this chat server is connected to, or ""
 	Routes     int    `json:"routes"` // connections of this seed to other seeds
 	Reconnects uint64 `json:"reconnects"`
@@ -204,9 +210,16 @@ func (n *clusterNode) health() clusterHealth {
 			nodes++
 		}
 	}
-	return clusterHealth{nodes, &health, &busHealth{bus.Server, routes, bus.Reconnects}}
+	return clusterHealth{nodes, &health, &busHealth{bus.Prefix, bus.Server, routes, bus.Reconnects}}
 }
 
 func (n *clusterNode) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	serveJSON(w, http.StatusOK, marshal(n.health()))
+}
+
+// serveReady is the readiness check.
+func (n *clusterNode) serveReady(w http.ResponseWriter, r *http.Request) {
+	if n != nil {
+		n.node.ServeHTTP(w, r)
+	}
 }

@@ -12,6 +12,7 @@
 //	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON
+//	/ready                     status 503 and the reasons while counts may be incomplete
 //
 // Several chat servers can form a cluster. Each chat server then shows the counts of the
 // whole cluster. Here the first chat server also runs the NATS server of the cluster:

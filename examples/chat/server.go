@@ -78,6 +78,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /{file}", newPageHandler())
 	mux.HandleFunc("GET /rooms", s.serveRooms)
 	mux.HandleFunc("GET /cluster", s.node.serveHealth)
+	mux.HandleFunc("GET /ready", s.node.serveReady)
 	mux.Handle("GET /metrics", newMetricsHandler(s.engine, s.board))
 	mux.Handle("GET /rooms/", occupancyHandler)
 	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyHandler))
