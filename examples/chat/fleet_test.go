@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -30,6 +31,9 @@ type fleet struct {
 	t       *testing.T
 	binary  string
 	servers []*process
+
+	mu          sync.Mutex // protects the following
+	least, most int        // the range of the connections in all events since the last call of takeRange
 }
 
 // process is one chat server of a fleet and the clients of this server.
@@ -47,6 +51,7 @@ type process struct {
 
 // chatClient is a websocket client in a room.
 type chatClient struct {
+	fleet   *fleet
 	ws      *websocket.Conn
 	room    string
 	present bool
@@ -141,7 +146,7 @@ func (p *process) connect(room string, n int) {
 		ws, _, err := websocket.Dial(ctx, "ws://"+p.addr+"/ws/"+room, nil)
 		cancel()
 		require.NoError(t, err)
-		c := &chatClient{ws: ws, room: room}
+		c := &chatClient{fleet: p.fleet, ws: ws, room: room}
 		if p.clients = append(p.clients, c); i%2 == 1 {
 			c.enter(t)
 		}
@@ -169,6 +174,9 @@ func (c *chatClient) read() {
 		c.mu.Lock()
 		c.received, c.receivedAt = e.Occupancy, time.Now()
 		c.mu.Unlock()
+		c.fleet.mu.Lock()
+		c.fleet.least, c.fleet.most = min(c.fleet.least, e.Occupancy.Connections), max(c.fleet.most, e.Occupancy.Connections)
+		c.fleet.mu.Unlock()
 	}
 }
 
@@ -186,6 +194,16 @@ func (c *chatClient) enter(t *testing.T) {
 func (c *chatClient) exit(t *testing.T) {
 	require.NoError(t, send(c.ws, `{"type":"exit"}`))
 	c.present = false
+}
+
+// takeRange returns the least and the largest number of connections that a client has
+// received since the last call.
+func (f *fleet) takeRange() (least, most int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	least, most = f.least, f.most
+	f.least, f.most = math.MaxInt, 0
+	return least, most
 }
 
 // sum returns the correct occupancy of each room: the sum of the clients of these servers.
