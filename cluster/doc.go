@@ -4,6 +4,7 @@
 //
 //	node, err := cluster.Start(ctx, eng, bus, cluster.WithName("chat-1"))
 //	defer node.Close()        // the peers remove this process's counts at once
+//	err = node.Ready(ctx)     // serve clients when the counts of the peers have arrived
 //	eng.Current("lobby")      // the counts of the whole service, as last received
 //	eng.Get(ctx, "lobby")     // queries every live peer
 //	node.Health()             // reports whether these counts are up to date
@@ -36,7 +37,8 @@
 // heartbeat also contains a hash of all counts of its sender.
 //
 // Nothing is stored. Each start of a node is a new incarnation, which knows no counts of
-// its peers. When a node starts, its peers greet it with an early heartbeat.
+// its peers. When a node starts, its peers greet it with an early heartbeat, and the node
+// requests their counts. [Node.Ready] returns when these counts have arrived.
 //
 // Each heartbeat of a peer renews the peer's lease, which lasts for five heartbeat
 // intervals. If the lease expires, the node removes the peer's counts from the totals one
@@ -65,7 +67,7 @@
 //     the node is Degraded from the end of the lease until the peer returns. A node cannot
 //     detect a peer that it never knew, except with [WithExpectedNodes].
 //  4. No message causes a panic. The options limit the memory for counts. At most 1024
-//     received messages wait to be handled. Invalid messages are counted and dropped.
+//     received messages wait to be handled, and 4096 answers. Invalid messages are counted and dropped.
 //     Unknown fields are skipped, so that later versions can add fields.
 //  5. While nothing changes, a node publishes heartbeats only, however many rooms there
 //     are.

@@ -86,11 +86,11 @@ func (s *members) add(id Incarnation, name string, now time.Duration) (p *peer, 
 			other.replaced, other.beatsSince = true, 0
 		}
 	}
+	s.peers = append(s.peers, p)
+	s.byID[id] = p
 	for _, other := range dropped {
 		s.drop(other, false, now)
 	}
-	s.peers = append(s.peers, p)
-	s.byID[id] = p
 	return p, dropped
 }
 
@@ -154,8 +154,14 @@ func (s *members) heartbeat(p *peer, h *heartbeat, now time.Duration) (accepted,
 		p.replaced = false
 	}
 	p.lastBeatNumber, p.ignoredBeatNumber, p.flags = h.beat, 0, h.flags
-	p.beatAt, p.leaseStart, p.state = now, now, Live
+	s.renewLease(p, now)
 	return true, returned
+}
+
+// renewLease starts the lease of a peer again, because a heartbeat has arrived.
+func (s *members) renewLease(p *peer, now time.Duration) {
+	p.beatAt, p.leaseStart, p.state = now, now, Live
+	s.checkAt = min(s.checkAt, s.leaseEnd(p)) // after Held or Missing, checkAt can be later
 }
 
 // renew starts the lease of every peer again, because this node itself could not receive

@@ -109,6 +109,29 @@ func TestMembers_MassLossOfTwoPeers(t *testing.T) {
 	require.Equal(t, "lost c", expire(&s, 3*lease+hold))
 }
 
+func TestMembers_ReturnedPeerHasLease(t *testing.T) {
+	s := newMembers(testConfig())
+	p := s.join(0, "a")[0]
+	expire(&s, lease)
+	s.checkAt = Never
+	require.Equal(t, "lost a", expire(&s, lease+beat))
+	require.Equal(t, lease+beat+forget, s.checkAt)
+	s.heartbeat(p, &heartbeat{beat: 1}, 2*lease)
+	require.Equal(t, 3*lease, s.checkAt) // before it would have been forgotten
+}
+
+// A Missing peer that returns as the previous incarnation of a new one must not lengthen
+// the lease of another one.
+func TestMembers_TwoPreviousIncarnations(t *testing.T) {
+	s := newMembers(testConfig())
+	p := s.join(0, "a", "a")
+	p[0].replaced = false
+	p[0].state, p[1].leaseStart = Missing, lease
+	_, dropped := s.add(Incarnation{99}, "a", lease)
+	require.Equal(t, p[:1], dropped)
+	require.True(t, p[1].replaced)
+}
+
 func TestMembers_NewIncarnationReplacesMissingPeer(t *testing.T) {
 	s := newMembers(testConfig())
 	p := s.join(0, "a")

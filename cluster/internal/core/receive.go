@@ -148,7 +148,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		return
 	}
 	if p.unsupported = h.unsupported; p.unsupported {
-		p.beatAt, p.leaseStart, p.state = now, now, Live
+		m.members.renewLease(p, now)
 		return
 	}
 	p.maxRooms = h.maxRooms

@@ -320,7 +320,7 @@ func (s *sim) repair(now time.Duration) {
 
 // checkStable checks that the counts remain exact and that the nodes become healthy.
 func (s *sim) checkStable() {
-	s.advance(s.now + lease + hold + forget + 2*beat)
+	s.advance(s.now + s.maxDelay + lease + hold + forget + 2*beat)
 	if _, wrong := s.mismatch(); wrong != nil {
 		s.fail("no longer exact: %v", wrong)
 	}
