@@ -62,13 +62,13 @@
 //     If a peer is closed, its counts are removed at once.
 //  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused.
-//  3. While counts may be out of date, [Health] reports Degraded and Get returns an error.
-//     A node detects a missed change at the peer's next heartbeat. If no heartbeat arrives,
+//  3. While counts may be incomplete or out of date, [Health] reports Degraded with the
+//     reasons. Get returns an error if it cannot query every known peer. A node detects a missed change at the peer's next heartbeat. If no heartbeat arrives,
 //     the node is Degraded from the end of the lease until the peer returns. A node cannot
 //     detect a peer that it never knew, except with [WithExpectedNodes].
 //  4. No message causes a panic. The options limit the memory for counts. At most 1024
-//     received messages wait to be handled, and 4096 answers. Invalid messages are counted and dropped.
-//     Unknown fields are skipped, so that later versions can add fields.
+//     received messages wait to be handled, and 4096 answers. Invalid messages are counted
+//     and dropped. Unknown fields are skipped, so that later versions can add fields.
 //  5. While nothing changes, a node publishes heartbeats only, however many rooms there
 //     are.
 //
