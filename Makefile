@@ -129,7 +129,7 @@ fuzz:
 soak:
 	$(GO) run ./internal/verify/soak -minutes $(MINUTES)
 	cd internal/verify && $(GO) test -count=1 -timeout 1h . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
-	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_CountsAreExactAtEnd$$' . -sim.seeds $(SEEDS)
+	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_' ./internal/core -sim.seeds $(SEEDS) -sim.mutants
 
 .PHONY: cluster-faults
 cluster-faults:

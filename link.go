@@ -26,6 +26,8 @@ type Link struct {
 	once   sync.Once
 	closed atomic.Bool // set under publisher.mu
 
+	released atomic.Bool
+
 	// publisher.mu protects the following.
 	remotes  map[*Remote]struct{}
 	watchers map[*Watcher]struct{}
@@ -33,12 +35,16 @@ type Link struct {
 
 // Link links the engine. [Engine.Get] queries p from then on; with a nil p it returns
 // the same as [Engine.Current]. An engine has at most one link at a time: the error is
-// ErrLinked if it has one, or ErrClosed.
+// ErrLinked if it has one, or ErrClosed. If the previous link was released, Link first
+// removes the counts of its remotes.
 func (e *Engine) Link(p Peers) (*Link, error) {
 	if e.rooms.closed.Load() {
 		return nil, ErrClosed
 	}
 	l := &Link{e: e, peers: p, remotes: map[*Remote]struct{}{}, watchers: map[*Watcher]struct{}{}}
+	if old := e.link.Load(); old != nil && old.released.Load() {
+		_ = old.Close()
+	}
 	if !e.link.CompareAndSwap(nil, l) {
 		return nil, ErrLinked
 	}
@@ -65,6 +71,25 @@ func (l *Link) Remote(node string) *Remote {
 		l.remotes[r] = struct{}{}
 	}
 	return r
+}
+
+// Release ends the link without an event: the counts of its remotes remain part of the
+// engine's counts, as last set, until the next call of [Engine.Link] or Close. So a process
+// that stops does not publish incomplete counts to its own subscribers. Release closes the
+// watchers of the link, Set returns ErrClosed, and [Engine.Get] still calls Peers. It does
+// not block, and may be called more than once.
+func (l *Link) Release() {
+	p := l.e.pub
+	p.mu.Lock()
+	for r := range l.remotes {
+		r.closed = true
+	}
+	watchers := slices.Collect(maps.Keys(l.watchers))
+	p.mu.Unlock()
+	for _, w := range watchers {
+		_ = w.Close()
+	}
+	l.released.Store(true)
 }
 
 // Close unlinks the engine: it closes the link's remotes and watchers, after which the

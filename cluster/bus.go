@@ -15,10 +15,11 @@ import (
 // because the node reads the channel of Events. The caller closes the node first, and then
 // the Bus.
 type Bus interface {
-	// Publish sends the payload to all subscribers of the subject. It does not wait until
-	// they receive it, so a slow subscriber does not delay Publish. Whether the subscribers
-	// of the same Bus also receive the message depends on the implementation. The caller
-	// can reuse the payload when Publish returns.
+	// Publish sends the payload to all subscribers of the subject, also to those of the same
+	// Bus: a node checks that its own heartbeats return. A Bus must not deliver these messages
+	// without the broker. Publish does not wait until the subscribers receive the message,
+	// so a slow subscriber does not delay Publish. The caller can reuse the payload when
+	// Publish returns.
 	//
 	// As long as nothing fails, each subscriber receives the messages of one Bus in the
 	// order of the Publish calls, even if their subjects differ. A nil error does not mean
@@ -73,7 +74,7 @@ type Message struct {
 //
 // Each node chooses a random shard number when it starts. A message to one node has the
 // shard number of this node. A message to all nodes has the shard number 0. A node
-// subscribes to seven subjects, however many rooms and peers there are.
+// subscribes to eight subjects, however many rooms and peers there are.
 type Subject struct {
 	Kind  Kind
 	Shard uint32 // the receiver: the shard number of one node, or 0 for all nodes
@@ -90,7 +91,7 @@ type Kind uint8
 // rooms that have changed, with their current counts.
 const (
 	KindDigest      Kind = iota + 1 // to all nodes: a digest of the sender's changes
-	KindHeartbeat                   // to all nodes: the sender is alive; contains the number of its last digest
+	KindHeartbeat                   // to all nodes, or to a new node: the sender is alive; contains the number of its last digest
 	KindBye                         // to all nodes: the sender stops
 	KindQuery                       // to all nodes: a request for the current counts of some rooms
 	KindAnswer                      // to one node: the counts that this node has queried

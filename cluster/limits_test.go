@@ -29,21 +29,46 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		require.Equal(t, 100, peer(h, p.name).Rooms)
 		require.True(t, peer(h, p.name).OverLimit)
 		require.True(t, h.node.Health().Degraded)
-		requests := 0
-		for range 60 {
+		for range 300 {
 			after(time.Second)
 			p.heartbeat(1, many)
-			if len(p.syncs()) > 0 {
-				requests++
-				p.digest(0, 1, many, snapshot(1))
-			}
 		}
-		require.InDelta(t, 4, requests, 1) // the time between two requests is the hold time
+		require.Empty(t, p.syncs())
 		require.Equal(t, 100, h.Stats().Rooms)
-		p.digest(0, 2, parts{"r": occ(1, 0)}, snapshot(2))
-		p.heartbeat(2, parts{"r": occ(1, 0)})
+		gone := parts{}
+		for i := range 499 {
+			gone[room(i)] = occ(0, 0)
+		}
+		p.digest(1, 2, gone)
+		p.heartbeat(2, parts{room(499): occ(1, 0)})
+		require.Equal(t, []uint64{0}, p.syncs()) // all rooms fit
+		p.digest(0, 2, parts{room(499): occ(1, 0)}, snapshot(2))
+		p.heartbeat(2, parts{room(499): occ(1, 0)})
 		require.False(t, peer(h, p.name).OverLimit)
 		require.Equal(t, 1, h.Stats().Rooms)
+	})
+	bubble(t, "WithMaxRooms: the owner of the rooms is informed", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a, b := start(t, net, "a"), start(t, net, "b", cluster.WithMaxRooms(100))
+		for i := range 101 {
+			a.join(t, room(i), 1)
+		}
+		after(3 * beat)
+		require.Equal(t, 100, b.Stats().Rooms)
+		require.True(t, b.node.Health().Degraded)
+		require.True(t, a.node.Health().Peers[0].IgnoresRooms)
+		require.False(t, b.node.Health().Peers[0].IgnoresRooms)
+		served := a.node.Health().Served
+		after(5 * time.Minute)
+		require.Equal(t, served, a.node.Health().Served)
+		must(t, a.Leave(room(0)))
+		after(2 * beat)
+		require.Equal(t, 100, b.Stats().Rooms)
+		require.False(t, b.node.Health().Degraded)
+		require.False(t, a.node.Health().Peers[0].IgnoresRooms)
+		for i := range 100 {
+			require.Equal(t, occ(1, 0), b.Current(room(i+1)))
+		}
 	})
 	bubble(t, "WithMaxCount", func(t *testing.T) {
 		h, p := startWithPuppet(t, cluster.WithMaxCount(1000))
@@ -119,18 +144,14 @@ func TestLimits_AreEnforcedForEachPeer(t *testing.T) {
 		require.Equal(t, occ(10, 0), h.Current("r"))
 		require.True(t, h.node.Health().Degraded)
 		after(lease + hold + beat)
+		for i := range 5 { // new peers take the places of Missing peers
+			newPuppet(t, net, fmt.Sprint(i, "new")).digest(0, 1, parts{"r": occ(1, 0)})
+		}
+		require.Equal(t, uint64(40), h.node.Health().RejectedPeers)
+		require.Equal(t, occ(5, 0), h.Current("r"))
+		require.Len(t, h.node.Health().Peers, 10)
+		after(lease + hold + beat + 10*time.Minute)
 		require.Empty(t, h.node.Health().Peers)
 		require.False(t, h.node.Health().Degraded)
-	})
-	bubble(t, "remembered peers that have sent a Bye", func(t *testing.T) {
-		h, p := startWithPuppet(t, cluster.WithMaxPeers(10))
-		for i := range 50 {
-			p.id = fmt.Appendf(nil, "%016d", i)
-			p.bye()
-		}
-		require.Equal(t, 10, cluster.RecentlyDropped(h.node))
-		after(lease)
-		p.bye()
-		require.Equal(t, 1, cluster.RecentlyDropped(h.node))
 	})
 }

@@ -1,89 +1,66 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster/internal/core"
 )
 
-// run is the node's main loop. It handles one event at a time, so messages are handled in
-// the order in which the bus delivers them. While nothing changes, only heartbeats wake
-// the loop.
-//
-// If several events are ready, the loop handles the timers first. It then takes one event
-// from each channel, in a fixed order. A select statement would choose a channel at random.
-// The fixed order makes simulations reproducible, and no channel waits forever.
+// run is the node's main loop. It passes one event at a time to the state machine, so
+// messages are handled in the order in which the bus delivers them. While nothing changes,
+// only heartbeats wake the loop.
 func (n *Node) run() {
-	timer := time.NewTimer(never)
-	sources := []func() bool{n.takeEvent, n.takeMessage, n.takeChanges, n.takeGet}
-	turn := 0
+	timer := time.NewTimer(core.Never)
 	for n.ctx.Err() == nil {
-		now := n.now()
-		n.runDue(now)
-		handled := false
-		for i := 0; i < len(sources) && !handled; i++ {
-			turn = (turn + 1) % len(sources)
-			handled = sources[turn]()
-		}
-		if handled {
-			continue
-		}
-		timer.Reset(min(n.nextBeat, n.greetAt, n.checkAt, n.replyAt()) - now)
+		timer.Reset(n.tick() - n.now())
 		select {
 		case e, open := <-n.events:
 			n.handleBusEvent(e, open)
 		case m := <-n.inbox:
 			n.receive(m)
+			n.handleBacklog()
+		case m := <-n.answers:
+			n.receive(m)
 		case rooms, open := <-n.changes:
-			n.handleChanges(rooms, open)
-		case call := <-n.gets:
-			n.sendQuery(call)
+			if !open { // the engine is closed
+				n.cancel()
+				continue
+			}
+			n.update(func(time.Duration) { n.core.Change(rooms) })
+		case <-n.asked:
+			n.update(func(time.Duration) {})
 		case <-timer.C:
 		case <-n.ctx.Done():
 		}
 	}
 }
 
-// Each of the following functions handles one event of a channel and reports whether an
-// event was ready.
-
-func (n *Node) takeEvent() bool {
-	select {
-	case e, open := <-n.events:
-		n.handleBusEvent(e, open)
-		return true
-	default:
-		return false
+// tick handles the timers that are due, and returns the time of the next one.
+func (n *Node) tick() time.Duration {
+	// If a check of the leases is late, first handle the heartbeats that already wait in the
+	// inbox. Only this goroutine changes core, so it can read core without mu.
+	for i := len(n.inbox); i > 0 && n.now() > n.core.CheckAt(); i-- {
+		n.receive(<-n.inbox)
 	}
+	n.runTimers()
+	n.report()
+	select {
+	case <-n.ready:
+	default:
+		if n.core.Ready() {
+			close(n.ready)
+		}
+	}
+	return n.core.Deadline()
 }
 
-func (n *Node) takeMessage() bool {
-	select {
-	case m := <-n.inbox:
-		n.receive(m)
-		return true
-	default:
-		return false
-	}
-}
-
-func (n *Node) takeChanges() bool {
-	select {
-	case rooms, open := <-n.changes:
-		n.handleChanges(rooms, open)
-		return true
-	default:
-		return false
-	}
-}
-
-func (n *Node) takeGet() bool {
-	select {
-	case call := <-n.gets:
-		n.sendQuery(call)
-		return true
-	default:
-		return false
+// runTimers handles the timers that are due.
+func (n *Node) runTimers() {
+	if n.now() >= n.core.Deadline() {
+		n.update(func(now time.Duration) { n.core.Tick(now, n.bus.MaxPayload()) })
 	}
 }
 
@@ -91,109 +68,109 @@ func (n *Node) handleBusEvent(e BusEvent, open bool) {
 	if !open { // the bus is closed
 		n.events, e = nil, Disconnected
 	}
-	n.setBusState(e)
+	n.update(func(now time.Duration) {
+		switch e {
+		case Connected, Disconnected:
+			n.core.SetConnected(e == Connected, now)
+		case Lossy:
+			n.core.SetLossy(now)
+		}
+	})
 }
 
-func (n *Node) handleChanges(rooms []occupancy.RoomEvent, open bool) {
-	if !open { // the engine is closed
-		n.cancel()
+func (n *Node) receive(m Message) {
+	n.update(func(now time.Duration) { n.core.Receive(core.Kind(m.Subject.Kind), m.Payload, now) })
+}
+
+// handleBacklog handles the waiting messages if the inbox is more than half full:
+// heartbeats first, so that no lease expires because this node is slow.
+func (n *Node) handleBacklog() {
+	waiting := len(n.inbox)
+	if waiting <= cap(n.inbox)/2 {
 		return
 	}
-	n.publishRooms(rooms)
-}
-
-// runDue handles the timers that are due.
-func (n *Node) runDue(now time.Duration) {
-	if now >= n.greetAt {
-		n.sendHeartbeat(now)
-	}
-	if now >= n.checkAt || now > n.nextBeat+n.heartbeat {
-		// If this check is late, first handle the heartbeats that already wait in the inbox.
-		for i := len(n.inbox); i > 0 && now > n.checkAt; i-- {
-			n.receive(<-n.inbox)
+	n.update(func(time.Duration) { n.core.SetOverloaded(true) })
+	rest := make([]Message, 0, waiting)
+	for range waiting {
+		if m := <-n.inbox; m.Subject.Kind == KindHeartbeat {
+			n.receive(m)
+		} else {
+			rest = append(rest, m)
 		}
-		n.mu.Lock()
-		n.checkPeers(now)
-		n.mu.Unlock()
-		n.sendOutbox()
 	}
-	if now >= n.nextBeat {
-		n.nextBeat = max(n.nextBeat+n.heartbeat, now+n.heartbeat/2)
-		n.retryRefused()
-		n.sendHeartbeat(now)
+	for _, m := range rest {
+		n.runTimers()
+		n.receive(m)
 	}
-	if now >= n.replyAt() {
-		n.sendReply()
-	}
+	n.update(func(time.Duration) { n.core.SetOverloaded(len(n.inbox) > cap(n.inbox)/2) })
 }
 
-// retryRefused sets the refused counts of all peers again.
-func (n *Node) retryRefused() {
+// update changes the state machine, and then performs its outputs.
+func (n *Node) update(change func(now time.Duration)) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, p := range n.peers {
-		p.retryRefused()
-	}
-}
-
-func (n *Node) sendHeartbeat(now time.Duration) {
-	n.beats++
-	n.lastBeat, n.greetAt = now, never
-	h := heartbeat{from: n.id, name: []byte(n.name), seq: n.ledger.seq, hash: n.ledger.hash, beat: n.beats}
-	n.mu.Lock()
-	n.beatDeadline = n.nextBeat + n.heartbeat
-	if n.degraded(now) {
-		h.flags |= flagDegraded
-	}
+	change(n.now())
 	n.mu.Unlock()
-	n.buf = h.append(n.buf[:0])
-	err := n.publish(n.ctx, Subject{KindHeartbeat, 0}, n.buf)
-	if err == nil && n.beats > 1 && !n.busStateKnown {
-		// Another node has used this Bus earlier and has read its first event. The bus is
-		// connected, because Publish succeeds.
-		n.setBusState(Connected)
-	}
+	n.perform(n.ctx)
 }
 
-// setBusState handles an event of the bus.
-func (n *Node) setBusState(e BusEvent) {
-	now := n.now()
-	n.busStateKnown = n.busStateKnown || e != Lossy
+// perform publishes the messages of the state machine and closes its tables. Publishing can
+// take a long time, so mu is not locked meanwhile.
+func (n *Node) perform(ctx context.Context) {
 	n.mu.Lock()
-	switch e {
-	case Connected:
-		n.connected = true
-		n.renewLeases(now)
-	case Disconnected:
-		n.connected = false
-	case Lossy:
-		n.lossy.Add(1)
-		n.freshAt = max(n.freshAt, now+n.heartbeat*3/2) // by this time, the peers' heartbeats show which changes were lost
-		if n.enabled(ruleLossy) {
-			for _, p := range n.peers {
-				p.wantSync = true
-				n.requestSync(p, now)
+	messages, tables := n.core.Take()
+	n.mu.Unlock()
+	if len(tables) > 0 {
+		go func() { // a table can have a million rooms
+			for _, t := range tables {
+				_ = t.Close()
 			}
-		}
+		}()
 	}
-	n.mu.Unlock()
-	n.sendOutbox()
+	for _, m := range messages {
+		err := n.bus.Publish(ctx, Subject{Kind(m.Kind), m.Shard}, m.Payload)
+		n.mu.Lock()
+		n.core.Sent(m, err, n.now())
+		n.mu.Unlock()
+	}
 }
 
-// sendOutbox closes the Remotes of dropped peers and publishes the messages in the
-// outbox. The caller must not hold mu, because both can take a long time.
-func (n *Node) sendOutbox() {
-	for _, r := range n.closing {
-		_ = r.Close()
-	}
-	clear(n.closing)
-	n.closing = n.closing[:0]
-	for _, m := range n.outbox {
-		_ = n.publish(n.ctx, m.to, m.payload)
-		if m.syncPeer != nil {
-			m.syncPeer.syncSent = n.now() // the time after Publish, which can block
+// maxWatchBatch is the maximum number of events that a Watcher returns at once. After a
+// batch of this length, the Watcher may have more events.
+const maxWatchBatch = 4096
+
+// forwardChanges sends the changes of this process's counts to n.changes and then waits
+// for the next flush. During this wait, the watcher collects the changes, each room once.
+func (n *Node) forwardChanges(watch *occupancy.Watcher) {
+	defer func() { _ = watch.Close() }()
+	for {
+		rooms, err := watch.Next(n.ctx)
+		if err != nil {
+			if errors.Is(err, occupancy.ErrClosed) {
+				close(n.changes)
+			}
+			return
+		}
+		select {
+		case n.changes <- rooms:
+		case <-n.ctx.Done():
+			return
+		}
+		if len(rooms) >= maxWatchBatch {
+			continue // the watcher may have more changes that are due
+		}
+		select {
+		case <-time.After(n.untilFlush()):
+		case <-n.ctx.Done():
+			return
 		}
 	}
-	clear(n.outbox)
-	n.outbox = n.outbox[:0]
+}
+
+// untilFlush returns the time until the next flush. Flushes are due at multiples of the
+// flush interval on the wall clock. Nodes whose clocks agree flush at the same time, so a
+// broker can send the digests of many nodes to a connection with one write. Writes are
+// most of a broker's work if there are many nodes. Nothing else depends on the wall clock.
+func (n *Node) untilFlush() time.Duration {
+	now := time.Now()
+	return n.flush - now.Sub(now.Truncate(n.flush))
 }

@@ -33,6 +33,6 @@ func TestMassLoss_RequiresLossesWithinOneLease(t *testing.T) {
 		require.Equal(t, []cluster.State{cluster.Suspect, cluster.Suspect, cluster.Live}, states(h))
 		late.heartbeat(0, nil)
 		after(beat)
-		require.Equal(t, []cluster.State{cluster.Live, cluster.Live}, states(h))
+		require.Equal(t, []cluster.State{cluster.Missing, cluster.Live, cluster.Live}, states(h))
 	})
 }

@@ -118,6 +118,8 @@ func TestStart_InvalidArguments_ReturnsError(t *testing.T) {
 		"heartbeat": cluster.WithHeartbeat(0),
 		"lease":     cluster.WithLease(time.Second),
 		"wait":      cluster.WithGetTimeout(0),
+		"forget":    cluster.WithForget(-1),
+		"expected":  cluster.WithExpectedNodes(0),
 		"peers":     cluster.WithMaxPeers(0),
 		"rooms":     cluster.WithMaxRooms(0),
 		"count":     cluster.WithMaxCount(-1),

@@ -73,7 +73,7 @@ func (p *puppet) heartbeat(seq uint64, rooms parts) {
 	p.Helper()
 	p.beats++
 	p.send(cluster.Subject{Kind: cluster.KindHeartbeat}, &clusterpb.Heartbeat{
-		Incarnation: p.id, Name: p.name, Seq: seq, Hash: cluster.Hash(rooms), Beat: p.beats,
+		Incarnation: p.id, Name: p.name, Seq: seq, Hash: hash(rooms), Beat: p.beats, Rooms: uint64(len(rooms)),
 	})
 }
 

@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/occupancy/occupancy v0.1.0
+	github.com/occupancy/occupancy/cluster v0.1.0
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/client_model v0.6.3
 	github.com/prometheus/common v0.70.1
@@ -20,4 +21,7 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace github.com/occupancy/occupancy => ../
+replace (
+	github.com/occupancy/occupancy => ../
+	github.com/occupancy/occupancy/cluster => ../cluster
+)

@@ -35,6 +35,14 @@ var defects = []struct {
 			return b.Bus.Publish(ctx, to, payload)
 		}
 	}},
+	{"a Bus receives its own messages", func(b *defectiveBus) {
+		b.publish = func(ctx context.Context, to cluster.Subject, payload []byte) error {
+			if string(payload) == "own" {
+				return nil
+			}
+			return b.Bus.Publish(ctx, to, payload)
+		}
+	}},
 	{"Subscribe has taken effect when it returns", func(b *defectiveBus) {
 		b.subscribe = func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 			time.AfterFunc(20*time.Millisecond, func() { _, _ = b.Bus.Subscribe(ctx, subjects, out) })

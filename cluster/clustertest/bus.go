@@ -20,6 +20,7 @@ type Bus struct {
 	// net.mu protects the following.
 	connected  bool
 	closed     bool
+	muted      bool
 	maxPayload int
 	overflow   int           // this number of messages will be lost
 	stalled    chan struct{} // nil unless Publish is stalled; closed to resume Publish
@@ -174,6 +175,14 @@ func (b *Bus) Overflow(n int) {
 	b.net.mu.Lock()
 	defer b.net.mu.Unlock()
 	b.overflow = n
+}
+
+// Mute loses all messages that the bus publishes from now on, although Publish returns nil,
+// as if the broker denied the permission to publish. A call with false ends the fault.
+func (b *Bus) Mute(muted bool) {
+	b.net.mu.Lock()
+	defer b.net.mu.Unlock()
+	b.muted = muted
 }
 
 // SetMaxPayload sets the value that MaxPayload returns.

@@ -31,6 +31,7 @@ func TestBus(t *testing.T, newBus func(t testing.TB) cluster.Bus, opts ...Option
 	}{
 		{"the first event is the initial state", testFirstEvent},
 		{"every subscriber receives each message", testEverySubscriberReceives},
+		{"a Bus receives its own messages", testOwnMessages},
 		{"subscribers receive no other subjects", testOnlySubscribedSubjects},
 		{"Subscribe has taken effect when it returns", testSubscribeTakesEffect},
 		{"messages of one publisher keep their order across subjects", testOrder},

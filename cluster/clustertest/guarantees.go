@@ -49,6 +49,13 @@ func testEverySubscriberReceives(s *suite) {
 	}
 }
 
+func testOwnMessages(s *suite) {
+	b, subject := s.bus(), s.subject(cluster.KindHeartbeat)
+	in := s.subscribe(b, 64, subject)
+	s.publish(b, subject, []byte("own"))
+	in.want(subject, []byte("own"))
+}
+
 func testOnlySubscribedSubjects(s *suite) {
 	from, mine := s.bus(), s.subject(cluster.KindDigest)
 	in := s.subscribe(s.bus(), 64, mine)

@@ -125,7 +125,7 @@ func (n *Network) send(from *Bus, subject cluster.Subject, payload []byte) {
 		n.tap(from.name, cluster.Message{Subject: subject, Payload: payload})
 	}
 	for _, to := range n.buses {
-		if to != from && to.subscribes(subject) && n.reaches(from, to) {
+		if to.subscribes(subject) && n.reaches(from, to) {
 			n.deliver(from, to, cluster.Message{Subject: subject, Payload: payload})
 		}
 	}
@@ -171,7 +171,7 @@ func (f Faults) delay(r *rand.Rand) time.Duration {
 
 // reaches reports whether messages from one bus reach the other.
 func (n *Network) reaches(from, to *Bus) bool {
-	return from.connected && to.connected && n.group[from.name] == n.group[to.name]
+	return from.connected && to.connected && !from.muted && n.group[from.name] == n.group[to.name]
 }
 
 // connectionTo returns the connection from one bus to another and creates it if necessary.

@@ -37,8 +37,12 @@ type Bus struct {
 	errorLog     loglimit.Limiter
 
 	closing      atomic.Bool
+	stop         chan struct{}  // closed when Close begins
 	closed       chan struct{}  // closed when Close has finished
-	replacements sync.WaitGroup // for the goroutine that replaces conn
+	replacements sync.WaitGroup // for the goroutines that replace conn and call watchRoutes
+
+	stateMu sync.Mutex
+	state   cluster.BusEvent // the last reported state, protected by stateMu
 
 	mu   sync.Mutex // protects changes of conn and subs, and subscribing on conn
 	subs sync.Map   // keys: *subscription
@@ -61,6 +65,7 @@ func newBus(c *config.Config) *Bus {
 		config: c,
 		events: cluster.NewBusEvents(),
 		dialer: newDialer(),
+		stop:   make(chan struct{}),
 		closed: make(chan struct{}),
 	}
 	b.dialer.awaitDelivery = b.awaitDelivery
@@ -162,6 +167,7 @@ func (b *Bus) Close(ctx context.Context) error {
 		unsent = flush(ctx, b.conn.Load())
 	}
 	b.connected.Store(false)
+	close(b.stop)
 	b.dialer.sendBuffered.Store(unsent == nil)
 	b.dialer.close() // also interrupts a dial, because conn.Close would wait for the dial
 	b.unsubscribe()
@@ -187,6 +193,7 @@ func (b *Bus) Close(ctx context.Context) error {
 
 // Stats contains the URL of the server and the counters of a Bus.
 type Stats struct {
+	Prefix     string // the prefix of the subjects
 	Server     string // the URL of the connected server, empty while disconnected
 	Reconnects uint64 // the number of connections after the first connection
 	Lost       uint64 // the number of messages dropped because a subscriber's channel was full
@@ -194,7 +201,7 @@ type Stats struct {
 
 // Stats returns the current server and the counters. It does not block.
 func (b *Bus) Stats() Stats {
-	s := Stats{Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
+	s := Stats{Prefix: b.config.Prefix, Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
 	if b.connected.Load() && !b.closing.Load() {
 		s.Server = *b.connectedURL.Load()
 	}

@@ -39,6 +39,9 @@ func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
 	if err := b.start(ctx); err != nil {
 		return nil, err
 	}
+	if c.Server != nil && c.Server.Isolated != nil {
+		b.replacements.Go(b.watchRoutes)
+	}
 	return b, nil
 }
 
@@ -140,7 +143,6 @@ func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
 	o := nats.GetDefaultOptions()
 	o.Servers = b.servers
 	o.Name = b.config.Name
-	o.NoEcho = true // a node does not need its own messages
 
 	// A connection is closed when two pings are unanswered: after 3 s.
 	o.PingInterval = time.Second

@@ -1,7 +1,10 @@
 package natscluster
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -42,18 +45,60 @@ func (b *Bus) onConnect(conn *nats.Conn) {
 		b.config.Log.Error("the server's maximum payload is too small: larger messages will fail", "bytes", n, "required", cluster.MinPayload)
 	}
 	b.maxPayload.Store(max(n, cluster.MinPayload))
-	b.connects.Add(1)
+	level := slog.LevelInfo
+	if b.connects.Add(1) > 1 {
+		level = slog.LevelWarn // so that "disconnected" is not the last line of a log of warnings
+	}
 	b.connected.Store(true)
-	b.events.Send(cluster.Connected)
-	b.config.Log.Info("connected to NATS", "server", url)
+	b.reportState(true)
+	b.config.Log.Log(context.Background(), level, "connected to NATS", "server", url)
 }
 
 func (b *Bus) onDisconnect(err error) {
 	if !b.closing.Load() && b.connected.CompareAndSwap(true, false) {
-		b.events.Send(cluster.Disconnected)
+		b.reportState(true)
 		b.config.Log.Warn("disconnected from NATS", "error", err)
 	}
 }
+
+// reportState sends the state of the connection as an event. If changed is true, the
+// connection has changed, and otherwise only a new state is sent.
+func (b *Bus) reportState(changed bool) {
+	b.stateMu.Lock()
+	defer b.stateMu.Unlock()
+	state := cluster.Disconnected
+	server := b.config.Server
+	if b.connected.Load() && (server == nil || server.Isolated == nil || !server.Isolated()) {
+		state = cluster.Connected
+	}
+	if state == b.state && !changed {
+		return
+	}
+	if b.state = state; !changed && state == cluster.Disconnected {
+		b.config.Log.Warn("cannot reach any seed: check WithSeeds and the network")
+	} else if !changed {
+		b.config.Log.Info("connected to another seed")
+	}
+	b.events.Send(state)
+}
+
+// watchRoutes reports when the last route of the embedded server to another seed is closed,
+// and when the first one is open.
+func (b *Bus) watchRoutes() {
+	ticker := time.NewTicker(routeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			b.reportState(false)
+		case <-b.stop:
+			return
+		}
+	}
+}
+
+// routeInterval is the time between two checks of the routes.
+const routeInterval = 100 * time.Millisecond
 
 func (b *Bus) onError(sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) { // not expected, because of dialer.awaitDelivery

@@ -26,6 +26,7 @@ type clusterFlags struct {
 	seeds      string // -cluster-seeds
 	servers    string // -nats
 	name       string // -name
+	prefix     string // -cluster-prefix
 	token      string // from the environment, because flags are visible in process lists
 }
 
@@ -37,6 +38,7 @@ func (f *clusterFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&f.clientAddr, "cluster-client", "127.0.0.1:4222", "`host:port` on which this seed accepts connections from chat servers that are not seeds")
 	flags.StringVar(&f.seeds, "cluster-seeds", "", "comma-separated `list` of the -cluster-listen addresses of all seeds")
 	flags.StringVar(&f.servers, "nats", "", "join the cluster of running NATS servers: comma-separated `URLs` of the NATS servers,\nor the -cluster-client addresses of seeds")
+	flags.StringVar(&f.prefix, "cluster-prefix", "", "`prefix` of the subjects on the NATS server; clusters that use the same server need different prefixes (default: occupancy)")
 	flags.StringVar(&f.name, "name", "", "`name` of this chat server; it must be unique in the cluster and the same after a restart (default: host name and port)")
 }
 
@@ -78,7 +80,8 @@ type clusterNode struct {
 }
 
 // join joins the cluster. Afterwards the engine's counts include the counts of the other
-// chat servers. join blocks until a NATS server is connected or ctx is done. If neither
+// chat servers. join blocks until a NATS server is connected and the counts have arrived, or
+// ctx is done. If neither
 // -cluster nor -nats is set, join returns nil.
 func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, listen net.Addr, log *slog.Logger) (*clusterNode, error) {
 	if !f.clustered() {
@@ -92,15 +95,27 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
-	node, err := cluster.Start(ctx, engine, bus, cluster.WithName(name))
+	node, err := cluster.Start(ctx, engine, bus, cluster.WithName(name), cluster.WithLogger(log))
 	if err != nil {
 		return nil, errors.Join(err, closeBus(bus))
+	}
+	// Serve clients only when the counts of the other chat servers have arrived. Do not wait
+	// forever, because the first of several seeds waits for the others.
+	readyCtx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := node.Ready(readyCtx); err != nil {
+		log.Warn("not synchronized with the cluster: the first counts can be too small", "error", err)
 	}
 	return &clusterNode{bus, seed, node}, nil
 }
 
+const readyTimeout = 5 * time.Second
+
 func (f *clusterFlags) openBus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
 	options := []natscluster.Option{natscluster.WithName(name), natscluster.WithLogger(log)}
+	if f.prefix != "" {
+		options = append(options, natscluster.WithPrefix(f.prefix))
+	}
 	if f.token != "" {
 		options = append(options, natscluster.WithToken(f.token))
 	}
@@ -139,7 +154,7 @@ func defaultName(listen net.Addr) string {
 }
 
 // leave leaves the cluster. The other chat servers immediately drop the counts of this chat
-// server, which afterwards shows only its own counts.
+// server. This chat server keeps the last counts of the others.
 func (n *clusterNode) leave() {
 	if n != nil {
 		_ = n.node.Close() // always nil
@@ -184,6 +199,7 @@ type clusterHealth struct {
 }
 
 type busHealth struct {
+	Prefix     string `json:"prefix"` // of the subjects
 	Server     string `json:"server"` // the NATS server that this chat server is connected to, or ""
 	Routes     int    `json:"routes"` // connections of this seed to other seeds
 	Reconnects uint64 `json:"reconnects"`
@@ -203,7 +219,7 @@ func (n *clusterNode) health() clusterHealth {
 			nodes++
 		}
 	}
-	return clusterHealth{nodes, &health, &busHealth{bus.Server, routes, bus.Reconnects}}
+	return clusterHealth{nodes, &health, &busHealth{bus.Prefix, bus.Server, routes, bus.Reconnects}}
 }
 
 func (n *clusterNode) serveHealth(w http.ResponseWriter, _ *http.Request) {
@@ -216,17 +232,15 @@ func (n *clusterNode) staleReasons() (reasons []string) {
 	if n == nil {
 		return nil
 	}
-	health := n.node.Health()
-	if !health.Connected {
-		reasons = append(reasons, "not connected to a NATS server")
-	}
-	for _, p := range health.Peers {
-		if p.State != cluster.Live {
-			reasons = append(reasons, "node "+p.Name+" does not respond")
-		}
-	}
-	if health.Degraded && reasons == nil {
-		reasons = append(reasons, "counts of other nodes are missing")
+	for _, r := range n.node.Health().Reasons {
+		reasons = append(reasons, r.Text)
 	}
 	return reasons
+}
+
+// serveReady is the readiness check.
+func (n *clusterNode) serveReady(w http.ResponseWriter, r *http.Request) {
+	if n != nil {
+		n.node.ServeHTTP(w, r)
+	}
 }

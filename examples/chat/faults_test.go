@@ -122,6 +122,43 @@ func TestClusterFaults(t *testing.T) {
 	}
 }
 
+// Five chat servers are restarted one after another. The clients of the stopped server connect
+// to another server, and return when the restarted server responds. No count, and no first
+// count of a new connection, is wrong by more than the number of these clients.
+func TestRollingDeploy_NoPartialCounts(t *testing.T) {
+	const nodes, clients = 5, 12 // clients of each server
+	restarts := nodes
+	if *allFaults {
+		restarts = 100
+	}
+	f := newFleet(t)
+	server := freeAddress(t)
+	f.add("seed", "-cluster", "-cluster-listen", freeAddress(t), "-cluster-client", server).start()
+	chats := make([]*process, nodes)
+	for i := range chats {
+		chats[i] = f.add(fmt.Sprint("chat-", i), "-nats", server)
+		chats[i].start()
+		chats[i].connect("lobby", clients)
+	}
+	f.waitCorrect(time.Now())
+	f.takeRange()
+	for i := range restarts {
+		p, other := chats[i%nodes], chats[(i+1)%nodes]
+		p.signal(syscall.SIGTERM)
+		p.waitExited()
+		other.connect("lobby", clients)
+		p.start()
+		for range clients {
+			other.disconnectLast()
+		}
+		p.connect("lobby", clients)
+		f.waitCorrect(time.Now())
+		least, most := f.takeRange()
+		require.GreaterOrEqual(t, least, (nodes-1)*clients, "restart %d", i)
+		require.LessOrEqual(t, most, (nodes+1)*clients, "restart %d", i)
+	}
+}
+
 // row is one row of the printed table.
 type row struct{ what, target, measured string }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -30,6 +31,9 @@ type fleet struct {
 	t       *testing.T
 	binary  string
 	servers []*process
+
+	mu          sync.Mutex // protects the following
+	least, most int        // the range of the connections in all events since the last call of takeRange
 }
 
 // process is one chat server of a fleet and the clients of this server.
@@ -40,12 +44,14 @@ type process struct {
 	clients    []*chatClient // the oldest client first; empty while the process is not running
 
 	cmd    *exec.Cmd // nil while the process is not running
+	killed bool      // the process was killed and is not running
 	output *bytes.Buffer
 	exited chan struct{}
 }
 
 // chatClient is a websocket client in a room.
 type chatClient struct {
+	fleet   *fleet
 	ws      *websocket.Conn
 	room    string
 	present bool
@@ -95,7 +101,7 @@ func (p *process) start() {
 	t := p.fleet.t
 	t.Helper()
 	p.cmd = exec.Command(p.fleet.binary, append([]string{"-addr", p.addr, "-name", p.name}, p.args...)...)
-	p.output, p.exited = new(bytes.Buffer), make(chan struct{})
+	p.killed, p.output, p.exited = false, new(bytes.Buffer), make(chan struct{})
 	p.cmd.Stderr = p.output
 	require.NoError(t, p.cmd.Start())
 	go func() {
@@ -124,6 +130,7 @@ func (p *process) waitExited() {
 }
 
 func (p *process) kill() {
+	p.killed = true
 	_ = p.cmd.Process.Kill()
 	p.waitExited()
 }
@@ -139,7 +146,7 @@ func (p *process) connect(room string, n int) {
 		ws, _, err := websocket.Dial(ctx, "ws://"+p.addr+"/ws/"+room, nil)
 		cancel()
 		require.NoError(t, err)
-		c := &chatClient{ws: ws, room: room}
+		c := &chatClient{fleet: p.fleet, ws: ws, room: room}
 		if p.clients = append(p.clients, c); i%2 == 1 {
 			c.enter(t)
 		}
@@ -168,6 +175,9 @@ func (c *chatClient) read() {
 		c.mu.Lock()
 		c.received, c.receivedAt = e.Occupancy, time.Now()
 		c.mu.Unlock()
+		c.fleet.mu.Lock()
+		c.fleet.least, c.fleet.most = min(c.fleet.least, e.Occupancy.Connections), max(c.fleet.most, e.Occupancy.Connections)
+		c.fleet.mu.Unlock()
 	}
 }
 
@@ -185,6 +195,16 @@ func (c *chatClient) enter(t *testing.T) {
 func (c *chatClient) exit(t *testing.T) {
 	require.NoError(t, send(c.ws, `{"type":"exit"}`))
 	c.present = false
+}
+
+// takeRange returns the least and the largest number of connections that a client has
+// received since the last call.
+func (f *fleet) takeRange() (least, most int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	least, most = f.least, f.most
+	f.least, f.most = math.MaxInt, 0
+	return least, most
 }
 
 // sum returns the correct occupancy of each room: the sum of the clients of these servers.
@@ -213,8 +233,19 @@ func (f *fleet) runningServers() (running []*process) {
 	return running
 }
 
-// waitCorrect waits until each running server is healthy and shows the correct counts of all
-// rooms. It returns the time between since and the last event that any client has received.
+// missing returns the number of killed servers, which the running servers miss.
+func (f *fleet) missing() (n int) {
+	for _, p := range f.servers {
+		if p.killed {
+			n++
+		}
+	}
+	return n
+}
+
+// waitCorrect waits until each running server shows the correct counts of all rooms, and is
+// healthy unless it misses a killed server. It returns the time between since and the last
+// event that any client has received.
 func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 	f.t.Helper()
 	servers := f.runningServers()
@@ -238,7 +269,8 @@ func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 	return took
 }
 
-// check returns an error unless the server is healthy and shows exactly these counts.
+// check returns an error unless the server shows exactly these counts, and is healthy unless
+// it misses a killed server.
 func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 	var list struct{ Rooms []trending.Room }
 	if _, err := p.get("/rooms?limit=100", &list); err != nil {
@@ -257,12 +289,12 @@ func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 		if err != nil {
 			return err
 		}
-		if answer != o || header.Get("Occupancy-Partial") != "" {
+		if answer != o || (header.Get("Occupancy-Partial") != "") != (p.fleet.missing() > 0) {
 			return fmt.Errorf("%s answers %v with %v, want %v", p.name, answer, header, o)
 		}
 	}
 	h, err := p.health()
-	if err == nil && (h.Nodes != nodes || h.Degraded || len(h.Peers) != nodes-1) {
+	if missing := p.fleet.missing(); err == nil && (h.Nodes != nodes || h.Degraded != (missing > 0) || len(h.Peers) != nodes-1+missing) {
 		err = fmt.Errorf("%s has %d nodes, want %d: %s", p.name, h.Nodes, nodes, marshal(h))
 	}
 	return err

@@ -16,6 +16,7 @@
 //	/history?room={room}       the counts of a room in the last five minutes; without a room, those of all rooms together
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON
+//	/ready                     status 503 and the reasons while counts may be incomplete
 //
 // Several chat servers can form a cluster. Each chat server then shows the counts of the
 // whole cluster. Here the first chat server also runs the NATS server of the cluster:

@@ -11,9 +11,9 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-// newMetricsHandler returns the handler of GET /metrics. It exports the metrics of the engine
-// and the counts of the ten most popular rooms.
-func newMetricsHandler(engine *occupancy.Engine, board *trending.Board) http.Handler {
+// newMetricsHandler returns the handler of GET /metrics. It exports the metrics of the engine,
+// the counts of the ten most popular rooms, and the metrics of the cluster.
+func newMetricsHandler(engine *occupancy.Engine, board *trending.Board, node *clusterNode) http.Handler {
 	// begin: metrics
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(10,
@@ -24,5 +24,8 @@ func newMetricsHandler(engine *occupancy.Engine, board *trending.Board) http.Han
 			return top
 		})))
 	// end: metrics
+	if node != nil {
+		registry.MustRegister(occupancyprom.NewClusterCollector(node.node.Health))
+	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }

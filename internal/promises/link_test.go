@@ -220,6 +220,43 @@ func TestLink_OneAtATime(t *testing.T) {
 	})
 }
 
+func TestLink_ReleaseKeepsCountsWithoutEvents(t *testing.T) {
+	bubble(t, "until the next link", func(t *testing.T) {
+		e := newEngine(t)
+		l := linkPeers(t, e, nil)
+		local, err := l.Watch()
+		must(t, err)
+		r := l.Remote("a")
+		must(t, r.Set(part("r", occ(2, 0))), e.Join("r"))
+		s := subscribe(t, e, "r")
+		require.Equal(t, occ(3, 0), receive(t, s).Occupancy)
+		time.Sleep(interval)
+
+		l.Release()
+		l.Release()
+		time.Sleep(time.Second)
+		require.Empty(t, s.Events())
+		require.ErrorIs(t, r.Set(part("r", occ(5, 0))), occupancy.ErrClosed)
+		require.Equal(t, occ(3, 0), e.Current("r"))
+		must(t, e.Leave("r"))
+		require.Equal(t, occ(2, 0), receive(t, s).Occupancy)
+		for range 2 { // at most one event was not read
+			if _, err = local.Next(t.Context()); err != nil {
+				break
+			}
+		}
+		require.ErrorIs(t, err, occupancy.ErrClosed)
+
+		again, err := e.Link(nil)
+		must(t, err)
+		require.Equal(t, occ(0, 0), e.Current("r"))
+		_, err = e.Link(nil)
+		require.ErrorIs(t, err, occupancy.ErrLinked)
+		must(t, l.Close(), again.Close())
+		require.Equal(t, occ(0, 0), e.Current("r"))
+	})
+}
+
 func TestLink_CloseRemovesAllPartsAndClosesItsWatchers(t *testing.T) {
 	bubble(t, "of all its remotes", func(t *testing.T) {
 		e := newEngine(t)

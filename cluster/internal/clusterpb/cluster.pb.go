@@ -200,16 +200,24 @@ func (x *Digest) GetLeastVersion() uint32 {
 	return 0
 }
 
-// The sender is alive.
+// The sender is alive. All versions of the protocol can read the fields 1, 2, 7 to 10 and
+// 15, which never change. So a node can report a peer whose version it does not support.
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`     // the seq of the last flush, or 0 before the first flush
-	Hash          uint64                 `protobuf:"fixed64,4,opt,name=hash,proto3" json:"hash,omitempty"`  // the hash of all rooms after the last flush; see below
-	Flags         uint32                 `protobuf:"varint,5,opt,name=flags,proto3" json:"flags,omitempty"` // FLAG_...
-	Beat          uint64                 `protobuf:"varint,6,opt,name=beat,proto3" json:"beat,omitempty"`   // the number of the heartbeat: 1, 2, 3...; if the number decreases, the message was delayed
-	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Seq         uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`     // the seq of the last flush, or 0 before the first flush
+	Hash        uint64                 `protobuf:"fixed64,4,opt,name=hash,proto3" json:"hash,omitempty"`  // the hash of all rooms after the last flush; see below
+	Flags       uint32                 `protobuf:"varint,5,opt,name=flags,proto3" json:"flags,omitempty"` // FLAG_...
+	Beat        uint64                 `protobuf:"varint,6,opt,name=beat,proto3" json:"beat,omitempty"`   // the number of the heartbeat: 1, 2, 3...; if the number decreases, the message was delayed
+	// The sender can read the versions min_version to max_version of the protocol.
+	MinVersion uint32 `protobuf:"varint,7,opt,name=min_version,json=minVersion,proto3" json:"min_version,omitempty"`
+	MaxVersion uint32 `protobuf:"varint,8,opt,name=max_version,json=maxVersion,proto3" json:"max_version,omitempty"`
+	IntervalMs uint64 `protobuf:"varint,9,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"` // the heartbeat interval in milliseconds; the receiver's lease is at least five of them
+	Rooms      uint64 `protobuf:"varint,10,opt,name=rooms,proto3" json:"rooms,omitempty"`                            // the number of rooms that are not empty
+	// The sender stores at most this number of rooms of each peer.
+	MaxRooms      uint64 `protobuf:"varint,11,opt,name=max_rooms,json=maxRooms,proto3" json:"max_rooms,omitempty"`
+	LeastVersion  uint32 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +290,41 @@ func (x *Heartbeat) GetFlags() uint32 {
 func (x *Heartbeat) GetBeat() uint64 {
 	if x != nil {
 		return x.Beat
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetMinVersion() uint32 {
+	if x != nil {
+		return x.MinVersion
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetMaxVersion() uint32 {
+	if x != nil {
+		return x.MaxVersion
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetIntervalMs() uint64 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetRooms() uint64 {
+	if x != nil {
+		return x.Rooms
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetMaxRooms() uint64 {
+	if x != nil {
+		return x.MaxRooms
 	}
 	return 0
 }
@@ -363,7 +406,7 @@ func (x *SyncRequest) GetLeastVersion() uint32 {
 	return 0
 }
 
-// A request for the receivers' current counts of some rooms.
+// A request for the receivers' current counts of at most 256 rooms.
 type Query struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
@@ -520,7 +563,7 @@ func (x *Answer) GetLeastVersion() uint32 {
 // The sender stops, and the receivers remove its counts.
 type Bye struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Incarnation   []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // never changes, so that all versions can read it
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,14 +628,23 @@ const file_cluster_proto_rawDesc = "" +
 	"\x05rooms\x18\a \x03(\tR\x05rooms\x12 \n" +
 	"\vconnections\x18\b \x03(\rR\vconnections\x12\x18\n" +
 	"\amembers\x18\t \x03(\rR\amembers\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xb6\x01\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xcc\x02\n" +
 	"\tHeartbeat\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04hash\x18\x04 \x01(\x06R\x04hash\x12\x14\n" +
 	"\x05flags\x18\x05 \x01(\rR\x05flags\x12\x12\n" +
-	"\x04beat\x18\x06 \x01(\x04R\x04beat\x12#\n" +
+	"\x04beat\x18\x06 \x01(\x04R\x04beat\x12\x1f\n" +
+	"\vmin_version\x18\a \x01(\rR\n" +
+	"minVersion\x12\x1f\n" +
+	"\vmax_version\x18\b \x01(\rR\n" +
+	"maxVersion\x12\x1f\n" +
+	"\vinterval_ms\x18\t \x01(\x04R\n" +
+	"intervalMs\x12\x14\n" +
+	"\x05rooms\x18\n" +
+	" \x01(\x04R\x05rooms\x12\x1b\n" +
+	"\tmax_rooms\x18\v \x01(\x04R\bmaxRooms\x12#\n" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"l\n" +
 	"\vSyncRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +

@@ -146,15 +146,14 @@ func TestBus_HundredConnections(t *testing.T) {
 		inboxes[i] = subscribe(t, buses[i], 4096, digests, heartbeats)
 	}
 	require.NoError(t, buses[0].Publish(timeoutContext(t), digests, []byte("to all")))
-	for i, in := range inboxes[1:] {
+	for i, in := range inboxes {
 		select {
 		case m := <-in:
 			require.Equal(t, "to all", string(m.Payload))
 		case <-timeoutContext(t).Done():
-			t.Fatalf("bus %d received nothing", i+1)
+			t.Fatalf("bus %d received nothing", i)
 		}
 	}
-	require.Empty(t, inboxes[0], "the publisher does not receive its own message")
 }
 
 func TestBus_CloseDoesNotReconnect(t *testing.T) {

@@ -30,8 +30,11 @@ func runOneSeed(ctx context.Context, engine *occupancy.Engine, clientAddr string
 	if err != nil {
 		return err
 	}
-	defer node.Close() // the other nodes remove the counts of this node at once
-	serve()            // as without a cluster: Current, Subscribe and Watch now include all nodes
+	defer node.Close()                      // the other nodes remove the counts of this node at once
+	if err := node.Ready(ctx); err != nil { // until the counts of the other nodes have arrived
+		return err
+	}
+	serve() // as without a cluster: Current, Subscribe and Watch now include all nodes
 	// end: seed
 	return nil
 }
@@ -48,6 +51,9 @@ func runOther(ctx context.Context, engine *occupancy.Engine, urls string, serve 
 		return err
 	}
 	defer node.Close()
+	if err := node.Ready(ctx); err != nil { // until the counts of the other nodes have arrived
+		return err
+	}
 	serve()
 	// end: connect
 	return nil
@@ -77,11 +83,7 @@ func connectToThree(ctx context.Context, urls string, config *tls.Config, secret
 
 func handleReady(mux *http.ServeMux, node *cluster.Node) {
 	// begin: ready
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
-		if node.Health().Degraded {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})
+	mux.Handle("GET /ready", node)
 	// end: ready
 }
 

@@ -29,7 +29,8 @@ var _ cluster.Bus = (*Bus)(nil)
 // the server listens.
 //
 // Start does not wait until the server is connected to other seeds. [Bus.Routes] returns the
-// number of these connections.
+// number of these connections. If WithSeeds contains other seeds, Events reports
+// Disconnected while this number is 0. Publish then reaches only the clients of this server.
 func Start(ctx context.Context, opts ...natscluster.Option) (*Bus, error) {
 	c, err := config.New(opts)
 	if len(c.ConnectOnly) > 0 {
@@ -50,7 +51,15 @@ func Start(ctx context.Context, opts ...natscluster.Option) (*Bus, error) {
 		return nil, fmt.Errorf("embed: %w", err)
 	}
 	inProcess := func(c *config.Config) {
-		c.Server = &config.Server{URL: s.url, Token: settings.Authorization, Dial: s.InProcessConn, Shutdown: s.shutdown}
+		c.Server = &config.Server{
+			URL:      s.url,
+			Token:    settings.Authorization,
+			Dial:     s.InProcessConn,
+			Shutdown: s.shutdown,
+		}
+		if slices.ContainsFunc(c.Seeds, func(seed string) bool { return seed != s.clusterAddr && seed != c.ClusterListen }) {
+			c.Server.Isolated = func() bool { return s.NumRoutes() == 0 }
+		}
 	}
 	bus, err := natscluster.Connect(ctx, s.url, append(slices.Clip(opts), inProcess)...)
 	if err != nil {

@@ -115,6 +115,35 @@ func TestStart_DetectsDeadRoute(t *testing.T) {
 	t.Logf("connected again after %v", time.Since(resumed))
 }
 
+// A seed that reaches no other seed must not appear to be connected.
+func TestStart_WithoutRoutes_ReportsDisconnected(t *testing.T) {
+	checkGoroutines(t)
+	event := func(b *embed.Bus) cluster.BusEvent {
+		select {
+		case e := <-b.Events():
+			return e
+		case <-time.After(timeout):
+			t.Error("no event")
+			return 0
+		}
+	}
+	addr := freeAddrs(t, 1)[0]
+	alone := startSeed(t, embed.WithClusterListen(addr), embed.WithSeeds(addr))
+	require.Equal(t, cluster.Connected, event(alone)) // its own address is not another seed
+
+	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
+	require.Equal(t, cluster.Connected, event(a)) // no other seed is configured
+	p := newProxy(t, a.ClusterAddr())
+	p.Pause()
+	b := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(p.Addr()))
+	require.Equal(t, cluster.Disconnected, event(b))
+	p.Resume()
+	require.Equal(t, cluster.Connected, event(b))
+	p.Pause()
+	require.Equal(t, cluster.Disconnected, event(b))
+	require.Empty(t, a.Events())
+}
+
 func TestStart_CloseDeliversWhatWasPublished(t *testing.T) {
 	checkGoroutines(t)
 	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithClientListen("127.0.0.1:0"))

@@ -40,7 +40,8 @@ type Server struct {
 	URL      string // for Stats and logs
 	Token    string // the token of the server; empty if the server requires no token
 	Dial     func() (net.Conn, error)
-	Shutdown func() // returns when the server has stopped; can be called more than once
+	Isolated func() bool // reports whether no other seed is connected; nil if no other seed is configured
+	Shutdown func()      // returns when the server has stopped; can be called more than once
 }
 
 // A prefix with '$' could address subjects of NATS itself, and a wildcard could address

@@ -22,8 +22,9 @@ type Limiter struct {
 }
 
 // ephemeral matches the parts of a text that differ at every attempt to connect: an
-// ephemeral port, and a server's number of the connection.
-var ephemeral = regexp.MustCompile(`:\d+( - \w+:\d+ - |->)`)
+// ephemeral port, a server's number of the connection, and the current time in the error of
+// an expired certificate.
+var ephemeral = regexp.MustCompile(`:\d+( - \w+:\d+ - |->)|current time \S+`)
 
 // Allow reports whether the caller should log the text. Two texts that differ only in an
 // ephemeral port or a connection number count as the same text.

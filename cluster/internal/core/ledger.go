@@ -1,7 +1,6 @@
-package cluster
+package core
 
 import (
-	"maps"
 	"slices"
 	"sort"
 )
@@ -22,6 +21,8 @@ type ledger struct {
 	peak        int      // the largest len(rooms) since the map was created
 	hash        uint64   // the sum of the hashes of all rooms
 	slack       int      // the number of tombstones, and of outdated changes, that are always kept
+	pinned      bool     // a reply is encoded: do not compact
+	yield       func()   // called between the slices of a large update
 }
 
 // record is the last published state of a room.
@@ -40,7 +41,9 @@ type change struct {
 
 func (c change) outdated() bool { return c.at != c.seq }
 
-func newLedger(slack int) *ledger { return &ledger{rooms: map[string]*record{}, slack: slack} }
+func newLedger(slack int, yield func()) *ledger {
+	return &ledger{rooms: map[string]*record{}, slack: slack, yield: yield}
+}
 
 // differs reports whether the counts differ from the last published counts.
 func (l *ledger) differs(room string, p roomCounts) bool {
@@ -77,7 +80,7 @@ func (l *ledger) endFlush() {
 	l.seq++
 	l.peak = max(l.peak, len(l.rooms))
 	live := l.live()
-	if l.tombstones > live+l.slack || len(l.changes) > 2*len(l.rooms)+l.slack {
+	if !l.pinned && (l.tombstones > live+l.slack || len(l.changes) > 2*len(l.rooms)+l.slack) {
 		l.compact(live)
 	}
 }
@@ -85,11 +88,14 @@ func (l *ledger) endFlush() {
 // compact removes the outdated changes and, if there are too many tombstones, about half
 // of the tombstones.
 func (l *ledger) compact(live int) {
-	remove := 0
+	remove, n := 0, 0
 	if l.tombstones > live+l.slack {
 		remove = l.tombstones - (live+l.slack)/2
 	}
 	l.changes = slices.DeleteFunc(l.changes, func(c change) bool {
+		if n++; n%batchLen == 0 {
+			l.yield()
+		}
 		if c.outdated() {
 			return true
 		}
@@ -105,7 +111,11 @@ func (l *ledger) compact(live int) {
 	if l.peak > 8*max(len(l.rooms), l.slack) {
 		// A map and a slice keep the memory of deleted entries, but copies do not.
 		rooms := make(map[string]*record, len(l.rooms))
-		maps.Copy(rooms, l.rooms)
+		for room, r := range l.rooms {
+			if rooms[room] = r; len(rooms)%batchLen == 0 {
+				l.yield()
+			}
+		}
 		l.rooms, l.peak = rooms, len(rooms)
 		l.changes = slices.Clone(l.changes)
 	}
@@ -114,39 +124,60 @@ func (l *ledger) compact(live int) {
 // live returns the number of rooms that are not empty.
 func (l *ledger) live() int { return len(l.rooms) - l.tombstones }
 
-// encodeSince encodes all changes after seq s, and calls emit with each digest. If s is 0,
-// or if the ledger has removed changes after s, it encodes a snapshot. The payload is valid
-// until emit returns. If emit returns false, encodeSince stops.
-func (l *ledger) encodeSince(s uint64, w *digestWriter, emit func(payload []byte) bool) {
-	sp, snapshot := span{base: s}, s == 0 || s < l.removedUpTo || s > l.seq
-	if snapshot {
-		sp = span{reset: true, snapshotEnd: l.seq}
+// cursor is the progress of the reply to a sync request.
+type cursor struct {
+	base     uint64 // the seq of the last encoded digest
+	snapshot bool
+	started  bool   // a digest has been encoded
+	end      uint64 // the seq of the ledger when the reply began
+}
+
+// begin returns the cursor of a reply with all changes after seq s. If s is 0, or if the
+// ledger has removed changes after s, the reply is a snapshot.
+func (l *ledger) begin(s uint64) cursor {
+	if s == 0 || s < l.removedUpTo || s > l.seq {
+		return cursor{snapshot: true, end: l.seq}
 	}
-	first := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].at > sp.base })
-	// A digest ends at the end of a flush, because its seq is the seq of a flush. All rooms
-	// of a flush always fit in one digest: the flush was itself one digest, and w.limit is
-	// not smaller than the limit of that digest.
-	//
-	// start is the index of the first change of the current flush, and startMark is the
-	// mark before this change. previous is the seq of the previous flush.
-	start, startMark, previous := first, w.mark(), sp.base
-	for i := first; i < len(l.changes); {
-		c := l.changes[i]
-		if c.at != l.changes[start].at {
-			start, startMark, previous = i, w.mark(), l.changes[i-1].at
+	return cursor{base: s, end: l.seq}
+}
+
+// next encodes the next digest of a reply, and reports whether it was the last one. New
+// flushes are allowed between two calls, but no compaction.
+//
+// A digest ends at the end of a flush, because its seq is the seq of a flush. All rooms of
+// a flush always fit in one digest: the flush was itself one digest, and w.limit is not
+// smaller than the limit of that digest.
+func (l *ledger) next(c *cursor, w *digestWriter) (payload []byte, done bool) {
+	sp := span{base: c.base, seq: l.seq}
+	if c.snapshot && !c.started {
+		sp.reset, sp.snapshotEnd = true, c.end
+	}
+	first := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].at > c.base })
+	// begin is the mark before the first change of the current flush, and previous is the seq
+	// of the flush before it.
+	begin, previous := w.mark(), c.base
+	for i := first; i < len(l.changes); i++ {
+		ch := l.changes[i]
+		if i > first && ch.at != l.changes[i-1].at {
+			begin, previous = w.mark(), l.changes[i-1].at
 		}
-		if !c.outdated() && (c.counts != 0 || !snapshot) && !w.add(c.room, c.counts) {
-			w.rollback(startMark)
+		if l.needed(ch, c) && !w.add(ch.room, ch.counts) {
+			w.rollback(begin)
 			sp.seq = previous
-			if !emit(w.finish(sp)) {
-				return
-			}
-			sp = span{base: previous}
-			i, startMark = start, mark{}
-			continue
+			break
 		}
-		i++
 	}
-	sp.seq = l.seq
-	emit(w.finish(sp))
+	c.base, c.started = sp.seq, true
+	return w.finish(sp), sp.seq == l.seq
+}
+
+// needed reports whether a reply contains the room of a change in the digest of this
+// change.
+func (l *ledger) needed(ch change, c *cursor) bool {
+	if !c.snapshot || ch.at > c.end {
+		return !ch.outdated()
+	}
+	// The receiver removes all rooms that are missing in the digests up to end. Therefore a
+	// room that has changed after end is also part of an earlier digest.
+	return ch.counts != 0 && (!ch.outdated() || ch.seq > c.end)
 }

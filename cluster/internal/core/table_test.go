@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// A peer has the same rooms as a simple model, for random digests, snapshots and refusals.
+// A table has the same rooms as a simple model, for random digests, snapshots and refusals.
 // The model is a map.
-func TestPeer_MatchesModel(t *testing.T) {
+func TestTable_MatchesModel(t *testing.T) {
 	const maxRooms, maxCount, names = 30, 50, 90
 	refusals, overLimit := 0, 0
 	for seed := range uint64(20) {
@@ -21,15 +21,13 @@ func TestPeer_MatchesModel(t *testing.T) {
 		e := occupancy.New(occupancy.WithMaxRooms(25))
 		l, err := e.Link(nil)
 		require.NoError(t, err)
-		cfg, err := newConfig([]Option{WithMaxRooms(maxRooms), WithMaxCount(maxCount)})
-		require.NoError(t, err)
-		p := &peer{remote: l.Remote("p"), batch: new(batch), config: &cfg}
+		p := &table{cfg: &Config{MaxRooms: maxRooms, MaxCount: maxCount, Yield: func() {}}, batch: new(batch), accepted: l.Remote("p")}
 		claims := map[string]roomCounts{}
 		var stale map[string]bool // nil while no snapshot is received
 		for range 300 {
 			switch {
 			case stale == nil && r.IntN(10) == 0:
-				p.beginSnapshot(1)
+				p.beginSnapshot()
 				stale = map[string]bool{}
 				for room := range claims {
 					stale[room] = true
@@ -68,14 +66,14 @@ func TestPeer_MatchesModel(t *testing.T) {
 				hash += hashRoom(room, now)
 				accepted := e.Current(room)
 				refused, ok := p.refused[room]
-				if ok != (accepted != now.occupancy()) || ok && refused != now || p.valid(now) != (p.part(room) == now) {
+				if ok != (accepted != now.occupancy()) || ok && refused != now || p.valid(now) != (p.last(room) == now) {
 					t.Fatalf("seed %d: room %s is %x, accepted %v, refused %x", seed, room, now, accepted, refused)
 				}
 			}
 			require.Equal(t, hash, p.hash, "seed %d", seed)
 			require.Equal(t, len(claims), p.rooms)
 			require.Equal(t, len(stale), len(p.stale))
-			for part := range p.remote.All() {
+			for part := range p.accepted.All() {
 				if claims[part.Room] == 0 {
 					t.Fatalf("seed %d: room %s remains", seed, part.Room)
 				}
@@ -95,10 +93,65 @@ func TestPeer_MatchesModel(t *testing.T) {
 	require.Positive(t, overLimit)
 }
 
-func TestPeer_RoomTakesAtMost50Bytes(t *testing.T) {
+func TestTable_RoomTakesAtMost50Bytes(t *testing.T) {
 	for _, rooms := range []int{20_000, 30_000} {
 		second, _ := measureMemory(rooms)
 		require.Positive(t, second)
 		require.LessOrEqual(t, second, 50.0, "%d rooms", rooms)
 	}
+}
+
+// Large updates call Yield at least after every 1024 rooms.
+func TestTable_YieldsBetweenSlices(t *testing.T) {
+	const rooms = 20 * batchLen
+	yields := 0
+	e := occupancy.New()
+	defer e.Close()
+	l := link(e)
+	tab := &table{
+		cfg:      &Config{MaxRooms: rooms, MaxCount: 1 << 30, Yield: func() { yields++ }},
+		batch:    new(batch),
+		accepted: l.Remote("p"),
+	}
+	for _, step := range []struct {
+		what string
+		do   func()
+	}{
+		{"apply a digest", func() {
+			for i := range rooms {
+				tab.set(fmt.Append(nil, "room", i), 1<<32)
+			}
+			tab.applyBatch()
+		}},
+		{"lose the peer", func() { require.NoError(t, tab.moveTo(keptCounts{}).Close()) }},
+		{"restore the peer", func() { tab.moveTo(l.Remote("p")) }},
+		{"begin a snapshot", tab.beginSnapshot},
+		{"end a snapshot", tab.endSnapshot},
+	} {
+		yields = 0
+		step.do()
+		require.GreaterOrEqual(t, yields, rooms/batchLen/2, step.what)
+	}
+	for i := range rooms {
+		tab.refuse(fmt.Sprint("room", i), 1<<32)
+	}
+	yields = 0
+	tab.retryRefused()
+	require.GreaterOrEqual(t, yields, rooms/batchLen/2)
+	require.Equal(t, rooms, e.Stats().Total.Connections)
+}
+
+func TestLedger_CompactYields(t *testing.T) {
+	yields := 0
+	l := newLedger(10, func() { yields++ })
+	for i := range 20 * batchLen {
+		l.put(fmt.Sprint("room", i), 1)
+	}
+	l.endFlush()
+	for i := range 20 * batchLen {
+		l.put(fmt.Sprint("room", i), 0)
+	}
+	l.endFlush()
+	require.Greater(t, yields, 30)
+	require.Zero(t, l.live())
 }

@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import (
 	"fmt"
@@ -65,19 +65,19 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 		require.True(t, d.decode(generated))
 		require.True(t, proto.Equal(want, asGenerated(&d)))
 	}
-	id := incarnation{1, 2, 3}
+	id := Incarnation{1, 2, 3}
 	for _, c := range []struct {
 		mine []byte
 		want proto.Message
 	}{
 		{
-			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3}).append(nil),
-			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3},
+			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3, minVersion: 1, maxVersion: 2, intervalMS: 1000, rooms: 9, maxRooms: 5}).append(nil),
+			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3, MinVersion: 1, MaxVersion: 2, IntervalMs: 1000, Rooms: 9, MaxRooms: 5},
 		},
 		{(&heartbeat{from: id, beat: 1}).append(nil), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
 		{(&bye{id}).append(nil), &clusterpb.Bye{Incarnation: id[:]}},
 		{
-			(&syncRequest{from: id, to: incarnation{9}, since: 5}).append(nil),
+			(&syncRequest{from: id, to: Incarnation{9}, since: 5}).append(nil),
 			&clusterpb.SyncRequest{From: id[:], To: append([]byte{9}, make([]byte, 15)...), Since: 5},
 		},
 		{
@@ -96,7 +96,7 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 }
 
 func TestDigestWriter_StaysWithinLimit(t *testing.T) {
-	w := digestWriter{name: fmt.Sprintf("%255d", 1), limit: MinPayload}
+	w := digestWriter{name: fmt.Sprintf("%255d", 1), limit: 32 << 10}
 	for _, room := range []string{"r", fmt.Sprintf("%1024d", 1)} {
 		n := 0
 		for w.add(room, largestCount<<32|largestCount) {
@@ -104,8 +104,8 @@ func TestDigestWriter_StaysWithinLimit(t *testing.T) {
 		}
 		require.Positive(t, n)
 		b := w.finish(span{base: 1<<64 - 2, seq: 1<<64 - 1, snapshotEnd: 1<<64 - 1, reset: true})
-		require.LessOrEqual(t, len(b), MinPayload)
-		require.Greater(t, len(b), MinPayload-1100)
+		require.LessOrEqual(t, len(b), w.limit)
+		require.Greater(t, len(b), w.limit-1100)
 	}
 }
 
@@ -132,41 +132,42 @@ func FuzzDecode(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for rooms := range 4 {
 		b, _ := someDigest(r, rooms)
-		f.Add(uint8(KindDigest), b)
+		f.Add(uint8(Digest), b)
 	}
-	id := incarnation{1}
-	f.Add(uint8(KindHeartbeat), (&heartbeat{from: id, name: []byte("n"), seq: 3, hash: 4, beat: 5, flags: 1}).append(nil))
-	f.Add(uint8(KindBye), (&bye{id}).append(nil))
-	f.Add(uint8(KindSyncRequest), (&syncRequest{id, id, 5}).append(nil))
-	f.Add(uint8(KindQuery), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).append(nil))
-	f.Add(uint8(KindAnswer), (&answer{id, id, 5, []roomCounts{1, 2}}).append(nil))
+	id := Incarnation{1}
+	f.Add(uint8(Heartbeat), (&heartbeat{from: id, name: []byte("n"), seq: 3, hash: 4, beat: 5, flags: 1}).append(nil))
+	f.Add(uint8(Bye), (&bye{id}).append(nil))
+	f.Add(uint8(SyncRequest), (&syncRequest{id, id, 5}).append(nil))
+	f.Add(uint8(Query), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).append(nil))
+	f.Add(uint8(Answer), (&answer{id, id, 5, []roomCounts{1, 2}}).append(nil))
 	// The field number is greater than the maximum.
-	f.Add(uint8(KindBye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).append(nil), 1<<33), 0))
+	f.Add(uint8(Bye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).append(nil), 1<<33), 0))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		switch Kind(kind) {
-		case KindDigest, KindSyncReply:
+		case Digest, SyncReply:
 			var d digest
 			agrees(t, b, d.decode(b), new(clusterpb.Digest), func(want proto.Message) {
 				require.True(t, proto.Equal(want, asGenerated(&d)))
 			})
-		case KindHeartbeat:
+		case Heartbeat:
 			var h heartbeat
-			agrees(t, b, h.decode(b), new(clusterpb.Heartbeat), func(want proto.Message) {
+			agrees(t, b, h.decode(b) && !h.unsupported, new(clusterpb.Heartbeat), func(want proto.Message) {
 				require.True(t, proto.Equal(want, &clusterpb.Heartbeat{
 					Incarnation: h.from[:], Name: string(h.name), Seq: h.seq, Hash: h.hash, Flags: uint32(h.flags), Beat: h.beat,
+					MinVersion: uint32(h.minVersion), MaxVersion: uint32(h.maxVersion), IntervalMs: h.intervalMS, Rooms: h.rooms, MaxRooms: h.maxRooms,
 				}))
 			})
-		case KindBye:
+		case Bye:
 			var m bye
 			agrees(t, b, m.decode(b), new(clusterpb.Bye), func(want proto.Message) {
 				require.True(t, proto.Equal(want, &clusterpb.Bye{Incarnation: m.from[:]}))
 			})
-		case KindSyncRequest:
+		case SyncRequest:
 			var m syncRequest
 			agrees(t, b, m.decode(b), new(clusterpb.SyncRequest), func(want proto.Message) {
 				require.True(t, proto.Equal(want, &clusterpb.SyncRequest{From: m.from[:], To: m.to[:], Since: m.since}))
 			})
-		case KindQuery:
+		case Query:
 			var m queryMessage
 			agrees(t, b, m.decode(b), new(clusterpb.Query), func(want proto.Message) {
 				mine := &clusterpb.Query{From: m.from[:], Id: m.id}
@@ -175,7 +176,7 @@ func FuzzDecode(f *testing.F) {
 				}
 				require.True(t, proto.Equal(want, mine))
 			})
-		case KindAnswer:
+		case Answer:
 			var m answer
 			agrees(t, b, m.decode(b), new(clusterpb.Answer), func(want proto.Message) {
 				mine := &clusterpb.Answer{From: m.from[:], To: m.to[:], Id: m.id}

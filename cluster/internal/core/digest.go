@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import "google.golang.org/protobuf/encoding/protowire"
 
@@ -13,7 +13,7 @@ type span struct {
 // It refers to the payload.
 type digest struct {
 	span
-	from    incarnation
+	from    Incarnation
 	name    []byte
 	payload []byte
 	rooms   int
@@ -37,7 +37,7 @@ func (d *digest) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			hasID = true
-			return f.incarnation(&d.from)
+			return f.id(&d.from)
 		case 2:
 			return f.nodeName(&d.name)
 		case 3:
@@ -82,18 +82,17 @@ func (d *digest) forEach(f func(room []byte, p roomCounts)) {
 	}
 }
 
-// digestWriter encodes digests of at most limit bytes and reuses its buffers.
+// digestWriter encodes digests of at most limit bytes and reuses the buffers of its columns.
 type digestWriter struct {
-	id    incarnation
+	id    Incarnation
 	name  string
 	limit int
 
 	rooms, connections, members []byte
-	payload                     []byte
 }
 
 // maxDigestHead is the maximum size in bytes of a digest without rooms.
-const maxDigestHead = (2 + 16) + (1 + 2 + maxNodeName) + 3*(1+10) + 2 + 2*(1+5)
+const maxDigestHead = (2 + 16) + (1 + 2 + MaxNodeName) + 3*(1+10) + 2 + 2*(1+5)
 
 // add adds a room and returns true. If the digest would exceed limit, it returns false and
 // adds nothing.
@@ -120,10 +119,10 @@ func (w *digestWriter) rollback(m mark) {
 	w.rooms, w.connections, w.members = w.rooms[:m.rooms], w.connections[:m.connections], w.members[:m.members]
 }
 
-// finish returns the digest and empties the writer. The digest is valid until the next call
-// of finish.
+// finish returns the digest and empties the writer.
 func (w *digestWriter) finish(s span) []byte {
-	b := appendBytes(w.payload[:0], 1, w.id[:])
+	size := maxDigestHead + len(w.rooms) + len(w.connections) + len(w.members)
+	b := appendBytes(make([]byte, 0, size), 1, w.id[:])
 	b = appendBytes(b, 2, w.name)
 	b = appendNumber(b, 3, s.base)
 	b = appendNumber(b, 4, s.seq)
@@ -134,7 +133,6 @@ func (w *digestWriter) finish(s span) []byte {
 	b = append(b, w.rooms...)
 	b = appendBytes(b, digestConnections, w.connections)
 	b = appendBytes(b, digestMembers, w.members)
-	w.payload = b
 	w.rollback(mark{})
 	return b
 }

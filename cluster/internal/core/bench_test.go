@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import (
 	"fmt"
@@ -34,7 +34,7 @@ func names() (all []string) {
 
 func BenchmarkDigestEncode(b *testing.B) {
 	b.ReportAllocs()
-	w, rooms, size := digestWriter{name: "chat-1", limit: MinPayload}, names(), 0
+	w, rooms, size := digestWriter{name: "chat-1", limit: 32 << 10}, names(), 0
 	for b.Loop() {
 		for i, room := range rooms {
 			w.add(room, roomCounts(i)<<32|roomCounts(i/2))
@@ -65,7 +65,7 @@ func BenchmarkDigestEncodeGenerated(b *testing.B) {
 }
 
 func benchDigest() []byte {
-	w := digestWriter{name: "chat-1", limit: MinPayload}
+	w := digestWriter{name: "chat-1", limit: 32 << 10}
 	for i, room := range names() {
 		w.add(room, roomCounts(i)<<32|roomCounts(i/2))
 	}
@@ -105,10 +105,10 @@ func BenchmarkDigestApply(b *testing.B) {
 	b.ReportAllocs()
 	e := occupancy.New()
 	defer e.Close()
-	p := newBenchPeer(link(e), "peer")
+	p := newBenchTable(link(e), "peer")
 	var digests [2]digest
 	for i := range digests {
-		w := digestWriter{name: "chat-1", limit: MinPayload}
+		w := digestWriter{name: "chat-1", limit: 32 << 10}
 		for j, room := range names() {
 			w.add(room, roomCounts(i+j+1)<<32)
 		}
@@ -127,13 +127,8 @@ func BenchmarkDigestApply(b *testing.B) {
 	perRoom(b, 0)
 }
 
-func newBenchPeer(l *occupancy.Link, name string) *peer {
-	cfg, err := newConfig(nil)
-	if err != nil {
-		panic(err)
-	}
-	cfg.maxRooms = 1 << 30
-	return &peer{name: name, remote: l.Remote(name), batch: new(batch), config: &cfg}
+func newBenchTable(l *occupancy.Link, name string) *table {
+	return &table{cfg: &Config{MaxRooms: 1 << 30, MaxCount: 1 << 30, Yield: func() {}}, batch: new(batch), accepted: l.Remote(name)}
 }
 
 func link(e *occupancy.Engine) *occupancy.Link {
@@ -158,10 +153,10 @@ func measureMemory(rooms int) (second, first float64) {
 		return float64(m.HeapAlloc)
 	}
 	l := link(e)
-	one, other := newBenchPeer(l, "one"), newBenchPeer(l, "other")
+	one, other := newBenchTable(l, "one"), newBenchTable(l, "other")
 	empty := heap()
 	connections := 0
-	fill := func(p *peer) {
+	fill := func(p *table) {
 		var buf []byte
 		for i := range rooms {
 			buf = fmt.Appendf(buf[:0], "room-%07d", i)
@@ -184,7 +179,7 @@ func measureMemory(rooms int) (second, first float64) {
 	return (after - before) / float64(rooms), (before-empty)/float64(rooms) - name
 }
 
-func BenchmarkPeerRoomMemory(b *testing.B) {
+func BenchmarkTableRoomMemory(b *testing.B) {
 	for _, rooms := range []int{100_000, 200_000, 500_000, 1_000_000} {
 		b.Run(fmt.Sprint(rooms), func(b *testing.B) {
 			var second, first float64

@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import "github.com/occupancy/occupancy"
 

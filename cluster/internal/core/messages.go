@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import "google.golang.org/protobuf/encoding/protowire"
 
@@ -6,37 +6,56 @@ import "google.golang.org/protobuf/encoding/protowire"
 // and reports whether it is valid. The method append encodes the message.
 
 type heartbeat struct {
-	from  incarnation
+	from  Incarnation
 	name  []byte
 	seq   uint64
 	hash  uint64
 	flags uint64
 	beat  uint64
+
+	minVersion, maxVersion uint64 // the versions that the sender can read
+	intervalMS             uint64
+	rooms, maxRooms        uint64
+	unsupported            bool // only name and the fields of this paragraph are valid
 }
 
 const flagDegraded = 1
 
 func (h *heartbeat) decode(payload []byte) bool {
 	*h = heartbeat{}
-	hasID := false
-	return scan(payload, func(f field) bool {
+	hasID, valid, least := false, true, uint64(0)
+	ok := scanAll(payload, func(f field) bool {
 		switch f.num {
 		case 1:
 			hasID = true
-			return f.incarnation(&h.from)
+			return f.id(&h.from)
 		case 2:
 			return f.nodeName(&h.name)
 		case 3:
-			return f.number(&h.seq)
+			valid = f.number(&h.seq) && valid
 		case 4:
-			return f.hash(&h.hash)
+			valid = f.hash(&h.hash) && valid
 		case 5:
-			return f.number(&h.flags)
+			valid = f.number(&h.flags) && valid
 		case 6:
-			return f.number(&h.beat)
+			valid = f.number(&h.beat) && valid
+		case 7:
+			return f.number(&h.minVersion)
+		case 8:
+			return f.number(&h.maxVersion)
+		case 9:
+			return f.number(&h.intervalMS)
+		case 10:
+			return f.number(&h.rooms)
+		case 11:
+			valid = f.number(&h.maxRooms) && valid
+		case fieldVersion:
+			return f.number(&least)
 		}
 		return true
-	}) && hasID && h.beat > 0
+	})
+	h.unsupported = max(least, h.minVersion) > version
+	return ok && hasID && (h.unsupported || valid && h.beat > 0)
 }
 
 func (h *heartbeat) append(b []byte) []byte {
@@ -47,17 +66,22 @@ func (h *heartbeat) append(b []byte) []byte {
 		b = protowire.AppendFixed64(protowire.AppendTag(b, 4, protowire.Fixed64Type), h.hash)
 	}
 	b = appendNumber(b, 5, h.flags)
-	return appendNumber(b, 6, h.beat)
+	b = appendNumber(b, 6, h.beat)
+	b = appendNumber(b, 7, h.minVersion)
+	b = appendNumber(b, 8, h.maxVersion)
+	b = appendNumber(b, 9, h.intervalMS)
+	b = appendNumber(b, 10, h.rooms)
+	return appendNumber(b, 11, h.maxRooms)
 }
 
-type bye struct{ from incarnation }
+type bye struct{ from Incarnation }
 
 func (m *bye) decode(payload []byte) bool {
 	hasID := false
-	return scan(payload, func(f field) bool {
+	return scanAll(payload, func(f field) bool {
 		if f.num == 1 {
 			hasID = true
-			return f.incarnation(&m.from)
+			return f.id(&m.from)
 		}
 		return true
 	}) && hasID
@@ -66,7 +90,7 @@ func (m *bye) decode(payload []byte) bool {
 func (m *bye) append(b []byte) []byte { return appendBytes(b, 1, m.from[:]) }
 
 type syncRequest struct {
-	from, to incarnation
+	from, to Incarnation
 	since    uint64
 }
 
@@ -77,10 +101,10 @@ func (r *syncRequest) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			ids |= 1
-			return f.incarnation(&r.from)
+			return f.id(&r.from)
 		case 2:
 			ids |= 2
-			return f.incarnation(&r.to)
+			return f.id(&r.to)
 		case 3:
 			return f.number(&r.since)
 		}
@@ -95,7 +119,7 @@ func (r *syncRequest) append(b []byte) []byte {
 }
 
 type queryMessage struct {
-	from  incarnation
+	from  Incarnation
 	id    uint64
 	rooms [][]byte // refer to the payload
 }
@@ -107,7 +131,7 @@ func (q *queryMessage) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			hasID = true
-			return f.incarnation(&q.from)
+			return f.id(&q.from)
 		case 2:
 			return f.number(&q.id)
 		case 3:
@@ -130,7 +154,7 @@ func (q *queryMessage) append(b []byte) []byte {
 }
 
 type answer struct {
-	from, to incarnation
+	from, to Incarnation
 	id       uint64
 	parts    []roomCounts
 }
@@ -143,10 +167,10 @@ func (a *answer) decode(payload []byte) bool {
 		switch f.num {
 		case 1:
 			ids |= 1
-			return f.incarnation(&a.from)
+			return f.id(&a.from)
 		case 2:
 			ids |= 2
-			return f.incarnation(&a.to)
+			return f.id(&a.to)
 		case 3:
 			return f.number(&a.id)
 		case 4, 5:

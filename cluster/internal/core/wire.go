@@ -1,4 +1,4 @@
-package cluster
+package core
 
 import (
 	"encoding/binary"
@@ -7,21 +7,24 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// incarnation identifies one start of a node. It consists of random bits.
-type incarnation [16]byte
+// Incarnation identifies one start of a node. It consists of random bits.
+type Incarnation [16]byte
 
-// shard returns the shard of the messages to this node.
-func (id incarnation) shard() uint32 { return binary.BigEndian.Uint32(id[:]) }
+// Shard returns the shard of the messages to this node.
+func (id Incarnation) Shard() uint32 { return binary.BigEndian.Uint32(id[:]) }
 
 // The maximum lengths of names in bytes. A message with a longer name is malformed.
 const (
-	maxNodeName = 255
+	MaxNodeName = 255
 	maxRoomName = 1024 // the limit of occupancy.ValidRoom
 )
 
 // fieldVersion is the number of the field least_version. Every message has this field. Its
 // value is the oldest version of the protocol that can read the message.
 const fieldVersion = 15
+
+// version is the version of the protocol that this package implements.
+const version = 1
 
 // field is one field of a message.
 type field struct {
@@ -66,17 +69,19 @@ func nextField(b []byte) (f field, rest []byte, ok bool) {
 // whether the message is valid: all fields can be decoded, the version is supported, and
 // every call of handle has returned true.
 func scan(b []byte, handle func(f field) bool) bool {
+	return scanAll(b, func(f field) bool {
+		if f.num == fieldVersion {
+			return f.typ == protowire.VarintType && f.value <= version
+		}
+		return handle(f)
+	})
+}
+
+// scanAll is scan for all fields and all versions.
+func scanAll(b []byte, handle func(f field) bool) bool {
 	for len(b) > 0 {
 		f, rest, ok := nextField(b)
-		if !ok {
-			return false
-		}
-		if f.num == fieldVersion {
-			ok = f.version()
-		} else {
-			ok = handle(f)
-		}
-		if !ok {
+		if !ok || !handle(f) {
 			return false
 		}
 		b = rest
@@ -92,21 +97,18 @@ func (f field) number(to *uint64) bool {
 	return f.typ == protowire.VarintType
 }
 
-// version reports whether this version of the protocol can read the message.
-func (f field) version() bool { return f.typ == protowire.VarintType && f.value <= 1 }
-
 func (f field) hash(to *uint64) bool {
 	*to = f.value
 	return f.typ == protowire.Fixed64Type
 }
 
-func (f field) incarnation(to *incarnation) bool {
+func (f field) id(to *Incarnation) bool {
 	return f.typ == protowire.BytesType && copy(to[:], f.bytes) == len(to) && len(f.bytes) == len(to)
 }
 
 func (f field) nodeName(to *[]byte) bool {
 	*to = f.bytes
-	return f.typ == protowire.BytesType && len(f.bytes) <= maxNodeName && utf8.Valid(f.bytes)
+	return f.typ == protowire.BytesType && len(f.bytes) <= MaxNodeName && utf8.Valid(f.bytes)
 }
 
 func (f field) roomName() bool {

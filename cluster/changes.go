@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// changes reports the changes of Health. Only the goroutine of run uses it.
+type changes struct {
+	out      chan Health
+	next     time.Duration // when the next comparison is due
+	degraded bool
+	reasons  []string
+	peers    map[string]State // by name and incarnation
+}
+
+// Changes returns the channel that reports the Health when Degraded, the texts of Reasons,
+// the set of peers or the state of a peer has changed. It is always the same channel. An
+// unread Health is replaced by the next one. A change is reported up to an eighth of a
+// heartbeat interval later, and changes that are undone before are not reported. Close
+// closes the channel.
+func (n *Node) Changes() <-chan Health { return n.reports.out }
+
+// report logs and reports what has changed since its last call.
+func (n *Node) report() {
+	if n.now() < n.reports.next {
+		return
+	}
+	n.reports.next = n.now() + n.Heartbeat/8
+	h := n.Health()
+	peers, reasons := map[string]State{}, []string{}
+	for _, p := range h.Peers {
+		peers[p.Name+" "+p.Incarnation] = p.State
+	}
+	for _, r := range h.Reasons {
+		reasons = append(reasons, r.Text)
+	}
+	c := &n.reports
+	if slices.Equal(reasons, c.reasons) && maps.Equal(peers, c.peers) {
+		return
+	}
+	for p, state := range peers {
+		switch before, known := c.peers[p]; {
+		case !known:
+			n.log.Info("cluster: new peer", "peer", p)
+		case before != state && state != Live:
+			n.log.Warn("cluster: peer is "+state.String(), "peer", p)
+		case before != state:
+			n.log.Info("cluster: peer has returned", "peer", p)
+		}
+	}
+	for p := range c.peers {
+		if _, known := peers[p]; !known {
+			n.log.Info("cluster: peer has left or was forgotten", "peer", p)
+		}
+	}
+	switch {
+	case h.Degraded && !slices.Equal(reasons, c.reasons):
+		n.log.Warn("cluster: counts may be incomplete", "reasons", reasons)
+	case c.degraded && !h.Degraded:
+		n.log.Info("cluster: counts are complete")
+	}
+	c.degraded, c.reasons, c.peers = h.Degraded, reasons, peers
+	select { // the run goroutine is the only sender
+	case <-c.out:
+	default:
+	}
+	c.out <- h
+}
+
+// ServeHTTP is a readiness check. It responds with status 200 if the node is ready and not
+// Degraded. Otherwise it responds with status 503 and the reasons, one a line. While a peer
+// is Missing, all nodes respond with 503: use the check for traffic only if a wrong count is
+// worse than no service, and otherwise for alerts.
+func (n *Node) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	lines := ""
+	select {
+	case <-n.ready:
+	default:
+		lines = "not ready: the counts of the peers have not arrived yet\n"
+	}
+	for _, r := range n.Health().Reasons {
+		lines += r.Text + "\n"
+	}
+	if lines != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		lines = "ok\n"
+	}
+	_, _ = w.Write([]byte(lines))
+}

@@ -1,0 +1,91 @@
+package cluster_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/clustertest"
+)
+
+func TestChanges_ReportHealth(t *testing.T) {
+	bubble(t, "of peers and reasons, also in the log", func(t *testing.T) {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+		net := clustertest.NewNetwork(1)
+		a := start(t, net, "a", cluster.WithLogger(logger))
+		require.True(t, (<-a.node.Changes()).Degraded) // just started
+		b := start(t, net, "b")
+		require.Len(t, (<-a.node.Changes()).Peers, 1)
+		require.False(t, (<-a.node.Changes()).Degraded)
+		after(20 * beat)
+		require.Empty(t, a.node.Changes())
+		b.crash()
+		require.Equal(t, cluster.Suspect, (<-a.node.Changes()).Peers[0].State)
+		h := <-a.node.Changes()
+		require.Equal(t, "missing: b", h.Reasons[0].Text)
+		b = start(t, net, "b again", cluster.WithName("b"))
+		h = <-a.node.Changes()
+		require.Equal(t, b.node.Health().Incarnation, h.Peers[0].Incarnation)
+		for h.Degraded {
+			h = <-a.node.Changes()
+		}
+		must(t, b.node.Close())
+		require.Empty(t, (<-a.node.Changes()).Peers)
+		must(t, a.node.Close())
+		_, open := <-a.node.Changes()
+		require.False(t, open)
+		for _, line := range []string{
+			`level=WARN msg="cluster: counts may be incomplete" reasons="[this node has just started`,
+			`level=INFO msg="cluster: new peer" peer="b `,
+			`level=INFO msg="cluster: counts are complete"`,
+			`level=WARN msg="cluster: peer is suspect" peer="b `,
+			`level=WARN msg="cluster: peer is missing" peer="b `,
+			`level=WARN msg="cluster: counts may be incomplete" reasons="[missing: b]"`,
+			`level=INFO msg="cluster: peer has left or was forgotten" peer="b `,
+		} {
+			require.Contains(t, log.String(), line)
+		}
+	})
+	bubble(t, "the newest replaces an unread one", func(t *testing.T) {
+		_, hosts := service(t, 3)
+		hosts[1].crash()
+		after(lease + 2*beat)
+		require.Equal(t, "missing: b", (<-hosts[0].node.Changes()).Reasons[0].Text)
+		require.Empty(t, hosts[0].node.Changes())
+	})
+}
+
+func TestServeHTTP_RespondsWithReasons(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a := start(t, net, "a")
+		get := func() (int, string) {
+			w := httptest.NewRecorder()
+			a.node.ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
+			return w.Code, w.Body.String()
+		}
+		settle()
+		code, body := get()
+		require.Equal(t, 503, code)
+		require.Contains(t, body, "not ready")
+		after(2 * beat)
+		code, body = get()
+		require.Equal(t, 200, code)
+		require.Equal(t, "ok\n", body)
+		a.bus.Disconnect()
+		settle()
+		code, body = get()
+		require.Equal(t, 503, code)
+		require.Equal(t, "the bus is disconnected\n", body)
+	})
+}

@@ -1,0 +1,117 @@
+// Package core is the protocol of package cluster as a state machine. It has no goroutines,
+// no clock, no locks and no I/O. The inputs are method calls, and each of them has the
+// current time as a parameter where it matters. The outputs are messages to publish, tables
+// to close, and the time of the next call of Tick. Package cluster connects a Machine to an
+// engine and to a Bus.
+//
+//	 inputs                       Machine                              outputs
+//	          +--------------------------------------------------+
+//	Receive   |  members   the peers and their leases            |  Take: messages,
+//	Change    |  stream    which changes of a peer have arrived  |        tables to close
+//	Tick      |  table     the counts of a peer                  |  Deadline
+//	SetBus... |  ledger    the published counts of this node     |  Degraded, Peers
+//	Sent      |  replies   the sync requests to answer           |  Table.Set
+//	Ask       |  queries   calls of Get                          |  Call results
+//	          +--------------------------------------------------+
+package core
+
+import (
+	"iter"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+// Config contains the settings of a Machine. All fields are required.
+type Config struct {
+	ID   Incarnation
+	Name string
+
+	Heartbeat, Lease, Hold, Forget              time.Duration
+	ExpectedNodes, MaxPeers, MaxRooms, MaxCount int
+
+	FlushSize      int // maximum size in bytes of a digest in a flush
+	ReplySize      int // maximum size in bytes of a digest in a reply
+	TombstoneSlack int // number of tombstones that are always kept
+
+	// Local returns the current counts of this process.
+	Local func(room string) occupancy.Occupancy
+
+	// Yield is called between the slices of a large update, which have at most 1024 rooms. During the call, Ask, Result and
+	// the methods without changes can be called.
+	Yield func()
+
+	// NewTable returns an empty table for the counts of a peer.
+	NewTable func(name string) Table
+}
+
+// Table stores the counts of a peer that are part of the totals. It is an
+// [occupancy.Remote], whose documentation describes the methods, or a map in simulations.
+type Table interface {
+	Get(room string) occupancy.Part
+	Set(parts ...occupancy.Part) error
+	All() iter.Seq[occupancy.Part]
+	Close() error
+}
+
+// Kind is the type of a message.
+type Kind uint8
+
+// The kinds of messages, with the same values as in package cluster.
+const (
+	Digest Kind = iota + 1
+	Heartbeat
+	Bye
+	Query
+	Answer
+	SyncRequest
+	SyncReply
+)
+
+// Message is a message to publish.
+type Message struct {
+	Kind    Kind
+	Shard   uint32 // the receiver, or 0 for all nodes
+	Payload []byte
+
+	peer  *peer  // the receiver of a sync request or a reply
+	query *query // the query in the message
+}
+
+// State is the state of a peer.
+type State uint8
+
+// The states of a peer, with the same values as in package cluster.
+const (
+	Live State = iota
+	Suspect
+	Held
+	Missing
+)
+
+// Never is a time that is never reached.
+const Never = time.Duration(1<<63 - 1)
+
+// Counters count events since the creation of a Machine.
+type Counters struct {
+	MessagesIn, MessagesOut, BytesIn, BytesOut uint64
+	Unsent, Malformed, Duplicates, Gaps        uint64
+	Mismatches, Resyncs, Served                uint64
+	Lossy, Pauses, Dropped, RejectedPeers      uint64
+}
+
+// PeerStatus is the state of a peer, for operators.
+type PeerStatus struct {
+	ID             Incarnation
+	Name           string
+	State          State
+	Rooms          int
+	Behind         bool
+	Refused        int
+	OverLimit      bool
+	Degraded       bool
+	IgnoresRooms   bool
+	SameName       bool
+	Unsupported    bool
+	SinceHeartbeat time.Duration
+}

@@ -1,0 +1,84 @@
+package core
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var updateGolden = flag.Bool("golden.update", false, "write the golden messages; do not change those of a released version")
+
+// The files in testdata/v1 are messages of version 1 of the protocol. Every later version
+// must encode the same messages and decode them to the same values.
+func TestGolden_MessagesOfVersion1(t *testing.T) {
+	id, to := Incarnation{1, 2, 3, 15: 16}, Incarnation{15: 1}
+	h := heartbeat{
+		from: id, name: []byte("chat-1"), seq: 300, hash: 0x0123456789abcdef, flags: flagDegraded, beat: 7,
+		minVersion: 1, maxVersion: 1, intervalMS: 1000, rooms: 2, maxRooms: 1_000_000,
+	}
+	w := digestWriter{id: id, name: "chat-1", limit: 1000}
+	w.add("lobby", 3<<32|2)
+	w.add("empty", 0)
+	digestBytes := w.finish(span{base: 299, seq: 300})
+	w.add("lobby", 3<<32|2)
+	snapshotBytes := w.finish(span{reset: true, seq: 5, snapshotEnd: 300})
+	request := syncRequest{from: id, to: to, since: 300}
+	query := queryMessage{from: id, id: 9, rooms: [][]byte{[]byte("lobby"), []byte("other")}}
+	ans := answer{from: id, to: to, id: 9, parts: []roomCounts{3<<32 | 2, 0}}
+	left := bye{from: id}
+	for name, encoded := range map[string][]byte{
+		"heartbeat":   h.append(nil),
+		"digest":      digestBytes,
+		"snapshot":    snapshotBytes,
+		"syncrequest": request.append(nil),
+		"query":       query.append(nil),
+		"answer":      ans.append(nil),
+		"bye":         left.append(nil),
+	} {
+		file := filepath.Join("testdata", "v1", name+".bin")
+		if *updateGolden {
+			require.NoError(t, os.WriteFile(file, encoded, 0o600))
+		}
+		golden, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, golden, encoded, name)
+		var decoded bool
+		switch name {
+		case "heartbeat":
+			var m heartbeat
+			decoded = m.decode(golden)
+			require.Equal(t, h, m)
+		case "digest", "snapshot":
+			var m digest
+			decoded = m.decode(golden)
+			rooms := map[string]roomCounts{}
+			m.forEach(func(room []byte, counts roomCounts) { rooms[string(room)] = counts })
+			if name == "digest" {
+				require.Equal(t, span{base: 299, seq: 300}, m.span)
+				require.Equal(t, map[string]roomCounts{"lobby": 3<<32 | 2, "empty": 0}, rooms)
+			} else {
+				require.Equal(t, span{reset: true, seq: 5, snapshotEnd: 300}, m.span)
+			}
+		case "syncrequest":
+			var m syncRequest
+			decoded = m.decode(golden)
+			require.Equal(t, request, m)
+		case "query":
+			var m queryMessage
+			decoded = m.decode(golden)
+			require.Equal(t, query, m)
+		case "answer":
+			var m answer
+			decoded = m.decode(golden)
+			require.Equal(t, ans, m)
+		case "bye":
+			var m bye
+			decoded = m.decode(golden)
+			require.Equal(t, left, m)
+		}
+		require.True(t, decoded, name)
+	}
+}

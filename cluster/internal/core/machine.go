@@ -1,0 +1,324 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+// Machine is the state of a node. A method with a parameter now can change the deadline,
+// and every method can add messages to Take.
+type Machine struct {
+	Counters
+	cfg     Config
+	members members
+	ledger  *ledger
+	replies replies
+	queries queries
+	batch   batch // used by all tables
+
+	flush        digestWriter
+	nextBeat     time.Duration // when the next regular heartbeat is due
+	greetAt      time.Duration // when the next greeting is due
+	lastBeat     time.Duration // when the last heartbeat was sent
+	beats        uint64        // the number of sent heartbeats
+	beatDeadline time.Duration // after this time, the node is degraded unless it sends a heartbeat
+	connected    bool          // whether the bus is connected
+	busKnown     bool          // whether SetConnected was called
+	freshAt      time.Duration // until this time, the node is degraded
+	greetedAt    time.Duration // when the peers have greeted this node, or Never afterwards
+	greeted      bool          // the peers have greeted this node
+	ready        bool          // the node was synchronized once
+
+	greeting   []*peer // the peers that wait for a greeting
+	overloaded bool
+	echo       echo
+	reasons    []Reason // the last result of Reasons
+	messages   []Message
+	closed     []Table
+}
+
+// New returns a Machine that is not connected. Before Start, only Ask and Result can be
+// called.
+func New(cfg Config) *Machine {
+	m := &Machine{
+		cfg:      cfg,
+		ledger:   newLedger(cfg.TombstoneSlack, cfg.Yield),
+		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
+		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}},
+		flush:    digestWriter{id: cfg.ID, name: cfg.Name, limit: cfg.FlushSize},
+		nextBeat: Never,
+		greetAt:  Never,
+		freshAt:  Never,
+
+		greetedAt: Never,
+	}
+	m.members = newMembers(&m.cfg)
+	return m
+}
+
+// Start starts the node. The first heartbeat is due now.
+func (m *Machine) Start(now time.Duration) { m.nextBeat = now }
+
+// Take returns the messages to publish, in order, and the tables to close.
+func (m *Machine) Take() (messages []Message, closed []Table) {
+	for q := m.queries.next(m.members.peers); q != nil; q = m.queries.next(m.members.peers) {
+		if q.outstanding > 0 {
+			m.messages = append(m.messages, q.message(m.cfg.ID))
+		}
+	}
+	messages, closed = m.messages, m.closed
+	m.messages, m.closed = nil, nil
+	return messages, closed
+}
+
+// Sent reports that a message was published, or the error of publishing it. The parameter
+// now is the time afterwards: publishing can block.
+func (m *Machine) Sent(msg Message, err error, now time.Duration) {
+	if err != nil {
+		m.Unsent++
+	} else {
+		m.MessagesOut++
+		m.BytesOut += uint64(len(msg.Payload))
+	}
+	switch {
+	case msg.Kind == SyncRequest:
+		msg.peer.stream.syncSent = now
+	case msg.query != nil && err != nil:
+		m.queries.fail(msg.query, err)
+	case msg.Kind == SyncReply:
+		if m.replies.sent(m.ledger, err != nil, now, m.cfg.Heartbeat) {
+			msg.peer.lastServed = now
+			m.Served++
+		}
+	case msg.Kind == Heartbeat && msg.Shard == 0 && err == nil:
+		m.echo.add(m.beats, m.lastBeat)
+		if m.beats > 1 && !m.busKnown {
+			// Another node has used this bus earlier and has read its first event. The bus is
+			// connected, because the message was published.
+			m.SetConnected(true, now)
+		}
+	}
+}
+
+// Deadline returns the time at which Tick is due.
+func (m *Machine) Deadline() time.Duration {
+	return min(m.nextBeat, m.greetAt, m.greetedAt, m.members.checkAt, m.replies.dueAt())
+}
+
+// Ready reports whether the node was synchronized once: it has received the counts of
+// every peer from which a heartbeat has arrived within one and a half heartbeat intervals.
+func (m *Machine) Ready() bool {
+	m.ready = m.ready || m.connected && m.greeted &&
+		!slices.ContainsFunc(m.members.peers, func(p *peer) bool { return p.state == Live && p.stream.behind() })
+	return m.ready
+}
+
+// CheckAt returns the time at which Tick can drop peers. If a call of Tick is late, the
+// received messages must be handled before.
+func (m *Machine) CheckAt() time.Duration { return m.members.checkAt }
+
+// Tick handles the timers that are due. The size is the current maximum size of a message.
+func (m *Machine) Tick(now time.Duration, size int) {
+	if now >= m.greetAt {
+		m.sendGreetings(now)
+	}
+	if now >= m.greetedAt {
+		m.greeted, m.greetedAt = true, Never
+	}
+	if now >= m.members.checkAt || m.paused(now) {
+		m.check(now)
+	}
+	if now >= m.nextBeat {
+		m.nextBeat = max(m.nextBeat+m.cfg.Heartbeat, now+m.cfg.Heartbeat/2)
+		for _, p := range m.members.peers {
+			p.table.retryRefused()
+		}
+		m.sendHeartbeat(now)
+	}
+	if now >= m.replies.dueAt() {
+		m.reply(now, size)
+	}
+}
+
+func (m *Machine) paused(now time.Duration) bool { return now > m.nextBeat+m.cfg.Heartbeat }
+
+// check drops the lost peers and repeats sync requests.
+func (m *Machine) check(now time.Duration) {
+	if m.paused(now) {
+		m.Pauses++
+		m.resume(now) // heartbeats were possibly missed during the pause
+	}
+	m.members.checkAt = Never
+	if m.connected {
+		lost, dropped := m.members.expire(now)
+		for _, p := range lost {
+			m.Dropped++
+			m.end(p)
+			m.closed = append(m.closed, p.table.moveTo(keptCounts{}))
+		}
+		for _, p := range dropped {
+			m.Dropped += uint64(toInt(p.state != Missing)) // a Missing peer was counted before
+		}
+		m.forget(dropped)
+	}
+	for _, p := range m.members.peers {
+		m.requestSync(p, now)
+	}
+}
+
+// resume starts all leases again after the node could not receive heartbeats. The node is
+// degraded for one and a half heartbeat intervals: within this time, every live peer sends
+// a heartbeat.
+func (m *Machine) resume(now time.Duration) {
+	m.members.renew(now)
+	m.freshAt, m.nextBeat = now+m.cfg.Heartbeat*3/2, now
+	if !m.greeted {
+		m.greetedAt = m.freshAt
+	}
+	m.echo.reset()
+}
+
+// forget removes the state of dropped peers.
+func (m *Machine) forget(dropped []*peer) {
+	for _, p := range dropped {
+		m.end(p)
+		m.closed = append(m.closed, p.table.accepted)
+	}
+}
+
+// end ends the communication with a lost peer.
+func (m *Machine) end(p *peer) {
+	m.replies.remove(m.ledger, p.id)
+	m.queries.remove(p)
+}
+
+func (m *Machine) sendHeartbeat(now time.Duration) {
+	m.lastBeat, m.greetAt, m.greeting = now, Never, nil
+	m.beatDeadline = m.nextBeat + m.cfg.Heartbeat
+	m.send(Message{Kind: Heartbeat, Payload: m.nextHeartbeat(now)})
+}
+
+// nextHeartbeat returns the next heartbeat.
+func (m *Machine) nextHeartbeat(now time.Duration) []byte {
+	m.beats++
+	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), seq: m.ledger.seq, hash: m.ledger.hash, beat: m.beats,
+		minVersion: version, maxVersion: version, intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), rooms: uint64(m.ledger.live()), maxRooms: uint64(m.cfg.MaxRooms)}
+	if len(m.Reasons(now)) > 0 {
+		h.flags |= flagDegraded
+	}
+	return h.append(nil)
+}
+
+func (m *Machine) send(msg Message) { m.messages = append(m.messages, msg) }
+
+// SetConnected reports that the bus is connected or disconnected.
+func (m *Machine) SetConnected(connected bool, now time.Duration) {
+	m.connected, m.busKnown = connected, true
+	if connected {
+		m.resume(now)
+	}
+}
+
+// SetLossy reports that the bus has lost messages to this node.
+func (m *Machine) SetLossy(now time.Duration) {
+	m.Lossy++
+	m.freshAt = max(m.freshAt, now+m.cfg.Heartbeat*3/2) // by this time, the peers' heartbeats show which changes were lost
+	for _, p := range m.members.peers {
+		if !m.overloaded { // otherwise the heartbeats will show which changes are missing
+			p.stream.wantSync = true
+			m.requestSync(p, now)
+		}
+	}
+}
+
+// SetOverloaded reports whether many messages wait to be handled. An overloaded node only
+// renews leases with heartbeats, and sends fewer sync requests.
+func (m *Machine) SetOverloaded(overloaded bool) { m.overloaded = overloaded }
+
+// Stop sends a Bye and drops all peers. The tables are not closed.
+func (m *Machine) Stop() {
+	m.messages = []Message{{Kind: Bye, Payload: (&bye{m.cfg.ID}).append(nil)}}
+	m.members, m.connected = newMembers(&m.cfg), false
+}
+
+// Change publishes the rooms whose counts differ from the last published counts. Each
+// digest is one flush and has its own seq.
+func (m *Machine) Change(rooms []occupancy.RoomEvent) {
+	for _, e := range rooms {
+		// Publish the counts of the event, and not newer counts of the engine. The engine
+		// sends no event for a change that is undone within its interval. Therefore no later
+		// event would correct the newer counts.
+		counts := toRoomCounts(e.Occupancy)
+		if !m.ledger.differs(e.Room, counts) {
+			continue
+		}
+		if !m.flush.add(e.Room, counts) {
+			m.endFlush()
+			m.flush.add(e.Room, counts)
+		}
+		m.ledger.put(e.Room, counts)
+	}
+	if !m.flush.empty() {
+		m.endFlush()
+	}
+}
+
+// endFlush sends a flush. If it is lost, the peers request the changes later.
+func (m *Machine) endFlush() {
+	payload := m.flush.finish(span{base: m.ledger.seq, seq: m.ledger.seq + 1})
+	m.ledger.endFlush()
+	m.send(Message{Kind: Digest, Payload: payload})
+}
+
+// Ask starts a call of Get for a room. The function done is called when no answer is
+// outstanding, possibly before Ask returns.
+func (m *Machine) Ask(room string, done func()) *Call {
+	call := &Call{room: room, done: done}
+	m.queries.waiting = append(m.queries.waiting, call)
+	return call
+}
+
+// Result ends a call and returns the sum of the peers' counts. If the sum may be wrong,
+// it also returns the names of the peers that did not answer, and an error. The parameter
+// ended is the reason for which the caller has stopped waiting, or nil.
+func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.Occupancy, []string, error) {
+	sum, missing, err := m.queries.finish(call, m.members.peers, ended)
+	switch {
+	case err != nil:
+	case !m.connected || now < m.freshAt:
+		err = errUnknownPeers
+	case m.members.known() < m.cfg.ExpectedNodes:
+		err = errExpectedNodes
+	}
+	return sum, missing, err
+}
+
+// Connected reports whether the bus is connected.
+func (m *Machine) Connected() bool { return m.connected }
+
+// Rooms returns the number of published rooms that are not empty.
+func (m *Machine) Rooms() int { return m.ledger.live() }
+
+// Peers returns the states of the peers, in the order of their first messages.
+func (m *Machine) Peers(now time.Duration) []PeerStatus {
+	all := make([]PeerStatus, len(m.members.peers))
+	for i, p := range m.members.peers {
+		all[i] = PeerStatus{
+			ID:             p.id,
+			Name:           p.name,
+			State:          p.state,
+			Rooms:          p.table.rooms,
+			Behind:         p.stream.behind(),
+			Refused:        len(p.table.refused),
+			OverLimit:      p.table.overLimit,
+			Degraded:       p.flags&flagDegraded != 0,
+			IgnoresRooms:   p.maxRooms > 0 && uint64(m.ledger.live()) > p.maxRooms,
+			SameName:       m.members.sameName(p),
+			Unsupported:    p.unsupported,
+			SinceHeartbeat: now - p.beatAt,
+		}
+	}
+	return all
+}

@@ -1,0 +1,79 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+)
+
+// testMachine returns a connected machine that has sent its first heartbeat.
+func testMachine() *Machine {
+	cfg := testConfig()
+	cfg.MaxPeers, cfg.Forget, cfg.ExpectedNodes, cfg.FlushSize, cfg.ReplySize = 1000, forget, 1, 700, 800
+	n := &node{tables: map[*mapTable]struct{}{}}
+	cfg.NewTable = n.newTable
+	cfg.Local = func(string) occupancy.Occupancy { return occupancy.Occupancy{} }
+	m := New(*cfg)
+	m.Start(0)
+	m.SetConnected(true, 0)
+	m.Tick(0, 800)
+	m.Take()
+	return m
+}
+
+// sent returns the kinds of the messages that the machine has sent.
+func sent(m *Machine, now time.Duration) map[Kind]int {
+	kinds := map[Kind]int{}
+	messages, _ := m.Take()
+	for _, msg := range messages {
+		kinds[msg.Kind]++
+		m.Sent(msg, nil, now)
+	}
+	return kinds
+}
+
+func beatOf(id byte, number, seq uint64) []byte {
+	h := heartbeat{from: Incarnation{0, id}, name: []byte{'p', id%26 + 'a'}, seq: seq, hash: seq, beat: number}
+	return h.append(nil)
+}
+
+func TestMachine_AtMostEightSyncsAtOnce(t *testing.T) {
+	m := testMachine()
+	for id := range byte(100) {
+		m.Receive(Heartbeat, beatOf(id, 1, 5), 0)
+	}
+	for now := beat / 10; now < 3*beat; now += beat / 10 {
+		m.Tick(now, 800)
+		require.LessOrEqual(t, sent(m, now)[SyncRequest], maxSyncs)
+	}
+	// When a reply has arrived, the next request is sent.
+	var next *peer
+	for _, p := range m.members.peers {
+		if p.stream.awaiting(3 * beat) {
+			next = p
+		}
+	}
+	require.NotNil(t, next)
+	w := digestWriter{id: next.id, name: next.name, limit: 700}
+	m.Receive(SyncReply, w.finish(span{reset: true, seq: 5, snapshotEnd: 5}), 3*beat)
+	require.Equal(t, 1, sent(m, 3*beat)[SyncRequest])
+}
+
+func TestMachine_OverloadedOnlyRenewsLeases(t *testing.T) {
+	m := testMachine()
+	m.Receive(Heartbeat, beatOf(1, 1, 0), 0)
+	m.Tick(beat/2, 800)
+	sent(m, beat/2)
+	m.SetOverloaded(true)
+	m.Receive(Heartbeat, beatOf(1, 2, 7), 3*beat) // the digests before it wait in the inbox
+	m.SetLossy(3 * beat)
+	require.Zero(t, sent(m, 3*beat)[SyncRequest])
+	require.Equal(t, 3*beat, m.members.peers[0].leaseStart)
+	require.Equal(t, "this node is overloaded: many messages wait", m.Reasons(5 * beat)[0].Text)
+	m.SetOverloaded(false)
+	m.Receive(Heartbeat, beatOf(1, 3, 7), 4*beat)
+	require.Equal(t, 1, sent(m, 4*beat)[SyncRequest])
+}

@@ -1,0 +1,204 @@
+package core
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/occupancy/occupancy"
+)
+
+const (
+	maxQueryRooms = 256 // the maximum number of rooms in a query
+	maxQueries    = 4   // the maximum number of queries that wait for answers
+)
+
+// The reasons for an incomplete result of Get.
+var (
+	errSuspect      = errors.New("no heartbeat has arrived within the lease")
+	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
+	errUnknownPeers = errors.New("this node may not know all peers yet")
+
+	errExpectedNodes = errors.New("fewer nodes are known than WithExpectedNodes requires")
+)
+
+// queries are the calls of Get that wait for the peers' answers. Calls for one room that
+// wait at the same time share one query. A call does not share a query that was sent
+// before, because the answers may be older than the call.
+type queries struct {
+	size    int     // the maximum size of the rooms in a query, in bytes
+	waiting []*Call // calls that are not part of a query yet
+	active  map[uint64]*query
+	lastID  uint64
+}
+
+// Call is a call of Get.
+type Call struct {
+	room      string
+	done      func() // called when no answer is outstanding
+	query     *query // nil until the room is part of a query
+	roomIndex int    // the index of the room in the query
+}
+
+// query is a query to all peers, for the rooms of one or more calls.
+type query struct {
+	id          uint64
+	rooms       [][]byte
+	calls       []*Call
+	pending     int // the number of calls without a result
+	peers       []*peer
+	answers     [][]roomCounts // by peer; nil for a peer that has not answered
+	waiting     []bool         // by peer: whether the calls wait for its answer; initially true for Live peers that can answer
+	outstanding int            // the number of peers whose answers the calls wait for
+	err         error          // the error of publishing the query
+}
+
+// next returns a query for the next waiting calls, or nil.
+func (s *queries) next(peers []*peer) *query {
+	if len(s.waiting) == 0 || len(s.active) >= maxQueries {
+		return nil
+	}
+	s.lastID++
+	q := newQuery(s.lastID, peers)
+	index, size := map[string]int{}, 0
+	s.waiting = slices.DeleteFunc(s.waiting, func(call *Call) bool {
+		i, ok := index[call.room]
+		if !ok {
+			i = len(q.rooms)
+			if i == maxQueryRooms || i > 0 && size+len(call.room) > s.size {
+				return false
+			}
+			index[call.room] = i
+			size += len(call.room) + 3 // the tag and the length
+			q.rooms = append(q.rooms, []byte(call.room))
+		}
+		q.add(call, i)
+		return true
+	})
+	if q.outstanding > 0 {
+		s.active[q.id] = q
+	}
+	return q
+}
+
+// add adds a call for the room with this index.
+func (q *query) add(call *Call, roomIndex int) {
+	call.query, call.roomIndex = q, roomIndex
+	q.calls = append(q.calls, call)
+	q.pending++
+	if q.outstanding == 0 {
+		call.done()
+	}
+}
+
+// newQuery returns a query to the peers, without calls.
+func newQuery(id uint64, peers []*peer) *query {
+	q := &query{
+		id:      id,
+		peers:   slices.Clone(peers),
+		answers: make([][]roomCounts, len(peers)),
+		waiting: make([]bool, len(peers)),
+	}
+	for i, p := range q.peers {
+		q.waiting[i] = p.state == Live && !p.unsupported
+		q.outstanding += toInt(q.waiting[i])
+	}
+	return q
+}
+
+// message returns the message that contains the query.
+func (q *query) message(from Incarnation) Message {
+	m := queryMessage{from: from, id: q.id, rooms: q.rooms}
+	return Message{Kind: Query, Payload: m.append(nil), query: q}
+}
+
+// answer stores a peer's answer.
+func (s *queries) answer(a *answer) {
+	q := s.active[a.id]
+	if q == nil || len(a.parts) != len(q.rooms) {
+		return
+	}
+	if i := slices.IndexFunc(q.peers, func(p *peer) bool { return p.id == a.from }); i >= 0 {
+		s.resolve(q, i, a.parts)
+	}
+}
+
+// remove stops waiting for a peer that was dropped.
+func (s *queries) remove(p *peer) {
+	for _, q := range s.active {
+		if i := slices.Index(q.peers, p); i >= 0 {
+			s.resolve(q, i, nil)
+		}
+	}
+}
+
+// resolve stores the answer of the peer with index i, and stops waiting for it. A nil
+// answer means that the peer will not answer.
+func (s *queries) resolve(q *query, i int, answer []roomCounts) {
+	if answer != nil {
+		q.answers[i] = answer
+	}
+	if !q.waiting[i] {
+		return
+	}
+	q.waiting[i] = false
+	if q.outstanding--; q.outstanding == 0 {
+		delete(s.active, q.id)
+		for _, call := range q.calls {
+			call.done()
+		}
+	}
+}
+
+// fail stops waiting for all peers, because publishing the query has failed.
+func (s *queries) fail(q *query, err error) {
+	q.err = err
+	for i := range q.peers {
+		s.resolve(q, i, nil)
+	}
+}
+
+// finish ends the call and returns the sum of the peers' counts, the names of the peers
+// that did not answer, and the reason if there are such peers. The parameter ended is the
+// reason for which the caller has stopped waiting, or nil.
+func (s *queries) finish(call *Call, peers []*peer, ended error) (sum occupancy.Occupancy, missing []string, err error) {
+	q := call.query
+	if q == nil {
+		s.waiting = slices.DeleteFunc(s.waiting, func(other *Call) bool { return other == call })
+		call.done = func() {}
+		q = newQuery(0, peers)
+		q.add(call, 0)
+	}
+	if q.pending--; q.pending == 0 {
+		delete(s.active, q.id)
+	}
+	var connections, members uint64
+	var invalid error
+	for i, p := range q.peers {
+		var part roomCounts
+		answered := q.answers[i] != nil
+		if answered && !p.table.valid(q.answers[i][call.roomIndex]) {
+			answered, invalid = false, errOverMaxCount
+		}
+		switch {
+		case answered:
+			part = q.answers[i][call.roomIndex]
+		case !p.dropped:
+			if p.state != Missing {
+				part = p.table.last(call.room)
+			}
+			missing = append(missing, p.name)
+		}
+		connections += part.connections()
+		members += part.members()
+	}
+	sum = occupancy.Occupancy{
+		Connections:     int(min(connections, largestCount)),
+		PresenceMembers: int(min(members, largestCount)),
+	}
+	if missing != nil {
+		slices.Sort(missing)
+		err = cmp.Or(q.err, ended, invalid, errSuspect)
+	}
+	return sum, missing, err
+}

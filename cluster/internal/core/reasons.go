@@ -1,0 +1,52 @@
+package core
+
+import (
+	"slices"
+	"time"
+)
+
+// Reason is a reason for which counts of other nodes may be incomplete or out of date.
+type Reason struct {
+	Text  string
+	Since time.Duration
+}
+
+// Reasons returns the current reasons. The node is degraded if there are any.
+func (m *Machine) Reasons(now time.Duration) []Reason {
+	var all []Reason
+	add := func(applies bool, text string) {
+		if !applies {
+			return
+		}
+		since := now
+		if i := slices.IndexFunc(m.reasons, func(r Reason) bool { return r.Text == text }); i >= 0 {
+			since = m.reasons[i].Since
+		}
+		all = append(all, Reason{text, since})
+	}
+	add(!m.connected, "the bus is disconnected")
+	add(m.overloaded, "this node is overloaded: many messages wait")
+	add(now < m.freshAt, "this node has just started or resumed, or the bus has lost messages")
+	add(now > m.beatDeadline, "this node was paused")
+	add(m.echo.waiting(now) > 2*m.cfg.Heartbeat, "own heartbeats are not delivered")
+	add(m.echo.delay > m.cfg.Lease/2, "the delay of the bus is longer than half a lease")
+	add(m.members.known() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
+	for _, p := range m.members.peers {
+		// Use beatAt, because renew changes leaseStart without a heartbeat.
+		late := p.state == Suspect || p.state == Live && now >= p.beatAt+m.members.lease(p)
+		add(p.state == Missing, "missing: "+p.name)
+		add(p.state == Held, "lost together with most peers: "+p.name)
+		add(p.unsupported, "unsupported version of the protocol: "+p.name)
+		add(late, "no heartbeat within the lease: "+p.name)
+		add(p.state != Missing && p.stream.behind(), "changes are missing: "+p.name)
+		add(len(p.table.refused) > 0, "counts are refused: "+p.name)
+		add(p.table.overLimit, "more rooms than WithMaxRooms: "+p.name)
+	}
+	m.reasons = all
+	return all
+}
+
+// BusDelay returns the time that a heartbeat of this node needs to return.
+func (m *Machine) BusDelay(now time.Duration) time.Duration {
+	return max(m.echo.delay, m.echo.waiting(now))
+}

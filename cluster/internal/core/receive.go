@@ -1,0 +1,246 @@
+package core
+
+import "time"
+
+// Receive handles a message. A malformed message changes nothing.
+func (m *Machine) Receive(kind Kind, payload []byte, now time.Duration) {
+	m.MessagesIn++
+	m.BytesIn += uint64(len(payload))
+	if !m.dispatch(kind, payload, now) {
+		m.Malformed++
+	}
+}
+
+// dispatch decodes and handles a message. It reports whether the message is valid.
+func (m *Machine) dispatch(kind Kind, payload []byte, now time.Duration) (ok bool) {
+	switch kind {
+	case Digest, SyncReply:
+		var d digest
+		if ok = d.decode(payload); ok {
+			m.handleDigest(&d, now)
+		}
+	case Heartbeat:
+		var h heartbeat
+		if ok = h.decode(payload); ok {
+			if h.from == m.cfg.ID {
+				m.echo.returned(h.beat, now)
+			} else {
+				m.handleHeartbeat(&h, now)
+			}
+		}
+	case Bye:
+		var b bye
+		if ok = b.decode(payload); ok {
+			m.handleBye(b.from, now)
+		}
+	case SyncRequest:
+		var r syncRequest
+		if ok = r.decode(payload); ok {
+			m.handleSyncRequest(r, now)
+		}
+	case Query:
+		var q queryMessage
+		if ok = q.decode(payload); ok && q.from != m.cfg.ID {
+			m.handleQuery(&q)
+		}
+	case Answer:
+		var a answer
+		if ok = a.decode(payload); ok && a.to == m.cfg.ID {
+			m.queries.answer(&a)
+		}
+	}
+	return ok
+}
+
+// peer returns the peer with this incarnation and adds it if necessary. It returns nil for
+// this node itself, for a peer that has sent a Bye, and if there are too many peers.
+func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
+	if p := m.members.byID[id]; p != nil {
+		return p
+	}
+	if id == m.cfg.ID || m.members.left(id, now) {
+		return nil
+	}
+	if len(m.members.peers) >= m.cfg.MaxPeers {
+		missing := m.members.longestMissing()
+		if missing == nil {
+			m.RejectedPeers++
+			m.freshAt = max(m.freshAt, now+m.cfg.Lease)
+			return nil
+		}
+		m.members.drop(missing, false, now)
+		m.forget([]*peer{missing})
+	}
+	p, dropped := m.members.add(id, string(name), now)
+	m.forget(dropped)
+	p.table = table{cfg: &m.cfg, batch: &m.batch, accepted: m.cfg.NewTable(p.name)}
+	m.greet(p, now)
+	m.check(now) // the lease of the peer that p replaces may have expired
+	return p
+}
+
+// greet schedules an early heartbeat for a new or returned peer, so that the peer knows
+// this node soon. Each node has a different delay, so that the heartbeats of many nodes do
+// not arrive at the same time. The first sync request follows the greeting, because the
+// peer answers only requests of nodes that it knows.
+func (m *Machine) greet(p *peer, now time.Duration) {
+	m.greeting = append(m.greeting, p)
+	delay := m.cfg.Heartbeat / 8
+	// The delay is at least 1 ns. The greeting is then due after now, and requestSync waits
+	// until it is due.
+	ownDelay := max(1, delay*time.Duration(m.cfg.ID[0])/256)
+	m.greetAt = min(m.greetAt, max(now, m.lastBeat+delay)+ownDelay)
+	p.stream.syncSent = max(p.stream.syncSent, m.greetAt-syncInterval)
+}
+
+// sendGreetings sends a heartbeat to the peers that wait for it. It sends one heartbeat to
+// all peers if many are waiting, and otherwise one to each of them.
+func (m *Machine) sendGreetings(now time.Duration) {
+	if 8*len(m.greeting) > len(m.members.peers) {
+		m.sendHeartbeat(now)
+		return
+	}
+	for _, p := range m.greeting {
+		m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.nextHeartbeat(now)})
+	}
+	m.greeting, m.greetAt = nil, Never
+}
+
+// handleDigest applies a digest if no changes are missing before it. A digest is applied
+// entirely or not at all.
+func (m *Machine) handleDigest(d *digest, now time.Duration) {
+	p := m.peer(d.from, d.name, now)
+	if p == nil {
+		return
+	}
+	switch p.stream.receive(d.span) {
+	case duplicate:
+		m.Duplicates++
+		return
+	case gap:
+		m.Gaps++
+		m.requestSync(p, now)
+		return
+	}
+	if d.reset {
+		p.table.beginSnapshot()
+	}
+	d.forEach(p.table.set)
+	p.table.applyBatch()
+	requested := p.stream.attempts > 0
+	if p.stream.apply(d.span, now) {
+		p.table.endSnapshot()
+	}
+	if p.stream.behind() || !requested {
+		m.requestSync(p, now)
+		return
+	}
+	for _, other := range m.members.peers { // another request can be sent
+		m.requestSync(other, now)
+	}
+}
+
+// handleHeartbeat renews the peer's lease and compares its seq and hash with the received
+// counts.
+func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
+	p := m.peer(h.from, h.name, now)
+	if p == nil {
+		return
+	}
+	if p.unsupported = h.unsupported; p.unsupported {
+		m.members.renewLease(p, now)
+		return
+	}
+	p.maxRooms = h.maxRooms
+	wasMissing := p.state == Missing
+	accepted, returned := m.members.heartbeat(p, h, now)
+	if !accepted {
+		return
+	}
+	if wasMissing {
+		p.table.moveTo(m.cfg.NewTable(p.name)) // the kept counts count again
+	}
+	if returned {
+		m.greet(p, now)
+	}
+	if m.overloaded {
+		return // the digests before this heartbeat wait in the inbox
+	}
+	if p.stream.heartbeat(h.seq) {
+		switch {
+		case p.table.overLimit:
+			// The hash differs because rooms were ignored. Request a snapshot when all rooms fit.
+			p.stream.needsSnapshot = h.rooms <= uint64(m.cfg.MaxRooms)
+		case p.table.hash != h.hash:
+			m.Mismatches++
+			p.stream.needsSnapshot = true
+		}
+	}
+	m.requestSync(p, now)
+}
+
+// handleBye drops the peer. The sender can be unknown, because its Bye can arrive before
+// its other messages.
+func (m *Machine) handleBye(id Incarnation, now time.Duration) {
+	if id == m.cfg.ID {
+		return
+	}
+	if p := m.members.byID[id]; p != nil {
+		m.members.drop(p, true, now)
+		m.forget([]*peer{p})
+		return
+	}
+	m.members.remember(id, droppedPeer{until: now + m.members.memory(), bye: true})
+}
+
+// requestSync requests the missing changes from the peer, if any are missing. It sends the
+// request now, or schedules it for the end of syncInterval.
+func (m *Machine) requestSync(p *peer, now time.Duration) {
+	if p.state == Missing || !p.stream.behind() && !p.stream.wantSync {
+		return
+	}
+	syncs := 0
+	for _, other := range m.members.peers {
+		syncs += toInt(other.stream.awaiting(now))
+	}
+	if syncs >= maxSyncs {
+		m.members.checkAt = min(m.members.checkAt, now+syncInterval/2)
+		return
+	}
+	since, send, retry := p.stream.request(now, m.overloaded)
+	m.members.checkAt = min(m.members.checkAt, retry)
+	if send {
+		r := syncRequest{from: m.cfg.ID, to: p.id, since: since}
+		m.Resyncs++
+		m.send(Message{Kind: SyncRequest, Shard: p.id.Shard(), Payload: r.append(nil), peer: p})
+	}
+}
+
+// handleSyncRequest queues the request of a peer. A request of an unknown node is dropped;
+// the node will repeat it.
+func (m *Machine) handleSyncRequest(r syncRequest, now time.Duration) {
+	p := m.members.byID[r.from]
+	if r.to == m.cfg.ID && p != nil && now >= p.lastServed+syncInterval/2 {
+		m.replies.add(r)
+	}
+}
+
+// reply sends the next digest that answers a sync request.
+func (m *Machine) reply(now time.Duration, size int) {
+	to, payload := m.replies.encode(m.ledger, max(m.cfg.FlushSize, min(size, m.cfg.ReplySize)), now)
+	p := m.members.byID[to]
+	if payload == nil {
+		p.lastServed = now
+		return
+	}
+	m.send(Message{Kind: SyncReply, Shard: to.Shard(), Payload: payload, peer: p})
+}
+
+// handleQuery answers another node's query.
+func (m *Machine) handleQuery(q *queryMessage) {
+	a := answer{from: m.cfg.ID, to: q.from, id: q.id}
+	for _, room := range q.rooms {
+		a.parts = append(a.parts, toRoomCounts(m.cfg.Local(string(room))))
+	}
+	m.send(Message{Kind: Answer, Shard: q.from.Shard(), Payload: a.append(nil)})
+}

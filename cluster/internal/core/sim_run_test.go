@@ -1,0 +1,368 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+// The times of a simulated node.
+const (
+	beat   = time.Second
+	lease  = 5 * beat
+	hold   = 15 * time.Second
+	forget = 20 * time.Second
+)
+
+// sim is a simulation: nodes, faults, and the true counts of the rooms.
+type sim struct {
+	network
+	rand     *rand.Rand
+	logf     func(string, ...any)
+	rooms    int
+	nodes    []*node // running
+	started  int
+	interval time.Duration // the shortest time between two events of a room
+	long     time.Duration // a factor for the lengths of the faults
+	err      error         // the first error
+
+	lossy       bool     // messages were lost
+	garbled     bool     // payloads were altered
+	crashed     bool     // a node stopped, and possibly another node received no Bye
+	parted      bool     // the network is partitioned
+	undisturbed bool     // if true, no other fault can start
+	repairs     []repair // the repairs of the current faults
+
+	syncs   map[[2]Incarnation]time.Duration // the times of the last sync requests
+	changed map[string]time.Duration         // the times of the last changes of the rooms
+
+	ambiguousAt time.Duration // when two nodes had the same name
+}
+
+// repair ends a fault.
+type repair struct {
+	at time.Duration
+	do func()
+}
+
+func newSim(seed uint64, logf func(string, ...any)) *sim {
+	s := &sim{
+		network: network{
+			faults:   noFaults,
+			blocked:  map[[2]*node]bool{},
+			earliest: map[[2]*node]time.Duration{},
+		},
+		rand:  rand.New(rand.NewPCG(seed, 0)),
+		logf:  logf,
+		syncs: map[[2]Incarnation]time.Duration{},
+
+		changed: map[string]time.Duration{},
+	}
+	s.long = 1
+	if s.chance(0.1) {
+		s.long = 4
+	}
+	s.rooms = 3 + s.rand.IntN(30)
+	if s.chance(0.25) {
+		s.interval = 100 * time.Millisecond
+	}
+	return s
+}
+
+func (s *sim) log(format string, args ...any) {
+	if s.logf != nil {
+		s.logf("%v: "+format, append([]any{s.now}, args...)...)
+	}
+}
+
+func (s *sim) fail(format string, args ...any) {
+	if s.err == nil {
+		s.err = fmt.Errorf("after %v: "+format, append([]any{s.now}, args...)...)
+		s.log("%v", s.err)
+	}
+}
+
+// checkSyncRequest checks the time between two sync requests to one peer.
+func (s *sim) checkSyncRequest(from *node, msg Message) {
+	var r syncRequest
+	if !r.decode(msg.Payload) {
+		s.fail("%v publishes an invalid sync request", from)
+	}
+	pair := [2]Incarnation{r.from, r.to}
+	if last, ok := s.syncs[pair]; ok && s.now-last < beat {
+		s.fail("%v sends a sync request to the same peer again after %v", from, s.now-last)
+	}
+	s.syncs[pair] = s.now
+}
+
+// between returns a random time.
+func (s *sim) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(s.rand.Int64N(int64(most-least)+1))
+}
+
+// step waits for a random time.
+func (s *sim) step(least, most time.Duration) { s.advance(s.now + s.between(least, most)) }
+
+func (s *sim) chance(p float64) bool { return p > 0 && s.rand.Float64() < p }
+
+func (s *sim) randomNode() *node { return s.nodes[s.rand.IntN(len(s.nodes))] }
+
+func (n *node) String() string { return fmt.Sprintf("%s.%d", n.name, n.started) }
+
+// start starts a process.
+func (s *sim) start(name string) {
+	s.started++
+	n := &node{
+		s:       s,
+		name:    name,
+		started: s.started,
+		tables:  map[*mapTable]struct{}{},
+		known:   map[Incarnation]bool{},
+		counts:  map[string]occupancy.Occupancy{},
+		last:    map[string]roomEvent{},
+		pending: map[string]occupancy.Occupancy{},
+		offset:  s.between(0, time.Second),
+	}
+	cfg := Config{
+		Name:           name,
+		Heartbeat:      beat,
+		Lease:          lease,
+		Hold:           hold,
+		Forget:         forget,
+		ExpectedNodes:  1,
+		MaxPeers:       100,
+		MaxRooms:       1000,
+		MaxCount:       1 << 30,
+		FlushSize:      700, // about 25 rooms
+		ReplySize:      800,
+		TombstoneSlack: s.rand.IntN(4),
+		Local:          func(room string) occupancy.Occupancy { return n.counts[room] },
+		NewTable:       n.newTable,
+		Yield:          func() {},
+	}
+	for i := range cfg.ID {
+		cfg.ID[i] = byte(s.rand.Uint32())
+	}
+	n.m = New(cfg)
+	n.m.Start(s.now)
+	n.m.SetConnected(true, s.now)
+	s.log("%v starts", n)
+	s.nodes = append(s.nodes, n)
+	s.step(0, time.Millisecond)
+}
+
+// end stops a process: with a Bye, or without a Bye like a crash.
+func (s *sim) end(n *node, bye bool) {
+	s.log("%v ends, bye: %v", n, bye)
+	received := bye && s.allBusesOK()
+	if bye && n.held == nil {
+		n.m.Stop()
+		n.perform()
+	}
+	s.nodes = slices.DeleteFunc(s.nodes, func(other *node) bool { return other == n })
+	n.ended = true
+	for room := range n.counts {
+		s.changed[room] = s.now
+	}
+	s.step(2*time.Millisecond, 3*time.Millisecond) // the Bye is delivered
+	if !received {
+		return
+	}
+	for _, other := range s.nodes {
+		if other.m.members.byID[n.m.cfg.ID] != nil {
+			s.fail("%v still has the peer %v, which has sent a Bye", other, n)
+		}
+	}
+}
+
+// allBusesOK reports whether no bus has a fault.
+func (s *sim) allBusesOK() bool {
+	return !s.lossy && !s.parted && !slices.ContainsFunc(s.nodes, func(n *node) bool { return n.outage || n.stalled })
+}
+
+// checkHealth checks that no node was healthy and wrong for longer than the lease. A fault
+// has an effect when the last message has arrived, and is detected up to a heartbeat later.
+// A node cannot detect that it does not know a node, unless it knew it before. If a second
+// node of the same name starts, a lost node may be dropped as its previous incarnation.
+func (s *sim) checkHealth() {
+	s.at(s.now+beat/2, s.checkHealth)
+	since := s.now - lease - beat - s.maxDelay
+	names := map[string]bool{}
+	for _, n := range s.nodes {
+		if names[n.name] {
+			s.ambiguousAt = s.now
+		}
+		names[n.name] = true
+	}
+	for _, n := range s.nodes {
+		for id := range n.m.members.byID {
+			n.known[id] = true
+		}
+		if len(n.m.Reasons(s.now)) > 0 || n.held != nil {
+			n.healthySince = s.now
+		}
+		if max(n.healthySince, s.ambiguousAt) > since || s.garbled {
+			continue
+		}
+		has, sum := n.totals(), s.truth(func(other *node) bool { return other == n || n.known[other.m.cfg.ID] })
+		for room, at := range s.changed {
+			if at <= since && has[room] != sum[room] {
+				s.fail("%v is healthy since %v, but has %+v in %q, not %+v", n, n.healthySince, has[room], room, sum[room])
+			}
+		}
+	}
+}
+
+// callHook changes the counts of a random room.
+func (s *sim) callHook(n *node) {
+	room := fmt.Sprint("room", s.rand.IntN(s.rooms))
+	o := n.counts[room]
+	switch k := s.rand.IntN(6); {
+	case k < 2:
+		o.Connections++
+	case k < 3:
+		o.PresenceMembers++
+	case k < 5 && o.Connections > 0:
+		o.Connections--
+	case k == 5 && o.PresenceMembers > 0:
+		o.PresenceMembers--
+	}
+	n.counts[room] = o
+	s.changed[room] = s.now
+	n.changed(room)
+}
+
+// run runs the simulation and returns the first error.
+func (s *sim) run() error {
+	for i := range 3 + s.rand.IntN(6) {
+		s.start(fmt.Sprint("n", i))
+	}
+	end := s.now + s.between(4*time.Second, 18*time.Second)*s.long
+	startFault := s.chooseFaults()
+	s.checkHealth()
+	for s.err == nil && s.now < end {
+		s.step(0, 60*time.Millisecond)
+		s.repair(s.now)
+		if s.chance(0.05) {
+			startFault()
+		}
+		for range s.rand.IntN(3) {
+			s.callHook(s.randomNode())
+		}
+		if s.chance(0.004) {
+			n := s.randomNode()
+			for range 60 {
+				s.callHook(n)
+			}
+		}
+	}
+	s.repair(Never)
+	clear(s.blocked)
+	s.faults = noFaults
+	for _, n := range s.nodes {
+		n.overflow = 0
+	}
+	s.log("the faults stop")
+	for stop := s.now; s.err == nil; s.step(0, 200*time.Millisecond) {
+		n, wrong := s.mismatch()
+		if wrong == nil {
+			s.log("exact after %v", s.now-stop)
+			s.checkStable()
+			break
+		}
+		timeout := s.timeout()
+		// If messages were only lost, each node detects this after two heartbeat intervals.
+		mustDetect := timeout == exact+s.maxDelay && s.now-stop > 2*beat+s.maxDelay
+		switch {
+		case s.now-stop > timeout:
+			s.fail("not exact after %v: %v", timeout, wrong)
+		case mustDetect && len(n.m.Reasons(s.now)) == 0:
+			s.fail("not exact, and not degraded: %v", wrong)
+		}
+	}
+	return s.err
+}
+
+// timeout returns the time within which all counts must be exact after the end of the
+// faults. Lost messages are detected at the next heartbeat, and requested at most one
+// second after the last sync request. A crashed node, and a node that a garbled message
+// seems to describe, is dropped one heartbeat interval after its lease, or after the hold
+// time.
+func (s *sim) timeout() time.Duration {
+	if !s.crashed && !s.garbled {
+		return exact + s.maxDelay
+	}
+	delay := time.Second + s.maxDelay // the longest delay of the last heartbeat
+	for _, n := range s.nodes {
+		if slices.ContainsFunc(n.m.members.peers, func(p *peer) bool { return p.state == Held }) {
+			return delay + lease + hold
+		}
+	}
+	return delay + lease + beat
+}
+
+// exact is the timeout if no lease has to expire.
+const exact = 2500 * time.Millisecond
+
+// repair ends the faults that are due to end.
+func (s *sim) repair(now time.Duration) {
+	for _, r := range slices.Clone(s.repairs) {
+		if now >= r.at {
+			r.do()
+		}
+	}
+	s.repairs = slices.DeleteFunc(s.repairs, func(r repair) bool { return now >= r.at })
+}
+
+// checkStable checks that the counts remain exact and that the nodes become healthy.
+func (s *sim) checkStable() {
+	s.advance(s.now + s.maxDelay + lease + hold + forget + 2*beat)
+	if _, wrong := s.mismatch(); wrong != nil {
+		s.fail("no longer exact: %v", wrong)
+	}
+	for _, n := range s.nodes {
+		if len(n.m.Reasons(s.now)) > 0 || len(n.m.members.peers) != len(s.nodes)-1 {
+			s.fail("%v is not healthy: %+v", n, n.m.Peers(s.now))
+		}
+		if n.m.Mismatches > 0 && !s.garbled {
+			s.fail("%v had a hash mismatch: %+v", n, n.m.Counters)
+		}
+	}
+}
+
+// truth returns the counts of all nodes that are included.
+func (s *sim) truth(included func(*node) bool) map[string]occupancy.Occupancy {
+	sum := map[string]occupancy.Occupancy{}
+	for _, n := range s.nodes {
+		if !included(n) {
+			continue
+		}
+		for room, o := range n.counts {
+			add(sum, room, o)
+		}
+	}
+	return sum
+}
+
+// mismatch returns a node with a wrong count, and an error that describes this count.
+func (s *sim) mismatch() (*node, error) {
+	sum := s.truth(func(*node) bool { return true })
+	for _, n := range s.nodes {
+		has := n.totals()
+		for _, room := range slices.Sorted(maps.Keys(sum)) {
+			if has[room] != sum[room] {
+				return n, fmt.Errorf("%v has %+v in %q, not %+v", n, has[room], room, sum[room])
+			}
+		}
+		for room, o := range has {
+			if o != sum[room] {
+				return n, fmt.Errorf("%v has %+v in %q, not %+v", n, o, room, sum[room])
+			}
+		}
+	}
+	return nil, nil
+}

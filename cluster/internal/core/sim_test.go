@@ -1,0 +1,50 @@
+package core
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 1000, "run this many simulations")
+	simSeed  = flag.Int("sim.seed", -1, "run only the simulation with this seed, and log its events")
+)
+
+// After all faults have ended, every node has the exact counts of every room within the
+// promised time.
+func TestSimulation_CountsAreExactAtEnd(t *testing.T) {
+	if *simSeed >= 0 {
+		simulate(t, uint64(*simSeed), t.Logf)
+		return
+	}
+	const workers = 4
+	for w := range workers {
+		t.Run(fmt.Sprint("worker", w), func(t *testing.T) {
+			t.Parallel()
+			for seed := w; seed < *simSeeds && !t.Failed(); seed += workers {
+				simulate(t, uint64(seed), nil)
+			}
+		})
+	}
+}
+
+// Two simulations with the same seed publish the same messages at the same times.
+func TestSimulation_RepeatsExactly(t *testing.T) {
+	for seed := range uint64(30) {
+		if first, second := simulate(t, seed, nil), simulate(t, seed, nil); first != second {
+			t.Errorf("seed %d: traces differ: %x, %x", seed, first, second)
+		}
+	}
+}
+
+// simulate runs one simulation, which must succeed, and returns the hash of all published
+// messages.
+func simulate(t *testing.T, seed uint64, logf func(string, ...any)) (trace uint64) {
+	t.Helper()
+	s := newSim(seed, logf)
+	if err := s.run(); err != nil {
+		t.Errorf("seed %d: %v\nreplay: go test -v -run 'TestSimulation_CountsAreExactAtEnd$' -sim.seed %[1]d .", seed, err)
+	}
+	return s.trace
+}

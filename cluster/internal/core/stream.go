@@ -1,0 +1,103 @@
+package core
+
+import "time"
+
+const (
+	syncInterval  = time.Second // the minimum time between two sync requests to one peer
+	maxSyncs      = 8           // the maximum number of sync requests without a reply
+	maxSyncDelays = 3           // an overloaded node doubles syncInterval this number of times
+)
+
+// stream is the progress of receiving the changes of one peer.
+type stream struct {
+	applied       uint64        // all changes up to this seq are applied
+	published     uint64        // the peer has published changes up to this seq
+	needsSnapshot bool          // the received counts are wrong: only a snapshot is applied
+	snapshotEnd   uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
+	syncSent      time.Duration // when the last sync request was sent to the peer
+	wantSync      bool          // request a sync, even if no change seems to be missing
+	attempts      int           // the number of sync requests since the last progress
+}
+
+// verdict is the decision about a received digest.
+type verdict uint8
+
+const (
+	apply     verdict = iota
+	duplicate         // the digest is not needed
+	gap               // an earlier digest is missing
+)
+
+// behind reports whether the peer has published a change that was not received yet.
+func (s *stream) behind() bool {
+	return s.published > s.applied || s.needsSnapshot || s.snapshotEnd != 0
+}
+
+// receive decides about a digest. The first digest of a newer snapshot is always applied:
+// the peer has removed tombstones, so only a complete snapshot shows which rooms are empty.
+func (s *stream) receive(d span) verdict {
+	s.published = max(s.published, d.seq)
+	switch {
+	case s.needsSnapshot && d.reset: // the requested snapshot
+	case s.needsSnapshot || d.seq <= s.applied && (!d.reset || d.snapshotEnd <= max(s.applied, s.snapshotEnd)):
+		return duplicate
+	case d.base > s.applied:
+		return gap
+	}
+	return apply
+}
+
+// apply records that a digest is applied, and reports whether it completes a snapshot.
+func (s *stream) apply(d span, now time.Duration) (complete bool) {
+	if d.reset {
+		s.snapshotEnd, s.needsSnapshot = d.snapshotEnd, false
+	}
+	s.applied, s.attempts = d.seq, 0
+	if complete = (d.reset || s.snapshotEnd != 0) && s.applied >= s.snapshotEnd; complete {
+		s.snapshotEnd = 0
+	}
+	if s.behind() {
+		s.syncSent = max(s.syncSent, now) // the peer is sending the rest: wait before the next request
+	}
+	return complete
+}
+
+// heartbeat compares the seq of the peer's heartbeat with the received changes. It reports
+// whether all changes are received, so that the hash must be the same.
+func (s *stream) heartbeat(seq uint64) (current bool) {
+	s.published = seq
+	if seq < max(s.applied, s.snapshotEnd) {
+		// A received digest was forged, or the digest has overtaken the heartbeat.
+		s.needsSnapshot = true
+	}
+	return seq == s.applied && !s.needsSnapshot
+}
+
+// awaiting reports whether the reply to a sync request can still arrive.
+func (s *stream) awaiting(now time.Duration) bool {
+	return s.attempts > 0 && s.behind() && now < s.syncSent+syncInterval
+}
+
+// request returns the seq of the sync request to send now. If no request is sent now, send
+// is false. If another request may be necessary later, retry is its time, and otherwise
+// Never. An overloaded node waits longer after each request without progress.
+func (s *stream) request(now time.Duration, overloaded bool) (since uint64, send bool, retry time.Duration) {
+	if !s.behind() && !s.wantSync {
+		return 0, false, Never
+	}
+	interval := syncInterval
+	if overloaded {
+		interval <<= min(s.attempts, maxSyncDelays)
+	}
+	if now >= s.syncSent+interval {
+		s.syncSent, s.wantSync, send = now, false, true
+		s.attempts++
+	}
+	if !s.needsSnapshot {
+		since = s.applied
+	}
+	if send && !s.behind() {
+		return since, true, Never
+	}
+	return since, send, s.syncSent + interval
+}

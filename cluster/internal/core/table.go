@@ -1,0 +1,232 @@
+package core
+
+import (
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"unsafe"
+
+	"github.com/occupancy/occupancy"
+)
+
+// table is a peer's counts of its rooms, whether or not the engine has accepted them.
+type table struct {
+	cfg       *Config
+	batch     *batch                // counts to set in accepted; all tables use the same batch
+	accepted  Table                 // the counts that the engine has accepted
+	refused   map[string]roomCounts // the counts that the engine has not accepted, by room; nil if there are no such counts
+	stale     map[string]struct{}   // the known rooms that the current snapshot has not contained yet
+	rooms     int                   // the number of rooms that are not empty
+	hash      uint64                // the sum of the hashes of the rooms
+	overLimit bool                  // the peer has more rooms than MaxRooms allows; the rest is ignored
+}
+
+// keptCounts are the counts of a Missing peer. They are not part of the totals. The methods
+// implement Table.
+type keptCounts map[string]roomCounts
+
+func (k keptCounts) Get(room string) occupancy.Part {
+	return occupancy.Part{Room: room, Occupancy: k[room].occupancy()}
+}
+
+func (k keptCounts) Set(parts ...occupancy.Part) error {
+	for _, part := range parts {
+		if k[part.Room] = toRoomCounts(part.Occupancy); k[part.Room] == 0 {
+			delete(k, part.Room)
+		}
+	}
+	return nil
+}
+
+func (k keptCounts) All() iter.Seq[occupancy.Part] {
+	return func(yield func(occupancy.Part) bool) {
+		for room, counts := range k {
+			if !yield(occupancy.Part{Room: room, Occupancy: counts.occupancy()}) {
+				return
+			}
+		}
+	}
+}
+
+func (k keptCounts) Close() error { return nil }
+
+// moveTo moves the accepted counts to another table and returns the previous table. Some
+// counts can be refused by the other table.
+func (t *table) moveTo(other Table) (previous Table) {
+	previous, t.accepted = t.accepted, other
+	for part := range previous.All() {
+		if t.batch.full() {
+			t.applyBatch()
+		}
+		t.batch.add(part.Room, hashName(part.Room), toRoomCounts(part.Occupancy))
+	}
+	t.applyBatch()
+	return previous
+}
+
+// set stores the peer's counts of a room. The engine receives these counts when applyBatch
+// is called.
+func (t *table) set(room []byte, counts roomCounts) {
+	hash := hashName(room)
+	if t.batch.full() || t.batch.mayHave(hash) {
+		t.applyBatch()
+	}
+	// This unsafe conversion is correct because Table.Get does not keep its argument. If
+	// the room is known, part.Room is the engine's own copy of the name.
+	part := t.accepted.Get(unsafe.String(unsafe.SliceData(room), len(room)))
+	before, isRefused := t.refused[string(room)]
+	if !isRefused {
+		before = toRoomCounts(part.Occupancy)
+	}
+	if before == 0 && counts == 0 {
+		return
+	}
+	_, isStale := t.stale[string(room)]
+	if before == 0 || isStale && counts != 0 {
+		// The limit does not include stale rooms, because the end of the snapshot removes rooms
+		// that are still stale. Including the stale rooms, there are at most 2 × limit rooms.
+		if limit := t.cfg.MaxRooms; t.rooms-len(t.stale) >= limit || before == 0 && t.rooms/2 >= limit {
+			t.overLimit = true
+			return
+		}
+	}
+	name := part.Room
+	if part.Occupancy == (occupancy.Occupancy{}) {
+		name = string(room)
+	}
+	t.hash += hashCounts(hash, counts) - hashCounts(hash, before)
+	t.rooms += toInt(counts != 0) - toInt(before != 0)
+	delete(t.stale, name)
+	switch {
+	case counts == before && !isRefused:
+	case t.valid(counts):
+		t.batch.add(name, hash, counts)
+	default:
+		t.refuse(name, counts)
+	}
+}
+
+// applyBatch sets the counts of the batch in the engine. If the engine refuses the counts
+// of a room, it keeps the previous counts of this room.
+func (t *table) applyBatch() {
+	if len(t.batch.parts) == 0 {
+		return
+	}
+	err := t.accepted.Set(t.batch.parts...)
+	if len(t.refused) > 0 {
+		for _, part := range t.batch.parts {
+			delete(t.refused, part.Room)
+		}
+	}
+	if err != nil {
+		var refused *occupancy.SetError
+		if errors.As(err, &refused) {
+			for _, r := range refused.Refused {
+				t.refuse(r.Part.Room, toRoomCounts(r.Part.Occupancy))
+			}
+		}
+	}
+	if len(t.refused) == 0 {
+		t.refused = nil
+	}
+	if t.batch.clear(); t.batch.applied >= batchLen {
+		t.batch.applied = 0
+		t.cfg.Yield()
+	}
+}
+
+// refuse stores counts that are not set in the engine.
+func (t *table) refuse(room string, counts roomCounts) {
+	if t.refused == nil {
+		t.refused = map[string]roomCounts{}
+	}
+	t.refused[room] = counts
+}
+
+// valid reports whether the counts do not exceed MaxCount.
+func (t *table) valid(counts roomCounts) bool {
+	limit := uint64(t.cfg.MaxCount)
+	return counts.connections() <= limit && counts.members() <= limit
+}
+
+// retryRefused sets the refused counts again, as the engine may accept them now.
+func (t *table) retryRefused() {
+	for _, room := range slices.Collect(maps.Keys(t.refused)) {
+		if counts := t.refused[room]; t.valid(counts) {
+			if t.batch.full() {
+				t.applyBatch()
+			}
+			t.batch.add(room, hashName(room), counts)
+		}
+	}
+	t.applyBatch()
+}
+
+// beginSnapshot starts to receive a snapshot. A known room is stale until the snapshot
+// contains it.
+func (t *table) beginSnapshot() {
+	t.stale = nil
+	if t.rooms > 0 {
+		t.stale = make(map[string]struct{}, t.rooms)
+		for part := range t.accepted.All() {
+			if t.stale[part.Room] = struct{}{}; len(t.stale)%batchLen == 0 {
+				t.cfg.Yield()
+			}
+		}
+		for room := range t.refused {
+			t.stale[room] = struct{}{}
+		}
+	}
+	t.overLimit = false
+}
+
+// endSnapshot ends a snapshot and removes the rooms that are still stale.
+func (t *table) endSnapshot() {
+	for room := range t.stale {
+		t.set([]byte(room), 0)
+	}
+	t.applyBatch()
+	t.stale = nil
+}
+
+// last returns the peer's last counts of the room, or 0 if they exceed MaxCount.
+func (t *table) last(room string) roomCounts {
+	if counts, ok := t.refused[room]; ok {
+		if !t.valid(counts) {
+			return 0
+		}
+		return counts
+	}
+	return toRoomCounts(t.accepted.Get(room).Occupancy)
+}
+
+// batchLen is the maximum number of parts in one call of Table.Set. The engine holds its
+// lock during the call.
+const batchLen = 512
+
+// batch collects parts for one call of Table.Set, each room once.
+type batch struct {
+	parts   []occupancy.Part
+	applied int             // the number of parts set since the last call of Yield
+	seen    [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
+}
+
+func (b *batch) full() bool { return len(b.parts) == batchLen }
+
+// mayHave reports whether the batch may contain the room whose name has this hash.
+func (b *batch) mayHave(hash uint64) bool {
+	return b.seen[hash>>6%uint64(len(b.seen))]&(1<<(hash%64)) != 0
+}
+
+func (b *batch) add(room string, hash uint64, counts roomCounts) {
+	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.occupancy()})
+	b.seen[hash>>6%uint64(len(b.seen))] |= 1 << (hash % 64)
+}
+
+func (b *batch) clear() {
+	b.applied += len(b.parts)
+	clear(b.parts)
+	b.parts = b.parts[:0]
+	clear(b.seen[:])
+}
