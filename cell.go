@@ -23,7 +23,7 @@ type extra struct {
 	version     uint64        // of the newest event
 	undelivered bool          // some subscriber may not have received the last published value
 	delivering  bool          // deliver has not returned, and may have unlocked mu
-	next        time.Duration // the earliest time of the next event
+	next        time.Duration // the earliest time of the next event, or 0 if the extra has had none
 	remoteParts int           // how many parts of other nodes are in remote
 	subs        []subscriber
 	passed      int // the number of subscribers that a running deliver has processed
@@ -60,10 +60,10 @@ type localPublication struct {
 //
 // The following makes this exact. Every transition is one compare-and-swap of the word. A
 // change of an idle room sets queued in the same step, so the publisher visits the room
-// after the change. settle loads a word, requires that its counts are the published ones, and
-// replaces that word, so it fails if a hook has changed the counts. Thus an idle room has
-// been published with its present counts. A room with a subscriber is never detached. A
-// watcher attaches the rooms that existed when it began as it returns them.
+// after the change. publisher.settle loads a word, requires that its counts are the published
+// ones, and replaces that word, so it fails if a hook has changed the counts. Thus an idle room has
+// been published with its present counts. A room with a subscriber is never detached. A new
+// watcher attaches each room that existed already when it returns the room for the first time.
 
 // step applies f to the word of c, and queues the room if that is necessary. It returns
 // the words before and after. Both are retired if c is retired. If the error is not nil, the
@@ -98,11 +98,11 @@ func (c *cell) step(r *rooms, f func(w uint64) (uint64, error)) (before, after u
 	}
 }
 
-// settle ends the visits. The caller has published the counts of the word w. If the room is
-// empty and mayRetire is true, settle retires c. Otherwise c becomes idle if it has
-// listeners, and detached if not. settle returns the new word, and reports
-// false if w is not the word any more.
-func (c *cell) settle(w uint64, listeners, mayRetire bool) (uint64, bool) {
+// trySettle is the step of publisher.settle, which has found that the counts of the word w are
+// published. If the room is empty and mayRetire is true, it retires c. Otherwise c becomes idle
+// if it has listeners, and detached if not. trySettle returns the new word, and reports false if
+// w is not the word any more.
+func (c *cell) trySettle(w uint64, listeners, mayRetire bool) (uint64, bool) {
 	n := w &^ queued
 	switch {
 	case stateOf(w) == absent && mayRetire:
@@ -136,7 +136,7 @@ func (c *cell) detached() bool { return c.word.Load()&(idle|queued) == 0 }
 func (c *cell) local() uint64 {
 	w := c.word.Load()
 	if w == retired {
-		return c.last.word // 0, or the counts when the engine was closed; a retired cell's last value never changes
+		return c.last.word // 0, or the counts when the engine was closed; it never changes again
 	}
 	return w & countMask
 }

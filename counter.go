@@ -86,8 +86,8 @@ func stateOf(w uint64) state {
 // The four plain steps. Each takes place if there is nothing to do but count: the room is
 // occupied before and after, the idle flag is clear (so it is not retired either), no user is
 // to be counted, and the count is not full. Otherwise, or if another hook has changed the word
-// meanwhile, it changes nothing and returns false, and the caller takes the general path,
-// publisher.change.
+// meanwhile, it changes nothing and returns false, and the caller takes the general path: see
+// cell.step.
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()

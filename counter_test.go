@@ -179,7 +179,7 @@ func TestCounter_FullRoomRefusesHooksAndDoesNotChange(t *testing.T) {
 				e := New()
 				defer e.Close()
 				require.NoError(t, e.Join("r"))
-				c, _ := e.rooms.find("r")
+				c, _ := e.rooms.cells.Load("r")
 				fill := func(conns, mems uint64) {
 					c.word.Store(conns*connection | mems*member | flags)
 				}

@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -81,7 +82,7 @@ func (e *Engine) Current(room string) Occupancy {
 		return Occupancy{}
 	}
 	w := c.word.Load()
-	if w&held == 0 {
+	if w&held == 0 { // so the word is not retired, either
 		return countsOf(w).occupancy()
 	}
 	return c.total(c.local()).occupancy()
@@ -105,26 +106,20 @@ func (e *Engine) Local(room string) Occupancy {
 // count, the error of ctx, or that of [Peers]. Together with an error of Peers, Get
 // returns the sum of the parts that are known.
 func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
-	switch {
-	case e.rooms.closed.Load():
-		return Occupancy{}, ErrClosed
-	case !validName(room):
-		return Occupancy{}, ErrInvalidRoom
-	case ctx.Err() != nil:
-		return Occupancy{}, ctx.Err()
+	if err := cmp.Or(e.rooms.check(room), ctx.Err()); err != nil {
+		return Occupancy{}, err
 	}
 	link := e.link.Load()
 	if link == nil || link.peers == nil || link.closed.Load() {
 		return e.Current(room), nil
 	}
 	theirs, err := link.peers.Get(ctx, room)
-	ours := e.Local(room)
+	ours, _ := e.Local(room).counts() // never fails: Local returns possible counts
 	part, bad := e.pub.part(theirs)
 	if bad != nil {
-		return ours, fmt.Errorf("%w: peers answered %+v", bad, theirs)
+		return ours.occupancy(), fmt.Errorf("%w: peers answered %+v", bad, theirs)
 	}
-	mine, _ := ours.counts() // never fails: Local returns possible counts
-	total, _ := mine.plus(part)
+	total, _ := ours.plus(part)
 	return total.occupancy(), err
 }
 
@@ -134,7 +129,7 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 // of the engine.
 func (e *Engine) All() iter.Seq2[string, Occupancy] {
 	return func(yield func(string, Occupancy) bool) {
-		e.rooms.all(func(c *cell) bool {
+		e.rooms.cells.Range(func(c *cell) bool {
 			o := c.total(c.local()).occupancy()
 			return o == Occupancy{} || yield(c.name, o)
 		})

@@ -1,5 +1,7 @@
 package occupancy
 
+import "cmp"
+
 // A hold keeps a room in existence for a subscription or another node's part, even if its
 // last connection leaves. The caller of the functions below holds mu.
 
@@ -19,7 +21,7 @@ func (p *publisher) holdSubscription(room string) (*cell, *extra, error) {
 		onlySubscribed := p.rooms.number(heldOnly) - int64(p.remoteRooms)
 		exists := c != nil && stateOf(c.word.Load()) != absent
 		if p.full(onlySubscribed) && !exists || p.full(int64(p.subscribedRooms)/3) {
-			return nil, nil, p.refuseRoom(room)
+			return nil, nil, cmp.Or[error](p.rooms.check(room), ErrTooManyRooms)
 		}
 	}
 	return p.hold(room)
@@ -30,7 +32,7 @@ func (p *publisher) holdRemote(room string) (*cell, error) {
 	if p.full(int64(p.remoteRooms)) {
 		c := p.rooms.live(room)
 		if c == nil || c.extra.Load() == nil || c.extra.Load().remoteParts == 0 {
-			return nil, p.refuseRoom(room)
+			return nil, cmp.Or[error](p.rooms.check(room), ErrTooManyRooms)
 		}
 	}
 	c, x, err := p.hold(room)
@@ -45,17 +47,6 @@ func (p *publisher) holdRemote(room string) (*cell, error) {
 
 func (p *publisher) full(rooms int64) bool {
 	return p.rooms.limit > 0 && rooms >= int64(p.rooms.limit)
-}
-
-// refuseRoom returns the error for a room that cannot be held.
-func (p *publisher) refuseRoom(room string) error {
-	switch {
-	case p.rooms.closed.Load():
-		return ErrClosed
-	case !validName(room):
-		return ErrInvalidRoom
-	}
-	return ErrTooManyRooms
 }
 
 // hold finds or creates the room, and marks it as held. The caller adds what holds it.
@@ -82,6 +73,7 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 	return c, x, nil
 }
 
+// holds reports whether a subscription or another node's part holds the room.
 func (x *extra) holds() bool { return len(x.subs)+x.remoteParts > 0 }
 
 // release ends the hold of c if nothing holds it any more.

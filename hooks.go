@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"cmp"
 	"math"
 	"strings"
 )
@@ -63,7 +64,8 @@ type place struct {
 }
 
 // The following are the general paths of the hooks. c is the room's cell, which may be
-// retired, or nil.
+// retired, or nil. The plain steps before them need no check of the name, because only valid
+// names have cells.
 
 func (e *Engine) join(c *cell, room string) (*cell, error) {
 	c, err := e.add(c, room, place{connections: 1}, noLimit, true)
@@ -102,7 +104,7 @@ const noLimit = math.MaxInt
 // add adds a place to the room, and returns the cell in which it counted. The error is
 // ErrRoomFull if the room has limit connections or more already. If inline is true, the hook may
 // publish the change itself.
-func (e *Engine) add(c *cell, room string, what place, limit int, inline bool) (*cell, error) {
+func (e *Engine) add(c *cell, room string, added place, limit int, inline bool) (*cell, error) {
 	if e.rooms.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -113,7 +115,7 @@ func (e *Engine) add(c *cell, room string, what place, limit int, inline bool) (
 				return nil, err
 			}
 		}
-		if ok, err := e.pub.addPlace(c, what, limit, inline); ok {
+		if ok, err := e.pub.addPlace(c, added, limit, inline); ok {
 			return c, err
 		}
 		c = nil // retired meanwhile: try again
@@ -121,23 +123,17 @@ func (e *Engine) add(c *cell, room string, what place, limit int, inline bool) (
 }
 
 // remove removes a place from the room. If the room does not have it, the error is errNone.
-func (e *Engine) remove(c *cell, room string, what place, errNone error) error {
+func (e *Engine) remove(c *cell, room string, removed place, errNone error) error {
 	if e.rooms.closed.Load() {
 		return ErrClosed
 	}
 	for {
 		if c == nil {
 			if c = e.rooms.live(room); c == nil {
-				switch {
-				case e.rooms.closed.Load(): // again, because Close may have frozen the room meanwhile
-					return ErrClosed
-				case !validName(room):
-					return ErrInvalidRoom
-				}
-				return errNone
+				return cmp.Or(e.rooms.check(room), errNone) // Close may have frozen the room meanwhile
 			}
 		}
-		changed, retired := e.pub.removePlace(c, what, true)
+		changed, retired := e.pub.removePlace(c, removed, true)
 		switch {
 		case changed:
 			return nil
@@ -149,14 +145,14 @@ func (e *Engine) remove(c *cell, room string, what place, errNone error) error {
 }
 
 // addPlace adds a place to the counts of c, in one step: see add. It reports false if c is retired.
-func (p *publisher) addPlace(c *cell, what place, limit int, inline bool) (ok bool, err error) {
-	n := counts{members: uint32(len(what.clients))}
+func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok bool, err error) {
+	n := counts{members: uint32(len(added.clients))}
 	var locked uint64
 	if p.users != nil {
-		locked = p.users.lock(what.clients)
-		n = p.users.entering(c, what.clients)
+		locked = p.users.lock(added.clients)
+		n = p.users.entering(c, added.clients)
 	}
-	n.connections = what.connections
+	n.connections = added.connections
 	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
 		if limit != noLimit && int(c.total(w&countMask).connections) >= limit {
 			return w, ErrRoomFull
@@ -165,25 +161,25 @@ func (p *publisher) addPlace(c *cell, what place, limit int, inline bool) (ok bo
 	})
 	if p.users != nil {
 		if before != retired && err == nil {
-			p.users.enter(c, what.clients)
+			p.users.enter(c, added.clients)
 		}
 		p.users.unlock(locked)
 	}
-	p.changed(c, before, after, inline)
+	p.dispatch(c, before, after, inline)
 	return before != retired, err
 }
 
 // removePlace removes a place from the counts of c, in one step. If c has less than that, because
 // Leave or Exit has removed a connection or a member of this place, removePlace removes the rest.
 // It reports whether the counts have changed, and whether c is retired instead.
-func (p *publisher) removePlace(c *cell, what place, inline bool) (changed, isRetired bool) {
-	n := counts{members: uint32(len(what.clients))}
+func (p *publisher) removePlace(c *cell, removed place, inline bool) (changed, isRetired bool) {
+	n := counts{members: uint32(len(removed.clients))}
 	var locked uint64
 	if p.users != nil {
-		locked = p.users.lock(what.clients)
-		n = p.users.exiting(c, what.clients)
+		locked = p.users.lock(removed.clients)
+		n = p.users.exiting(c, removed.clients)
 	}
-	n.connections = what.connections
+	n.connections = removed.connections
 	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
 		if fewer := minus(w, n); fewer != w {
 			return fewer, nil
@@ -192,11 +188,11 @@ func (p *publisher) removePlace(c *cell, what place, inline bool) (changed, isRe
 	})
 	if p.users != nil {
 		if before != retired {
-			p.users.exit(c, what.clients)
+			p.users.exit(c, removed.clients)
 		}
 		p.users.unlock(locked)
 	}
-	p.changed(c, before, after, inline)
+	p.dispatch(c, before, after, inline)
 	return before != retired && err == nil, before == retired
 }
 

@@ -30,8 +30,9 @@ func newJournal(last func(*cell) publication) journal {
 type entry struct {
 	c   *cell
 	seq uint64 // if it is not that of the room's last publication, the entry is outdated
-	// since is the publication by which the room began. A reader whose next is not greater does
-	// not know the room. If the room ends before it reads again, it need not return the room.
+	// since is the seq of the publication by which the room began, or 0 if every reader knows
+	// the room. A reader whose next is since or less has not read that the room began. If the
+	// room ends before the reader reads that, the reader need not return the room.
 	since uint64
 }
 

@@ -18,19 +18,20 @@ import (
 type Lease struct {
 	e *Engine
 
-	mu      sync.Mutex // protects the following, except heapIndex and next, until the lease is closed
-	cell    *cell
-	joined  bool // the connection is counted in cell
-	entered bool // Enter has been called
-	in      bool // client has entered
-	closed  bool // or lingering: then only the caller that ends or takes over the place uses the fields
+	// mu protects the following until the lease is closed or lingers. After that, only the caller
+	// that ends the place or takes it over uses them.
+	mu       sync.Mutex
+	cell     *cell
+	client   string     // the client of the connection: one that has entered, or the session's; "" if none
+	others   *clientSet // further clients that entered, or nil
+	joined   bool       // the connection is counted in cell
+	entered  bool       // a client has entered at some time
+	isMember bool       // client has entered, and has not exited
+	closed   bool       // or lingering
 
-	// lingering.mu protects these.
+	// lingering.mu protects the following.
 	heapIndex int32  // in lingering.heap, plus one; 0 if the lease does not linger
-	next      *Lease // the next lease of the client that lingers in this room
-
-	client string     // the client of the connection: one that has entered, or the session's; "" if none
-	others *clientSet // further clients that entered, or nil
+	next      *Lease // in the ring of the client: see lingering.clients
 }
 
 // ConnectOption is a setting of [Engine.Connect].
@@ -73,7 +74,7 @@ func (e *Engine) connect(c *cell, room string, opts []ConnectOption) (*Lease, er
 	return &Lease{e: e, cell: c, joined: true}, nil
 }
 
-// connectWith is Connect with options. client is that of a session, or "". c is the room's
+// connectWith is Connect with options. client is the ID of a session, or "". c is the room's
 // cell, which may be retired, or nil.
 func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption) (*Lease, error) {
 	l := &Lease{e: e, client: client}
@@ -85,7 +86,7 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 		case o.as && !validName(o.client):
 			return nil, e.refuseClient()
 		case o.as && !l.has(o.client):
-			l.keep(o.client)
+			l.addClient(o.client)
 		}
 	}
 	if c != nil && e.pub.lingering.len() > 0 && e.takeOver(l, c) {
@@ -106,7 +107,8 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 // takeOver gives l the place of a lease of one of its clients that lingers in c, and enters the
 // clients that the place does not have. It reports whether l has a place. If the clients cannot
 // be entered, nothing changes. lingering.mu is locked throughout, so that a Close of the old
-// lease is not missed. The caller must call publishNow.
+// lease is not missed. So takeOver does not publish the clients that it enters: the caller must
+// call publishNow.
 func (e *Engine) takeOver(l *Lease, c *cell) bool {
 	s := e.pub.lingering
 	s.mu.Lock()
@@ -129,7 +131,7 @@ func (e *Engine) takeOver(l *Lease, c *cell) bool {
 	s.drop(old)
 	for _, id := range old.clients(nil) {
 		if !l.has(id) {
-			l.keep(id)
+			l.addClient(id)
 		}
 	}
 	l.cell, l.joined, l.entered = c, old.joined, old.entered
@@ -161,17 +163,17 @@ func (l *Lease) Enter(clientID string) error {
 		return nil
 	}
 	known := clientID == l.client
-	clientID = l.keep(clientID)
+	clientID = l.addClient(clientID)
 	if !l.cell.tryEnter() {
 		cell, err := l.e.add(l.cell, l.cell.name, place{clients: []string{clientID}}, noLimit, true)
 		if err != nil {
-			l.forget(clientID, known)
+			l.removeClient(clientID, known)
 			return refused.note(err)
 		}
 		if cell != l.cell {
 			// Calls of Engine.Leave and Engine.Exit have emptied the room, so the old cell was
 			// retired and counts nothing of this lease.
-			l.cell, l.joined, l.client, l.in, l.others = cell, false, clientID, true, nil
+			l.cell, l.joined, l.client, l.isMember, l.others = cell, false, clientID, true, nil
 		}
 	}
 	if !l.entered {
@@ -196,7 +198,7 @@ func (l *Lease) exit(clientID string, keepClient bool) error {
 	case !l.has(clientID):
 		return refused.note(ErrNotEntered)
 	}
-	l.forget(clientID, keepClient)
+	l.removeClient(clientID, keepClient)
 	if l.cell.tryExit() {
 		return nil
 	}
@@ -257,7 +259,7 @@ func (l *Lease) subtract(what place, inline bool) error {
 
 // clients appends the clients that have entered to ids.
 func (l *Lease) clients(ids []string) []string {
-	if l.in {
+	if l.isMember {
 		ids = append(ids, l.client)
 	}
 	if l.others != nil {
@@ -267,20 +269,20 @@ func (l *Lease) clients(ids []string) []string {
 }
 
 func (l *Lease) has(clientID string) bool {
-	return l.in && clientID == l.client || l.others.has(clientID)
+	return l.isMember && clientID == l.client || l.others.has(clientID)
 }
 
-// keep adds a client that has not entered, and returns the lease's copy of its ID.
-func (l *Lease) keep(clientID string) string {
+// addClient adds a client that has not entered, and returns the lease's copy of its ID.
+func (l *Lease) addClient(clientID string) string {
 	if clientID == l.client {
-		l.in = true
+		l.isMember = true
 		return l.client
 	}
 	// Clone the ID, because it may be a slice of a large message that it would keep in memory.
 	clientID = strings.Clone(clientID)
 	switch {
 	case l.client == "":
-		l.client, l.in = clientID, true
+		l.client, l.isMember = clientID, true
 	case l.others == nil:
 		l.others = &clientSet{few: []string{clientID}}
 	default:
@@ -289,15 +291,17 @@ func (l *Lease) keep(clientID string) string {
 	return clientID
 }
 
-func (l *Lease) forget(clientID string, keepClient bool) {
+// removeClient removes a client that has entered. If keepClient is true, it remains the client of
+// the connection.
+func (l *Lease) removeClient(clientID string, keepClient bool) {
 	if clientID != l.client {
 		l.others.remove(clientID)
 		return
 	}
-	l.in = false
+	l.isMember = false
 	if !keepClient {
 		l.client = l.others.any()
-		l.in = l.client != ""
+		l.isMember = l.client != ""
 		l.others.remove(l.client)
 	}
 }

@@ -22,9 +22,9 @@ import (
 //
 // Enter and Exit return ErrClosed on a lease that lingers. Close ends it at once, so a handler
 // must call either Linger or Close when its connection ends. If d is zero or negative, Linger is
-// Close. On a lease that is closed or lingers already, and after the engine's Close, it does
-// nothing. It does not block. A lease that lingers takes about 56 bytes more, and all of them
-// share one timer.
+// Close. Otherwise it does nothing if the lease is closed or lingers already, or if the engine is
+// closed. It does not block. The memory of a lingering lease grows by about 56 bytes, and all of
+// them share one timer.
 func (l *Lease) Linger(d time.Duration) {
 	if l == nil {
 		return
@@ -47,6 +47,9 @@ func (l *Lease) Linger(d time.Duration) {
 
 // lingering holds the leases that linger. The publisher's goroutine ends them in the order of
 // their deadlines. The caller that removes a lease from the heap must end or take over its place.
+//
+// The leases of one client in one room are a ring from the oldest to the newest, whose next is
+// the oldest again.
 type lingering struct {
 	seed  maphash.Seed
 	count atomic.Int64
@@ -54,8 +57,8 @@ type lingering struct {
 
 	mu      sync.Mutex // protects the following, and Lease.heapIndex and Lease.next
 	heap    lingerHeap
-	clients map[uint64]*Lease // by the hash of the client and its room: the newest lease of a ring, in which the oldest is next
-	most    int               // the largest len(clients) since the map was made
+	clients map[uint64]*Lease // the newest lease of each ring, by the hash of the room and the client
+	most    int               // see shrink
 	closed  bool
 }
 
@@ -70,7 +73,9 @@ func (s *lingering) len() int { return int(s.count.Load()) }
 // first returns the first deadline, or never.
 func (s *lingering) first() time.Duration { return time.Duration(s.next.Load()) }
 
-func (s *lingering) hash(c *cell, id string) uint64 { return maphash.Comparable(s.seed, client{c, id}) }
+func (s *lingering) hash(c *cell, id string) uint64 {
+	return maphash.Comparable(s.seed, roomClient{c, id})
+}
 
 // add adds a lease, and reports whether its deadline is the first.
 func (s *lingering) add(l *Lease, at time.Duration) bool {
@@ -88,25 +93,21 @@ func (s *lingering) add(l *Lease, at time.Duration) bool {
 			l.next = l
 		}
 		s.clients[h] = l
-		s.most = max(s.most, len(s.clients))
 	}
-	s.changed()
+	s.update()
 	return s.heap[0].lease == l
 }
 
 // find returns the first lease in c whose client is one of the clients of l, or nil. The caller
 // holds mu.
 func (s *lingering) find(c *cell, l *Lease) *Lease {
-	if l.client != "" {
-		if old := s.firstOf(c, l.client); old != nil {
-			return old
-		}
-	}
+	ids := []string{l.client} // no lease in clients has the client ""
 	if l.others != nil {
-		for _, id := range l.others.appendTo(nil) {
-			if old := s.firstOf(c, id); old != nil {
-				return old
-			}
+		ids = l.others.appendTo(ids)
+	}
+	for _, id := range ids {
+		if old := s.firstOf(c, id); old != nil {
+			return old
 		}
 	}
 	return nil
@@ -172,12 +173,12 @@ func (s *lingering) drop(l *Lease) {
 		}
 		l.next = nil
 	}
-	s.changed()
+	s.update()
 }
 
-// changed updates the fields that are read without the lock, and releases the memory of many
+// update updates the fields that are read without the lock, and releases the memory of many
 // leases that have ended.
-func (s *lingering) changed() {
+func (s *lingering) update() {
 	n := len(s.heap)
 	s.count.Store(int64(n))
 	if n == 0 {
@@ -188,10 +189,7 @@ func (s *lingering) changed() {
 	if cap(s.heap) > blockLen && n < cap(s.heap)/4 {
 		s.heap = slices.Clone(s.heap)
 	}
-	if s.most > 8*max(len(s.clients), blockLen) {
-		s.clients = cloneMap(s.clients)
-		s.most = len(s.clients)
-	}
+	shrink(&s.clients, &s.most, blockLen)
 }
 
 // close removes all leases. The engine is being closed, so they remain counted.
@@ -203,7 +201,7 @@ func (s *lingering) close() {
 		e.lease.heapIndex, e.lease.next = 0, nil
 	}
 	s.heap, s.clients, s.most = nil, nil, 0
-	s.changed()
+	s.update()
 }
 
 // endLingering ends the leases whose time is over, but not more than a quantum.

@@ -103,8 +103,7 @@ func TestLinger_CountsUntilItsTimeEnds(t *testing.T) {
 
 func TestLinger_ReturningClientChangesNothing(t *testing.T) {
 	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		l := connect(t, e, "room", As("ann"))
 		time.Sleep(time.Second)
 		<-s.Events()
@@ -433,8 +432,7 @@ func TestLinger_ManyEndAtOnce(t *testing.T) {
 // within the interval are one event.
 func TestLinger_EndsBeforeTheRoomIsPublished(t *testing.T) {
 	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		first := <-s.Events()
 		connect(t, e, "room", As("ann")).Linger(e.Interval()) // begins an interval
 		require.NoError(t, e.Join("room"))

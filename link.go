@@ -2,6 +2,8 @@ package occupancy
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -74,14 +76,7 @@ func (l *Link) Close() error {
 		p := l.e.pub
 		p.mu.Lock()
 		l.closed.Store(true)
-		var remotes []*Remote
-		for r := range l.remotes {
-			remotes = append(remotes, r)
-		}
-		var watchers []*Watcher
-		for w := range l.watchers {
-			watchers = append(watchers, w)
-		}
+		remotes, watchers := slices.Collect(maps.Keys(l.remotes)), slices.Collect(maps.Keys(l.watchers))
 		p.mu.Unlock()
 		for _, w := range watchers {
 			_ = w.Close()

@@ -44,7 +44,7 @@ type publisher struct {
 
 	spare, spareUrgent fifo[*cell] // for the inbox; only the goroutine uses them
 
-	tally // used by all
+	tally // the counters that Stats reads
 }
 
 // deadline is the time at which to visit a room again. All rooms of one queue wait for the same
@@ -209,18 +209,25 @@ func (p *publisher) arm() {
 	}
 }
 
-// change applies step to the word of c: see cell.step. It pushes c if the step has queued
-// it. If inline is true, it may publish c instead. It reports false if c is retired.
+// change applies step to the word of c, and dispatches c: see cell.step and dispatch. It reports
+// false if c is retired.
 func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {
 	before, after, err := c.step(p.rooms, step)
-	p.changed(c, before, after, inline)
+	p.dispatch(c, before, after, inline)
 	return before != retired, err
 }
 
-// changed pushes or publishes c if the step from before to after has queued it.
-func (p *publisher) changed(c *cell, before, after uint64, inline bool) {
-	if before&queued == 0 && after&queued != 0 {
-		p.push(c, after&held != 0, inline)
+// dispatch publishes c, or adds c to the inbox, if the step from before to after has queued c.
+// It publishes c only if inline is true, the room has subscribers, but only a few, and no other
+// caller holds mu. Then the event need not wait until the goroutine gets a processor. A room
+// that may have subscribers, which is a room that is held, is urgent.
+func (p *publisher) dispatch(c *cell, before, after uint64, inline bool) {
+	if before&queued != 0 || after&queued == 0 {
+		return
+	}
+	urgent := after&held != 0
+	if !urgent || !inline || !p.tryPublish(c, false) {
+		p.inbox.push(c, urgent)
 	}
 }
 
@@ -232,17 +239,7 @@ const (
 	maxInlineSleepers  = 64
 )
 
-// push publishes c, or adds c to the inbox. The caller has just set the queued flag of c.
-// push publishes c only if inline is true, the room has subscribers, but only a few, and no
-// other caller holds mu. Then the event need not wait until the goroutine gets a processor.
-// A room that may have subscribers is urgent.
-func (p *publisher) push(c *cell, urgent, inline bool) {
-	if !urgent || !inline || !p.tryPublish(c, false) {
-		p.inbox.push(c, urgent)
-	}
-}
-
-// publishNow publishes c if c is queued, under the conditions of push.
+// publishNow publishes c if c is queued, under the conditions of dispatch.
 func (p *publisher) publishNow(c *cell) {
 	if w := c.word.Load(); w&held != 0 && w&queued != 0 {
 		p.tryPublish(c, true)
@@ -297,10 +294,10 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 			}
 		}
 		w, listeners := c.word.Load(), p.hasListeners(c)
-		// If hooks undo their changes before the publisher visits the room, or change a total
-		// that is capped, the room waits, too. Otherwise each hook would queue it again.
-		undone := w&held == 0 && stateOf(w) == occupied || c.lastTotal().value.capped()
-		if listeners && (published || undone && !fromQueue) {
+		// Hooks may undo their changes before each visit, or change a total that is capped. So
+		// that they do not queue the room each time, these rooms wait even if nothing was published.
+		mustWait := w&held == 0 && stateOf(w) == occupied || c.lastTotal().value.capped()
+		if listeners && (published || mustWait && !fromQueue) {
 			if x != nil {
 				x.next = now + p.interval
 			}
@@ -324,7 +321,7 @@ func (p *publisher) hasListeners(c *cell) bool {
 	return x != nil && len(x.subs) > 0 || p.watchers.watched(c)
 }
 
-// publish sets c.last to the current occupancy, given this process's counts, and tells the
+// publish sets c.last to the current occupancy, given this process's counts, and notifies the
 // watchers. It does not notify subscribers: see deliver. It reports whether the total
 // changed. If only this process's part changed, for example because a connection moved
 // here from another node, the room has no new event, and its interval does not begin.
@@ -368,9 +365,9 @@ func (p *publisher) refresh(c *cell) {
 	}
 }
 
-// settle ends the visits of c, which has been published. It drops c if the room does not
-// exist any more and every watcher that must return that has done so. It reports false if c
-// has changed meanwhile.
+// settle ends the visits of c, which has been published. It drops c if the room does not exist
+// any more and no watcher must still return that it is empty. It reports false if c has
+// changed meanwhile.
 func (p *publisher) settle(c *cell) bool {
 	w := c.word.Load()
 	if w == retired {
@@ -380,7 +377,7 @@ func (p *publisher) settle(c *cell) bool {
 	if c.last.word != local || c.lastTotal().value != c.total(local) {
 		return false
 	}
-	w, ok := c.settle(w, p.hasListeners(c), stateOf(w) == absent && !p.watchers.mustKeep(c))
+	w, ok := c.trySettle(w, p.hasListeners(c), stateOf(w) == absent && !p.watchers.mustKeep(c))
 	if !ok {
 		return false
 	}
@@ -408,7 +405,7 @@ func (p *publisher) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.countRound(p.now())
-	p.rooms.all(func(c *cell) bool {
+	p.rooms.cells.Range(func(c *cell) bool {
 		p.freeze(c)
 		if x := c.extra.Load(); x != nil {
 			p.deliver(x)

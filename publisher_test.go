@@ -1,7 +1,6 @@
 package occupancy
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"sync"
@@ -31,21 +30,6 @@ func wantNothingKept(t *testing.T, e *Engine) {
 	require.True(t, p.watchers.locals.entries.empty(), "in the journal of local parts")
 }
 
-// drain calls Next until it would block.
-func drain(t *testing.T, w *Watcher) (events []RoomEvent) {
-	t.Helper()
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
-		batch, err := w.Next(ctx)
-		cancel()
-		if err != nil {
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			return events
-		}
-		events = append(events, batch...)
-	}
-}
-
 func TestPublisher_KeepsEmptiedRoomUntilAllWatchersHaveReadIt(t *testing.T) {
 	for name, last := range map[string]func(*testing.T, *Watcher){
 		"read":   func(t *testing.T, w *Watcher) { drain(t, w) },
@@ -55,8 +39,7 @@ func TestPublisher_KeepsEmptiedRoomUntilAllWatchersHaveReadIt(t *testing.T) {
 			withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
 				link, err := e.Link(nil)
 				require.NoError(t, err)
-				totals, err := e.Watch()
-				require.NoError(t, err)
+				totals := watch(t, e)
 				locals, err := link.Watch()
 				require.NoError(t, err)
 				require.NoError(t, e.Join("a"))
@@ -87,8 +70,7 @@ func TestPublisher_RoomRejoinedBeforeWatcherReadItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		w, err := e.Watch()
-		require.NoError(t, err)
+		w := watch(t, e)
 		handle := e.Room("a")
 		require.NoError(t, handle.Join())
 		time.Sleep(time.Second)
@@ -151,8 +133,7 @@ func TestPublisher_UnreadWatcherKeepsOnlyTheRoomsItKnows(t *testing.T) {
 				require.NoError(t, e.Join(name))
 				time.Sleep(time.Second)
 				if i%2 == 0 { // its two counts have separate publications
-					s, err := e.Subscribe(name)
-					require.NoError(t, err)
+					s := subscribe(t, e, name)
 					s.Unsubscribe()
 				}
 				require.NoError(t, e.Leave(name))
@@ -187,11 +168,9 @@ func TestPublisher_ClosedWatcherKeepsNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		unread, err := e.Watch()
-		require.NoError(t, err)
+		unread := watch(t, e)
 		defer unread.Close()
-		w, err := e.Watch()
-		require.NoError(t, err)
+		w := watch(t, e)
 		for i := range 2 * quantum {
 			require.NoError(t, e.Join(fmt.Sprint(i)))
 		}
@@ -229,8 +208,7 @@ func TestPublisher_RoomIsNeverIdleAndQueued(t *testing.T) {
 func TestPublisher_SettleRefusesAnUnpublishedChange(t *testing.T) {
 	e := New(WithInterval(time.Hour))
 	defer e.Close()
-	s, err := e.Subscribe("a")
-	require.NoError(t, err)
+	s := subscribe(t, e, "a")
 	defer s.Unsubscribe()
 	p := e.pub
 	p.mu.Lock()
@@ -268,8 +246,7 @@ func TestPublisher_DropsRoomWithoutListenerBeforeTheInterval(t *testing.T) {
 		e := New(WithInterval(time.Hour))
 		defer e.Close()
 		time.Sleep(10 * time.Hour)
-		s, err := e.Subscribe("subscribed")
-		require.NoError(t, err)
+		s := subscribe(t, e, "subscribed")
 		defer s.Unsubscribe()
 		require.NoError(t, e.Join("subscribed"))
 		require.NoError(t, e.Join("plain"))
@@ -285,8 +262,7 @@ func TestPublisher_DropsRoomWithoutListenerWhenItsIntervalIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(WithInterval(time.Second))
 		defer e.Close()
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		require.NoError(t, e.Join("room"))
 		s.Unsubscribe()
 		require.NoError(t, e.Leave("room"))
@@ -331,8 +307,7 @@ func TestPublisher_DropsRoomsWithoutListenersSoon(t *testing.T) {
 // the room once all is published, and a function that closes it.
 var listeners = map[string]func(t *testing.T, e *Engine, link *Link, room string) (last func() Occupancy, end func()){
 	"Subscribe": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
-		s, err := e.Subscribe(room)
-		require.NoError(t, err)
+		s := subscribe(t, e, room)
 		last := <-s.Events()
 		return func() Occupancy {
 			select {
@@ -343,13 +318,11 @@ var listeners = map[string]func(t *testing.T, e *Engine, link *Link, room string
 		}, s.Unsubscribe
 	},
 	"Watch": func(t *testing.T, e *Engine, _ *Link, _ string) (func() Occupancy, func()) {
-		w, err := e.Watch()
-		require.NoError(t, err)
+		w := watch(t, e)
 		return viewOf(w)
 	},
 	"Watch with a prefix": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
-		w, err := e.Watch(WithPrefix(room))
-		require.NoError(t, err)
+		w := watch(t, e, WithPrefix(room))
 		return viewOf(w)
 	},
 	"Link.Watch": func(t *testing.T, e *Engine, link *Link, _ string) (func() Occupancy, func()) {
@@ -358,13 +331,11 @@ var listeners = map[string]func(t *testing.T, e *Engine, link *Link, room string
 		return viewOf(w)
 	},
 	"Watch of selected rooms": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
-		w, err := e.Watch(Rooms(room))
-		require.NoError(t, err)
+		w := watch(t, e, Rooms(room))
 		return viewOf(w)
 	},
 	"Add": func(t *testing.T, e *Engine, _ *Link, room string) (func() Occupancy, func()) {
-		w, err := e.Watch(Rooms())
-		require.NoError(t, err)
+		w := watch(t, e, Rooms())
 		require.NoError(t, w.Add(room))
 		return viewOf(w)
 	},
@@ -386,7 +357,7 @@ func viewOf(w *Watcher) (func() Occupancy, func()) {
 // detached reports whether the engine leaves the room alone while it is busy.
 func detached(e *Engine, room string) bool {
 	c := e.rooms.live(room)
-	return c != nil && c.word.Load()&(idle|queued) == 0
+	return c != nil && c.detached()
 }
 
 func TestPublisher_RoomWithoutListenersCostsNothingWhileBusy(t *testing.T) {
@@ -436,8 +407,7 @@ func TestPublisher_VisitsRoomWithCappedTotalOncePerInterval(t *testing.T) {
 			link, err := e.Link(nil)
 			require.NoError(t, err)
 			require.NoError(t, link.Remote("node").Set(Part{"room", most}))
-			_, err = e.Watch()
-			require.NoError(t, err)
+			watch(t, e)
 			time.Sleep(time.Second)
 			before := e.pub.rounds.Load()
 			for range 100 {
@@ -459,8 +429,7 @@ func TestPublisher_VisitsRoomWithUndoneChangesOncePerInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		w, err := e.Watch()
-		require.NoError(t, err)
+		w := watch(t, e)
 		require.NoError(t, e.Join("room"))
 		time.Sleep(time.Second)
 		drain(t, w)
@@ -507,8 +476,7 @@ func TestPublisher_DetachedRoomIsDroppedWhenItEmpties(t *testing.T) {
 			require.NoError(t, e.Leave("room"))
 		},
 		"while a subscription comes and goes": func(t *testing.T, e *Engine) {
-			s, err := e.Subscribe("room")
-			require.NoError(t, err)
+			s := subscribe(t, e, "room")
 			require.NoError(t, e.Leave("room"))
 			require.NoError(t, e.Exit("room", "c"))
 			s.Unsubscribe()
@@ -619,8 +587,7 @@ func settled(e *Engine) bool {
 func subscribesMeanwhile(t *testing.T, rooms int) (meanwhile bool) {
 	e := New(WithInterval(time.Millisecond))
 	defer e.Close()
-	w, err := e.Watch()
-	require.NoError(t, err)
+	w := watch(t, e)
 	for i := range rooms {
 		require.NoError(t, e.Join(fmt.Sprint(i)))
 	}
@@ -643,8 +610,7 @@ func subscribesMeanwhile(t *testing.T, rooms int) (meanwhile bool) {
 	go func() { _ = w.Close(); close(closed) }()
 	for done := false; !done; {
 		before := e.rooms.cells.Size()
-		s, err := e.Subscribe("another")
-		require.NoError(t, err)
+		s := subscribe(t, e, "another")
 		meanwhile = meanwhile || before < rooms && e.rooms.cells.Size() > 1 // one of its own
 		s.Unsubscribe()
 		select {

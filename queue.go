@@ -45,8 +45,8 @@ func (q *inbox) signal() {
 	}
 }
 
-// take returns all pushed cells that are not urgent. The inbox
-// puts later cells into spare, an empty queue.
+// take returns all pushed cells that are not urgent. The inbox puts later cells into spare,
+// an empty queue.
 func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
 	q.mu.Lock()
 	defer q.mu.Unlock()

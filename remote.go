@@ -21,7 +21,7 @@ type Remote struct {
 	// publisher.mu protects the following.
 	parts  map[*cell]uint64 // as words, or tooLarge; empty parts are not stored
 	large  map[*cell]counts // the parts that do not fit into a word
-	most   int              // the largest len(parts) since the map was made
+	most   int              // see shrink
 	closed bool
 }
 
@@ -92,7 +92,7 @@ func (r *Remote) Get(room string) Part {
 	p := r.l.e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c, ok := p.rooms.find(room); ok {
+	if c, ok := p.rooms.cells.Load(room); ok {
 		if part := r.part(c); part != (counts{}) {
 			return Part{c.name, part.occupancy()}
 		}
@@ -169,7 +169,7 @@ func (r *Remote) set(part Part) error {
 	if err != nil {
 		return err
 	}
-	c, _ := p.rooms.find(part.Room)
+	c, _ := p.rooms.cells.Load(part.Room)
 	was := r.part(c)
 	if was == now {
 		return nil
@@ -187,11 +187,7 @@ func (r *Remote) set(part Part) error {
 		}
 	}
 	r.put(c, now)
-	r.most = max(r.most, len(r.parts))
-	if r.most > 8*max(len(r.parts), blockLen) {
-		// A map keeps the memory of deleted entries; a new one does not.
-		r.parts, r.most = cloneMap(r.parts), len(r.parts)
-	}
+	shrink(&r.parts, &r.most, blockLen)
 	return nil
 }
 

@@ -80,7 +80,7 @@ func (r *Room) Get(ctx context.Context) (Occupancy, error) { return r.e.Get(ctx,
 
 // Current is like [Engine.Current] for this room.
 func (r *Room) Current() Occupancy {
-	if w := r.cell.Load().word.Load(); w&held == 0 {
+	if w := r.cell.Load().word.Load(); w&held == 0 { // so the word is not retired, either
 		return countsOf(w).occupancy()
 	}
 	if c := r.live(); c != nil {

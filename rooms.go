@@ -10,7 +10,7 @@ import (
 //
 // Whether a room exists is decided by its word alone (see counter), so the map may hold
 // a cell before its room exists and after it has ended. A hook that finds such a cell
-// counts in it. Only the publisher retires a cell and removes it from the map.
+// counts in it. A cell is retired, and removed from the map, only while publisher.mu is locked.
 type rooms struct {
 	cells  table
 	closed atomic.Bool // no more cells are created
@@ -30,8 +30,16 @@ func (r *rooms) init(limit int, flags uint64) {
 	r.limit, r.flags = limit, flags
 }
 
-// find returns the room's cell, which may be retired.
-func (r *rooms) find(name string) (*cell, bool) { return r.cells.Load(name) }
+// check returns ErrClosed or ErrInvalidRoom if no call with this name can succeed, or nil.
+func (r *rooms) check(name string) error {
+	switch {
+	case r.closed.Load():
+		return ErrClosed
+	case !validName(name):
+		return ErrInvalidRoom
+	}
+	return nil
+}
 
 // live returns the room's cell if it has one that is not retired, or nil.
 func (r *rooms) live(name string) *cell {
@@ -50,7 +58,7 @@ func (r *rooms) obtain(name string) (*cell, error) {
 	// Refused names must not fill the map.
 	r.limitMu.Lock()
 	defer r.limitMu.Unlock()
-	if r.number(occupied) >= int64(r.limit) && r.live(name) == nil && validName(name) && !r.closed.Load() {
+	if r.number(occupied) >= int64(r.limit) && r.live(name) == nil && r.check(name) == nil {
 		return nil, ErrTooManyRooms
 	}
 	return r.obtainUnlimited(name)
@@ -132,9 +140,4 @@ func (r *rooms) existing() int {
 // drop removes a retired cell from the map, unless its name has a new cell already.
 func (r *rooms) drop(c *cell) {
 	r.cells.Compute(c.name, func(now *cell, _ bool) (*cell, bool) { return now, now == c || now == nil })
-}
-
-// all calls f for every cell, weakly consistent, until it returns false.
-func (r *rooms) all(f func(*cell) bool) {
-	r.cells.Range(f)
 }

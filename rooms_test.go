@@ -67,8 +67,7 @@ func TestRooms_RefusedNamesDoNotFillTheMap(t *testing.T) {
 		remote := link.Remote("node")
 		require.NoError(t, e.Join("a"))
 		require.NoError(t, remote.Set(Part{"reported", Occupancy{Connections: 1}}))
-		s, err := e.Subscribe("subscribed")
-		require.NoError(t, err)
+		s := subscribe(t, e, "subscribed")
 		for i := range 100 {
 			name := fmt.Sprint(i)
 			_, subscribe := e.Subscribe(name)

@@ -43,7 +43,7 @@ func (s *Session) join(room string, opts []ConnectOption) error {
 	case s.leases[room] != nil && !s.e.rooms.closed.Load():
 		return nil
 	}
-	c, _ := s.e.rooms.find(room)
+	c, _ := s.e.rooms.cells.Load(room)
 	l, err := s.e.connectWith(c, room, s.client, opts)
 	if err == nil {
 		s.leases[l.cell.name] = l
@@ -140,14 +140,14 @@ func (s *Session) Close() error {
 // lease returns the lease of a room. If there is none, the error is ErrClosed, ErrInvalidRoom or
 // errNone.
 func (s *Session) lease(room string, errNone error) (*Lease, error) {
-	l := s.leases[room]
-	switch {
-	case s.closed || s.e.rooms.closed.Load():
+	if s.closed {
 		return nil, s.refuse(ErrClosed)
-	case l != nil:
+	}
+	if err := s.e.rooms.check(room); err != nil {
+		return nil, s.refuse(err)
+	}
+	if l := s.leases[room]; l != nil {
 		return l, nil
-	case !validName(room):
-		return nil, s.refuse(ErrInvalidRoom)
 	}
 	return nil, s.refuse(errNone)
 }

@@ -114,8 +114,7 @@ func TestSession_EnterIsRefused(t *testing.T) {
 // A session that lingers is taken over, room by room, and nothing changes.
 func TestSession_ReturnsWithoutAnyChange(t *testing.T) {
 	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		w, err := e.Watch()
-		require.NoError(t, err)
+		w := watch(t, e)
 		s := e.Session("ann")
 		require.NoError(t, s.Join("joined"))
 		require.NoError(t, s.Enter("entered"))

@@ -141,7 +141,7 @@ func (p *publisher) updateTotals() {
 		return
 	}
 	began, left := p.now(), quantum
-	p.rooms.all(func(c *cell) bool {
+	p.rooms.cells.Range(func(c *cell) bool {
 		if c.detached() || !p.hasListeners(c) { // the latter may wait for its interval
 			p.publish(c, c.local())
 		}

@@ -20,7 +20,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		noneQueued := settled(e) && e.pub.lingering.first() > e.pub.now()+time.Minute
-		e.rooms.all(func(c *cell) bool { // the goroutine may have taken it from a queue
+		e.rooms.cells.Range(func(c *cell) bool { // the goroutine may have taken it from a queue
 			noneQueued = noneQueued && c.word.Load()&queued == 0
 			return noneQueued
 		})
@@ -28,7 +28,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	}, 10*time.Second, time.Millisecond, "a room is still queued, or a lease has not ended")
 	wantLingering(t, e, e.pub.lingering.len())
 	inTable := map[*cell]counts{}
-	eachClient(e, func(c client, members uint32) {
+	eachClient(e, func(c roomClient, members uint32) {
 		n := inTable[c.room]
 		inTable[c.room] = counts{members: n.members + members, users: n.users + 1}
 	})
@@ -38,7 +38,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	var total, local Occupancy
 	number := map[state]int64{}
 	names := 0
-	e.rooms.all(func(c *cell) bool {
+	e.rooms.cells.Range(func(c *cell) bool {
 		x, w := c.extra.Load(), c.word.Load()
 		at := fmt.Sprintf("%.20q: word %#x, last published %+v, extra %+v", c.name, w, c.last, x)
 		require.NotEqual(t, retired, w, "a retired cell is in the map: %s", at)
@@ -321,7 +321,7 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 	for _, r := range readers {
 		r.read()
 		want := map[string]Occupancy{}
-		e.rooms.all(func(c *cell) bool {
+		e.rooms.cells.Range(func(c *cell) bool {
 			o := e.Current(c.name)
 			if r.w.link != nil {
 				o = e.Local(c.name)
@@ -341,7 +341,7 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 	for len(e.pub.lingering.heap) > 0 { // no goroutine changes it now
 		_ = e.pub.lingering.heap[0].lease.Close()
 	}
-	e.rooms.all(func(c *cell) bool {
+	e.rooms.cells.Range(func(c *cell) bool {
 		for e.Leave(c.name) == nil {
 		}
 		for _, id := range clients {

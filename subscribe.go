@@ -16,8 +16,8 @@ type Event struct {
 	Type      EventType `json:"type"`
 	Occupancy Occupancy `json:"occupancy"`
 	// Version numbers the room's events. For a subscriber it increases by one with each
-	// event published in the room, so a difference of more than one tells how many events
-	// were folded into this one. For a Watcher it increases, but not by one.
+	// event published in the room, so a difference of n means that n-1 events were
+	// folded into this one. For a Watcher it increases, but not by one.
 	Version uint64 `json:"-"`
 }
 

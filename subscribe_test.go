@@ -12,18 +12,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func subscribe(t *testing.T, e *Engine, room string) *Subscription {
+	t.Helper()
+	s, err := e.Subscribe(room)
+	require.NoError(t, err)
+	return s
+}
+
 // A hook that changes a quiet room publishes the change itself.
 func TestSubscription_HasTheEventWhenTheHookReturns(t *testing.T) {
 	for _, subs := range []int{1, maxInlineListeners} {
 		synctest.Test(t, func(t *testing.T) {
 			e := New()
 			defer e.Close()
-			watcher, err := e.Watch()
-			require.NoError(t, err)
+			watcher := watch(t, e)
 			var all []*Subscription
 			for range subs {
-				s, err := e.Subscribe("room")
-				require.NoError(t, err)
+				s := subscribe(t, e, "room")
 				<-s.Events()
 				all = append(all, s)
 			}
@@ -80,8 +85,7 @@ func TestSubscription_ConnectAndEnterAreOneEvent(t *testing.T) {
 	for i := range rounds {
 		opts := []ConnectOption{Max(5)}[:i%2]
 		e := New(WithInterval(time.Hour))
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		<-s.Events()
 		lease, err := e.Connect("room", opts...)
 		require.NoError(t, err)
@@ -105,8 +109,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 	for name, listen := range map[string]func(t *testing.T, e *Engine){
 		"subscribers": func(t *testing.T, e *Engine) {
 			for range maxInlineListeners {
-				_, err := e.Subscribe("room")
-				require.NoError(t, err)
+				subscribe(t, e, "room")
 			}
 		},
 		"a delivery that has unlocked the publisher": func(_ *testing.T, e *Engine) {
@@ -116,20 +119,17 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 		},
 		"watchers of the room": func(t *testing.T, e *Engine) {
 			for range maxInlineListeners {
-				_, err := e.Watch(Rooms("room"))
-				require.NoError(t, err)
+				watch(t, e, Rooms("room"))
 			}
 		},
 		"watchers that wait": func(t *testing.T, e *Engine) {
 			for range maxInlineSleepers + 1 {
-				w, err := e.Watch()
-				require.NoError(t, err)
+				w := watch(t, e)
 				drain(t, w)
 			}
 		},
 		"a journal that must be compacted": func(t *testing.T, e *Engine) {
-			_, err := e.Watch()
-			require.NoError(t, err)
+			watch(t, e)
 			full := func() bool {
 				synctest.Wait()
 				e.pub.mu.Lock()
@@ -145,8 +145,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := New()
 				defer e.Close()
-				s, err := e.Subscribe("room")
-				require.NoError(t, err)
+				s := subscribe(t, e, "room")
 				<-s.Events()
 				listen(t, e)
 				time.Sleep(time.Second)
@@ -169,8 +168,7 @@ func TestSubscription_ConcurrentHooksKeepOrderAndInterval(t *testing.T) {
 	var readers, hooks sync.WaitGroup
 	var total [rooms]atomic.Int64
 	for i := range rooms {
-		s, err := e.Subscribe(string(rune('a' + i)))
-		require.NoError(t, err)
+		s := subscribe(t, e, string(rune('a'+i)))
 		readers.Go(func() {
 			last := <-s.Events()
 			for ev := range s.Events() {
@@ -220,8 +218,7 @@ func TestSubscription_ConcurrentHooksKeepOrderAndInterval(t *testing.T) {
 func TestSubscription_HookPublishesDuringClose(t *testing.T) {
 	for range 300 {
 		e := New(WithInterval(0))
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		var accepted atomic.Int64
 		var wg sync.WaitGroup
 		for range 2 {
@@ -258,15 +255,12 @@ func TestSubscription_ComesAndGoesWithinAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		w, err := e.Watch()
-		require.NoError(t, err)
-		first, err := e.Subscribe("room")
-		require.NoError(t, err)
+		w := watch(t, e)
+		first := subscribe(t, e, "room")
 		require.NoError(t, e.Join("room"))
 		synctest.Wait()
 		require.Len(t, drain(t, w), 1)
-		second, err := e.Subscribe("room")
-		require.NoError(t, err)
+		second := subscribe(t, e, "room")
 		first.Unsubscribe()
 		second.Unsubscribe()
 		require.NoError(t, e.Join("room"))
@@ -283,12 +277,10 @@ func TestSubscription_SnapshotOfAnotherStartsNoInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		require.NoError(t, e.Join("room"))
 		require.NoError(t, e.Leave("room"))
-		other, err := e.Subscribe("room")
-		require.NoError(t, err)
+		other := subscribe(t, e, "room")
 		require.NoError(t, e.Join("room"))
 		other.Unsubscribe()
 		time.Sleep(e.Interval())
@@ -307,16 +299,13 @@ func TestSubscription_MakesRoomIdleWhenItsIntervalIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		_, err := e.Watch()
-		require.NoError(t, err)
-		_, err = e.Subscribe("room")
-		require.NoError(t, err)
+		watch(t, e)
+		subscribe(t, e, "room")
 		require.NoError(t, e.Join("room"))
 		time.Sleep(time.Second)
 		c := e.rooms.live("room")
 		c.word.Store(c.word.Load()&^idle | queued)
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		require.NotZero(t, c.word.Load()&idle)
 		<-s.Events()
 		require.NoError(t, e.Join("room"))
@@ -329,15 +318,13 @@ func TestSubscription_SnapshotWakesWatchers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(WithInterval(time.Hour))
 		defer e.Close()
-		w, err := e.Watch()
-		require.NoError(t, err)
+		w := watch(t, e)
 		require.NoError(t, e.Join("room"))
 		synctest.Wait()
 		require.NoError(t, e.Join("room")) // until the end of the interval
 		synctest.Wait()
 		require.Len(t, drain(t, w), 1) // from here on it waits
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		require.Equal(t, Occupancy{2, 0, 0}, (<-s.Events()).Occupancy)
 		require.Len(t, w.wake, 1)
 		require.Len(t, drain(t, w), 1)
@@ -384,8 +371,7 @@ func TestSubscription_ComesAndGoesDuringADelivery(t *testing.T) {
 		defer e.Close()
 		var all []*Subscription
 		for range subs {
-			s, err := e.Subscribe("room")
-			require.NoError(t, err)
+			s := subscribe(t, e, "room")
 			<-s.Events()
 			all = append(all, s)
 		}
@@ -446,8 +432,7 @@ func TestSubscription_MostUnsubscribedDuringDelivery(t *testing.T) {
 			var all []*Subscription
 			var calls []func()
 			for i := range 2 * quantum {
-				s, err := e.Subscribe("room")
-				require.NoError(t, err)
+				s := subscribe(t, e, "room")
 				<-s.Events()
 				if i >= left {
 					calls = append(calls, s.Unsubscribe)
@@ -483,8 +468,7 @@ func TestSubscription_RoomForgetsEndedSubscription(t *testing.T) {
 	defer e.Close()
 	var all []*Subscription
 	for range 3 {
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		all = append(all, s)
 	}
 	all[1].Unsubscribe()
@@ -499,8 +483,7 @@ func TestSubscription_RoomGivesBackItsExtraAfterItsInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		require.NoError(t, e.Join("room"))
 		s.Unsubscribe()
 		require.NotNil(t, e.rooms.live("room").extra.Load())
@@ -521,8 +504,7 @@ func TestSubscription_VersionsIncreaseWithoutTheExtra(t *testing.T) {
 		require.NoError(t, e.Join("room"))
 		var last uint64
 		for range 3 {
-			s, err := e.Subscribe("room")
-			require.NoError(t, err)
+			s := subscribe(t, e, "room")
 			ev := <-s.Events()
 			require.GreaterOrEqual(t, ev.Version, last)
 			for _, n := range []int{1, 2, 0} {
@@ -545,8 +527,7 @@ func TestSubscription_RoomKeepsItsExtraWhileItIsNecessary(t *testing.T) {
 		e := New()
 		defer e.Close()
 		require.NoError(t, e.Join("room"))
-		s, err := e.Subscribe("room")
-		require.NoError(t, err)
+		s := subscribe(t, e, "room")
 		time.Sleep(time.Second)
 		x := e.rooms.live("room").extra.Load()
 		x.delivering = true
@@ -602,8 +583,7 @@ func TestSubscription_RoomGivesBackItsExtra(t *testing.T) {
 				}
 				version := uint64(0)
 				for range 10 {
-					s, err := e.Subscribe("room")
-					require.NoError(t, err)
+					s := subscribe(t, e, "room")
 					require.NoError(t, link.Remote("node").Set(Part{"room", Occupancy{Connections: 1}}))
 					time.Sleep(time.Second)
 					require.NoError(t, e.Join("room"))

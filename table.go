@@ -96,7 +96,7 @@ func (t *table) Compute(name string, f func(old *cell, loaded bool) (c *cell, de
 }
 
 // Range calls f for every cell until f returns false. It may miss cells that are added or
-// deleted meanwhile. Cells of the same name are not both visited.
+// deleted meanwhile. It visits at most one cell of each name.
 func (t *table) Range(f func(*cell) bool) {
 	more := true
 	for i, s := range *t.directory.Load() {

@@ -250,7 +250,7 @@ func TestTable_CloseSeesEveryCell(t *testing.T) {
 			}
 			require.Zero(t, e.Current(name(g, n)), "the refused Join")
 		}
-		e.rooms.all(func(c *cell) bool {
+		e.rooms.cells.Range(func(c *cell) bool {
 			if c.word.Load() != retired {
 				t.Fatalf("%s is not frozen", c.name)
 			}

@@ -21,13 +21,13 @@ const userShards = 64 // a set of shards is a mask of 64 bits
 
 type userShard struct {
 	mu      sync.Mutex
-	members map[client]uint32 // the number of members of each client, at least 1
-	most    int               // the largest len(members) since the map was made
-	_       [40]byte          // keeps two shards out of one cache line
+	members map[roomClient]uint32 // the number of members of each client, at least 1
+	most    int                   // see shrink
+	_       [40]byte              // keeps two shards out of one cache line
 }
 
-// client identifies a client in a room.
-type client struct {
+// roomClient identifies a client in a room.
+type roomClient struct {
 	room *cell
 	id   string
 }
@@ -35,7 +35,7 @@ type client struct {
 func newUserTable() *userTable {
 	t := &userTable{seed: maphash.MakeSeed()}
 	for i := range t.shards {
-		t.shards[i].members = map[client]uint32{}
+		t.shards[i].members = map[roomClient]uint32{}
 	}
 	return t
 }
@@ -66,18 +66,18 @@ func (t *userTable) unlock(set uint64) {
 func (t *userTable) entering(c *cell, ids []string) (n counts) {
 	for _, id := range ids {
 		n.members++
-		if t.shards[t.index(id)].members[client{c, id}] == 0 {
+		if t.shards[t.index(id)].members[roomClient{c, id}] == 0 {
 			n.users++
 		}
 	}
 	return n
 }
 
-// exiting returns what is subtracted from the counts of c when the clients exit. Those that
-// are not members are ignored.
+// exiting returns what is subtracted from the counts of c when the clients exit. The table
+// ignores clients that are not members.
 func (t *userTable) exiting(c *cell, ids []string) (n counts) {
 	for _, id := range ids {
-		switch t.shards[t.index(id)].members[client{c, id}] {
+		switch t.shards[t.index(id)].members[roomClient{c, id}] {
 		case 0:
 		case 1:
 			n.users++
@@ -93,7 +93,7 @@ func (t *userTable) exiting(c *cell, ids []string) (n counts) {
 func (t *userTable) enter(c *cell, ids []string) {
 	for _, id := range ids {
 		s := &t.shards[t.index(id)]
-		s.members[client{c, id}]++
+		s.members[roomClient{c, id}]++
 		s.most = max(s.most, len(s.members))
 	}
 }
@@ -102,33 +102,29 @@ func (t *userTable) enter(c *cell, ids []string) {
 func (t *userTable) exit(c *cell, ids []string) {
 	for _, id := range ids {
 		s := &t.shards[t.index(id)]
-		switch n := s.members[client{c, id}]; n {
+		switch n := s.members[roomClient{c, id}]; n {
 		case 0:
 		case 1:
-			delete(s.members, client{c, id})
-			s.shrink()
+			delete(s.members, roomClient{c, id})
+			shrink(&s.members, &s.most, 16)
 		default:
 			// Clone the ID: an assignment to a map stores the new key, too, and the ID may be a
 			// slice of a large message.
-			s.members[client{c, strings.Clone(id)}] = n - 1
+			s.members[roomClient{c, strings.Clone(id)}] = n - 1
 		}
 	}
 }
 
-// shrink replaces the map after many clients have exited, because a map never releases memory.
-func (s *userShard) shrink() {
-	if s.most > 8*max(len(s.members), 16) {
-		s.members = cloneMap(s.members)
-		s.most = len(s.members)
+// shrink replaces the map *m by a copy if most of its entries were deleted, because a map never
+// releases memory. *most is the largest length since the map was made. A map that never had
+// more than 8*small entries is not replaced. The copy is not made by maps.Clone, which may keep
+// as much memory as the map has.
+func shrink[K comparable, V any](m *map[K]V, most *int, small int) {
+	if *most = max(*most, len(*m)); *most > 8*max(len(*m), small) {
+		clone := make(map[K]V, len(*m))
+		maps.Copy(clone, *m)
+		*m, *most = clone, len(clone)
 	}
-}
-
-// cloneMap returns a copy of m, which has no more memory than it needs. A clone by package maps
-// may have as much as m.
-func cloneMap[K comparable, V any](m map[K]V) map[K]V {
-	clone := make(map[K]V, len(m))
-	maps.Copy(clone, m)
-	return clone
 }
 
 // clear removes all clients. finish calls it when the words of all rooms are retired.
@@ -139,7 +135,7 @@ func (t *userTable) clear() {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		s.members = map[client]uint32{}
+		s.members = map[roomClient]uint32{}
 		s.mu.Unlock()
 	}
 }

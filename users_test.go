@@ -91,8 +91,7 @@ func TestUsers_AreZeroWithoutTheOption(t *testing.T) {
 func TestUsers_OfOtherNodesAreAdded(t *testing.T) {
 	e := New(WithUsers())
 	defer e.Close()
-	s, err := e.Subscribe("room")
-	require.NoError(t, err)
+	s := subscribe(t, e, "room")
 	<-s.Events()
 	link, err := e.Link(nil)
 	require.NoError(t, err)
@@ -220,7 +219,7 @@ func TestUsers_TableOwnsItsIDs(t *testing.T) {
 	given := []string{id(), id(), id(), id()}
 	owned := func() {
 		t.Helper()
-		eachClient(e, func(c client, _ uint32) {
+		eachClient(e, func(c roomClient, _ uint32) {
 			for _, g := range given {
 				require.NotSame(t, unsafe.StringData(g), unsafe.StringData(c.id))
 			}
@@ -372,7 +371,7 @@ func TestConnect_MaxIsExactUnderConcurrency(t *testing.T) {
 	run(callers)
 }
 
-func eachClient(e *Engine, f func(c client, members uint32)) {
+func eachClient(e *Engine, f func(c roomClient, members uint32)) {
 	if e.pub.users == nil {
 		return
 	}
@@ -389,13 +388,13 @@ func eachClient(e *Engine, f func(c client, members uint32)) {
 }
 
 func tableSize(e *Engine) (n int) {
-	eachClient(e, func(client, uint32) { n++ })
+	eachClient(e, func(roomClient, uint32) { n++ })
 	return n
 }
 
 // tableOf returns how many users and members of the room the table has.
 func tableOf(e *Engine, room string) (users, members int) {
-	eachClient(e, func(c client, n uint32) {
+	eachClient(e, func(c roomClient, n uint32) {
 		if c.room.name == room {
 			users++
 			members += int(n)

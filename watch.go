@@ -24,9 +24,9 @@ type Watcher struct {
 	start          uint64             // the journal has the publications from this seq on
 	next           uint64             // the first seq that is not read
 	backlog        []*cell            // the rooms that existed when it began, not read yet
-	pendingInitial map[*cell]struct{} // rooms removed from the backlog because the journal has them; kept until Next has returned them
+	pendingInitial map[*cell]struct{} // the rooms that moved from the backlog to the journal, until Next has returned them
 	selected       *selection         // nil for all rooms
-	waiting        bool               // it is in watchers.sleepers
+	sleeping       bool               // it is in watchers.sleepers
 	due            bool               // to be woken
 	incomplete     bool               // the watcher was closed before it had caught up
 	closed         bool
@@ -65,9 +65,9 @@ const (
 // rooms once, to find those that the first batches contain. The error is ErrClosed, or
 // ErrInvalidRoom for a name of [Rooms].
 //
-// If a change of such a room waits for the end of the interval, it is published early, to all
-// watchers. If a change of a room without subscribers is undone before it is published, the
-// next change waits for the end of the interval.
+// A change of one of these rooms that waits for the end of its interval is published early, to
+// all watchers. In a room without subscribers, a change that is undone before it is published
+// begins an interval, too: the next change waits for its end.
 //
 // Close the watcher when done. A watcher that is not read keeps the memory of the rooms that
 // it knows and that have emptied since. So share one watcher instead of creating one for each
@@ -117,7 +117,7 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	// The journal has every publication from now on, so it also has a room that this walk
 	// misses because it is created meanwhile.
 	var backlog []*cell
-	e.rooms.all(func(c *cell) bool {
+	e.rooms.cells.Range(func(c *cell) bool {
 		if strings.HasPrefix(c.name, w.prefix) && !c.settledEmpty() {
 			backlog = append(backlog, c)
 		}
@@ -135,10 +135,9 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 
 // Next blocks until a room has changed and returns every room that changed since the
 // last Next, once, with its newest value; an emptied room has zero. A room that began and
-// ended since the last Next may be left out. The first calls
-// return the rooms that were not empty when Watch was called: see [Watcher.CaughtUp]. A
-// batch has at most 4096 events; the next calls return the rest. The caller owns the
-// slice.
+// ended since the last Next may be left out. The first calls return the rooms that were not
+// empty when Watch was called: see [Watcher.CaughtUp]. A batch has at most 4096 events; the
+// next calls return the rest. The caller owns the slice.
 //
 // The error is ErrClosed after Close of the watcher or the engine, or that of ctx.
 func (w *Watcher) Next(ctx context.Context) ([]RoomEvent, error) {
@@ -169,8 +168,8 @@ func (w *Watcher) Next(ctx context.Context) ([]RoomEvent, error) {
 // CaughtUp reports whether every room that existed when Watch was called has been
 // returned by Next. A cache of all rooms is complete from then on.
 //
-// While the watcher is open, it is false only if Next has such a room to return. So a loop that calls Next until
-// CaughtUp reports true does not block on a service without changes.
+// While the watcher is open, it is false only if Next has such a room to return. So a loop
+// that calls Next until CaughtUp reports true does not block on a service without changes.
 func (w *Watcher) CaughtUp() bool {
 	p := w.p
 	p.mu.Lock()
@@ -262,8 +261,8 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 	} else {
 		events, more = w.takeAll()
 	}
-	if len(events) == 0 && !more && !w.waiting {
-		w.waiting = true
+	if len(events) == 0 && !more && !w.sleeping {
+		w.sleeping = true
 		p.watchers.sleepers = append(p.watchers.sleepers, w)
 	}
 	return events, more, nil

@@ -11,6 +11,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func watch(t *testing.T, e *Engine, opts ...WatchOption) *Watcher {
+	t.Helper()
+	w, err := e.Watch(opts...)
+	require.NoError(t, err)
+	return w
+}
+
+// drain calls Next until it would block.
+func drain(t *testing.T, w *Watcher) (events []RoomEvent) {
+	t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+		batch, err := w.Next(ctx)
+		cancel()
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			return events
+		}
+		events = append(events, batch...)
+	}
+}
+
 // A watcher that waits is woken once for the changes that it has to return, and never for
 // others.
 func TestWatcher_IsWokenOnlyByRoomsThatItReturns(t *testing.T) {
@@ -26,8 +48,7 @@ func TestWatcher_IsWokenOnlyByRoomsThatItReturns(t *testing.T) {
 				link, err := e.Link(nil)
 				require.NoError(t, err)
 				node := link.Remote("node")
-				all, err := e.Watch()
-				require.NoError(t, err)
+				all := watch(t, e)
 				w, err := open(e, link)
 				require.NoError(t, err)
 				woken := func(want int, when string) {
@@ -76,8 +97,7 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		w, err := e.Watch(Rooms("room"))
-		require.NoError(t, err)
+		w := watch(t, e, Rooms("room"))
 		last := uint64(0)
 		read := func(want Occupancy) {
 			t.Helper()
@@ -108,8 +128,7 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 			require.NoError(t, e.Join("other"))
 			settle()
 			read(Occupancy{1, 0, 0})
-			unused, err := e.Subscribe("room")
-			require.NoError(t, err)
+			unused := subscribe(t, e, "room")
 			require.NoError(t, w.Add("room"))
 			read(Occupancy{1, 0, 0})
 			unused.Unsubscribe()
@@ -119,8 +138,7 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 			settle()
 			read(Occupancy{})
 
-			s, err := e.Subscribe("room")
-			require.NoError(t, err)
+			s := subscribe(t, e, "room")
 			require.NoError(t, e.Join("another")) // the number of publications grows
 			settle()
 			require.NoError(t, w.Add("room"))
@@ -132,8 +150,7 @@ func TestWatcher_VersionOfSelectedRoomNeverDecreases(t *testing.T) {
 			for range 2 { // with and without the state of a subscription
 				require.NoError(t, w.Add("room"))
 				read(Occupancy{1, 0, 0})
-				s, err = e.Subscribe("room")
-				require.NoError(t, err)
+				s = subscribe(t, e, "room")
 				require.NoError(t, w.Add("room"))
 				read(Occupancy{1, 0, 0})
 				s.Unsubscribe()
@@ -152,8 +169,7 @@ func TestWatcher_AddPublishesToOtherWatchersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(WithInterval(time.Hour))
 		defer e.Close()
-		all, err := e.Watch()
-		require.NoError(t, err)
+		all := watch(t, e)
 		defer all.Close()
 		require.NoError(t, e.Join("room"))
 		synctest.Wait()
@@ -169,8 +185,7 @@ func TestWatcher_AddPublishesToOtherWatchersAtOnce(t *testing.T) {
 			got <- events
 		}()
 		synctest.Wait()
-		w, err := e.Watch(Rooms("room"))
-		require.NoError(t, err)
+		w := watch(t, e, Rooms("room"))
 		defer w.Close()
 		require.Equal(t, Occupancy{2, 0, 0}, (<-got)[0].Occupancy)
 		require.Zero(t, time.Since(began))
@@ -181,8 +196,7 @@ func TestWatcher_OfSelectedRoomsCreatesNoCell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		defer e.Close()
-		w, err := e.Watch(Rooms("a", "b"))
-		require.NoError(t, err)
+		w := watch(t, e, Rooms("a", "b"))
 		require.NoError(t, w.Add("c"))
 		require.Len(t, drain(t, w), 3)
 		require.NoError(t, e.Join("a"))

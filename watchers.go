@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// watchers tells the watchers which rooms changed. publisher.mu protects it.
+// watchers notifies the watchers of the rooms that changed. publisher.mu protects it.
 type watchers struct {
 	totals   journal               // the rooms whose total changed
 	locals   journal               // the rooms whose counts of this process changed
@@ -19,7 +19,7 @@ func (s *watchers) watched(c *cell) bool {
 	return len(s.totals.readers)+len(s.locals.readers) > 0 || len(s.selected) > 0 && len(s.selected[c.name]) > 0
 }
 
-// totalChanged tells the watchers of totals that the total of c has changed.
+// totalChanged notifies the watchers of totals that the total of c has changed.
 func (s *watchers) totalChanged(c *cell, before, now publication) {
 	s.changed(&s.totals, c, before, now)
 	if len(s.selected) > 0 {
@@ -30,7 +30,7 @@ func (s *watchers) totalChanged(c *cell, before, now publication) {
 	}
 }
 
-// localChanged tells the watchers of local counts that this process's part of c has changed.
+// localChanged notifies the watchers of local counts that this process's part of c has changed.
 func (s *watchers) localChanged(c *cell, before, now publication) {
 	s.changed(&s.locals, c, before, now)
 }
@@ -57,7 +57,7 @@ func (s *watchers) wake() {
 		if !w.due {
 			return false
 		}
-		w.waiting, w.due = false, false
+		w.sleeping, w.due = false, false
 		select {
 		case w.wake <- struct{}{}:
 		default: // wake already holds a token

@@ -83,8 +83,9 @@ func TestClient_AgainstHandler(t *testing.T) {
 }
 
 // These tests run the client with a server and a clock that are part of the test.
-func TestClient_Feed(t *testing.T) { runTests(t, nil, "feed.test.js") }
-func TestClient_Tabs(t *testing.T) { runTests(t, nil, "tabs.test.js") }
+func TestClient_React(t *testing.T) { runTests(t, nil, "react.test.js") }
+func TestClient_Feed(t *testing.T)  { runTests(t, nil, "feed.test.js") }
+func TestClient_Tabs(t *testing.T)  { runTests(t, nil, "tabs.test.js") }
 
 func runTests(t *testing.T, env []string, file string) {
 	out := runNodeJS(t, env, "--test", "--test-timeout=120000", file)

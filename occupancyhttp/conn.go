@@ -16,12 +16,13 @@ type connKey struct{}
 //
 //	server := &http.Server{Handler: mux, ConnContext: occupancyhttp.ConnContext}
 //
-// Without it, the kernel buffers the small writes of a stream, and a client that vanished
+// Without it, the kernel accepts the small writes of a stream, and a client that vanished
 // without closing its connection is not detected for up to 16 minutes. On Linux the
 // handler sets TCP_USER_TIMEOUT: a stream ends when the client has not acknowledged a
-// write for ten seconds, which is at most a heartbeat and about twenty seconds after the client vanished.
-// It also sets TCP_NOTSENT_LOWAT, so that events that are not sent yet remain in the
-// handler, which replaces them by newer events. On other systems, ConnContext has no effect.
+// write for ten seconds. With the default heartbeat, this is at most about half a minute
+// after the client vanished. The handler also sets TCP_NOTSENT_LOWAT: events that are not
+// sent yet remain in the handler, which replaces them by newer events. Both options also
+// apply to other requests of the connection. On other systems, ConnContext has no effect.
 //
 // Behind a reverse proxy, the connection is that of the proxy: set [WithStreamLifetime].
 func ConnContext(ctx context.Context, c net.Conn) context.Context {

@@ -23,7 +23,9 @@
 // [occupancy.Engine.Get], and waits for at most five seconds. Concurrent requests for a
 // room share one query. Further requests reuse its result for the engine's interval, or
 // for one second if the interval is longer. If some nodes do not respond, the response
-// contains the counts of the other nodes, and the header "Occupancy-Partial: true".
+// contains the counts of the other nodes, and the header "Occupancy-Partial: true". If 256
+// queries are running already and none ends in time, the response contains the counts that
+// the engine has, and the same header.
 //
 // # Streams
 //
@@ -43,8 +45,8 @@
 //  2. A slow stream skips values, but never the last value, and does not delay other
 //     streams. The handler closes a stream if a write to its client takes longer than
 //     ten seconds. The ReadTimeout and WriteTimeout of the server do not apply to streams.
-//     Small writes fit into the buffers of the kernel: [ConnContext] limits how long
-//     a client that has vanished is not noticed.
+//     The kernel accepts small writes even if the client has vanished. [ConnContext] makes
+//     the handler detect such a client.
 //  3. One watcher of the engine serves all streams, and each event is encoded once. A
 //     requested room costs no goroutine, and does not exist in the engine while it is empty.
 //  4. A stream ends when the client disconnects, when the context of the request is done,
@@ -69,9 +71,9 @@
 // The handler sets Access-Control-Expose-Headers for the headers that its browser client
 // reads. It sets no other CORS headers; add them in your middleware if you need them.
 //
-// Middleware that compresses responses must not delay events: the handler sends
-// "Cache-Control: no-transform", which some middleware respects; exclude text/event-stream
-// from other middleware. Middleware that wraps the [http.ResponseWriter] needs an Unwrap method.
+// Middleware that compresses responses must not delay events. The handler sends
+// "Cache-Control: no-transform", which some middleware respects. Configure other
+// middleware to exclude text/event-stream. Middleware that wraps the [http.ResponseWriter] needs an Unwrap method.
 // Streams need an [http.Server]. With the adaptors of other servers, such as fasthttp and
 // fiber, streams are refused with the code "no_streaming".
 //
@@ -79,7 +81,7 @@
 //
 // Over HTTP/1.1 a browser opens at most six connections to a host, shared by all tabs, and
 // the stream of each tab occupies one connection. Therefore serve HTTP/2, which in browsers
-// requires TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]: without this timeout, an
+// requires TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]. Without this timeout, an
 // HTTP/2 connection whose client has stopped reading is never closed, and its streams
 // remain open.
 package occupancyhttp

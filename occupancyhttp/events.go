@@ -25,10 +25,9 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
 }
 
 // isEventSource reports whether the request was sent by the EventSource of a browser,
-// which never retries after an error status. Clients that use fetch can set the header
-// Accept to another value, or the header Occupancy-Client to any value.
+// which never retries after an error status. Other clients can send another Accept header.
 func isEventSource(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") && r.Header.Get("Occupancy-Client") == ""
+	return strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
 }
 
 // retry returns the field that sets the time after which an EventSource reconnects. The
@@ -91,7 +90,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) error {
 func (h *Handler) setStreamHeaders(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store, no-transform") // some middleware compresses, and so delays, what it may transform
+	header.Set("Cache-Control", "no-store, no-transform") // some middleware compresses responses without no-transform, which delays events
 	header.Set("X-Accel-Buffering", "no")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if h.heartbeat > 0 {

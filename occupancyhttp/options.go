@@ -96,6 +96,9 @@ func WithMaxStreams(n int) Option { return func(c *config) { c.maxStreams = n } 
 // same key are of one client, for example the name of the user. Requests with an empty key
 // are not limited. A refused request is answered as with [WithMaxStreams].
 //
+// Allow at least two streams for each browser: when a page changes its set of rooms, its
+// new stream may open before the handler has noticed the end of the old one.
+//
 // The default, if [WithMaxStreams] sets a limit, is the remote IP address of the request
 // (for IPv6 the first 64 bits), and a tenth of that limit, but at least 6. Loopback and private
 // addresses are not limited, because they are often those of a reverse proxy. Behind a

@@ -14,7 +14,10 @@ import (
 const (
 	// queryTimeout limits how long a query waits for the other nodes of a cluster. After
 	// this time the result contains the counts received so far.
-	queryTimeout = 5 * time.Second
+	queryTimeout = 4 * time.Second
+	// maxWait limits how long a request waits for queries, and before that for the start of
+	// its queries.
+	maxWait = 5 * time.Second
 	// maxReuse limits how long the result of a query is reused, if the engine's interval is
 	// longer.
 	maxReuse = time.Second
@@ -46,50 +49,65 @@ func newQueries(engine *occupancy.Engine, logger *slog.Logger) queries {
 }
 
 // get adds the occupancy of the rooms to counts. It reports whether some nodes did not
-// respond.
+// respond. If too many queries are running, it adds the counts that the engine has.
 func (q *queries) get(ctx context.Context, rooms []string, counts map[string]occupancy.Occupancy) (partial bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
 	started := make([]*query, len(rooms))
 	for i, room := range rooms {
-		if started[i], err = q.start(ctx, room); err != nil {
-			return false, err
-		}
+		started[i] = q.start(limited, room)
 	}
 	for i, c := range started {
-		select {
-		case <-c.done:
-		case <-ctx.Done():
+		o, err := c.wait(limited)
+		switch {
+		case ctx.Err() != nil:
 			return false, errTimeout
+		case errors.Is(err, occupancy.ErrClosed):
+			return false, err
+		case errors.Is(err, errTimeout):
+			o = q.engine.Current(rooms[i])
 		}
-		if errors.Is(c.err, occupancy.ErrClosed) {
-			return false, c.err
-		}
-		counts[rooms[i]] = c.o
-		partial = partial || c.err != nil
+		counts[rooms[i]] = o
+		partial = partial || err != nil
 	}
 	return partial, nil
 }
 
-// start returns the query of the room. It starts a new query if the room has none.
-func (q *queries) start(ctx context.Context, room string) (*query, error) {
+// start returns the query of the room. It starts a new query if the room has none. It
+// returns nil if ctx is done before the query can start.
+func (q *queries) start(ctx context.Context, room string) *query {
 	if c := q.find(room); c != nil {
-		return c, nil
+		return c
 	}
 	select {
 	case q.running <- struct{}{}:
 	case <-ctx.Done():
-		return nil, errTimeout
+		return nil
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if c := q.calls[room]; c != nil {
 		<-q.running
-		return c, nil
+		return c
 	}
 	room = strings.Clone(room) // room may be part of a long query string
 	c := &query{done: make(chan struct{})}
 	q.calls[room] = c
 	go q.run(room, c)
-	return c, nil
+	return c
+}
+
+// wait returns the result of the query, or errTimeout if ctx is done before or c is nil.
+func (c *query) wait(ctx context.Context) (occupancy.Occupancy, error) {
+	if c == nil {
+		return occupancy.Occupancy{}, errTimeout
+	}
+	select {
+	case <-c.done:
+		return c.o, c.err
+	case <-ctx.Done():
+		return occupancy.Occupancy{}, errTimeout
+	}
 }
 
 func (q *queries) find(room string) *query {

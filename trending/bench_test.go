@@ -5,11 +5,12 @@ package trending
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/occupancy/occupancy"
 )
@@ -34,7 +35,9 @@ func randomConnections(r *rand.Rand) int {
 	return n
 }
 
-// newFilledBoard returns an engine with these rooms, and its board.
+// newFilledBoard returns an engine with these rooms, and its board. On the board, the sizes
+// of the rooms have a heavy tail, as those of real rooms do, and a third of the rooms have
+// grown in the last half-life, by a fifth of their size in the median.
 func newFilledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
 	b.Helper()
 	e := occupancy.New()
@@ -47,15 +50,21 @@ func newFilledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
 			}
 		}
 	}
-	board := New(e, WithHalfLife(time.Minute))
+	board := New(e, WithWarmup(0))
 	b.Cleanup(func() { _ = board.Close() })
-	now := board.elapsedHalfLives()
-	board.mu.Lock()
-	for _, e := range board.rooms { // as after some minutes of traffic
-		e.score = e.score.withArrivals(randomConnections(r), now-5*r.Float64())
-		board.rankings[Trending].update(e)
-	}
-	board.mu.Unlock()
+	board.start = board.start.Add(-2 * board.halfLife)
+	board.writing.Lock()
+	defer board.writing.Unlock()
+	entries := slices.Collect(maps.Values(board.rooms))
+	board.inSteps(len(entries), func(i int) {
+		if e := entries[i]; r.IntN(3) == 0 {
+			then := 2 - r.Float64()
+			e.occupancy.Connections = int(min(100_000, 3/(1-r.Float64())))
+			grown := float64(e.occupancy.Connections) * min(0.9, 0.2*math.Exp(0.8*r.NormFloat64()))
+			e.history = history{grown, grown, then}
+			board.rank(e, then+max(0, 2-reviewEvery-then)*r.Float64()) // until the last review
+		}
+	})
 	return e, board
 }
 
@@ -73,6 +82,7 @@ func BenchmarkTop(b *testing.B) {
 							b.Fatal("the list does not have 100 rooms")
 						}
 					})
+					b.ReportMetric(float64(len(board.rankings[by].items)), "ranked")
 				})
 			}
 			b.Run("scan+sort", func(b *testing.B) {
@@ -91,59 +101,6 @@ func BenchmarkTop(b *testing.B) {
 	}
 }
 
-// BenchmarkRank computes the rank of rooms at several places.
-func BenchmarkRank(b *testing.B) {
-	const n = 1_000_000
-	_, board := newFilledBoard(b, roomNames(n))
-	for _, by := range []Order{Popular, Trending} {
-		ranked := &board.rankings[by]
-		for _, place := range []int{1, 100, 10_000, n} {
-			b.Run(fmt.Sprintf("%v/place=%d", by, place), func(b *testing.B) {
-				e := ranked.top(place)[place-1]
-				reportCPUTime(b, 1, func() {
-					if rank, _ := ranked.rank(e, func() {}); rank != place-1 {
-						b.Fatalf("rank %d, want %d", rank, place-1)
-					}
-				})
-			})
-		}
-	}
-}
-
-// BenchmarkHeap changes one room and moves it to its new place in the heap of one order.
-// BenchmarkBTree of internal/bench does the same with a balanced tree.
-func BenchmarkHeap(b *testing.B) {
-	names := roomNames(1_000_000)
-	for _, by := range []Order{Popular, Trending} {
-		rooms := func() ([]*entry, *rand.Rand) {
-			r := rand.New(rand.NewPCG(2, 2))
-			rooms := make([]*entry, len(names))
-			for i, name := range names {
-				rooms[i] = &entry{name: name, connections: int32(randomConnections(r)), score: score(5 * r.Float64())}
-			}
-			return rooms, r
-		}
-		change := func(e *entry, r *rand.Rand) {
-			e.score += score(r.Float64())
-			if e.connections++; e.connections > 2 && r.IntN(2) == 0 {
-				e.connections -= 2
-			}
-		}
-		b.Run(by.String()+"/heap", func(b *testing.B) {
-			rooms, r := rooms()
-			ranked := ranking{order: by}
-			for _, e := range rooms {
-				ranked.add(e)
-			}
-			reportCPUTime(b, 1, func() {
-				e := rooms[r.IntN(len(rooms))]
-				change(e, r)
-				ranked.update(e)
-			})
-		})
-	}
-}
-
 // BenchmarkChange applies batches of events to the board and reports the CPU time of one
 // event. For example, with 5,000 ns of CPU time per event, 100,000 events per second need
 // half a core.
@@ -151,31 +108,25 @@ func BenchmarkChange(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("rooms=%d", n), func(b *testing.B) {
 			names := roomNames(n)
-			_, board := newFilledBoard(b, names)
+			e, board := newFilledBoard(b, names)
+			_ = board.Close() // from now on only the benchmark applies events
 			r := rand.New(rand.NewPCG(3, 3))
 			batch := make([]occupancy.RoomEvent, 0, min(4096, n))
 			reportCPUTime(b, cap(batch), func() {
 				batch = batch[:0]
 				for range cap(batch) {
-					e := board.rooms[names[r.IntN(n)]]
-					now := int(e.connections)
-					if now++; r.IntN(2) == 0 {
-						now = max(now-2, 1)
+					ev := occupancy.RoomEvent{Room: names[r.IntN(n)]}
+					hook := e.Join
+					if e.Current(ev.Room).Connections > 1 && r.IntN(2) == 0 {
+						hook = e.Leave
 					}
-					ev := occupancy.Event{Type: occupancy.EventUpdated, Occupancy: occupancy.Occupancy{Connections: now}}
-					batch = append(batch, occupancy.RoomEvent{Room: e.name, Event: ev})
+					if err := hook(ev.Room); err != nil {
+						b.Fatal(err)
+					}
+					ev.Occupancy = e.Current(ev.Room)
+					batch = append(batch, ev)
 				}
 			}, func() { board.apply(batch, false) })
 		})
-	}
-}
-
-// BenchmarkCPUUnderLoad makes 100,000 changes in a million rooms in each iteration, which takes one
-// second. It reports how many cores the process uses for the hooks, the engine, and a board
-// or a watcher. The watcher discards its events.
-func BenchmarkCPUUnderLoad(b *testing.B) {
-	names := roomNames(1_000_000)
-	for _, consumer := range []string{"none", "watcher", "board"} {
-		b.Run(consumer, func(b *testing.B) { loadSeconds(b, names, consumer) })
 	}
 }

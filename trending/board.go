@@ -2,8 +2,6 @@ package trending
 
 import (
 	"context"
-	"errors"
-	"maps"
 	"sync"
 	"time"
 
@@ -15,18 +13,26 @@ import (
 // lags behind the engine by up to one interval. It delays no Join or Leave.
 type Board struct {
 	config
+	engine   *occupancy.Engine
 	watcher  *occupancy.Watcher // nil if the engine was closed before New
-	interval time.Duration
 	start    time.Time
-	done     chan struct{} // closed when the board's goroutine has ended
+	batches  chan []occupancy.RoomEvent // of the watcher; closed when the watcher is closed
+	imported chan struct{}              // receives a token after Import
+	done     chan struct{}              // closed when the board's goroutines have ended
 
-	// mu protects the following four fields and all entries. Only New and the board's
-	// goroutine write them, and unlock mu after every few rooms, so that readers do not
-	// wait long.
-	mu        sync.RWMutex
-	rooms     map[string]*entry
-	peakRooms int // the largest len(rooms) since the map was made; Go maps do not shrink
-	rankings  [numOrders]ranking
+	// writing is locked while the following fields and the entries are changed. A goroutine
+	// that holds it may read them. To write them it also locks mu, for a few rooms at a time,
+	// so that readers do not wait long. writing is locked before mu.
+	writing sync.Mutex
+	mu      sync.RWMutex
+	rooms   map[string]*entry
+	listed  int // rooms that are not empty
+	peak    int // the largest value of listed
+	mapSize int // the largest len(rooms) since the map was made; Go maps do not shrink
+
+	rankings [numOrders]ranking
+	reviews  []review           // in the order of due; only guarded by writing
+	changes  map[string]float64 // see Changes; only guarded by writing
 
 	// listsMu protects the following two fields, and the fields of every list and
 	// Subscription. The board locks listsMu before mu and never while it holds mu, so that
@@ -38,35 +44,42 @@ type Board struct {
 
 // New creates a board. When New returns, the board contains every room that is not
 // empty. The board of a closed engine is empty. New takes a few microseconds for each
-// room and may wait for one interval of the engine. It starts one goroutine, which ends
-// when the board or the engine is closed. New panics if the half-life is not positive, or
-// if the margin is negative or not finite.
+// room and may wait for one interval of the engine. It starts two goroutines, which end
+// when the board or the engine is closed. New panics on an option that no board can have,
+// such as a half-life that is not positive.
 func New(e *occupancy.Engine, opts ...Option) *Board {
 	b := &Board{
 		config:   newConfig(opts),
-		interval: e.Interval(),
+		engine:   e,
 		start:    time.Now(),
+		batches:  make(chan []occupancy.RoomEvent),
+		imported: make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		rooms:    map[string]*entry{},
 		rankings: [numOrders]ranking{{order: Popular}, {order: Trending}},
 		lists:    map[listKey]*list{},
 	}
-	watcher, err := e.Watch(occupancy.WithPrefix(b.prefix))
+	watcher, err := e.Watch()
 	if err != nil { // the engine is closed
 		b.finish()
 		return b
 	}
 	b.watcher = watcher
-	if err := b.fill(); err != nil {
-		b.finish()
-		return b
+	for !watcher.CaughtUp() {
+		events, err := watcher.Next(context.Background())
+		if err != nil {
+			b.finish()
+			return b
+		}
+		b.apply(events, true)
 	}
+	go b.read()
 	go b.run()
 	return b
 }
 
 // Close stops the board and closes the channels of its subscriptions after their last
-// lists. Close waits for the board's goroutine, but not for subscribers. After Close, the
+// lists. Close waits for the board's goroutines, but not for subscribers. After Close, the
 // rankings can still be read. Close may be called more than once; the error is always nil.
 //
 // Close the board before the engine: if the engine is closed first, the board may miss the
@@ -79,109 +92,92 @@ func (b *Board) Close() error {
 	return nil
 }
 
-// fill adds the rooms that exist. Their connections are not arrivals. If the engine is
-// closed, fill returns occupancy.ErrClosed.
-func (b *Board) fill() error {
-	for !b.watcher.CaughtUp() {
+// Popular returns the n rooms with the greatest counts, or all rooms if n is greater.
+// The caller owns the slice.
+func (b *Board) Popular(n int) []Room { return b.Top(Popular, n) }
+
+// Trending returns the n trending rooms with the greatest ratios, or all trending rooms if
+// n is greater. The caller owns the slice.
+func (b *Board) Trending(n int) []Room { return b.Top(Trending, n) }
+
+// Top returns the first n rooms in the given order, or all of them if n is greater. The
+// list is exact at the time of the call. The caller owns the slice. While Top reads the
+// rooms, the board applies no changes. Top reads 100 rooms in microseconds, and a million
+// rooms in seconds. Top panics on an invalid order.
+func (b *Board) Top(by Order, n int) []Room {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	now := b.now()
+	top := b.top(by, n, now)
+	rooms := make([]Room, len(top))
+	for i, e := range top {
+		rooms[i] = b.room(&e.row, now)
+	}
+	return rooms
+}
+
+// top is Top for a caller that has locked mu.
+func (b *Board) top(by Order, n int, now float64) []*entry {
+	var present func(*entry) (float64, bool)
+	if by == Trending {
+		present = func(e *entry) (float64, bool) {
+			g := b.growth(&e.row, now)
+			return bound(g.ratio, now), g.trends
+		}
+	}
+	return b.rankings[by].top(n, present)
+}
+
+// Len returns the number of rooms that are not empty and that the filter accepts.
+func (b *Board) Len() int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.listed
+}
+
+// read passes the events to run, which also waits for a timer.
+func (b *Board) read() {
+	defer close(b.batches)
+	for {
 		events, err := b.watcher.Next(context.Background())
 		if err != nil {
-			return err
+			return
 		}
-		b.apply(events, true)
+		b.batches <- events
 	}
-	return nil
 }
 
 // run applies the engine's events. It publishes the lists after a change, at most once
-// in each interval.
+// in each interval. While there are reviews, it also publishes them regularly, because the
+// trending rooms change places while nothing happens.
 func (b *Board) run() {
 	defer b.finish()
-	changed, nextPublish := false, b.start
+	interval := b.engine.Interval()
+	published, changed := b.start.Add(-interval), false
+	timer := time.NewTimer(0)
+	timer.Stop()
 	for {
-		ctx, cancel := context.Background(), func() {}
-		if changed {
-			if time.Until(nextPublish) <= 0 {
-				b.publish()
-				changed, nextPublish = false, time.Now().Add(b.interval)
-			} else {
-				ctx, cancel = context.WithDeadline(ctx, nextPublish)
+		select {
+		case events, ok := <-b.batches:
+			if !ok {
+				return
 			}
-		}
-		events, err := b.watcher.Next(ctx)
-		cancel()
-		if errors.Is(err, occupancy.ErrClosed) {
-			return
-		}
-		if len(events) > 0 {
-			b.apply(events, false)
+			b.apply(events, time.Since(b.start) < b.warmup)
 			changed = true
+		case <-b.imported:
+			changed = true
+		case <-timer.C:
+			b.apply(nil, false)
+			b.publish()
+			published, changed = time.Now(), false
+		}
+		if changed {
+			timer.Reset(time.Until(published.Add(interval)))
+		} else if b.reviewing() {
+			timer.Reset(max(interval, b.halfLife/refreshes))
 		}
 	}
 }
 
-const applyStep = 16 // events that apply handles before it unlocks mu
-
-// apply updates the rankings. If initial is true, the connections of rooms that are not on
-// the board yet do not count as arrivals.
-func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
-	now := b.elapsedHalfLives()
-	for len(events) > 0 {
-		n := min(applyStep, len(events))
-		b.mu.Lock()
-		for _, ev := range events[:n] {
-			b.update(ev, initial, now)
-		}
-		b.mu.Unlock()
-		events = events[n:]
-	}
-	b.shrink()
-}
-
-func (b *Board) update(ev occupancy.RoomEvent, initial bool, now float64) {
-	e := b.rooms[ev.Room]
-	switch {
-	case ev.Occupancy == occupancy.Occupancy{}:
-		if e != nil {
-			delete(b.rooms, e.name)
-			for o := range b.rankings {
-				b.rankings[o].remove(e)
-			}
-		}
-		return
-	case e == nil:
-		e = &entry{name: ev.Room, score: noArrivals}
-		if initial {
-			e.connections = int32(ev.Occupancy.Connections)
-		}
-		b.rooms[e.name] = e
-		b.peakRooms = max(b.peakRooms, len(b.rooms))
-		for o := range b.rankings {
-			b.rankings[o].add(e)
-		}
-	}
-	change := ev.Occupancy.Connections - int(e.connections)
-	e.connections, e.members = int32(ev.Occupancy.Connections), int32(ev.Occupancy.PresenceMembers)
-	if change != 0 {
-		b.rankings[Popular].update(e)
-	}
-	if change > 0 {
-		e.score = e.score.withArrivals(change, now)
-		b.rankings[Trending].update(e)
-	}
-}
-
-// shrink replaces the map of the rooms when most rooms have emptied. It copies the map
-// without locking mu, so readers do not wait.
-func (b *Board) shrink() {
-	if b.peakRooms <= minCapacity || len(b.rooms) > b.peakRooms/4 {
-		return
-	}
-	rooms := make(map[string]*entry, len(b.rooms))
-	maps.Copy(rooms, b.rooms) // maps.Clone would keep the capacity
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.rooms, b.peakRooms = rooms, len(rooms)
-}
-
-// elapsedHalfLives returns the time since the board was created, in half-lives.
-func (b *Board) elapsedHalfLives() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }
+// now returns the time since the board was created, in half-lives.
+func (b *Board) now() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }

@@ -3,14 +3,10 @@
 package trending
 
 import (
-	"context"
-	"math/rand/v2"
 	"runtime"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/occupancy/occupancy"
 )
 
 // cpu returns the CPU time that this process has used.
@@ -52,64 +48,4 @@ func reportCPUTime(b *testing.B, n int, steps ...func()) {
 		total += cpu()
 	}
 	b.ReportMetric(float64(total)/float64(rounds)/float64(n), "cpu-ns/op")
-}
-
-// loadSeconds runs one second of load for each iteration.
-func loadSeconds(b *testing.B, names []string, consumer string) {
-	var e *occupancy.Engine
-	if consumer == "board" {
-		e, _ = newFilledBoard(b, names)
-	} else {
-		e = occupancy.New()
-		defer e.Close()
-		for _, name := range names {
-			if err := e.Join(name); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	if consumer == "watcher" {
-		w, err := e.Watch()
-		if err != nil {
-			b.Fatal(err)
-		}
-		go func() {
-			for {
-				if _, err := w.Next(context.Background()); err != nil {
-					return
-				}
-			}
-		}()
-	}
-	for rounds := e.Stats().Rounds; ; { // until the engine has published the new rooms
-		time.Sleep(300 * time.Millisecond)
-		now := e.Stats().Rounds
-		if now == rounds {
-			break
-		}
-		rounds = now
-	}
-	runtime.GC()
-	r := rand.New(rand.NewPCG(4, 4))
-	start, seconds := cpu(), 0
-	b.ResetTimer()
-	for b.Loop() {
-		seconds++
-		tick := time.NewTicker(100 * time.Millisecond)
-		for range 10 {
-			for range 10_000 {
-				name := names[r.IntN(len(names))]
-				hook := e.Join
-				if e.Current(name).Connections > 1 && r.IntN(2) == 0 {
-					hook = e.Leave
-				}
-				if err := hook(name); err != nil {
-					b.Fatal(err)
-				}
-			}
-			<-tick.C
-		}
-		tick.Stop()
-	}
-	b.ReportMetric((cpu()-start).Seconds()/float64(seconds), "cores")
 }

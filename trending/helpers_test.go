@@ -1,11 +1,9 @@
 package trending_test
 
 import (
-	"cmp"
-	"math"
-	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -35,8 +33,9 @@ func newEngine(t testing.TB, opts ...occupancy.Option) *occupancy.Engine {
 	return e
 }
 
+// newBoard returns a board without a warm-up, unless an option says otherwise.
 func newBoard(t testing.TB, e *occupancy.Engine, opts ...trending.Option) *trending.Board {
-	b := trending.New(e, opts...)
+	b := trending.New(e, append([]trending.Option{trending.WithWarmup(0)}, opts...)...)
 	t.Cleanup(func() { must(t, b.Close()) })
 	return b
 }
@@ -49,6 +48,11 @@ func newRemote(t testing.TB, e *occupancy.Engine) *occupancy.Remote {
 	return l.Remote("other node")
 }
 
+// part is a room's part of another node.
+func part(room string, connections int) occupancy.Part {
+	return occupancy.Part{Room: room, Occupancy: occupancy.Occupancy{Connections: connections}}
+}
+
 // enter returns a function with which the client alice enters a room.
 func enter(e *occupancy.Engine) func(string) error {
 	return func(room string) error { return e.Enter(room, "alice") }
@@ -56,6 +60,12 @@ func enter(e *occupancy.Engine) func(string) error {
 
 func exit(e *occupancy.Engine) func(string) error {
 	return func(room string) error { return e.Exit(room, "alice") }
+}
+
+// settle waits until the board has the events of all changes.
+func settle() {
+	time.Sleep(2 * interval)
+	synctest.Wait()
 }
 
 // names returns the names of the rooms, separated by spaces.
@@ -67,75 +77,9 @@ func names(rooms []trending.Room) string {
 	return strings.Join(list, " ")
 }
 
-// model computes the lists that a board must return. It stores every arrival and sorts all
-// rooms of the engine.
-type model struct {
-	prefix   string
-	halfLife time.Duration
-	last     map[string]int
-	arrivals map[string][]arrival
-}
-
-type arrival struct {
-	at time.Time
-	n  int
-}
-
-func newModel(e *occupancy.Engine, prefix string, halfLife time.Duration) *model {
-	m := &model{prefix, halfLife, map[string]int{}, map[string][]arrival{}}
-	for room, o := range e.All() {
-		m.last[room] = o.Connections
-	}
-	return m
-}
-
-// update must be called after each change.
-func (m *model) update(room string, o occupancy.Occupancy) {
-	if n := o.Connections - m.last[room]; n > 0 {
-		m.arrivals[room] = append(m.arrivals[room], arrival{time.Now(), n})
-	}
-	m.last[room] = o.Connections
-	if o == (occupancy.Occupancy{}) {
-		delete(m.last, room)
-		delete(m.arrivals, room)
-	}
-}
-
-func (m *model) heat(room string) (heat float64) {
-	for _, a := range m.arrivals[room] {
-		heat += float64(a.n) * math.Exp2(-float64(time.Since(a.at))/float64(m.halfLife))
-	}
-	return heat
-}
-
-// lists returns all rooms in both orders.
-func (m *model) lists(e *occupancy.Engine) (popular, hot []trending.Room) {
-	popular = []trending.Room{}
-	for room, o := range e.All() {
-		if strings.HasPrefix(room, m.prefix) {
-			popular = append(popular, trending.Room{Name: room, Occupancy: o, Heat: m.heat(room)})
-		}
-	}
-	hot = slices.Clone(popular)
-	slices.SortFunc(popular, func(a, b trending.Room) int {
-		return cmp.Or(cmp.Compare(b.Occupancy.Connections, a.Occupancy.Connections), cmp.Compare(a.Name, b.Name))
-	})
-	slices.SortFunc(hot, func(a, b trending.Room) int {
-		return cmp.Or(cmp.Compare(b.Heat, a.Heat), cmp.Compare(a.Name, b.Name))
-	})
-	return popular, hot
-}
-
-// wantEqual fails unless the lists are equal and the heats agree to nine digits.
-func wantEqual(t testing.TB, what string, got, want []trending.Room) {
+func wantTrending(t testing.TB, b *trending.Board, want string) {
 	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d rooms, want %d", what, len(got), len(want))
-	}
-	for i, g := range got {
-		w := want[i]
-		if g.Name != w.Name || g.Occupancy != w.Occupancy || math.Abs(g.Heat-w.Heat) > 1e-9*w.Heat {
-			t.Fatalf("%s: place %d is %+v, want %+v", what, i+1, g, w)
-		}
+	if got := names(b.Trending(100)); got != want {
+		t.Fatalf("trending: %q, want %q; the rooms are %+v", got, want, b.Popular(100))
 	}
 }

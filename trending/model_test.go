@@ -3,6 +3,7 @@ package trending_test
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -14,149 +15,177 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
+const halfLife, minimum = time.Minute, 2
+
+// model computes the lists that a board must return. It remembers every change, and sorts
+// all rooms of the engine.
+type model struct {
+	local   map[string]int
+	changes map[string][]change
+}
+
+type change struct {
+	at         time.Time
+	fast, slow float64
+}
+
+func newModel(e *occupancy.Engine) *model {
+	m := &model{map[string]int{}, map[string][]change{}}
+	for room := range e.All() {
+		m.local[room] = e.Local(room).Connections
+	}
+	return m
+}
+
+// update must be called after each change of the room.
+func (m *model) update(e *occupancy.Engine, room string) {
+	n := e.Local(room).Connections
+	m.add(room, float64(n-m.local[room]), float64(n-m.local[room]))
+	m.local[room] = n
+}
+
+func (m *model) add(room string, fast, slow float64) {
+	m.changes[room] = append(m.changes[room], change{time.Now(), fast, slow})
+}
+
+func (m *model) room(name string, o occupancy.Occupancy) trending.Room {
+	var fast, slow float64
+	for _, c := range m.changes[name] {
+		age := float64(time.Since(c.at)) / float64(halfLife)
+		fast += c.fast * math.Exp2(-age)
+		slow += c.slow * math.Exp2(-age/24)
+	}
+	r := trending.Room{Name: name, Occupancy: o, Arrivals: max(0, fast), Usual: max(0, float64(o.Connections)-slow)}
+	r.Ratio = r.Arrivals / (r.Usual + minimum)
+	return r
+}
+
+// lists returns all rooms in both orders.
+func (m *model) lists(e *occupancy.Engine) (popular, trends []trending.Room) {
+	for room, o := range e.All() {
+		r := m.room(room, o)
+		popular = append(popular, r)
+		if r.Arrivals >= minimum && r.Ratio >= 0.25 {
+			trends = append(trends, r)
+		}
+	}
+	slices.SortFunc(popular, func(a, b trending.Room) int {
+		return cmp.Or(cmp.Compare(b.Occupancy.Connections, a.Occupancy.Connections), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(trends, func(a, b trending.Room) int {
+		return cmp.Or(cmp.Compare(b.Ratio, a.Ratio), cmp.Compare(a.Name, b.Name))
+	})
+	return popular, trends
+}
+
+// wantEqual fails unless the lists are equal and the numbers agree to nine digits. The
+// changes happen at random times, so that no two ratios are almost equal.
+func wantEqual(t testing.TB, what string, got, want []trending.Room) {
+	t.Helper()
+	equal := slices.EqualFunc(got, want, func(g, w trending.Room) bool {
+		about := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*(1+math.Abs(b)) }
+		return g.Name == w.Name && g.Occupancy == w.Occupancy && about(g.Arrivals, w.Arrivals) && about(g.Usual, w.Usual) && about(g.Ratio, w.Ratio)
+	})
+	if !equal {
+		t.Fatalf("%s:\n%+v, want\n%+v", what, got, want)
+	}
+}
+
 // With the interval 0 the engine publishes an event for each change, so the model knows
-// the time of every arrival.
-func TestLists_EqualFullSortAfterEachChange(t *testing.T) {
-	for seed := range uint64(8) {
+// the time of every change. No room becomes empty, because the model forgets no history.
+func TestLists_EqualFullSortAtAnyTime(t *testing.T) {
+	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 5))
-			e := occupancy.New(occupancy.WithInterval(0))
-			defer e.Close()
+			e := newEngine(t, occupancy.WithInterval(0))
 			other := newRemote(t, e)
-			room := func() string { return fmt.Sprintf("%c:%d", 'a'+r.IntN(2), r.IntN(12)) }
-			for range 20 {
+			room := func() string { return fmt.Sprint(r.IntN(25)) }
+			for i := range 25 {
+				must(t, other.Set(part(fmt.Sprint(i), 1)))
 				_ = e.Join(room())
 			}
 			synctest.Wait()
-			prefix := []string{"", "a:"}[seed%2]
-			m := newModel(e, prefix, time.Minute)
-			b := trending.New(e, trending.WithHalfLife(time.Minute), trending.WithPrefix(prefix))
-			defer b.Close()
+			m := newModel(e)
+			b := newBoard(t, e, trending.WithHalfLife(halfLife), trending.WithMinimum(minimum))
 
-			hooks := []func(string) error{e.Join, e.Join, e.Leave, e.Leave, enter(e), exit(e)}
-			for range 600 {
+			longest := 0
+			hooks := []func(string) error{e.Join, e.Join, e.Join, e.Leave, e.Leave, enter(e), exit(e)}
+			for step := range 1000 {
 				name := room()
-				switch n := r.IntN(len(hooks) + 2); {
+				switch n := r.IntN(len(hooks) + 4); {
 				case n < len(hooks):
 					_ = hooks[n](name)
-				case n == len(hooks):
-					must(t, other.Set(occupancy.Part{Room: name, Occupancy: occupancy.Occupancy{Connections: r.IntN(5), PresenceMembers: r.IntN(3)}}))
+				case n == len(hooks): // a group
+					repeat(t, r.IntN(20), e.Join, name)
+				case n == len(hooks)+1:
+					repeat(t, e.Local(name).Connections, e.Leave, name)
+				case n == len(hooks)+2:
+					a := trending.Activity{Room: name, Fast: 10 * (r.Float64() - 0.3), Slow: 10 * (r.Float64() - 0.3)}
+					b.Import([]trending.Activity{a})
+					m.add(name, a.Fast, a.Slow)
 				default:
-					must(t, other.Set(occupancy.Part{Room: name}))
+					must(t, other.Set(part(name, 1+r.IntN(5))))
 				}
 				synctest.Wait()
-				m.update(name, e.Current(name))
-
-				popular, hot := m.lists(e)
-				wantEqual(t, "popular", b.Popular(1000), popular)
-				wantEqual(t, "trending", b.Trending(1000), hot)
-				k := r.IntN(len(popular) + 1)
-				wantEqual(t, "first popular", b.Popular(k), popular[:k])
-				wantEqual(t, "first trending", b.Trending(k), hot[:k])
-				for i, p := range popular {
-					want := trending.Places{Popular: i + 1}
-					want.Trending = 1 + slices.IndexFunc(hot, func(h trending.Room) bool { return h.Name == p.Name })
-					if got, ok := b.Rank(p.Name); !ok || got != want {
-						t.Fatalf("rank of %s is %+v, %v, want %+v", p.Name, got, ok, want)
+				m.update(e, name)
+				for range 3 {
+					time.Sleep(time.Duration(r.ExpFloat64() * float64([]time.Duration{time.Second, 20 * time.Second}[step/500%2])))
+					popular, trends := m.lists(e)
+					longest = max(longest, len(trends))
+					wantEqual(t, "popular", b.Popular(1000), popular)
+					wantEqual(t, "trending", b.Trending(1000), trends)
+					k := r.IntN(len(trends) + 1)
+					wantEqual(t, "first trending", b.Trending(k), trends[:k])
+					if b.Len() != len(popular) {
+						t.Fatalf("%d rooms, want %d", b.Len(), len(popular))
 					}
 				}
-				if b.Len() != len(popular) {
-					t.Fatalf("%d rooms, want %d", b.Len(), len(popular))
-				}
-				time.Sleep(time.Duration(r.Int64N(int64(20 * time.Second))))
+			}
+			if longest < 5 {
+				t.Fatalf("at most %d rooms were trending: the test shows little", longest)
 			}
 		})
 	}
 }
 
-// With an interval, one event contains many changes. The heats depend on which changes an
-// event contains, so the test compares only the rooms and their order.
-func TestLists_EqualFullSortAfterBursts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := occupancy.New(occupancy.WithInterval(interval))
-		defer e.Close()
-		b := trending.New(e)
-		defer b.Close()
-		m := newModel(e, "", time.Minute)
-		for round := range uint64(30) {
-			var wg sync.WaitGroup
-			for g := range uint64(4) {
-				wg.Go(func() {
-					r := rand.New(rand.NewPCG(round, g))
-					for range 300 {
-						hook := []func(string) error{e.Join, e.Leave, enter(e), exit(e)}[r.IntN(4)]
-						_ = hook(fmt.Sprint(r.IntN(100)))
-						if r.IntN(50) == 0 {
-							time.Sleep(interval / 3)
-						}
-					}
-				})
+// The engine publishes a change of a room at most once in its interval. It must not matter how
+// long that is, nor when its events fall.
+func TestTrending_IndependentOfInterval(t *testing.T) {
+	var first []trending.Room
+	for _, interval := range []time.Duration{0, 100 * time.Millisecond, time.Second, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 6))
+			e := newEngine(t, occupancy.WithInterval(interval))
+			for room, n := range map[string]int{"shrinking": 600, "steady": 500, "slower": 100, "growing": 50} {
+				repeat(t, n, e.Join, room) // so that no room becomes empty: the board may forget empty rooms
 			}
-			wg.Wait()
+			b := newBoard(t, e)
+			for range 20 * 60 * 5 { // for 20 minutes, 5 clients a second come or go
+				for i, room := range []string{"shrinking", "steady", "slower", "growing"} {
+					hook := e.Leave
+					if arrives := r.Float64() < []float64{0.47, 0.5, 0.53, 0.6}[i]; arrives {
+						hook = e.Join
+					}
+					must(t, hook(room))
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
 			time.Sleep(2 * interval)
 			synctest.Wait()
-			popular, _ := m.lists(e)
-			got := b.Popular(1000)
-			for i := range got {
-				got[i].Heat = 0
+			rooms := b.Popular(10)
+			if interval == 0 {
+				first = rooms
 			}
-			wantEqual(t, "popular", got, popular)
-			hot := b.Trending(1000)
-			if len(hot) != len(popular) {
-				t.Fatalf("the trending list has %d rooms, want %d", len(hot), len(popular))
-			}
-			for i := range hot[1:] {
-				if x, y := hot[i], hot[i+1]; x.Heat < y.Heat || x.Heat == y.Heat && x.Name > y.Name {
-					t.Fatalf("%+v is listed before %+v", x, y)
+			for i, got := range rooms {
+				want := first[i]
+				if got.Name != want.Name || math.Abs(got.Arrivals-want.Arrivals) > 0.05*max(want.Arrivals, 20) || math.Abs(got.Ratio-want.Ratio) > 0.05*max(want.Ratio, 0.25) {
+					t.Errorf("interval %v: %+v, want about %+v", interval, got, want)
 				}
 			}
-		}
-	})
-}
-
-func TestNew_UnderLoad(t *testing.T) {
-	e := newEngine(t, occupancy.WithInterval(time.Millisecond))
-	for i := range 5000 {
-		must(t, e.Join(fmt.Sprint("quiet ", i)))
-	}
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	for g := range 2 {
-		wg.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				name := fmt.Sprint("busy ", g, i%50)
-				_ = e.Join(name)
-				_ = e.Leave(name)
-			}
-		})
-	}
-	boards := make([]*trending.Board, 10)
-	for i := range boards {
-		boards[i] = newBoard(t, e)
-		if n := boards[i].Len(); n < 5000 {
-			t.Errorf("%d rooms when New returns, want 5000", n)
-		}
-		if _, ok := boards[i].Rank("quiet 999"); !ok {
-			t.Error("a room that existed before New has no rank")
-		}
-	}
-	close(done)
-	wg.Wait()
-	for _, b := range boards {
-		eventually(t, func() bool {
-			at, _ := b.Rank("quiet 999") // the last by name
-			return at == trending.Places{Popular: 5000, Trending: 5000} && b.Len() == 5000 && b.Trending(1)[0].Heat == 0
 		})
 	}
 }
 
-// The test creates boards while rooms change. When the changes stop, the lists of the
-// boards must be exact.
 func TestNew_UnderLoad_ListsEqualFullSort(t *testing.T) {
 	e := newEngine(t, occupancy.WithInterval(time.Millisecond))
 	done := make(chan struct{})
@@ -180,22 +209,11 @@ func TestNew_UnderLoad_ListsEqualFullSort(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
-	byName := func(a, b trending.Room) int { return cmp.Compare(a.Name, b.Name) }
-	byHeat := func(a, b trending.Room) int { return cmp.Or(cmp.Compare(b.Heat, a.Heat), byName(a, b)) }
-	withoutHeat := func(rooms []trending.Room) []trending.Room { // the model does not know the arrivals
-		for i := range rooms {
-			rooms[i].Heat = 0
-		}
-		return rooms
-	}
-	popular, _ := newModel(e, "", time.Minute).lists(e)
-	all := slices.SortedFunc(slices.Values(popular), byName)
+	popular, _ := newModel(e).lists(e)
 	for _, b := range boards {
 		eventually(t, func() bool {
-			hot := b.Trending(1000)
-			sorted := slices.IsSortedFunc(hot, byHeat)
-			slices.SortFunc(hot, byName)
-			return sorted && slices.Equal(withoutHeat(hot), all) && slices.Equal(withoutHeat(b.Popular(1000)), popular)
+			return slices.EqualFunc(b.Popular(1000), popular, func(a, b trending.Room) bool { return a.Name == b.Name && a.Occupancy == b.Occupancy }) &&
+				slices.IsSortedFunc(b.Trending(1000), func(a, b trending.Room) int { return cmp.Compare(b.Ratio, a.Ratio) })
 		})
 	}
 }

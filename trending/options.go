@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/occupancy/occupancy"
 )
 
 // Option is a setting of [New].
@@ -11,34 +13,73 @@ type Option func(*config)
 
 type config struct {
 	halfLife time.Duration
-	prefix   string
-	margin   float64
+	warmup   time.Duration
+	minimum  float64
+	count    Count
+	minUsers int
+	filter   func(room string) bool
 }
 
-// WithHalfLife sets the time in which an arrival loses half its weight. The default is
-// five minutes. With a short half-life, the trending rooms change within minutes. With a
-// long half-life, arrivals of many hours ago still count.
+// WithHalfLife sets the time in which an arrival, and the memory of a departure, loses half
+// its weight. The default is ten minutes. The usual size of a room follows its count with a
+// half-life that is 24 times as long.
 func WithHalfLife(d time.Duration) Option { return func(c *config) { c.halfLife = d } }
 
-// WithPrefix ranks only the rooms whose names begin with p.
-func WithPrefix(p string) Option { return func(c *config) { c.prefix = p } }
+// WithMinimum sets the number of recent arrivals that a room needs to trend. The default
+// is 5. It is also added to the usual size of each room, so that small rooms do not reach
+// large ratios with few arrivals.
+func WithMinimum(n int) Option { return func(c *config) { c.minimum = float64(n) } }
 
-// WithMargin sets the margin of subscribed lists, a fraction. A room passes the room above
-// it only when its value is greater by more than this fraction. The default is 0.05: to
-// pass a room with 100 connections, a room needs 106 connections. With 0 a subscribed list
-// equals the result of [Board.Top]. See [Board.Subscribe].
-func WithMargin(m float64) Option { return func(c *config) { c.margin = m } }
+// WithWarmup sets the time after New in which clients that connect are not arrivals. They
+// are likely to be the clients of the process that ended before. The default is one minute.
+func WithWarmup(d time.Duration) Option { return func(c *config) { c.warmup = d } }
+
+// WithFilter ranks only the rooms for which f returns true. Use it for rooms that must not be
+// listed, for example direct messages or moderated rooms. The board calls f from one
+// goroutine with each change of a room, so f should be fast. A room that f rejects after it
+// was listed leaves the lists with its next change.
+func WithFilter(f func(room string) bool) Option { return func(c *config) { c.filter = f } }
+
+// WithMinUsers lists only rooms with at least n users, for example so that a list does not
+// reveal the rooms of two people. It needs an engine with [occupancy.WithUsers]. The default
+// is 0.
+func WithMinUsers(n int) Option { return func(c *config) { c.minUsers = n } }
+
+// WithCount sets the count that the board ranks. Its changes are also the arrivals. The
+// default is Connections. Choose Users if the engine counts them: then neither a second tab nor
+// a reload of a user is an arrival.
+func WithCount(c Count) Option { return func(cfg *config) { cfg.count = c } }
+
+// Count is a count of an Occupancy.
+type Count int
+
+// The counts.
+const (
+	Connections Count = iota
+	PresenceMembers
+	Users // needs an engine with occupancy.WithUsers
+)
+
+func (c Count) of(o occupancy.Occupancy) int {
+	return [...]int{o.Connections, o.PresenceMembers, o.Users}[c]
+}
 
 func newConfig(opts []Option) config {
-	c := config{halfLife: 5 * time.Minute, margin: 0.05}
+	c := config{halfLife: 10 * time.Minute, warmup: time.Minute, minimum: 5, filter: func(string) bool { return true }}
 	for _, o := range opts {
 		o(&c)
 	}
-	if c.halfLife <= 0 {
+	switch {
+	case c.halfLife <= 0:
 		panic(fmt.Sprintf("trending: WithHalfLife: %v is not positive", c.halfLife))
-	}
-	if c.margin < 0 || math.IsNaN(c.margin) || math.IsInf(c.margin, 1) {
-		panic(fmt.Sprintf("trending: WithMargin: %v is negative or not finite", c.margin))
+	case c.warmup < 0:
+		panic(fmt.Sprintf("trending: WithWarmup: %v is negative", c.warmup))
+	case c.minimum < 1 || c.minimum > math.MaxInt32:
+		panic(fmt.Sprintf("trending: WithMinimum: %v is not between 1 and 2³¹-1", c.minimum))
+	case c.filter == nil:
+		panic("trending: WithFilter: the function is nil")
+	case c.count < Connections || c.count > Users:
+		panic(fmt.Sprintf("trending: WithCount: invalid count %d", c.count))
 	}
 	return c
 }

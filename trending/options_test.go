@@ -1,7 +1,9 @@
 package trending_test
 
 import (
-	"math"
+	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,69 +12,130 @@ import (
 	"github.com/occupancy/occupancy/trending"
 )
 
-func TestWithHalfLife_DefaultIsFiveMinutes(t *testing.T) {
+func TestWithWarmup_ClientsThatReturnAreNotArrivals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, occupancy.WithInterval(0))
-		b := newBoard(t, e)
-		must(t, e.Join("room"))
-		time.Sleep(5 * time.Minute)
-		wantAbout(t, "the heat", b.Trending(1)[0].Heat, 0.5)
-	})
-}
-
-func TestWithMargin_KeepsPlacesOfNearlyEqualRooms(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, occupancy.WithInterval(0))
+		e := newEngine(t)
+		b := newBoard(t, e, trending.WithWarmup(time.Minute))
+		repeat(t, 100, e.Join, "a")
+		time.Sleep(59 * time.Second)
 		repeat(t, 100, e.Join, "b")
-		repeat(t, 90, e.Join, "a")
-		b := newBoard(t, e)
-		s, first := b.Subscribe(trending.Popular, 2), b.Subscribe(trending.Popular, 1)
-		wantList(t, s, "b a")
-		wantList(t, first, "b")
-		repeat(t, 15, e.Join, "a") // 105 to 100: ahead by the margin, not by more
-		wantList(t, s, "b a")
-		wantNothing(t, first)
-		if got := names(b.Popular(2)); got != "a b" {
-			t.Fatalf("the exact list is %s", got)
+		settle()
+		time.Sleep(time.Second)
+		repeat(t, 100, e.Join, "c")
+		settle()
+		wantTrending(t, b, "c")
+		if got := b.Trending(1)[0]; got.Usual > 1 {
+			t.Fatalf("%+v", got)
 		}
-		must(t, e.Join("a"))
-		wantList(t, s, "a b")
-		wantList(t, first, "a")
-		repeat(t, 11, e.Join, "b") // 111 to 106: ahead by less than the margin
-		wantList(t, s, "a b")
-		must(t, e.Join("b"))
-		wantList(t, s, "b a")
 	})
 }
 
-func TestWithMargin_AppliesToHeat(t *testing.T) {
+func TestWithMinimum_ArrivalsThatARoomNeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, occupancy.WithInterval(0))
-		b := newBoard(t, e, trending.WithMargin(0.5))
+		e := newEngine(t)
+		b, one := newBoard(t, e, trending.WithMinimum(10)), newBoard(t, e, trending.WithMinimum(1))
+		repeat(t, 9, e.Join, "a")
+		repeat(t, 11, e.Join, "b")
+		settle()
+		wantTrending(t, b, "b")
+		wantTrending(t, one, "b a")
+	})
+}
+
+func TestWithFilter_RejectedRoomsAreNotListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		repeat(t, 5, e.Join, "dm:1")
+		var moderated atomic.Bool
+		b := newBoard(t, e, trending.WithFilter(func(room string) bool {
+			return !strings.HasPrefix(room, "dm:") && (room != "b" || !moderated.Load())
+		}))
+		repeat(t, 10, e.Join, "dm:2")
+		repeat(t, 10, e.Join, "a")
 		repeat(t, 10, e.Join, "b")
-		repeat(t, 8, e.Join, "a")
-		s := b.Subscribe(trending.Trending, 2)
-		wantList(t, s, "b a")
-		time.Sleep(time.Hour) // all heats decay at the same rate
-		wantNothing(t, s)
-		repeat(t, 14, e.Join, "b")
-		repeat(t, 20, e.Join, "a")
-		wantList(t, s, "b a")
-		repeat(t, 20, e.Join, "a")
-		wantList(t, s, "a b")
+		settle()
+		wantTrending(t, b, "a b")
+		if got := names(b.Popular(9)); got != "a b" || b.Len() != 2 {
+			t.Fatal(got, b.Len())
+		}
+		moderated.Store(true)
+		repeat(t, 1, e.Join, "b")
+		settle()
+		wantTrending(t, b, "a")
+		if got := names(b.Popular(9)); got != "a" || b.Len() != 1 {
+			t.Fatal(got, b.Len())
+		}
 	})
 }
 
-func TestWithMargin_ZeroMakesListsExact(t *testing.T) {
+func TestWithCount_RanksByCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, occupancy.WithInterval(0))
-		repeat(t, 100, e.Join, "b")
-		repeat(t, 99, e.Join, "a")
-		b := newBoard(t, e, trending.WithMargin(0))
-		s := b.Subscribe(trending.Popular, 2)
-		wantList(t, s, "b a")
-		must(t, e.Join("a")) // equal counts are sorted by name
-		wantList(t, s, "a b")
+		e := newEngine(t)
+		b := newBoard(t, e, trending.WithCount(trending.PresenceMembers))
+		repeat(t, 50, e.Join, "watched")
+		repeat(t, 10, enter(e), "a")
+		repeat(t, 20, enter(e), "b")
+		settle()
+		wantTrending(t, b, "b a")
+		if got := names(b.Popular(3)); got != "b a watched" {
+			t.Fatal(got)
+		}
+	})
+}
+
+func TestWithCount_UsersAreNotArrivalsTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		b := newBoard(t, e, trending.WithCount(trending.Users))
+		connect := func(room string, user int) *occupancy.Lease {
+			l, err := e.Connect(room, occupancy.As(fmt.Sprint(user)))
+			must(t, err)
+			return l
+		}
+		for user := range 4 {
+			for range 10 { // tabs
+				connect("few", user)
+			}
+			for range 10 { // reloads
+				l := connect("reloads", user)
+				settle()
+				must(t, l.Close())
+			}
+		}
+		for user := range 10 {
+			connect("many", user)
+		}
+		settle()
+		wantTrending(t, b, "many")
+		if got := names(b.Popular(9)); got != "many few" {
+			t.Fatal(got)
+		}
+	})
+}
+
+func TestWithMinUsers_SmallRoomsAreNotListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		b := newBoard(t, e, trending.WithMinUsers(3))
+		var third *occupancy.Lease
+		for i, user := range []string{"alice", "bob", "carol"} {
+			for _, room := range []string{"a", "b"} {
+				repeat(t, 10, e.Join, room)
+				if room == "a" || i < 2 {
+					l, err := e.Connect(room, occupancy.As(user))
+					must(t, err)
+					third = l
+				}
+			}
+		}
+		settle()
+		wantTrending(t, b, "a")
+		if got := names(b.Popular(9)); got != "a" || b.Len() != 2 {
+			t.Fatal(got, b.Len())
+		}
+		must(t, third.Close()) // carol leaves
+		settle()
+		wantTrending(t, b, "")
 	})
 }
 
@@ -82,9 +145,10 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 	for name, f := range map[string]func(){
 		"zero half-life":             func() { trending.New(e, trending.WithHalfLife(0)) },
 		"negative half-life":         func() { trending.New(e, trending.WithHalfLife(-1)) },
-		"negative margin":            func() { trending.New(e, trending.WithMargin(-0.01)) },
-		"margin not a number":        func() { trending.New(e, trending.WithMargin(math.NaN())) },
-		"infinite margin":            func() { trending.New(e, trending.WithMargin(math.Inf(1))) },
+		"negative warm-up":           func() { trending.New(e, trending.WithWarmup(-1)) },
+		"zero minimum":               func() { trending.New(e, trending.WithMinimum(0)) },
+		"nil filter":                 func() { trending.New(e, trending.WithFilter(nil)) },
+		"invalid count":              func() { trending.New(e, trending.WithCount(-1)) },
 		"invalid order of Top":       func() { b.Top(trending.Order(2), 1) },
 		"invalid order of Subscribe": func() { b.Subscribe(trending.Order(-1), 1) },
 	} {

@@ -11,8 +11,9 @@ type queue struct {
 
 // element is an element of a queue. The greatest key comes first.
 type element struct {
-	key   float64
-	index int32 // in a slice of the caller
+	key     float64
+	index   int32 // in the heap of a ranking
+	present bool  // the key is the present one of the entry, see ranking.top
 }
 
 // queues is a pool of unused queues. It halves the allocations of reading a hundred rooms.
@@ -27,7 +28,13 @@ func (q *queue) release() {
 }
 
 func (q *queue) before(a, b element) bool {
-	return a.key > b.key || a.key == b.key && q.tie(a.index, b.index)
+	switch {
+	case a.key != b.key:
+		return a.key > b.key
+	case a.present != b.present: // b may have to come after the entries that a leads to
+		return b.present
+	}
+	return q.tie(a.index, b.index)
 }
 
 func (q *queue) push(x element) {

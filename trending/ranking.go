@@ -1,8 +1,10 @@
 package trending
 
-// ranking sorts all rooms in one order. It is a heap: each item comes before its children.
-// The children of the item at i are at 4i+1 to 4i+4, in one cache line. An item contains a
-// copy of the entry's key, so that only a comparison of equal keys reads the entries.
+import "slices"
+
+// ranking is a heap of the listed rooms of one order: each item comes before its children.
+// The children of the item at i are at 4i+1 to 4i+4, in one cache line. An item contains
+// the key, so that only a comparison of equal keys reads the entries.
 type ranking struct {
 	order Order
 	items []item
@@ -15,6 +17,12 @@ type item struct {
 
 const arity = 4 // children of an item
 
+// noIndex is the index of an entry that is not in the ranking.
+const noIndex = -1
+
+// minCapacity is the capacity below which slices and maps are not shrunk.
+const minCapacity = 1 << 10
+
 func (a item) before(b item) bool {
 	if a.key != b.key {
 		return a.key > b.key
@@ -22,18 +30,25 @@ func (a item) before(b item) bool {
 	return a.entry.name < b.entry.name
 }
 
-// add adds an entry.
-func (r *ranking) add(e *entry) {
-	r.items = append(r.items, item{})
-	r.up(len(r.items)-1, item{e.key(r.order), e})
+// set adds the entry, or moves it to its place after its key changed.
+func (r *ranking) set(e *entry, key float64) {
+	x := item{key, e}
+	i := int(e.index[r.order])
+	if i == noIndex {
+		i = len(r.items)
+		r.items = append(r.items, x)
+	} else if r.items[i].key == key {
+		return
+	}
+	r.place(i, x)
 }
 
-// update moves an entry to its place after its key changed.
-func (r *ranking) update(e *entry) { r.place(int(e.index[r.order]), item{e.key(r.order), e}) }
-
-// remove removes an entry.
+// remove removes the entry if it is in the ranking.
 func (r *ranking) remove(e *entry) {
 	i, last := int(e.index[r.order]), len(r.items)-1
+	if i == noIndex {
+		return
+	}
 	moved := r.items[last]
 	r.items[last] = item{}
 	r.items = r.items[:last]
@@ -46,31 +61,13 @@ func (r *ranking) remove(e *entry) {
 	}
 }
 
-// minCapacity is the capacity below which slices and maps are not shrunk.
-const minCapacity = 1 << 10
-
 // place replaces the item at i with x, and moves x up or down to the right index.
 func (r *ranking) place(i int, x item) {
-	if i > 0 && x.before(r.items[(i-1)/arity]) {
-		r.up(i, x)
-	} else {
-		r.down(i, x)
-	}
-}
-
-func (r *ranking) up(i int, x item) {
-	for i > 0 {
+	for i > 0 && x.before(r.items[(i-1)/arity]) {
 		p := (i - 1) / arity
-		if !x.before(r.items[p]) {
-			break
-		}
-		r.set(i, r.items[p])
+		r.put(i, r.items[p])
 		i = p
 	}
-	r.set(i, x)
-}
-
-func (r *ranking) down(i int, x item) {
 	for {
 		first, end := r.children(i)
 		if first == end {
@@ -85,13 +82,13 @@ func (r *ranking) down(i int, x item) {
 		if !r.items[best].before(x) {
 			break
 		}
-		r.set(i, r.items[best])
+		r.put(i, r.items[best])
 		i = best
 	}
-	r.set(i, x)
+	r.put(i, x)
 }
 
-func (r *ranking) set(i int, x item) {
+func (r *ranking) put(i int, x item) {
 	r.items[i] = x
 	x.entry.index[r.order] = int32(i)
 }
@@ -102,9 +99,15 @@ func (r *ranking) children(i int) (first, end int) {
 	return min(i*arity+1, n), min(i*arity+arity+1, n)
 }
 
-// top returns the first n entries. Each entry except the first is a child of an earlier
-// entry, so top compares only the children of the entries that it has found.
-func (r *ranking) top(n int) []*entry {
+// top returns the first n entries by their present keys. present returns the present key of
+// an entry, which is at most the key of its item, and false if the entry is not listed now.
+// If present is nil, the keys of the items are present.
+//
+// top keeps the entries that it has reached in a queue, sorted by their keys. An entry is
+// reached after its parent. If an entry is first in the queue with its present key, no other
+// entry can come before it. So top reads only the entries that it returns, their children,
+// and those whose keys decreased by more than the keys of others.
+func (r *ranking) top(n int, present func(*entry) (key float64, listed bool)) []*entry {
 	n = min(n, len(r.items))
 	if n <= 0 {
 		return nil
@@ -113,48 +116,28 @@ func (r *ranking) top(n int) []*entry {
 	next := queues.Get().(*queue)
 	defer next.release()
 	next.tie = func(a, b int32) bool { return r.items[a].entry.name < r.items[b].entry.name }
-	next.push(element{r.items[0].key, 0})
-	for {
-		i := next.pop().index
-		top = append(top, r.items[i].entry)
-		if len(top) == n {
-			return top
-		}
-		for c, end := r.children(int(i)); c < end; c++ {
-			next.push(element{r.items[c].key, int32(c)})
-		}
-	}
-}
-
-// rank returns the number of entries before e, or false if e is not in the ranking. It
-// visits the entries before e and their children. If an entry comes after e, its children
-// come after e too, so rank skips them.
-//
-// rank calls pause after every rankStep entries. The ranking may change during a pause.
-func (r *ranking) rank(e *entry, pause func()) (rank int, ok bool) {
-	if e.index[r.order] == noIndex {
-		return 0, false
-	}
-	x := r.items[e.index[r.order]]
-	for i, visited := 0, 1; ; visited++ {
-		if visited%rankStep == 0 {
-			pause()
-		}
-		if i < len(r.items) && r.items[i].before(x) {
-			rank++
-			if first, end := r.children(i); first < end {
-				i = first
+	next.push(element{r.items[0].key, 0, false})
+	for len(top) < n && len(next.elements) > 0 {
+		x := next.pop()
+		e := r.items[x.index].entry
+		if !x.present { // reached now
+			for c, end := r.children(int(x.index)); c < end; c++ {
+				next.push(element{r.items[c].key, int32(c), false})
+			}
+			listed := true
+			if present != nil {
+				x.key, listed = present(e)
+			}
+			if !listed {
+				continue
+			}
+			x.present = true
+			if len(next.elements) > 0 && next.before(next.elements[0], x) {
+				next.push(x)
 				continue
 			}
 		}
-		for i%arity == 0 || i+1 >= len(r.items) { // i is the last child of its parent
-			if i == 0 {
-				return rank, true
-			}
-			i = (i - 1) / arity
-		}
-		i++
+		top = append(top, e)
 	}
+	return slices.Clip(top)
 }
-
-const rankStep = 512 // entries that rank visits between two pauses

@@ -27,26 +27,16 @@ type listKey struct {
 // list is a subscribed list. Board.listsMu protects its fields.
 type list struct {
 	listKey
-	entries       []*entry
-	rows          []row // the entries when the list was last published
+	rows          []row // as last published
 	subscriptions map[*Subscription]struct{}
 }
 
-// Subscribe subscribes to the first n rooms in the given order. When Subscribe returns,
-// the current list is available in [Subscription.Rooms]. A new list follows when the list
-// contains different rooms or places, or when a listed room has a new occupancy or new
-// arrivals, but at most once in each interval of the engine. The decay of heats is not a
-// change. If n is less than 1, every list is empty.
-//
-// Unlike the result of [Board.Top], the list does not flicker when rooms have nearly equal
-// values. A room that is ahead of another room by more than the margin of [WithMargin] is
-// always listed first. If the difference is smaller, the two rooms keep their order, and a
-// room that is not on the list counts as lower than every listed room. There is one
-// exception. For example, rooms A, B and C are listed in this order, C is ahead of A by more
-// than the margin, and the other differences are smaller. Then C must be listed before A but
-// not before B, so the list becomes B, C, A.
-//
-// A room that empties leaves the list immediately.
+// Subscribe subscribes to the first n rooms in the given order, as [Board.Top] returns them.
+// When Subscribe returns, the current list is available in [Subscription.Rooms]. A new list
+// follows when the list contains different rooms or places, or when the counts of a listed
+// room change, but at most once in each interval of the engine. Trending rooms also change
+// places, and leave the list, while nothing happens. Such a change follows within a 64th of
+// the half-life. If n is less than 1, every list is empty.
 //
 // While rooms change, updating a list takes O(n log n) in each interval. If the list
 // changed, each subscriber receives a copy. So limit the n that clients can choose.
@@ -54,7 +44,6 @@ type list struct {
 // Call [Subscription.Unsubscribe] when done. If the board is closed, the channel contains
 // the last list and is closed. Subscribe panics on an invalid order.
 func (b *Board) Subscribe(by Order, n int) *Subscription {
-	by.mustBeValid()
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()
 	key := listKey{by, max(n, 0)}
@@ -66,7 +55,7 @@ func (b *Board) Subscribe(by Order, n int) *Subscription {
 	}
 	s := &Subscription{board: b, list: l, rooms: make(chan []Room, 1)}
 	l.subscriptions[s] = struct{}{}
-	s.rooms <- l.publishedRooms(b.elapsedHalfLives())
+	s.rooms <- b.publishedRooms(l)
 	if b.closed {
 		s.close()
 	}
@@ -108,12 +97,11 @@ func (s *Subscription) close() {
 func (b *Board) publish() {
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()
-	now := b.elapsedHalfLives()
 	for _, l := range b.lists {
 		if !b.refresh(l) {
 			continue
 		}
-		rooms := l.publishedRooms(now)
+		rooms := b.publishedRooms(l)
 		for s := range l.subscriptions {
 			select {
 			case <-s.rooms:
@@ -129,10 +117,10 @@ func (b *Board) publish() {
 func (b *Board) refresh(l *list) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	l.entries = l.by.stableList(l.entries, b.rankings[l.by].top(l.n), l.n, b.margin)
-	rows := make([]row, len(l.entries))
-	for i, e := range l.entries {
-		rows[i] = e.row()
+	top := b.top(l.by, l.n, b.now())
+	rows := make([]row, len(top))
+	for i, e := range top {
+		rows[i] = e.row
 	}
 	if slices.Equal(rows, l.rows) {
 		return false
@@ -144,10 +132,10 @@ func (b *Board) refresh(l *list) bool {
 // publishedRooms returns the list that was last published. A new subscriber also receives
 // this list, even if the board has changed since. So all subscribers have the same list, and
 // publish sends the next list only if it differs from this list.
-func (l *list) publishedRooms(now float64) []Room {
-	rooms := make([]Room, len(l.rows))
-	for i, r := range l.rows {
-		rooms[i] = r.room(now)
+func (b *Board) publishedRooms(l *list) []Room {
+	now, rooms := b.now(), make([]Room, len(l.rows))
+	for i := range l.rows {
+		rooms[i] = b.room(&l.rows[i], now)
 	}
 	return rooms
 }

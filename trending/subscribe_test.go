@@ -70,7 +70,7 @@ func TestSubscribe_ListImmediatelyAndAfterEachChange(t *testing.T) {
 		wantNothing(t, s)
 
 		repeat(t, 2, e.Join, "c")
-		time.Sleep(interval) // the engine may publish the second Join an interval later
+		settle() // the engine may publish the second Join an interval later
 		wantList(t, s, "a c")
 		time.Sleep(time.Hour)
 		must(t, e.Enter("a", "alice"))
@@ -79,10 +79,10 @@ func TestSubscribe_ListImmediatelyAndAfterEachChange(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		must(t, e.Join("d")) // not on the list
-		time.Sleep(interval)
+		settle()
 		wantNothing(t, s)
 		repeat(t, 3, e.Leave, "c")
-		time.Sleep(interval)
+		settle()
 		wantList(t, s, "a b")
 	})
 }
@@ -163,6 +163,38 @@ func TestSubscribe_SubscribersDoNotShareSlices(t *testing.T) {
 	})
 }
 
+func TestSubscribe_TrendingListChangesWithoutEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		b := newBoard(t, e, trending.WithHalfLife(time.Hour))
+		repeat(t, 50, e.Join, "usual")
+		settle()
+		time.Sleep(100 * 24 * time.Hour)
+		s := b.Subscribe(trending.Trending, 2)
+		wantList(t, s, "")
+		// The ratio of usual decreases at the rate of its arrivals, and the ratio of new faster,
+		// because its usual size grows.
+		repeat(t, 45, e.Join, "usual")
+		repeat(t, 6, e.Join, "new")
+		settle()
+		wantList(t, s, "new usual")
+		late := b.Subscribe(trending.Trending, 1)
+		wantList(t, late, "new")
+		for _, want := range []string{"usual", ""} {
+			for range 64 * 4 {
+				if time.Sleep(time.Hour / 64); names(b.Trending(2)) == want {
+					break
+				}
+			}
+			time.Sleep(time.Hour / 64)
+			wantList(t, s, want)
+			wantList(t, late, want)
+		}
+		s.Unsubscribe()
+		late.Unsubscribe()
+	})
+}
+
 func TestUnsubscribe_ConcurrentAndRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, occupancy.WithInterval(0))
@@ -189,7 +221,7 @@ func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e := occupancy.New(occupancy.WithInterval(time.Hour))
 			defer e.Close()
-			b := trending.New(e)
+			b := trending.New(e, trending.WithWarmup(0), trending.WithMinimum(1))
 			s, read := b.Subscribe(trending.Popular, 10), b.Subscribe(trending.Trending, 10)
 			wantList(t, read, "")
 			must(t, e.Join("a"))

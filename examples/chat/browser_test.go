@@ -184,7 +184,7 @@ func TestPage_TwoTabs(t *testing.T) {
 	third.waitListed("lobby", 0, 0)
 	third.waitText("allConnections", "2")
 	third.waitTrue(`document.querySelector("#rooms .name").textContent === "night owls"`) // the most popular room is first
-	third.waitTrue(`document.querySelector("#trendingList .name")?.textContent === "night owls" && document.querySelector("#trendingList .heat").textContent === "▲ 2"`)
+	third.waitTrue(`document.querySelector("#trendingList .name")?.textContent === "night owls" && document.querySelector("#trendingList .arrivals").textContent === "▲ 2"`)
 	third.do(chromedp.SendKeys("#openName", "a/b ü"+kb.Enter))
 	third.waitCounts("a/b ü", 1, 0)
 	one.waitListed("a/b ü", 1, 0)

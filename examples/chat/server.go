@@ -75,7 +75,8 @@ type server struct {
 func newServer(l limits, options ...occupancy.Option) *server {
 	ctx, stop := context.WithCancelCause(context.Background())
 	engine := occupancy.New(options...)
-	board := trending.New(engine)
+	// A demonstration has few people. Larger services should use the defaults.
+	board := trending.New(engine, trending.WithMinimum(1), trending.WithWarmup(0))
 	return &server{limits: l, engine: engine, board: board, history: newHistory(engine, board), ctx: ctx, stop: stop}
 }
 

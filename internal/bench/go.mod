@@ -9,7 +9,6 @@ require (
 	github.com/occupancy/occupancy v0.1.0
 	github.com/puzpuzpuz/xsync/v4 v4.5.0
 	github.com/stretchr/testify v1.12.1
-	github.com/tidwall/btree v1.8.2
 	github.com/zishang520/socket.io/servers/socket/v3 v3.0.0-rc.12
 	github.com/zishang520/socket.io/v3 v3.0.0-rc.12
 	gonum.org/v1/plot v0.17.0

@@ -48,6 +48,27 @@ test("the status follows the connection", () =>
     assert.equal(client.connection.status, "idle");
   }));
 
+test("a function that listens twice to the status is called until both subscriptions have ended", () =>
+  withClient(async ({ clock, client, subscribe }) => {
+    const statuses = [];
+    const listener = (status) => statuses.push(status);
+    const first = client.connection.onStatusChange(listener);
+    const second = client.connection.onStatusChange(listener);
+    first.unsubscribe();
+    await subscribe("a");
+    await clock.advance(20);
+    assert.deepEqual(statuses, ["connecting", "live"]);
+    second.unsubscribe();
+  }));
+
+test("a Retry-After of more than 24 days does not cause requests without a pause", () =>
+  withClient(async ({ clock, server, subscribe }) => {
+    server.refuse = () => json({ error: { message: "down" } }, { status: 503, headers: { "Retry-After": "2592000" } });
+    await subscribe("a");
+    await clock.advance(60e3);
+    assert.equal(server.streams().length, 1);
+  }));
+
 test("a stream that the server ends is reopened, and the status stays live", () =>
   withClient(async ({ clock, server, statuses, subscribe }) => {
     const a = await subscribe("a");

@@ -41,6 +41,7 @@ export const withClock = async (f) => {
   let now = 1e6;
   let id = 0;
   const start = (call, ms, args, period) => {
+    if (ms > 2 ** 31 - 1) ms = 1; // as in browsers
     timers.set(++id, { call: () => call(...args), at: now + (ms ?? 0), period });
     return id;
   };

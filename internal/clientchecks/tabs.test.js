@@ -22,6 +22,7 @@ const newLocks = () => {
       const run = async () => {
         const holder = { reject };
         held.set(name, holder);
+        await undefined; // as in browsers, an abort has no effect between the grant and the call
         try {
           resolve(await callback());
         } catch (error) {
@@ -103,6 +104,21 @@ const withTabs = (n, f) =>
     await clock.advance(60e3);
     assert.deepEqual([clock.timers.size, server.open().length], [0, 0]);
   });
+
+test("a tab that leaves after it was granted a lock does not keep the lock", () =>
+  withClock(async (clock) => {
+    const client = connect("/base", { fetch: newLiveServer().fetch, share: "alice" });
+    const { request } = locks;
+    locks.request = (name, options, callback) =>
+      request(name, options, () => {
+        const released = callback();
+        client.close(); // both locks of the tab are granted, and the callback of the second one was not called yet
+        return released;
+      });
+    (await client.rooms.get("a")).occupancy.subscribe(() => {});
+    await clock.advance(60e3);
+    assert.equal(locks.held.size, 0);
+  }));
 
 test("ten tabs share one stream", () =>
   withTabs(10, async ({ clock, server, tabs }) => {

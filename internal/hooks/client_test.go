@@ -189,7 +189,13 @@ func (c *testClient) stopAnswering(t *testing.T) {
 
 func (c *testClient) closeFrame(t *testing.T) {
 	t.Helper()
-	frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	c.closeWith(t, websocket.CloseNormalClosure)
+}
+
+// closeWith sends a close frame with the code.
+func (c *testClient) closeWith(t *testing.T, code int) {
+	t.Helper()
+	frame := websocket.FormatCloseMessage(code, "")
 	require.NoError(t, c.ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(timeout)))
 }
 

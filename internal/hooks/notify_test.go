@@ -16,6 +16,12 @@ func TestSubscribe_SendsEvents(t *testing.T) {
 	t.Parallel()
 	engine := newEngine(t)
 	s := newServer(t, engine, "GET /ws/{room}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveSubscribed(engine, w, r) }))
+	s.testSubscriptions(t)
+}
+
+// testSubscriptions tests a server that sends the events of a subscription to each client.
+func (s *server) testSubscriptions(t *testing.T) {
+	t.Helper()
 	one := s.dial(t, "lobby")
 	require.Equal(t, eventJSON(1), one.receive(t, ""))
 	two := s.dial(t, "lobby")
@@ -27,7 +33,7 @@ func TestSubscribe_SendsEvents(t *testing.T) {
 	s.waitEmpty(t)
 
 	s.testDisconnects(t)
-	require.Eventually(t, func() bool { return engine.Stats().Subscriptions == 0 }, timeout, time.Millisecond)
+	require.Eventually(t, func() bool { return s.engine.Stats().Subscriptions == 0 }, timeout, time.Millisecond)
 }
 
 func (b *broadcaster) empty() bool {

@@ -30,10 +30,7 @@ func TestReconnecting_IsInvisible(t *testing.T) {
 	t.Parallel()
 	for name, disconnect := range map[string]func(*testing.T, *testClient){
 		"broken connection": func(t *testing.T, c *testClient) { require.NoError(t, c.tcp.Close()) },
-		"reload": func(t *testing.T, c *testClient) {
-			frame := websocket.FormatCloseMessage(websocket.CloseGoingAway, "")
-			require.NoError(t, c.ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(timeout)))
-		},
+		"reload":            func(t *testing.T, c *testClient) { c.closeWith(t, websocket.CloseGoingAway) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

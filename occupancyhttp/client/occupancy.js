@@ -61,7 +61,7 @@ const newPause = () => {
     wake: () => {},
     sleep: (ms) =>
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
+        const timer = setTimeout(resolve, Math.min(ms, forever)); // browsers fire longer timers at once
         pause.wake = () => {
           clearTimeout(timer);
           resolve();
@@ -94,7 +94,8 @@ export const connect = (base, options = {}) => {
   const statusListeners = new Set();
   const connection = {
     ...idle,
-    onStatusChange: (listener) => {
+    onStatusChange: (callback) => {
+      const listener = { callback };
       statusListeners.add(listener);
       return { unsubscribe: () => statusListeners.delete(listener) };
     },
@@ -136,7 +137,7 @@ export const connect = (base, options = {}) => {
     if (next.status !== "live") epoch++;
     const changed = !equal(next, state);
     Object.assign(connection, (state = next));
-    if (changed) for (const listener of [...statusListeners]) call(listener, state.status);
+    if (changed) for (const { callback } of [...statusListeners]) call(callback, state.status);
     for (const [name, occupancy] of changes) {
       const room = rooms.get(name);
       if (!room?.listeners.size) continue;
@@ -415,7 +416,7 @@ export const connect = (base, options = {}) => {
         return isNew;
       },
       /** Reopens the stream unless it sends data soon. */
-      hurry: () => {
+      probe: () => {
         reopening = true; // unless data arrives
         startGrace();
         setWatchdog(checkTime);
@@ -443,9 +444,9 @@ export const connect = (base, options = {}) => {
     let checkTimer, hiddenSince;
 
     const post = (message) => channel?.postMessage(message);
-    const untilLeft = () => new Promise((resolve) => signal.addEventListener("abort", resolve));
+    const whenLeft = new Promise((resolve) => signal.addEventListener("abort", resolve));
 
-    const announce = (hurry) => (feed ? feed.want(id, names) : post({ from: id, names, hurry }));
+    const announce = (probe) => (feed ? feed.want(id, names) : post({ from: id, names, probe }));
 
     const run = () => {
       feed = newFeed(id, names, (update) => {
@@ -468,7 +469,7 @@ export const connect = (base, options = {}) => {
         feed?.stop();
         run();
         own = feed;
-        return untilLeft();
+        return whenLeft;
       };
       locks.request(topic, options, lead).catch(() => {
         if (signal.aborted || feed !== own) return;
@@ -481,14 +482,14 @@ export const connect = (base, options = {}) => {
     };
 
     /** Runs the feed unless the tab that runs it responds soon. The browser may have frozen that tab. */
-    const check = (hurry) => {
+    const check = (probe) => {
       clearTimeout(checkTimer);
       checkTimer = setTimeout(acquire, checkTime, { steal: true });
-      announce(hurry);
+      announce(probe);
     };
     const checks = setInterval(() => feed || check(), heartbeat);
 
-    const wake = () => (feed ? feed.hurry() : check(true));
+    const wake = () => (feed ? feed.probe() : check(true));
     const on = (type, f) => globalThis.addEventListener?.(type, f, { signal, capture: true });
     on("online", wake);
     on("resume", wake);
@@ -520,11 +521,11 @@ export const connect = (base, options = {}) => {
 
     apply({ state: { ...idle, status: "connecting" } });
     if (!channel) return run();
-    channel.onmessage = ({ data: { from, names: wanted, hurry, update } }) => {
+    channel.onmessage = ({ data: { from, names: wanted, probe, update } }) => {
       if (feed && from) {
         const { want } = feed;
         if (want(from, wanted)) lock(from, () => want(from, []));
-        if (hurry) feed.hurry();
+        if (probe) feed.probe();
       } else if (!feed && !from) {
         clearTimeout(checkTimer);
         if (update) apply(update);
@@ -534,7 +535,7 @@ export const connect = (base, options = {}) => {
     acquire({ signal });
     lock(id, () => {
       announce();
-      return untilLeft();
+      return whenLeft;
     });
   };
 

@@ -10,7 +10,7 @@ export interface RoomState {
   /** Undefined until the counts are known, and after the server has refused the room. */
   readonly connections: number | undefined;
   readonly presenceMembers: number | undefined;
-  /** The number of distinct users, if the server counts users. */
+  /** The number of distinct users. Undefined also if it is 0, or if the server does not count users. */
   readonly users: number | undefined;
   /** The status of the connection. While it is not "live", the counts may be outdated. */
   readonly status: Status;

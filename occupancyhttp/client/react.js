@@ -22,13 +22,15 @@ const newStore = (client, name) => {
     // An error without a room is an error of the connection. The counts remain, and the status says that they may be outdated.
     const onError = (error) => change(error.room === undefined ? { error } : { ...unknown, error });
     const onStatusChange = (status) => change(status === "live" && snapshot.error?.room === undefined ? { error: undefined } : {});
+    if (snapshot.status !== connection.status) change(); // since the first render
     const subscriptions = [connection.onStatusChange(onStatusChange)];
     let stopped = false;
     const start = async () => {
       const { occupancy } = await rooms.get(name);
       if (stopped) return;
-      subscriptions.push(occupancy.subscribe((event) => change({ ...event.occupancy, error: undefined }), { onError }));
-      if (occupancy.current()) change(occupancy.current()); // another component uses the room already
+      const show = (counts) => change({ ...unknown, ...counts, error: undefined }); // counts without users means 0 users
+      subscriptions.push(occupancy.subscribe((event) => show(event.occupancy), { onError }));
+      if (occupancy.current()) show(occupancy.current()); // another component uses the room already
     };
     start().catch((error) => stopped || change({ error }));
     return () => {

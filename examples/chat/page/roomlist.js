@@ -116,11 +116,11 @@ function updateRows() {
 function showTrending(list) {
   const items = $("trendingList");
   if (items.matches(":hover, :focus-within") && list.length) return;
-  items.replaceChildren(...list.map(({ name, heat }) => {
+  items.replaceChildren(...list.map(({ name, arrivals: recent }) => {
     const item = document.createElement("li");
-    item.innerHTML = `<a><span class="name" dir="auto"></span> <span class="heat" aria-hidden="true"></span></a>`;
+    item.innerHTML = `<a><span class="name" dir="auto"></span> <span class="arrivals" aria-hidden="true"></span></a>`;
     const [label, number] = item.firstElementChild.children;
-    const arrivals = format.format(Math.round(heat));
+    const arrivals = format.format(Math.round(recent));
     item.firstElementChild.href = fragment(name);
     item.firstElementChild.title = `${arrivals} recent arrivals`;
     label.textContent = name;
