@@ -282,6 +282,7 @@ func TestPage_TotalsAndOrder(t *testing.T) {
 	page.waitListed("music", 2, 0)
 	page.waitTrue(`[...document.querySelectorAll("#rooms .name")].slice(0, 2).map((name) => name.textContent).join() === "room-7,music"`)
 	page.waitTrue(`document.activeElement === focused`)
+	page.waitTrue(`document.getElementById("scenes").hidden`) // the server has no bots
 }
 
 // A room that the server refuses has a message, and the page does not try to connect to it. Names

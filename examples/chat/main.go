@@ -13,6 +13,7 @@
 //	/rooms/{room}              the occupancy of a room, as JSON
 //	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms
 //	/totals                    the number of rooms in use, and the counts of all rooms together
+//	/scene?name=raid           with POST: all bots go to one room for a while; with name=network, their connections break
 //	/history?room={room}       the counts of a room in the last five minutes; without a room, those of all rooms together
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON
@@ -124,6 +125,11 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 		}
 		return err
 	}
+	botCtx, stopBots := context.WithCancel(ctx)
+	defer stopBots()
+	if bots > 0 {
+		s.crowd = newCrowd(botCtx, bots, addr)
+	}
 	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	serveErr := make(chan error, 1)
@@ -144,13 +150,8 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 		logger.Print("  all rooms are empty; start the server with -bots 50 to fill them")
 	}
 
-	botCtx, stopBots := context.WithCancel(ctx)
-	defer stopBots()
 	var wg sync.WaitGroup
-	for i := range bots {
-		b := bot{name: fmt.Sprintf("bot-%d", i+1), addr: addr}
-		wg.Go(func() { b.run(botCtx) })
-	}
+	wg.Go(s.crowd.run)
 
 	select {
 	case <-ctx.Done():

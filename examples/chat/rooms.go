@@ -29,12 +29,21 @@ func (s *server) serveRooms(w http.ResponseWriter, r *http.Request) {
 	serveJSON(w, http.StatusOK, marshal(map[string]any{"by": by.String(), "rooms": s.board.Top(by, limit)}))
 }
 
-// serveTotals responds to GET /totals with the counts of all rooms, and the number of rooms that are
-// not empty.
+// totals is the response to GET /totals.
+type totals struct {
+	Rooms           int    `json:"rooms"` // that are not empty
+	Connections     int    `json:"connections"`
+	PresenceMembers int    `json:"presenceMembers"`
+	Events          uint64 `json:"events"` // that this server has published since its start
+	Bots            int    `json:"bots"`
+	Scene           string `json:"scene,omitempty"` // of the bots
+}
+
 func (s *server) serveTotals(w http.ResponseWriter, _ *http.Request) {
-	total := s.engine.Stats().Total
-	serveJSON(w, http.StatusOK, marshal(map[string]int{
-		"rooms": s.board.Len(), "connections": total.Connections, "presenceMembers": total.PresenceMembers,
+	stats := s.engine.Stats()
+	bots, scene := s.crowd.state()
+	serveJSON(w, http.StatusOK, marshal(totals{
+		s.board.Len(), stats.Total.Connections, stats.Total.PresenceMembers, stats.Published, bots, scene,
 	}))
 }
 

@@ -62,6 +62,7 @@ type server struct {
 	history *history
 	hub     hub
 	node    *clusterNode // nil without a cluster
+	crowd   *crowd       // nil without bots
 
 	ctx  context.Context // parent of the contexts of all sessions
 	stop context.CancelCauseFunc
@@ -88,6 +89,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /{file}", newPageHandler())
 	mux.HandleFunc("GET /rooms", s.serveRooms)
 	mux.HandleFunc("GET /totals", s.serveTotals)
+	mux.Handle("POST /scene", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.crowd.serveScene)))
 	mux.HandleFunc("GET /history", s.history.serve)
 	mux.HandleFunc("GET /cluster", s.node.serveHealth)
 	mux.HandleFunc("GET /ready", s.node.serveReady)

@@ -130,8 +130,31 @@ function showTrending(list) {
   $("trending").hidden = !list.length;
 }
 
-function showTotals({ rooms, connections, presenceMembers }) {
+let eventCounts = []; // { time, events } of the last ten seconds: how many events the server had published
+
+function showEventRate(events) {
+  const time = Date.now();
+  if (events < eventCounts.at(-1)?.events) eventCounts = []; // the server was restarted
+  eventCounts = [...eventCounts.filter((count) => count.time > time - 10e3), { time, events }];
+  const [first] = eventCounts;
+  if (time > first.time) $("eventRate").textContent = format.format(Math.round((1e3 * (events - first.events)) / (time - first.time)));
+}
+
+/** Shows the buttons that change what the bots do, if there are bots. */
+function showScenes(bots, scene) {
+  $("scenes").hidden = !bots;
+  $("bots").textContent = format.format(bots);
+  for (const button of $("scenes").querySelectorAll("button")) button.ariaPressed = button.dataset.scene === scene;
+}
+$("scenes").onclick = ({ target: { dataset } }) => {
+  if (dataset.scene) fetch(`scene?name=${dataset.scene}`, { method: "POST" }).catch(() => {}); // the next refresh shows the scene
+};
+
+function showTotals({ rooms, connections, presenceMembers, events, bots, scene }) {
+  showEventRate(events);
+  showScenes(bots, scene);
   $("totalRooms").textContent = format.format(rooms);
+  $("totalRooms").nextSibling.textContent = rooms === 1 ? " room in use" : " rooms in use";
   $("allConnections").textContent = format.format(connections);
   $("allMembers").textContent = format.format(presenceMembers);
   totals.add({ connections, presenceMembers });
