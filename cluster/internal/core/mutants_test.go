@@ -27,10 +27,10 @@ func TestSimulation_FailsWithoutEachRule(t *testing.T) {
 		{"compare the hash of a heartbeat", "receive.go", "case p.table.hash != h.hash:", "case false:"},
 		{"limit the sync requests", "stream.go", "if now >= s.syncSent+syncInterval {", "if true {"},
 		{"expire leases", "members.go", "now >= s.leaseEnd(p)", "false"},
-		{"shorten the lease of a replaced peer", "members.go", "other.replaced = true", ""},
+		{"shorten the lease of a replaced peer", "members.go", "other.replaced, other.beatsSince = true, 0", ""},
 		{"expire no lease while disconnected", "machine.go", "\tif m.connected {\n", "\tif true {\n"},
 		{"renew the leases after a pause", "members.go", "p.leaseStart, p.state = now, Live\n", "p.leaseStart += 0\n"},
-		{"keep the counts after a mass loss", "members.go", "return total >= 3 && 2*lost > total", "return false"},
+		{"keep the counts after a mass loss", "members.go", "return total == 2 && lost == 2 || total >= 3 && 2*lost > total", "return false"},
 		{"be degraded while a peer is lost", "reasons.go", "add(p.state == Missing,", "add(false,"},
 		{"ignore delayed messages after a Bye", "members.go", "return ok && d.bye && now < d.until", "return false && ok && d.bye && now < d.until"},
 	} {

@@ -161,7 +161,7 @@ func (s *sim) restart() {
 }
 
 func (s *sim) duplicateName() {
-	if len(s.nodes) < 8 {
+	if len(s.nodes) < 8 && s.long == 1 { // checkHealth does not check nodes with the same name
 		s.start(s.randomNode().name)
 	}
 }
