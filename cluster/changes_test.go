@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -71,7 +72,7 @@ func TestServeHTTP_RespondsWithReasons(t *testing.T) {
 		a := start(t, net, "a")
 		get := func() (int, string) {
 			w := httptest.NewRecorder()
-			a.node.ServeHTTP(w, httptest.NewRequest("GET", "/ready", nil))
+			a.node.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
 			return w.Code, w.Body.String()
 		}
 		settle()

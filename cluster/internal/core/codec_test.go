@@ -71,21 +71,21 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 		want proto.Message
 	}{
 		{
-			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3, minVersion: 1, maxVersion: 2, intervalMS: 1000, rooms: 9, maxRooms: 5}).append(nil),
+			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3, minVersion: 1, maxVersion: 2, intervalMS: 1000, rooms: 9, maxRooms: 5}).encode(),
 			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3, MinVersion: 1, MaxVersion: 2, IntervalMs: 1000, Rooms: 9, MaxRooms: 5},
 		},
-		{(&heartbeat{from: id, beat: 1}).append(nil), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
-		{(&bye{id}).append(nil), &clusterpb.Bye{Incarnation: id[:]}},
+		{(&heartbeat{from: id, beat: 1}).encode(), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
+		{(&bye{id}).encode(), &clusterpb.Bye{Incarnation: id[:]}},
 		{
-			(&syncRequest{from: id, to: Incarnation{9}, since: 5}).append(nil),
+			(&syncRequest{from: id, to: Incarnation{9}, since: 5}).encode(),
 			&clusterpb.SyncRequest{From: id[:], To: append([]byte{9}, make([]byte, 15)...), Since: 5},
 		},
 		{
-			(&queryMessage{from: id, id: 4, rooms: [][]byte{[]byte("a"), []byte("b")}}).append(nil),
+			(&queryMessage{from: id, id: 4, rooms: [][]byte{[]byte("a"), []byte("b")}}).encode(),
 			&clusterpb.Query{From: id[:], Id: 4, Rooms: []string{"a", "b"}},
 		},
 		{
-			(&answer{from: id, to: id, id: 4, parts: []roomCounts{1<<32 | 300, 0}}).append(nil),
+			(&answer{from: id, to: id, id: 4, parts: []roomCounts{1<<32 | 300, 0}}).encode(),
 			&clusterpb.Answer{From: id[:], To: id[:], Id: 4, Connections: []uint32{1, 0}, Members: []uint32{300, 0}},
 		},
 	} {
@@ -135,13 +135,13 @@ func FuzzDecode(f *testing.F) {
 		f.Add(uint8(Digest), b)
 	}
 	id := Incarnation{1}
-	f.Add(uint8(Heartbeat), (&heartbeat{from: id, name: []byte("n"), seq: 3, hash: 4, beat: 5, flags: 1}).append(nil))
-	f.Add(uint8(Bye), (&bye{id}).append(nil))
-	f.Add(uint8(SyncRequest), (&syncRequest{id, id, 5}).append(nil))
-	f.Add(uint8(Query), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).append(nil))
-	f.Add(uint8(Answer), (&answer{id, id, 5, []roomCounts{1, 2}}).append(nil))
+	f.Add(uint8(Heartbeat), (&heartbeat{from: id, name: []byte("n"), seq: 3, hash: 4, beat: 5, flags: 1}).encode())
+	f.Add(uint8(Bye), (&bye{id}).encode())
+	f.Add(uint8(SyncRequest), (&syncRequest{id, id, 5}).encode())
+	f.Add(uint8(Query), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).encode())
+	f.Add(uint8(Answer), (&answer{id, id, 5, []roomCounts{1, 2}}).encode())
 	// The field number is greater than the maximum.
-	f.Add(uint8(Bye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).append(nil), 1<<33), 0))
+	f.Add(uint8(Bye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).encode(), 1<<33), 0))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		switch Kind(kind) {
 		case Digest, SyncReply:

@@ -30,13 +30,13 @@ func TestGolden_MessagesOfVersion1(t *testing.T) {
 	ans := answer{from: id, to: to, id: 9, parts: []roomCounts{3<<32 | 2, 0}}
 	left := bye{from: id}
 	for name, encoded := range map[string][]byte{
-		"heartbeat":   h.append(nil),
+		"heartbeat":   h.encode(),
 		"digest":      digestBytes,
 		"snapshot":    snapshotBytes,
-		"syncrequest": request.append(nil),
-		"query":       query.append(nil),
-		"answer":      ans.append(nil),
-		"bye":         left.append(nil),
+		"syncrequest": request.encode(),
+		"query":       query.encode(),
+		"answer":      ans.encode(),
+		"bye":         left.encode(),
 	} {
 		file := filepath.Join("testdata", "v1", name+".bin")
 		if *updateGolden {

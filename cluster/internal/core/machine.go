@@ -208,7 +208,7 @@ func (m *Machine) nextHeartbeat(now time.Duration) []byte {
 	if len(m.Reasons(now)) > 0 {
 		h.flags |= flagDegraded
 	}
-	return h.append(nil)
+	return h.encode()
 }
 
 func (m *Machine) send(msg Message) { m.messages = append(m.messages, msg) }
@@ -239,7 +239,7 @@ func (m *Machine) SetOverloaded(overloaded bool) { m.overloaded = overloaded }
 
 // Stop sends a Bye and drops all peers. The tables are not closed.
 func (m *Machine) Stop() {
-	m.messages = []Message{{Kind: Bye, Payload: (&bye{m.cfg.ID}).append(nil)}}
+	m.messages = []Message{{Kind: Bye, Payload: (&bye{m.cfg.ID}).encode()}}
 	m.members, m.connected = newMembers(&m.cfg), false
 }
 

@@ -37,7 +37,7 @@ func sent(m *Machine, now time.Duration) map[Kind]int {
 
 func beatOf(id byte, number, seq uint64) []byte {
 	h := heartbeat{from: Incarnation{0, id}, name: []byte{'p', id%26 + 'a'}, seq: seq, hash: seq, beat: number}
-	return h.append(nil)
+	return h.encode()
 }
 
 func TestMachine_AtMostEightSyncsAtOnce(t *testing.T) {

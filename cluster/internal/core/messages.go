@@ -58,8 +58,8 @@ func (h *heartbeat) decode(payload []byte) bool {
 	return ok && hasID && (h.unsupported || valid && h.beat > 0)
 }
 
-func (h *heartbeat) append(b []byte) []byte {
-	b = appendBytes(b, 1, h.from[:])
+func (h *heartbeat) encode() []byte {
+	b := appendBytes(nil, 1, h.from[:])
 	b = appendBytes(b, 2, h.name)
 	b = appendNumber(b, 3, h.seq)
 	if h.hash != 0 {
@@ -87,7 +87,7 @@ func (m *bye) decode(payload []byte) bool {
 	}) && hasID
 }
 
-func (m *bye) append(b []byte) []byte { return appendBytes(b, 1, m.from[:]) }
+func (m *bye) encode() []byte { return appendBytes(nil, 1, m.from[:]) }
 
 type syncRequest struct {
 	from, to Incarnation
@@ -112,8 +112,8 @@ func (r *syncRequest) decode(payload []byte) bool {
 	}) && ids == 1|2
 }
 
-func (r *syncRequest) append(b []byte) []byte {
-	b = appendBytes(b, 1, r.from[:])
+func (r *syncRequest) encode() []byte {
+	b := appendBytes(nil, 1, r.from[:])
 	b = appendBytes(b, 2, r.to[:])
 	return appendNumber(b, 3, r.since)
 }
@@ -144,8 +144,8 @@ func (q *queryMessage) decode(payload []byte) bool {
 	}) && hasID && len(q.rooms) > 0
 }
 
-func (q *queryMessage) append(b []byte) []byte {
-	b = appendBytes(b, 1, q.from[:])
+func (q *queryMessage) encode() []byte {
+	b := appendBytes(nil, 1, q.from[:])
 	b = appendNumber(b, 2, q.id)
 	for _, room := range q.rooms {
 		b = appendBytes(b, 3, room)
@@ -188,8 +188,8 @@ func (a *answer) decode(payload []byte) bool {
 	return true
 }
 
-func (a *answer) append(b []byte) []byte {
-	b = appendBytes(b, 1, a.from[:])
+func (a *answer) encode() []byte {
+	b := appendBytes(nil, 1, a.from[:])
 	b = appendBytes(b, 2, a.to[:])
 	b = appendNumber(b, 3, a.id)
 	var connections, members []byte

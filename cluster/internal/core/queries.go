@@ -109,7 +109,7 @@ func newQuery(id uint64, peers []*peer) *query {
 // message returns the message that contains the query.
 func (q *query) message(from Incarnation) Message {
 	m := queryMessage{from: from, id: q.id, rooms: q.rooms}
-	return Message{Kind: Query, Payload: m.append(nil), query: q}
+	return Message{Kind: Query, Payload: m.encode(), query: q}
 }
 
 // answer stores a peer's answer.

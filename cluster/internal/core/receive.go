@@ -212,7 +212,7 @@ func (m *Machine) requestSync(p *peer, now time.Duration) {
 	if send {
 		r := syncRequest{from: m.cfg.ID, to: p.id, since: since}
 		m.Resyncs++
-		m.send(Message{Kind: SyncRequest, Shard: p.id.Shard(), Payload: r.append(nil), peer: p})
+		m.send(Message{Kind: SyncRequest, Shard: p.id.Shard(), Payload: r.encode(), peer: p})
 	}
 }
 
@@ -242,5 +242,5 @@ func (m *Machine) handleQuery(q *queryMessage) {
 	for _, room := range q.rooms {
 		a.parts = append(a.parts, toRoomCounts(m.cfg.Local(string(room))))
 	}
-	m.send(Message{Kind: Answer, Shard: q.from.Shard(), Payload: a.append(nil)})
+	m.send(Message{Kind: Answer, Shard: q.from.Shard(), Payload: a.encode()})
 }
