@@ -59,9 +59,9 @@ test: tools $(CLIENT)/node_modules/.package-lock.json
 consumers: tools
 	$(RELEASE) consumers
 
-# The race detector needs a C compiler, the browser client's tests need Node, and the
-# chat page's tests need Chromium. Without Node or Chromium these tests are skipped;
-# with CI=true they fail.
+# The race detector needs a C compiler, the browser client's tests need Node, the chat
+# page's tests need Chromium, and the alert rules' tests need promtool. Without Node,
+# Chromium or promtool these tests are skipped; with CI=true they fail.
 .PHONY: tools
 tools:
 	@command -v $(GO) >/dev/null || { echo 'Go is missing: see https://go.dev/doc/install' >&2; exit 1; }
@@ -70,6 +70,7 @@ tools:
 	@command -v npm >/dev/null || .ci/install nodejs npm || test "$$CI" != true
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 		.ci/install chromium || test "$$CI" != true
+	@command -v promtool >/dev/null || .ci/install prometheus || test "$$CI" != true
 
 # The compiler and the minifier for the browser client's tests, in the versions of its lock file.
 $(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json | tools

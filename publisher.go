@@ -38,6 +38,7 @@ type publisher struct {
 	subscribedRooms int           // rooms that have subscriptions
 	totalsUpdated   chan struct{} // closed when the totals are up to date; nil if no call of Stats waits
 	totalsUpdatedAt time.Duration // when the last update of the totals began
+	delays          Delays        // of the events
 
 	timer *time.Timer   // of the goroutine
 	armed time.Duration // the time for which timer is set, or never
@@ -107,7 +108,7 @@ func (p *publisher) round() {
 	arrived := p.inbox.take(p.spare)
 	work := p.drainUrgent()
 	work = !arrived.empty() || work
-	p.drain(&arrived)
+	p.drain(&arrived, began)
 	p.spare = arrived
 	work = p.visitDue(&p.waiting) || work
 	work = p.visitDue(&p.emptied) || work
@@ -136,11 +137,11 @@ func (p *publisher) yieldLock(i int) {
 }
 
 // drain visits the rooms that hooks have pushed. Before every quantum of them, it visits the
-// urgent rooms.
-func (p *publisher) drain(arrived *fifo[*cell]) {
+// urgent rooms. The visits have been due since the time due.
+func (p *publisher) drain(arrived *fifo[*cell], due time.Duration) {
 	for !arrived.empty() {
 		p.drainUrgent()
-		p.visitFront(arrived)
+		p.visitFront(arrived, due)
 	}
 }
 
@@ -149,20 +150,23 @@ func (p *publisher) drain(arrived *fifo[*cell]) {
 func (p *publisher) drainUrgent() bool {
 	urgent := p.inbox.takeUrgent(p.spareUrgent)
 	found := !urgent.empty()
-	for !urgent.empty() {
-		p.visitFront(&urgent)
+	if found {
+		due := p.now()
+		for !urgent.empty() {
+			p.visitFront(&urgent, due)
+		}
 	}
 	p.spareUrgent = urgent
 	return found
 }
 
 // visitFront visits the first rooms of arrived: about a quantum.
-func (p *publisher) visitFront(arrived *fifo[*cell]) {
+func (p *publisher) visitFront(arrived *fifo[*cell], due time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, done := p.now(), 0
 	for left := quantum; done < len(arrived.front()) && left > 0; done++ {
-		left -= p.visit(arrived.front()[done], now, false)
+		left -= p.visit(arrived.front()[done], now, due, false)
 	}
 	p.watchers.wake()
 	arrived.drop(done)
@@ -178,7 +182,7 @@ func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
 		now, done := p.now(), 0
 		front := queue.front()
 		for left := quantum; done < len(front) && left > 0 && front[done].at <= began; done++ {
-			left -= p.visit(front[done].c, now, true)
+			left -= p.visit(front[done].c, now, front[done].at, true)
 		}
 		if done > 0 {
 			queue.drop(done)
@@ -265,7 +269,7 @@ func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 	if wasQueued && x.next == 0 && p.openWatchers.Load() > 0 {
 		return true // x is new, so next does not tell when a watcher received an event
 	}
-	p.visit(c, began, false)
+	p.visit(c, began, began, false)
 	p.watchers.wake()
 	p.arm()
 	p.countRound(began)
@@ -275,9 +279,9 @@ func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
 // visit publishes what changed in c, and queues c again or makes it idle, detached or
-// retired. It returns how much work that was. If fromQueue is true, c comes from a queue of
-// deadlines and not from the inbox or a hook.
-func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int) {
+// retired. It returns how much work that was. The visit has been due since the time due. If
+// fromQueue is true, c comes from a queue of deadlines and not from the inbox or a hook.
+func (p *publisher) visit(c *cell, now, due time.Duration, fromQueue bool) (work int) {
 	for {
 		work++
 		x := c.extra.Load()
@@ -294,6 +298,9 @@ func (p *publisher) visit(c *cell, now time.Duration, fromQueue bool) (work int)
 			}
 		}
 		w, listeners := c.word.Load(), p.hasListeners(c)
+		if listeners && published {
+			p.delays.add(now - due)
+		}
 		// Hooks may undo their changes before each visit, or change a total that is capped. So
 		// that they do not queue the room each time, these rooms wait even if nothing was published.
 		mustWait := w&held == 0 && stateOf(w) == occupied || c.lastTotal().value.capped()

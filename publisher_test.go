@@ -3,6 +3,7 @@ package occupancy
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -643,4 +644,79 @@ func TestPublisher_StatsDuringCloseReturns(t *testing.T) {
 		wg.Wait()
 		require.Equal(t, Occupancy{1, 0, 0}, e.Stats().Total)
 	}
+}
+
+// delayed returns the number of events in the bucket whose bound is the given one.
+func delayed(e *Engine, bound time.Duration) uint64 {
+	return e.Stats().Delays.Counts[slices.Index(DelayBounds(), bound)]
+}
+
+func TestDelays_OfRoomThatWaitedForItsInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(WithInterval(100 * time.Millisecond))
+		defer e.Close()
+		w, err := e.Watch()
+		require.NoError(t, err)
+		defer w.Close()
+
+		require.NoError(t, e.Join("room"))
+		synctest.Wait()
+		require.EqualValues(t, 1, delayed(e, 100*time.Microsecond), "published at once")
+
+		require.NoError(t, e.Join("room"))
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		require.EqualValues(t, 2, delayed(e, 100*time.Microsecond), "the interval is no delay")
+
+		require.NoError(t, e.Join("room"))
+		e.pub.mu.Lock()
+		e.pub.timer.Stop() // the goroutine wakes up too late
+		e.pub.mu.Unlock()
+		time.Sleep(350 * time.Millisecond)
+		e.pub.inbox.signal()
+		synctest.Wait()
+		require.EqualValues(t, 1, delayed(e, 300*time.Millisecond))
+		require.Equal(t, 250*time.Millisecond, e.Stats().Delays.Sum)
+
+		require.NoError(t, e.Leave("room"))
+		time.Sleep(10 * time.Second)
+		require.NoError(t, e.Leave("room"))
+		synctest.Wait()
+		require.EqualValues(t, 4, delayed(e, 100*time.Microsecond), "the time without changes is no delay")
+	})
+}
+
+func TestDelays_OfRoomFromTheInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		w, err := e.Watch(Rooms("room"))
+		require.NoError(t, err)
+		defer w.Close()
+		require.NoError(t, e.Join("room"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+
+		// The room waits for two seconds while the goroutine publishes other rooms.
+		c := e.rooms.live("room")
+		_, _, err = c.step(e.pub.rooms, func(w uint64) (uint64, error) { return plus(w, counts{connections: 1}) })
+		require.NoError(t, err)
+		arrived, due := fifo[*cell]{}, e.pub.now()
+		arrived.push(c)
+		time.Sleep(2 * time.Second)
+		e.pub.drain(&arrived, due)
+		require.EqualValues(t, 1, delayed(e, 3*time.Second))
+		require.Equal(t, 2*time.Second, e.Stats().Delays.Sum)
+	})
+}
+
+func TestDelays_NoneWithoutListeners(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New()
+		defer e.Close()
+		require.NoError(t, e.Join("room"))
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 1, e.Stats().Local.Connections)
+		require.Zero(t, e.Stats().Delays)
+	})
 }

@@ -29,6 +29,7 @@ type Stats struct {
 	Folded    uint64 // events folded into a newer one, which replaced them before the subscriber read them
 
 	Refused    Refused       // hooks that returned an error and changed nothing
+	Delays     Delays        // of the published events
 	Rounds     uint64        // how often the engine or a hook visited rooms to publish them
 	Publishing time.Duration // the time that these rounds took in all; the engine is overloaded if Publishing/Rounds reaches the interval
 }
@@ -40,6 +41,9 @@ type Stats struct {
 func (e *Engine) Stats() Stats {
 	p := e.pub
 	p.freshTotals()
+	p.mu.Lock()
+	delays := p.delays
+	p.mu.Unlock()
 	return Stats{
 		Rooms:         e.rooms.existing(),
 		Total:         p.total.read(),
@@ -53,6 +57,7 @@ func (e *Engine) Stats() Stats {
 		Delivered:     p.delivered.Load(),
 		Folded:        p.folded.Load(),
 		Refused:       p.refused.read(),
+		Delays:        delays,
 		Rounds:        p.rounds.Load(),
 		Publishing:    time.Duration(p.publishing.Load()),
 	}
@@ -89,6 +94,41 @@ func (r *refused) note(err error) error {
 
 func (r *refused) read() Refused {
 	return Refused{r[0].Load(), r[1].Load(), r[2].Load(), r[3].Load(), r[4].Load(), r[5].Load(), r[6].Load(), r[7].Load()}
+}
+
+// Delays is a histogram of the delays of events. The delay of an event is the time from
+// the moment at which the engine could have published it, until the engine has published
+// it. For a room that waits for its interval, this moment is the end of the interval. For
+// any other room it is the moment at which the engine's goroutine or the hook begins to
+// publish. So a subscriber receives a change at most one interval and the delay after the hook
+// returned, plus the time that the Go scheduler takes to run the engine's goroutine and
+// the subscriber. Delays grow if the process has too little processor time.
+//
+// The hooks do not read the clock for this. The first events of subscriptions have no delay.
+type Delays struct {
+	Counts [len(delayBounds) + 1]uint64 // by the smallest of DelayBounds that is not exceeded; the last is for longer delays
+	Sum    time.Duration
+}
+
+var delayBounds = [...]time.Duration{
+	100 * time.Microsecond, 300 * time.Microsecond,
+	time.Millisecond, 3 * time.Millisecond,
+	10 * time.Millisecond, 30 * time.Millisecond,
+	100 * time.Millisecond, 300 * time.Millisecond,
+	time.Second, 3 * time.Second,
+}
+
+// DelayBounds returns the bounds of Delays.Counts, in ascending order. They are the same in
+// every process, so that histograms can be added up.
+func DelayBounds() []time.Duration { return append([]time.Duration(nil), delayBounds[:]...) }
+
+func (d *Delays) add(delay time.Duration) {
+	i := 0
+	for i < len(delayBounds) && delay > delayBounds[i] {
+		i++
+	}
+	d.Counts[i]++
+	d.Sum += max(delay, 0)
 }
 
 // tally is what Stats reads.

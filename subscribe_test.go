@@ -355,7 +355,7 @@ func betweenSlices(t *testing.T, e *Engine, c *cell, calls ...func()) (between b
 	p.mu.Unlock()
 	p.mu.Lock()
 	time.Sleep(time.Millisecond)
-	p.visit(c, p.now(), false)
+	p.visit(c, p.now(), p.now(), false)
 	p.arm()
 	p.mu.Unlock()
 	wg.Wait()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyprom"
+	"github.com/occupancy/occupancy/trending"
 )
 
 // BenchmarkScrape measures a scrape without the network. For comparison, scan adds up the
@@ -20,8 +21,8 @@ func BenchmarkScrape(b *testing.B) {
 		for i := range n {
 			must(b, e.Join(fmt.Sprintf("room-%07d", i)))
 		}
-		best := rooms("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
-		top := occupancyprom.WithTopRooms(10, func(int) []occupancyprom.Room { return best })
+		board := trending.New(e)
+		top := occupancyprom.WithTopRooms(10, board)
 		for name, opts := range map[string][]occupancyprom.Option{"stats": nil, "stats+10rooms": {top}} {
 			b.Run(fmt.Sprintf("rooms=%d/%s", n, name), func(b *testing.B) {
 				registry := prometheus.NewRegistry()
@@ -48,6 +49,7 @@ func BenchmarkScrape(b *testing.B) {
 				}
 			}
 		})
+		must(b, board.Close())
 		must(b, e.Close())
 	}
 }

@@ -2,111 +2,120 @@ package occupancyprom
 
 import (
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// ClusterCollector is a [prometheus.Collector] of one node of a cluster. Create it with
-// [NewClusterCollector].
-type ClusterCollector struct{ health func() cluster.Health }
-
-// NewClusterCollector creates a collector of the node whose method Health is given. It calls
-// health at each scrape. The file cluster-alerts.yaml has rules for these metrics.
-func NewClusterCollector(health func() cluster.Health) *ClusterCollector {
-	return &ClusterCollector{health}
+// NewClusterCollector returns a collector of a node of a cluster. Call it with the method
+// Health of the node that [cluster.Start] returns: NewClusterCollector(node.Health).
+func NewClusterCollector(health func() cluster.Health) prometheus.Collector {
+	return clusterCollector{health}
 }
 
-// clusterMetric is a metric that shows one value of Health.
-type clusterMetric struct {
-	desc  *prometheus.Desc
-	kind  prometheus.ValueType
-	value func(h *cluster.Health) float64
-}
+type clusterCollector struct{ health func() cluster.Health }
 
-func clusterGauge(name, help string, value func(h *cluster.Health) float64) clusterMetric {
-	return clusterMetric{prometheus.NewDesc("occupancy_cluster_"+name, help, nil, nil), prometheus.GaugeValue, value}
-}
-
-func clusterCounter(name, help string, value func(h *cluster.Health) uint64) clusterMetric {
-	return clusterMetric{prometheus.NewDesc("occupancy_cluster_"+name+"_total", help, nil, nil), prometheus.CounterValue,
-		func(h *cluster.Health) float64 { return float64(value(h)) }}
-}
-
-var clusterMetrics = []clusterMetric{
-	clusterGauge("degraded", "1 if the counts of other nodes may be incomplete or out of date, and otherwise 0.",
-		func(h *cluster.Health) float64 {
-			if h.Degraded {
-				return 1
-			}
-			return 0
-		}),
-	clusterGauge("rooms", "Occupied rooms that this node has published.",
+var clusterMetrics = []metric[cluster.Health]{
+	gauge("cluster_connected", "1 if the bus is connected, otherwise 0.",
+		func(h *cluster.Health) float64 { return boolean(h.Connected) }),
+	gauge("cluster_degraded", "1 if the counts of other nodes may be incomplete or out of date, otherwise 0.",
+		func(h *cluster.Health) float64 { return boolean(h.Degraded) }),
+	gauge("cluster_rooms", "Occupied rooms that this node has published to its peers.",
 		func(h *cluster.Health) float64 { return float64(h.Rooms) }),
-	clusterGauge("bus_delay_seconds", "Time that a heartbeat of this node needs to return.",
+	gauge("cluster_peers_behind", "Peers that have published a change that this node has not received yet.",
+		func(h *cluster.Health) (n float64) {
+			for _, p := range h.Peers {
+				n += boolean(p.Behind)
+			}
+			return n
+		}),
+	gauge("cluster_peers_over_limit", "Peers that have more rooms than WithMaxRooms allows.",
+		func(h *cluster.Health) (n float64) {
+			for _, p := range h.Peers {
+				n += boolean(p.OverLimit)
+			}
+			return n
+		}),
+	gauge("cluster_refused_rooms", "Rooms of peers whose counts this node has refused because of a limit.",
+		func(h *cluster.Health) (n float64) {
+			for _, p := range h.Peers {
+				n += float64(p.Refused)
+			}
+			return n
+		}),
+	gauge("cluster_bus_delay_seconds", "Time that a heartbeat of this node needs to return to it.",
 		func(h *cluster.Health) float64 { return h.BusDelay.Seconds() }),
-	clusterGauge("oldest_heartbeat_seconds", "The longest time since the last heartbeat of a peer that is not missing.",
-		func(h *cluster.Health) float64 {
-			var oldest time.Duration
+	gauge("cluster_heartbeat_age_seconds", "Time since the oldest last heartbeat of a peer that is not missing; 0 without peers.",
+		func(h *cluster.Health) (age float64) {
 			for _, p := range h.Peers {
 				if p.State != cluster.Missing {
-					oldest = max(oldest, p.SinceHeartbeat)
+					age = max(age, p.SinceHeartbeat.Seconds())
 				}
 			}
-			return oldest.Seconds()
+			return age
 		}),
-	clusterCounter("messages_received", "Received messages.", func(h *cluster.Health) uint64 { return h.MessagesIn }),
-	clusterCounter("messages_sent", "Sent messages.", func(h *cluster.Health) uint64 { return h.MessagesOut }),
-	clusterCounter("received_bytes", "Bytes of received payloads.", func(h *cluster.Health) uint64 { return h.BytesIn }),
-	clusterCounter("sent_bytes", "Bytes of sent payloads.", func(h *cluster.Health) uint64 { return h.BytesOut }),
-	clusterCounter("unsent", "Messages for which the bus returned an error.", func(h *cluster.Health) uint64 { return h.Unsent }),
-	clusterCounter("malformed", "Received messages that are invalid.", func(h *cluster.Health) uint64 { return h.Malformed }),
-	clusterCounter("gaps", "Digests that arrived while an earlier digest was missing.", func(h *cluster.Health) uint64 { return h.Gaps }),
-	clusterCounter("mismatches", "Heartbeats whose hash differed from that of the received counts.", func(h *cluster.Health) uint64 { return h.Mismatches }),
-	clusterCounter("resyncs", "Sync requests to peers.", func(h *cluster.Health) uint64 { return h.Resyncs }),
-	clusterCounter("served", "Sync requests of peers that this node has answered.", func(h *cluster.Health) uint64 { return h.Served }),
-	clusterCounter("lossy", "Lossy events of the bus.", func(h *cluster.Health) uint64 { return h.Lossy }),
-	clusterCounter("pauses", "Pauses of this node that were longer than a heartbeat interval.", func(h *cluster.Health) uint64 { return h.Pauses }),
-	clusterCounter("dropped", "Peers whose counts were removed although they sent no Bye.", func(h *cluster.Health) uint64 { return h.Dropped }),
-	clusterCounter("rejected_peers", "Messages of nodes that were rejected because of WithMaxPeers.", func(h *cluster.Health) uint64 { return h.RejectedPeers }),
+	counter("cluster_messages_received_total", "Messages received from the bus.",
+		func(h *cluster.Health) float64 { return float64(h.MessagesIn) }),
+	counter("cluster_messages_sent_total", "Messages sent to the bus.",
+		func(h *cluster.Health) float64 { return float64(h.MessagesOut) }),
+	counter("cluster_received_bytes_total", "Bytes of the messages received.",
+		func(h *cluster.Health) float64 { return float64(h.BytesIn) }),
+	counter("cluster_sent_bytes_total", "Bytes of the messages sent.",
+		func(h *cluster.Health) float64 { return float64(h.BytesOut) }),
+	counter("cluster_unsent_messages_total", "Messages for which the bus returned an error.",
+		func(h *cluster.Health) float64 { return float64(h.Unsent) }),
+	counter("cluster_malformed_messages_total", "Received messages that are invalid or of an unsupported version.",
+		func(h *cluster.Health) float64 { return float64(h.Malformed) }),
+	counter("cluster_duplicate_digests_total", "Digests that were received again or were not needed.",
+		func(h *cluster.Health) float64 { return float64(h.Duplicates) }),
+	counter("cluster_gaps_total", "Digests that arrived while an earlier digest was missing.",
+		func(h *cluster.Health) float64 { return float64(h.Gaps) }),
+	counter("cluster_mismatches_total", "Heartbeats whose hash differed from the hash of the received counts.",
+		func(h *cluster.Health) float64 { return float64(h.Mismatches) }),
+	counter("cluster_resyncs_total", "Sync requests to peers.",
+		func(h *cluster.Health) float64 { return float64(h.Resyncs) }),
+	counter("cluster_served_resyncs_total", "Sync requests of peers that this node has answered.",
+		func(h *cluster.Health) float64 { return float64(h.Served) }),
+	counter("cluster_lossy_total", "Times that the bus reported lost messages.",
+		func(h *cluster.Health) float64 { return float64(h.Lossy) }),
+	counter("cluster_pauses_total", "Pauses of this node that were longer than a heartbeat interval.",
+		func(h *cluster.Health) float64 { return float64(h.Pauses) }),
+	counter("cluster_dropped_peers_total", "Peers that were dropped without a Bye.",
+		func(h *cluster.Health) float64 { return float64(h.Dropped) }),
+	counter("cluster_rejected_peers_total", "Messages of nodes that were rejected because of WithMaxPeers.",
+		func(h *cluster.Health) float64 { return float64(h.RejectedPeers) }),
 }
 
 var (
-	clusterReasonDesc = prometheus.NewDesc("occupancy_cluster_reasons",
-		"Current reasons for degraded, by reason; a reason can apply to several peers.", []string{"reason"}, nil)
-	clusterPeersDesc = prometheus.NewDesc("occupancy_cluster_peers", "Peers, by state.", []string{"state"}, nil)
+	reasonsDesc = prometheus.NewDesc("occupancy_cluster_reasons",
+		"Current reasons for degraded; a reason can apply to several peers.", []string{"reason"}, nil)
+	peersDesc = prometheus.NewDesc("occupancy_cluster_peers",
+		"Peers, by state: live, suspect, held or missing.", []string{"state"}, nil)
 )
 
-// Describe implements [prometheus.Collector].
-func (c *ClusterCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range clusterMetrics {
-		ch <- m.desc
-	}
-	ch <- clusterReasonDesc
-	ch <- clusterPeersDesc
+func (c clusterCollector) Describe(descs chan<- *prometheus.Desc) {
+	describe(clusterMetrics, descs)
+	descs <- reasonsDesc
+	descs <- peersDesc
 }
 
-// Collect implements [prometheus.Collector].
-func (c *ClusterCollector) Collect(ch chan<- prometheus.Metric) {
+func (c clusterCollector) Collect(out chan<- prometheus.Metric) {
 	h := c.health()
-	for _, m := range clusterMetrics {
-		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&h))
-	}
-	reasons := map[string]float64{}
+	collect(clusterMetrics, &h, out)
+	reasons := map[string]int{}
 	for _, r := range h.Reasons {
 		reason, _, _ := strings.Cut(r.Text, ": ") // without the name of the peer
 		reasons[reason]++
 	}
 	for reason, n := range reasons {
-		ch <- prometheus.MustNewConstMetric(clusterReasonDesc, prometheus.GaugeValue, n, reason)
+		out <- prometheus.MustNewConstMetric(reasonsDesc, prometheus.GaugeValue, float64(n), reason)
 	}
-	states := map[cluster.State]float64{}
+	peers := map[cluster.State]int{cluster.Live: 0, cluster.Suspect: 0, cluster.Held: 0, cluster.Missing: 0}
 	for _, p := range h.Peers {
-		states[p.State]++
+		peers[p.State]++
 	}
-	for _, s := range []cluster.State{cluster.Live, cluster.Suspect, cluster.Held, cluster.Missing} {
-		ch <- prometheus.MustNewConstMetric(clusterPeersDesc, prometheus.GaugeValue, states[s], s.String())
+	for state, n := range peers {
+		out <- prometheus.MustNewConstMetric(peersDesc, prometheus.GaugeValue, float64(n), state.String())
 	}
 }

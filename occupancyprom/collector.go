@@ -6,54 +6,38 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Collector is a [prometheus.Collector] of one engine. Create it with [NewCollector].
-type Collector struct {
+type collector struct {
 	engine *occupancy.Engine
 	top    topRooms
 }
 
 // Option is a setting of [NewCollector].
-type Option func(*Collector)
+type Option func(*collector)
 
-// NewCollector creates a collector of e. Register the collector with a
+// NewCollector returns a collector of e. Register the collector with a
 // [prometheus.Registerer]. The collector also works after the engine is closed.
-func NewCollector(e *occupancy.Engine, opts ...Option) *Collector {
-	c := &Collector{engine: e}
+func NewCollector(e *occupancy.Engine, opts ...Option) prometheus.Collector {
+	c := &collector{engine: e}
 	for _, o := range opts {
 		o(c)
 	}
 	return c
 }
 
-// metric is a metric that shows one value of Stats.
-type metric struct {
-	desc  *prometheus.Desc
-	kind  prometheus.ValueType
-	value func(s *occupancy.Stats) float64
-}
-
-func gauge(name, help string, value func(s *occupancy.Stats) float64) metric {
-	return metric{prometheus.NewDesc("occupancy_"+name, help, nil, nil), prometheus.GaugeValue, value}
-}
-
-func counter(name, help string, value func(s *occupancy.Stats) float64) metric {
-	return metric{prometheus.NewDesc("occupancy_"+name, help, nil, nil), prometheus.CounterValue, value}
-}
-
-var metrics = []metric{
-	gauge("rooms", "Rooms that exist: occupied, subscribed to, or reported by another node.",
+var engineMetrics = []metric[occupancy.Stats]{
+	gauge("service_rooms", "Rooms that exist: occupied, subscribed to, or reported by another node. Do not add up the nodes.",
 		func(s *occupancy.Stats) float64 { return float64(s.Rooms) }),
-	gauge("connections", "Connections in all rooms of the service: of this process and the linked nodes.",
+	gauge("service_connections", "Connections of this process and the linked nodes in all rooms. Do not add up the nodes.",
 		func(s *occupancy.Stats) float64 { return float64(s.Total.Connections) }),
-	gauge("presence_members", "Presence members in all rooms of the service: of this process and the linked nodes.",
+	gauge("service_presence_members", "Presence members of this process and the linked nodes in all rooms. Do not add up the nodes.",
 		func(s *occupancy.Stats) float64 { return float64(s.Total.PresenceMembers) }),
-	gauge("users", "Users of each room, added up, if the engine counts users: a user in two rooms counts twice.",
+	gauge("service_users", "Users of this process and the linked nodes, if the engine counts users. A user in two rooms counts twice. Do not add up the nodes.",
 		func(s *occupancy.Stats) float64 { return float64(s.Total.Users) }),
-	gauge("local_connections", "Connections of this process in all rooms.",
+	gauge("connections", "Connections of this process in all rooms.",
 		func(s *occupancy.Stats) float64 { return float64(s.Local.Connections) }),
-	gauge("local_presence_members", "Presence members of this process in all rooms.",
+	gauge("presence_members", "Presence members of this process in all rooms.",
 		func(s *occupancy.Stats) float64 { return float64(s.Local.PresenceMembers) }),
-	gauge("local_users", "Users of this process of each room, added up, if the engine counts users: a user in two rooms counts twice.",
+	gauge("users", "Users of this process, if the engine counts users. A user in two rooms counts twice.",
 		func(s *occupancy.Stats) float64 { return float64(s.Local.Users) }),
 	gauge("lingering_leases", "Leases that linger: connections that broke and remain counted, in case the client reconnects.",
 		func(s *occupancy.Stats) float64 { return float64(s.Lingering) }),
@@ -92,33 +76,43 @@ var refusals = []struct {
 	{"count_out_of_range", func(r *occupancy.Refused) uint64 { return r.Count }},
 }
 
-var publishDesc = prometheus.NewDesc("occupancy_publish_duration_seconds",
-	"Duration of the rounds in which the engine publishes changed rooms.", nil, nil)
+var (
+	delayDesc = prometheus.NewDesc("occupancy_event_delay_seconds",
+		"Time from the moment at which an event could be published until it was published. The interval is no delay.", nil, nil)
+	publishDesc = prometheus.NewDesc("occupancy_publish_duration_seconds",
+		"Duration of the rounds in which the engine publishes changed rooms.", nil, nil)
+	intervalDesc = prometheus.NewDesc("occupancy_interval_seconds",
+		"Minimum time between two events of one room, as set by WithInterval.", nil, nil)
+)
 
-var intervalDesc = prometheus.NewDesc("occupancy_interval_seconds",
-	"Minimum time between two events of one room, as set by WithInterval.", nil, nil)
-
-// Describe implements [prometheus.Collector].
-func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, m := range metrics {
-		descs <- m.desc
-	}
+func (c *collector) Describe(descs chan<- *prometheus.Desc) {
+	describe(engineMetrics, descs)
 	descs <- refusedDesc
+	descs <- delayDesc
 	descs <- publishDesc
 	descs <- intervalDesc
 	c.top.describe(descs)
 }
 
-// Collect implements [prometheus.Collector].
-func (c *Collector) Collect(out chan<- prometheus.Metric) {
+func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.engine.Stats()
-	for _, m := range metrics {
-		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s))
-	}
+	collect(engineMetrics, &s, out)
 	for _, r := range refusals {
 		out <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(r.count(&s.Refused)), r.label)
 	}
+	out <- delays(&s.Delays)
 	out <- prometheus.MustNewConstSummary(publishDesc, s.Rounds, s.Publishing.Seconds(), nil)
 	out <- prometheus.MustNewConstMetric(intervalDesc, prometheus.GaugeValue, c.engine.Interval().Seconds())
-	c.top.collect(out)
+	c.top.collect(c.engine, out)
+}
+
+// delays returns d as a Prometheus histogram, whose buckets are cumulative.
+func delays(d *occupancy.Delays) prometheus.Metric {
+	count, buckets := uint64(0), map[float64]uint64{}
+	for i, bound := range occupancy.DelayBounds() {
+		count += d.Counts[i]
+		buckets[bound.Seconds()] = count
+	}
+	count += d.Counts[len(d.Counts)-1]
+	return prometheus.MustNewConstHistogram(delayDesc, count, d.Sum.Seconds(), buckets)
 }

@@ -2,6 +2,8 @@ package occupancyprom_test
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -17,7 +19,10 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/occupancyhttp"
 	"github.com/occupancy/occupancy/occupancyprom"
+	"github.com/occupancy/occupancy/trending"
 )
 
 func must(t testing.TB, err error) {
@@ -53,6 +58,12 @@ func values(families map[string]*dto.MetricFamily) map[string]float64 {
 				key += "{" + l.GetName() + "=" + l.GetValue() + "}"
 			}
 			switch {
+			case m.Histogram != nil:
+				values[key+"_sum"] = m.Histogram.GetSampleSum()
+				values[key+"_count"] = float64(m.Histogram.GetSampleCount())
+				for _, b := range m.Histogram.Bucket {
+					values[fmt.Sprintf("%s_bucket{le=%v}", key, b.GetUpperBound())] = float64(b.GetCumulativeCount())
+				}
 			case m.Summary != nil:
 				values[key+"_sum"] = m.Summary.GetSampleSum()
 				values[key+"_count"] = float64(m.Summary.GetSampleCount())
@@ -135,6 +146,18 @@ func newBusyEngine(t testing.TB) *occupancy.Engine {
 	return e
 }
 
+// allCollectors returns a collector of each kind, with all metrics.
+func allCollectors(t testing.TB) []prometheus.Collector {
+	e := newBusyEngine(t)
+	board := trending.New(e)
+	t.Cleanup(func() { must(t, board.Close()) })
+	return []prometheus.Collector{
+		occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(1, board)),
+		occupancyprom.NewHTTPCollector(occupancyhttp.NewHandler(e)),
+		newClusterCollector(cluster.Health{Reasons: []cluster.Reason{{Text: "missing: a"}}}),
+	}
+}
+
 // scrapeIdle waits until the engine is idle, and returns the scraped values and the Stats.
 func scrapeIdle(t testing.TB, e *occupancy.Engine) (map[string]float64, occupancy.Stats) {
 	t.Helper()
@@ -152,13 +175,13 @@ func scrapeIdle(t testing.TB, e *occupancy.Engine) (map[string]float64, occupanc
 func TestCollector_ExportsStats(t *testing.T) {
 	got, s := scrapeIdle(t, newBusyEngine(t))
 	want := map[string]float64{
-		"occupancy_rooms":                                         float64(s.Rooms),
-		"occupancy_connections":                                   124,
-		"occupancy_presence_members":                              float64(s.Local.PresenceMembers + 50),
-		"occupancy_local_connections":                             24,
-		"occupancy_local_presence_members":                        float64(s.Local.PresenceMembers),
-		"occupancy_users":                                         float64(s.Local.Users + 40),
-		"occupancy_local_users":                                   float64(s.Local.Users),
+		"occupancy_service_rooms":                                 float64(s.Rooms),
+		"occupancy_service_connections":                           124,
+		"occupancy_service_presence_members":                      float64(s.Local.PresenceMembers + 50),
+		"occupancy_service_users":                                 float64(s.Local.Users + 40),
+		"occupancy_connections":                                   24,
+		"occupancy_presence_members":                              float64(s.Local.PresenceMembers),
+		"occupancy_users":                                         float64(s.Local.Users),
 		"occupancy_lingering_leases":                              1,
 		"occupancy_subscriptions":                                 3,
 		"occupancy_watchers":                                      2,
@@ -179,10 +202,21 @@ func TestCollector_ExportsStats(t *testing.T) {
 		"occupancy_publish_duration_seconds_sum":                  s.Publishing.Seconds(),
 		"occupancy_publish_duration_seconds_count":                float64(s.Rounds),
 	}
+	events := uint64(0)
+	for i, n := range s.Delays.Counts {
+		events += n
+		le := math.Inf(1)
+		if i < len(occupancy.DelayBounds()) {
+			le = occupancy.DelayBounds()[i].Seconds()
+		}
+		want[fmt.Sprintf("occupancy_event_delay_seconds_bucket{le=%v}", le)] = float64(events)
+	}
+	want["occupancy_event_delay_seconds_sum"] = s.Delays.Sum.Seconds()
+	want["occupancy_event_delay_seconds_count"] = float64(events)
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("\n got %v\nwant %v", got, want)
 	}
-	if s.Published == 0 || s.Delivered == 0 || s.Rounds == 0 || s.Publishing == 0 || s.Arrivals == 0 || s.Departures == 0 ||
+	if events == 0 || s.Published == 0 || s.Delivered == 0 || s.Rounds == 0 || s.Publishing == 0 || s.Arrivals == 0 || s.Departures == 0 ||
 		s.Local.Users == 0 || s.Local.Users == s.Local.PresenceMembers {
 		t.Fatalf("a value that should not be zero is zero: %+v", s)
 	}
@@ -197,8 +231,11 @@ func TestCollector_ExportsEveryFieldOfStats(t *testing.T) {
 			continue // not part of Stats
 		}
 		exported += len(f.Metric)
-		if f.GetType() == dto.MetricType_SUMMARY {
+		switch f.GetType() {
+		case dto.MetricType_SUMMARY:
 			exported++ // a sum and a count
+		case dto.MetricType_HISTOGRAM:
+			exported += len(f.Metric[0].Histogram.Bucket) // a sum and a count for each bucket
 		}
 	}
 	if want := numFields(reflect.TypeFor[occupancy.Stats]()); exported != want {
@@ -208,7 +245,11 @@ func TestCollector_ExportsEveryFieldOfStats(t *testing.T) {
 
 // numFields counts the fields of a struct, including those of nested structs.
 func numFields(t reflect.Type) int {
-	if t.Kind() != reflect.Struct {
+	switch t.Kind() {
+	case reflect.Array:
+		return t.Len()
+	case reflect.Struct:
+	default:
 		return 1
 	}
 	n := 0
@@ -219,14 +260,12 @@ func numFields(t reflect.Type) int {
 }
 
 func TestCollector_FollowsNamingConventions(t *testing.T) {
-	e := newBusyEngine(t)
-	top := func(int) []occupancyprom.Room {
-		return []occupancyprom.Room{{Name: "room", Occupancy: e.Current("room")}}
-	}
-	problems, err := testutil.CollectAndLint(occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(1, top)))
-	must(t, err)
-	for _, p := range problems {
-		t.Errorf("%s: %s", p.Metric, p.Text)
+	for _, c := range allCollectors(t) {
+		problems, err := testutil.CollectAndLint(c)
+		must(t, err)
+		for _, p := range problems {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
 	}
 }
 
@@ -234,7 +273,7 @@ func TestCollector_ClosedEngine(t *testing.T) {
 	e := occupancy.New()
 	must(t, e.Join("room"))
 	must(t, e.Close())
-	if got := values(scrape(t, occupancyprom.NewCollector(e)))["occupancy_rooms"]; got != 1 {
+	if got := values(scrape(t, occupancyprom.NewCollector(e)))["occupancy_service_rooms"]; got != 1 {
 		t.Fatal(got)
 	}
 }
@@ -247,7 +286,7 @@ func TestCollector_TwoEnginesInOneRegistry(t *testing.T) {
 		labelled := prometheus.WrapRegistererWith(prometheus.Labels{"engine": name}, registry)
 		must(t, labelled.Register(occupancyprom.NewCollector(e)))
 	}
-	n, err := testutil.GatherAndCount(registry, "occupancy_rooms")
+	n, err := testutil.GatherAndCount(registry, "occupancy_service_rooms")
 	must(t, err)
 	if n != 2 {
 		t.Fatalf("%d series", n)

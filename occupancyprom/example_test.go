@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancyhttp"
 	"github.com/occupancy/occupancy/occupancyprom"
 	"github.com/occupancy/occupancy/trending"
 )
@@ -25,27 +26,20 @@ func ExampleNewCollector() {
 
 	_ = engine.Join("lobby")
 	_ = engine.Leave("nowhere") // returns ErrNotJoined
-	show(server.URL, "occupancy_rooms ", `error="not_joined"`)
+	show(server.URL, "occupancy_connections ", `error="not_joined"`)
 	// Output:
+	// occupancy_connections 1
 	// occupancy_hooks_refused_total{error="not_joined"} 1
-	// occupancy_rooms 1
 }
 
-// The rooms are the most popular ones of a trending.Board.
 func ExampleWithTopRooms() {
 	engine := occupancy.New()
 	defer engine.Close()
 	_ = engine.Join("lobby")
 	board := trending.New(engine)
 	defer func() { _ = board.Close() }()
-	top := func(k int) (rooms []occupancyprom.Room) {
-		for _, r := range board.Popular(k) {
-			rooms = append(rooms, occupancyprom.Room{Name: r.Name, Occupancy: r.Occupancy})
-		}
-		return rooms
-	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(20, top)))
+	registry.MustRegister(occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(20, board)))
 	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	defer server.Close()
 
@@ -54,6 +48,21 @@ func ExampleWithTopRooms() {
 	// occupancy_room_connections{room="lobby"} 1
 	// occupancy_room_presence_members{room="lobby"} 0
 	// occupancy_room_users{room="lobby"} 0
+}
+
+func ExampleNewHTTPCollector() {
+	engine := occupancy.New()
+	defer engine.Close()
+	handler := occupancyhttp.NewHandler(engine, occupancyhttp.WithMaxStreams(1000))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(occupancyprom.NewHTTPCollector(handler))
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	defer server.Close()
+
+	show(server.URL, "occupancy_http_streams ", "stream_limit")
+	// Output:
+	// occupancy_http_streams 0
+	// occupancy_http_streams_refused_total{code="stream_limit"} 0
 }
 
 // show scrapes url and prints the samples that contain one of the parts.

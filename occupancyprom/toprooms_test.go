@@ -2,37 +2,23 @@ package occupancyprom_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyprom"
+	"github.com/occupancy/occupancy/trending"
 )
 
-// roomSeries returns the series of a collector whose top function returns the rooms.
-func roomSeries(t *testing.T, k int, rooms []occupancyprom.Room) map[string]float64 {
+// topRooms returns the series of rooms of a collector with the top k rooms of e.
+func topRooms(t testing.TB, k int, e *occupancy.Engine) map[string]float64 {
 	t.Helper()
-	e := occupancy.New()
-	defer e.Close()
-	requested := 0
-	top := func(n int) []occupancyprom.Room { requested = n; return rooms }
-	families := scrape(t, occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(k, top)))
-	if requested != k {
-		t.Fatalf("the collector requested %d rooms, want %d", requested, k)
-	}
-	for name := range families {
-		if !strings.HasPrefix(name, "occupancy_room_") {
-			delete(families, name)
-		}
-	}
-	return values(families)
-}
-
-func rooms(names ...string) (rooms []occupancyprom.Room) {
-	for i, name := range names {
-		rooms = append(rooms, occupancyprom.Room{Name: name, Occupancy: occupancy.Occupancy{Connections: 100 + i, PresenceMembers: 50 + i, Users: i}})
-	}
-	return rooms
+	board := trending.New(e)
+	defer board.Close()
+	got := values(scrape(t, occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(k, board))))
+	maps.DeleteFunc(got, func(name string, _ float64) bool { return !strings.HasPrefix(name, "occupancy_room_") })
+	return got
 }
 
 func TestTopRooms_NoneByDefault(t *testing.T) {
@@ -43,47 +29,54 @@ func TestTopRooms_NoneByDefault(t *testing.T) {
 	}
 }
 
-func TestTopRooms_AtMostK(t *testing.T) {
-	names := make([]string, 100)
-	for i := range names {
-		names[i] = fmt.Sprint(i)
-	}
-	for _, k := range []int{1, 20, 100, 1000} {
-		got := roomSeries(t, k, rooms(names...))
-		if len(got) != 3*min(k, 100) {
-			t.Errorf("%d series for the top %d", len(got), k)
+func TestTopRooms_MostPopularK(t *testing.T) {
+	e := occupancy.New(occupancy.WithUsers())
+	defer e.Close()
+	for i := range 30 {
+		for range i + 1 {
+			must(t, e.Join(fmt.Sprint(i)))
+			must(t, e.Enter(fmt.Sprint(i), "alice"))
 		}
-		if got["occupancy_room_connections{room=0}"] != 100 {
-			t.Errorf("the first room has no series among the top %d", k)
-		}
+		must(t, e.Join(fmt.Sprint(i)))
 	}
-	if got := roomSeries(t, 5, nil); len(got) != 0 {
-		t.Error(got)
+	for _, k := range []int{1, 20, 30, occupancyprom.MaxTopRooms} {
+		want := map[string]float64{}
+		for i := max(0, 30-k); i < 30; i++ {
+			want[fmt.Sprintf("occupancy_room_connections{room=%d}", i)] = float64(i + 2)
+			want[fmt.Sprintf("occupancy_room_presence_members{room=%d}", i)] = float64(i + 1)
+			want[fmt.Sprintf("occupancy_room_users{room=%d}", i)] = 1
+		}
+		if got := topRooms(t, k, e); !maps.Equal(got, want) {
+			t.Errorf("the top %d:\n got %v\nwant %v", k, got, want)
+		}
 	}
 }
 
-func TestTopRooms_OneSeriesForEachName(t *testing.T) {
-	names := []string{"plain", `a"quote`, `back\slash`, "new\nline", "世界 🎲", "{x=\"y\"} 1", " ", "\x00", "\xff", "\xfe", "plain", ""}
-	got := roomSeries(t, 100, rooms(names...))
-	want := map[string]float64{}
-	for i, name := range []string{"plain", `a"quote`, `back\slash`, "new\nline", "世界 🎲", "{x=\"y\"} 1", " ", "\x00", "\ufffd"} {
-		want["occupancy_room_connections{room="+name+"}"] = float64(100 + i)
-		want["occupancy_room_presence_members{room="+name+"}"] = float64(50 + i)
-		want["occupancy_room_users{room="+name+"}"] = float64(i)
+func TestTopRooms_UnusualNames(t *testing.T) {
+	e := occupancy.New()
+	defer e.Close()
+	names := []string{`a"quote`, `back\slash`, "new\nline", "世界 🎲", "{x=\"y\"} 1", " ", "\x00"}
+	for _, name := range names {
+		must(t, e.Join(name))
 	}
-	want["occupancy_room_connections{room=}"], want["occupancy_room_presence_members{room=}"], want["occupancy_room_users{room=}"] = 111, 61, 11
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Fatalf("\n got %v\nwant %v", got, want)
+	got := topRooms(t, 100, e)
+	for _, name := range names {
+		if got["occupancy_room_connections{room="+name+"}"] != 1 {
+			t.Errorf("%q has no series", name)
+		}
 	}
 }
 
 func TestTopRooms_InvalidArgumentsPanic(t *testing.T) {
-	top := func(int) []occupancyprom.Room { return nil }
+	e := occupancy.New()
+	defer e.Close()
+	board := trending.New(e)
+	defer board.Close()
 	for name, f := range map[string]func(){
-		"zero":     func() { occupancyprom.WithTopRooms(0, top) },
-		"too many": func() { occupancyprom.WithTopRooms(occupancyprom.MaxTopRooms+1, top) },
-		"nil top":  func() { occupancyprom.WithTopRooms(5, nil) },
-		"negative": func() { occupancyprom.WithTopRooms(-1, top) },
+		"zero":      func() { occupancyprom.WithTopRooms(0, board) },
+		"too many":  func() { occupancyprom.WithTopRooms(occupancyprom.MaxTopRooms+1, board) },
+		"nil board": func() { occupancyprom.WithTopRooms(5, nil) },
+		"negative":  func() { occupancyprom.WithTopRooms(-1, board) },
 	} {
 		func() {
 			defer func() {

@@ -31,8 +31,9 @@ func TestMetrics_ParsedByPrometheus(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3.0, families["occupancy_connections"].Metric[0].GetGauge().GetValue())
 	require.Equal(t, 1.0, families["occupancy_presence_members"].Metric[0].GetGauge().GetValue())
-	require.Equal(t, 2.0, families["occupancy_rooms"].Metric[0].GetGauge().GetValue())
+	require.Equal(t, 2.0, families["occupancy_service_rooms"].Metric[0].GetGauge().GetValue())
 	require.Positive(t, families["occupancy_events_published_total"].Metric[0].GetCounter().GetValue())
+	require.Zero(t, families["occupancy_http_streams"].Metric[0].GetGauge().GetValue())
 	rooms := map[string]float64{}
 	for _, m := range families["occupancy_room_connections"].Metric {
 		rooms[m.Label[0].GetValue()] = m.GetGauge().GetValue()

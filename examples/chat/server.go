@@ -93,7 +93,7 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /history", s.history.serve)
 	mux.HandleFunc("GET /cluster", s.node.serveHealth)
 	mux.HandleFunc("GET /ready", s.node.serveReady)
-	mux.Handle("GET /metrics", newMetricsHandler(s.engine, s.board, s.node))
+	mux.Handle("GET /metrics", newMetricsHandler(s.engine, s.board, occupancyHandler, s.node))
 	mux.Handle("GET /rooms/", occupancyHandler)
 	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyHandler))
 	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
