@@ -11,6 +11,8 @@
 //	/rooms/{room}                    {"connections":103,"presenceMembers":95}
 //	/?room=a&room=b                  {"rooms":{"a":{"connections":103,"presenceMembers":95},"b":…}}
 //	/events?room=a&room=b            a stream of the events of the rooms
+//	/rooms?by=popular&limit=10       a list of the popular or trending rooms, see [WithLists]
+//	/rooms/events?by=…&limit=…       a stream of the changes of a list
 //	/occupancy.js, /occupancy.d.ts   the browser client and its types
 //
 // {room} is the name of the room as one path segment, escaped with [url.PathEscape] or
@@ -52,6 +54,24 @@
 //  4. A stream ends when the client disconnects, when the context of the request is done,
 //     when the engine closes (after the last event), when the [http.Server] that
 //     serves the request shuts down, and after its lifetime: see [WithStreamLifetime].
+//
+// # Lists
+//
+// With [WithLists], the handler serves the popular and the trending rooms of a
+// [trending.Board]: by is popular (the default) or trending, and limit is 1 to 100 (the
+// default is 10). total contains the totals of the service:
+//
+//	{"rooms":[{"name":"lobby","occupancy":{…},"arrivals":7,"usual":20,"ratio":0.28},…],
+//	 "total":{"rooms":57,"connections":1034,"presenceMembers":950}}
+//
+// A stream of a list sends what has changed, at most once in each interval of the engine:
+//
+//	event: occupancy.list
+//	data: {"length":10,"changed":[{"place":0,"name":"lobby",…}],"total":{…}}
+//
+// The client puts each changed room at its place, and shortens its list to the length. The
+// first event contains the whole list. The totals are sent with each change of the list. A room named "events" has no path of its own then:
+// read it with ?room=events.
 //
 // # Access and limits
 //

@@ -30,6 +30,8 @@ var (
 	errMethodNotAllowed = &httpError{http.StatusMethodNotAllowed, "method_not_allowed", "method not allowed: use GET or HEAD"}
 	errBadQuery         = &httpError{http.StatusBadRequest, "bad_query", "malformed query"}
 	errNoRoom           = &httpError{http.StatusBadRequest, "no_room", "no room given: add ?room=name"}
+	errBadOrder         = &httpError{http.StatusBadRequest, "bad_order", "unknown order: use by=popular or by=trending"}
+	errBadLimit         = &httpError{http.StatusBadRequest, "bad_limit", "invalid limit: must be 1 to 100"}
 	errTooManyRooms     = &httpError{http.StatusBadRequest, "too_many_rooms", "too many rooms: a request can have at most 256"}
 	errBadRoomName      = &httpError{http.StatusBadRequest, "bad_room_name", "invalid room name: must be 1 to 1024 bytes of UTF-8"}
 	errUnauthorized     = &httpError{http.StatusUnauthorized, "unauthorized", "authentication required"}

@@ -10,7 +10,12 @@ import (
 
 // serveEvents serves a stream of the rooms in the query.
 func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
-	err := h.serveStream(w, r)
+	return h.stream(w, r, h.serveStream)
+}
+
+// stream calls serve, which serves a stream, and counts its error.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request) error) error {
+	err := serve(w, r)
 	if err == nil {
 		return nil
 	}
@@ -77,13 +82,19 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.hub.updateStatus()
 	h.setStreamHeaders(w)
-	if err := s.run(refused, shutdown); err != nil {
-		if out.tooSlow {
-			h.admission.tooSlow.Add(1)
-		}
-		h.logger.DebugContext(r.Context(), "occupancyhttp: stream closed: write failed", "remote", r.RemoteAddr, "error", err)
-	}
+	h.noteEnd(r, out, s.run(refused, shutdown))
 	return nil
+}
+
+// noteEnd counts and logs a stream that ended with err, the error of a failed write.
+func (h *Handler) noteEnd(r *http.Request, out *writer, err error) {
+	if err == nil {
+		return
+	}
+	if out.tooSlow {
+		h.admission.tooSlow.Add(1)
+	}
+	h.logger.DebugContext(r.Context(), "occupancyhttp: stream closed: write failed", "remote", r.RemoteAddr, "error", err)
 }
 
 // setStreamHeaders sets the headers of a stream.

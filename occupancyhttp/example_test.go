@@ -3,18 +3,21 @@ package occupancyhttp_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/occupancyhttp"
+	"github.com/occupancy/occupancy/trending"
 )
 
 func Example() {
@@ -248,4 +251,40 @@ func ExampleNewHandler_shutdown() {
 	// Output:
 	// event: occupancy.updated
 	// <nil>
+}
+
+func ExampleWithLists() {
+	engine := occupancy.New()
+	defer engine.Close()
+
+	// begin: lists
+	board := trending.New(engine, trending.WithFilter(func(room string) bool {
+		return !strings.HasPrefix(room, "direct:") // nobody may see the names of these rooms
+	}))
+	defer board.Close()
+	handler := occupancyhttp.NewHandler(engine, occupancyhttp.WithLists(board))
+	// end: lists
+
+	_ = engine.Join("direct:alice+bob")
+	_ = engine.Join("lobby")
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	for !slices.ContainsFunc(board.Popular(1), func(r trending.Room) bool { return r.Name == "lobby" }) {
+		time.Sleep(time.Millisecond) // the board lags behind by up to one interval
+	}
+	response, err := http.Get(server.URL + "/rooms?by=popular&limit=10")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	var list struct{ Rooms []trending.Room }
+	if err := json.NewDecoder(response.Body).Decode(&list); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, room := range list.Rooms {
+		fmt.Println(room.Name, room.Occupancy.Connections)
+	}
+	// Output: lobby 1
 }

@@ -77,6 +77,14 @@ func (h *Handler) route(path string) func(http.ResponseWriter, *http.Request) er
 	case "events":
 		return h.serveEvents
 	}
+	if h.lists != nil {
+		switch path {
+		case "rooms":
+			return h.serveList
+		case "rooms/events":
+			return h.serveListEvents
+		}
+	}
 	if room, ok := strings.CutPrefix(path, "rooms/"); ok && !strings.Contains(room, "/") {
 		return func(w http.ResponseWriter, r *http.Request) error { return h.serveRoom(w, r, room) }
 	}

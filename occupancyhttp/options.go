@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/occupancy/occupancy/trending"
 )
 
 // Option is a setting of [NewHandler].
@@ -20,6 +22,7 @@ type config struct {
 	heartbeat   time.Duration
 	lifetime    *time.Duration // nil: see lifetimeOf
 	health      func() []string
+	lists       *trending.Board // nil without WithLists
 	logger      *slog.Logger
 }
 
