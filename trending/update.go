@@ -23,7 +23,7 @@ const (
 func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 	local := make([]int32, len(events))
 	for i := range events {
-		local[i] = int32(b.count.of(b.engine.Local(events[i].Room)))
+		local[i] = int32(b.count.of(events[i].Occupancy) - b.remote(events[i].Room))
 		if !b.filter(events[i].Room) {
 			events[i].Occupancy = occupancy.Occupancy{} // like an empty room, it is not listed
 		}
@@ -41,6 +41,20 @@ func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 	now := b.now()
 	b.inSteps(len(events), func(i int) { b.update(entries[i], events[i], local[i], initial, now) })
 	b.review(now)
+}
+
+// remote returns the count of the other nodes in a room. The count of this process may have
+// changed since the room's last event, and the change may be undone without another event. So
+// the board subtracts the others' count from that of the event.
+func (b *Board) remote(room string) int {
+	local := b.engine.Local(room)
+	for {
+		total, again := b.engine.Current(room), b.engine.Local(room)
+		if local == again {
+			return b.count.of(total) - b.count.of(local)
+		}
+		local = again
+	}
 }
 
 // inSteps calls f for 0 to n-1. It unlocks mu after every few calls.
