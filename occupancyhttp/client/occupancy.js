@@ -112,7 +112,7 @@ export const connect = (base, options = {}) => {
     const contentType = headers.get("Content-Type") ?? "";
     if (ok && contentType.startsWith(type)) return response;
     const error = (await response.json().catch(() => {}))?.error;
-    const text = ok ? `unexpected content type ${contentType}: check the base URL, proxies and login pages` : (error?.message ?? "request failed");
+    const text = ok ? `unexpected content type ${contentType}: check the base URL, proxies, login pages` : (error?.message ?? "request failed");
     throw {
       status,
       code: error?.code,
@@ -279,7 +279,7 @@ export const connect = (base, options = {}) => {
     const read = async (query) => {
       setWatchdog(timeout);
       const { body, headers } = await open(`/events?${query}`, "text/event-stream", controller.signal);
-      if (!body) throw { message: "the response has no body", permanent: true };
+      if (!body) throw { message: "no body in the response", permanent: true };
       const maxSilence = 3e3 * headers.get("Occupancy-Heartbeat");
       const reader = body.getReader();
       const decoder = new TextDecoder();
@@ -560,7 +560,7 @@ export const connect = (base, options = {}) => {
     const occupancy = {
       subscribe: (callback, { onError = report } = {}) => {
         if (typeof callback !== "function") throw new TypeError("occupancy: the listener must be a function");
-        if (rooms.get(name) !== room) throw newError("the room was released or the client was closed");
+        if (rooms.get(name) !== room) throw newError("released or closed");
         // A function that subscribes itself again while it is being called has received the event.
         const listener = { callback, onError, event: room.calling === callback ? room.event : undefined };
         if (!room.listeners.size) {
@@ -597,7 +597,7 @@ export const connect = (base, options = {}) => {
       get: async (name) => {
         if (typeof name !== "string" || !name || /\p{Surrogate}/u.test(name) || new Blob([name]).size > 1024)
           throw new TypeError("occupancy: invalid room name: must be 1 to 1024 bytes of UTF-8");
-        if (closed) throw newError("the client was closed");
+        if (closed) throw newError("closed");
         return (rooms.get(name) ?? newRoom(name)).handle;
       },
       release,
