@@ -2,7 +2,7 @@ package cluster_test
 
 import (
 	"bytes"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,23 +76,20 @@ func TestGreeting_JoinCostsFewMessages(t *testing.T) {
 			after(100 * time.Millisecond)
 		}
 		after(time.Minute)
-		delivered, regular := 0, 0
+		var delivered atomic.Int64
 		count := func(d time.Duration) int {
-			delivered = 0
+			delivered.Store(0)
 			after(d)
-			return delivered
+			return int(delivered.Load())
 		}
-		var mu sync.Mutex
 		net.Tap(func(_ string, m cluster.Message) {
-			mu.Lock()
-			defer mu.Unlock()
 			if m.Subject.Shard == 0 {
-				delivered += nodes
+				delivered.Add(nodes)
 			} else {
-				delivered++
+				delivered.Add(1)
 			}
 		})
-		regular = count(20 * beat)
+		regular := count(20 * beat)
 		h := start(t, net, "new", cluster.WithHeartbeat(10*beat))
 		joined := count(20*beat) - regular
 		require.Equal(t, occ(nodes, 0), h.Current("r"))
