@@ -133,7 +133,7 @@ func TestEventSource_RetriesAfterTemporaryRefusal(t *testing.T) {
 			}
 			return resp.StatusCode, string(body)
 		}
-		retry := regexp.MustCompile(`^retry: [5-9]\d{3}\n\n$`)
+		retry := regexp.MustCompile(`^retry: [5-9]\d{3}\n: at \d+\n\n$`)
 		if status, body := request("/events?room=a", "text/event-stream"); status != http.StatusOK || !retry.MatchString(body) {
 			t.Errorf("EventSource: %d %q", status, body)
 		}

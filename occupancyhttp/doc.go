@@ -35,10 +35,13 @@
 //
 //	event: occupancy.updated
 //	id: 17
+//	: at 1764330000123
 //	data: {"room":"lobby","type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}
 //
 // The id is the version of the event in its room. The handler ignores Last-Event-ID,
-// because each event contains the new value and not a difference. There are two other
+// because each event contains the new value and not a difference. The comment contains the
+// time at which the handler received the event from the engine, in milliseconds of the
+// server's clock since 1970. A stream starts with the same comment. There are two other
 // events: occupancy.refused (see below) and occupancy.stale (see [WithHealth]).
 //
 //  1. A stream starts with one event for each room. If another stream of the room is open,

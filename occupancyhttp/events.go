@@ -1,7 +1,6 @@
 package occupancyhttp
 
 import (
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,7 +22,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, serve func(http
 	h.admission.countRefused(e.Code)
 	if e.status == http.StatusServiceUnavailable && isEventSource(r) {
 		h.setStreamHeaders(w)
-		_, _ = w.Write(retry(retryAfter * time.Second))
+		_, _ = w.Write(newStart(retryAfter * time.Second))
 		return nil
 	}
 	return err
@@ -33,13 +32,6 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, serve func(http
 // which never retries after an error status. Other clients can send another Accept header.
 func isEventSource(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
-}
-
-// retry returns the field that sets the time after which an EventSource reconnects. The
-// time is random, so that the clients of a server that has stopped do not reconnect at
-// the same moment.
-func retry(least time.Duration) []byte {
-	return []byte("retry: " + strconv.FormatInt((least+rand.N(4*time.Second)).Milliseconds(), 10) + "\n\n")
 }
 
 // serveStream serves a stream. It returns an error only if it has written nothing yet.

@@ -130,7 +130,7 @@ type listStream struct {
 func (s *listStream) run(lists <-chan []trending.Room, shutdown <-chan struct{}) error {
 	defer func() { _ = s.out.setDeadline() }() // for the bytes that net/http writes after the handler has returned
 	s.out.w.WriteHeader(http.StatusOK)
-	if err := s.out.write(retry(2 * time.Second)); err != nil {
+	if err := s.out.write(newStart(2 * time.Second)); err != nil {
 		return err
 	}
 	heartbeat := s.h.heartbeat
@@ -181,7 +181,7 @@ func (s *listStream) difference(rooms []trending.Room) frame {
 		}
 	}
 	s.sent = rooms
-	return newFrame("occupancy.list", struct {
+	return newFrame("occupancy.list", timeLine(), struct {
 		Length  int      `json:"length"`
 		Changed []placed `json:"changed"`
 		Total   totals   `json:"total"`

@@ -117,10 +117,10 @@ func nextChange(t *testing.T, stream *streamReader) string {
 	for {
 		frame, err := stream.nextFrame()
 		must(t, err)
-		data, ok := strings.CutPrefix(frame, "event: occupancy.list\ndata: ")
-		if !ok {
+		if !strings.HasPrefix(frame, "event: occupancy.list\n") {
 			continue
 		}
+		_, data, _ := strings.Cut(frame, "\ndata: ")
 		var change struct {
 			Length  int
 			Changed []struct {

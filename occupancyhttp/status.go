@@ -26,7 +26,7 @@ func (s *status) update() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reasons := s.health()
-	event := newFrame("occupancy.stale", struct {
+	event := newFrame("occupancy.stale", "", struct {
 		Stale   bool     `json:"stale"`
 		Reasons []string `json:"reasons,omitempty"`
 	}{len(reasons) > 0, reasons})

@@ -109,7 +109,7 @@ func after(d time.Duration) <-chan time.Time {
 // writeStart writes the headers and the first frames.
 func (s *stream) writeStart(refused []refusal) error {
 	s.out.w.WriteHeader(http.StatusOK) // some middleware needs this call before the first flush
-	if err := s.out.write(retry(2 * time.Second)); err != nil {
+	if err := s.out.write(newStart(2 * time.Second)); err != nil {
 		return err
 	}
 	if err := s.writeStatus(); err != nil {
@@ -169,7 +169,7 @@ func (s *stream) writeStatus() error {
 // writeRefusals writes an event occupancy.refused for each of the rooms.
 func (s *stream) writeRefusals(refused []refusal) error {
 	for _, refusal := range refused {
-		if err := s.out.write(newFrame("occupancy.refused", refusal)); err != nil {
+		if err := s.out.write(newFrame("occupancy.refused", "", refusal)); err != nil {
 			return err
 		}
 	}

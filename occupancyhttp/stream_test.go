@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,7 +33,9 @@ func TestStream_SnapshotThenEvents(t *testing.T) {
 		}
 		first, err := stream.nextFrame()
 		must(t, err)
-		if ms, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(first, "retry: "), "\n\n")); err != nil || ms < 2000 || ms > 6000 {
+		var retry int
+		var at int64
+		if _, err := fmt.Sscanf(first, "retry: %d\n: at %d\n\n", &retry, &at); err != nil || retry < 2000 || retry > 6000 || at != time.Now().UnixMilli() {
 			t.Errorf("the stream starts with %q", first)
 		}
 		var versions []string
@@ -45,7 +46,8 @@ func TestStream_SnapshotThenEvents(t *testing.T) {
 			frame, err := stream.nextFrame()
 			must(t, err)
 			lines := strings.Split(frame, "\n")
-			if len(lines) != 5 || lines[0] != "event: occupancy.updated" || !strings.HasPrefix(lines[1], "id: ") || lines[2] != "data: "+want || lines[3] != "" {
+			at := fmt.Sprintf(": at %d", time.Now().UnixMilli())
+			if len(lines) != 6 || lines[0] != "event: occupancy.updated" || !strings.HasPrefix(lines[1], "id: ") || lines[2] != at || lines[3] != "data: "+want || lines[4] != "" {
 				t.Errorf("frame %d is %q", i, frame)
 			}
 			versions = append(versions, lines[1])
@@ -76,10 +78,10 @@ func TestStreamOfRooms_EventsContainTheirRoom(t *testing.T) {
 			frame, err := stream.nextFrame()
 			must(t, err)
 			lines := strings.Split(frame, "\n")
-			if len(lines) != 5 || lines[0] != "event: occupancy.updated" || !strings.HasPrefix(lines[1], "id: ") || lines[3] != "" {
+			if len(lines) != 6 || lines[0] != "event: occupancy.updated" || !strings.HasPrefix(lines[1], "id: ") || lines[4] != "" {
 				t.Errorf("frame is %q", frame)
 			}
-			data := strings.TrimPrefix(lines[2], "data: ")
+			data := strings.TrimPrefix(lines[3], "data: ")
 			var n streamEvent
 			must(t, json.Unmarshal([]byte(data), &n))
 			got[n.Room] = data

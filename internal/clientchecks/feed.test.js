@@ -113,6 +113,37 @@ test("events may be split into chunks at any byte", () =>
     client.close();
   }));
 
+test("a listener receives the time at which the server published a change, in the browser's time", () =>
+  withClient(async ({ clock, server, client, subscribe }) => {
+    const hour = 3600e3; // the clock of the server is an hour fast
+    let stream;
+    server.refuse = (request, signal) => {
+      stream = newStream(request, signal);
+      return stream.response;
+    };
+    await subscribe("a");
+    await clock.advance(10); // the request
+    const requestedAt = Date.now();
+    const delays = [];
+    (await client.rooms.get("a")).occupancy.subscribe((event, publishedAt) => delays.push(publishedAt && Date.now() - publishedAt));
+    await clock.advance(50);
+    // The server responded after 20 ms. The first event was published before.
+    stream.send(`retry: 2000\n: at ${requestedAt + 20 + hour}\n\n`, updated("a", 0, requestedAt - 500 + hour));
+    await clock.advance(1e3);
+    for (const [connections, delay] of [[1, 30], [2, 10], [3, 50]]) {
+      stream.send(updated("a", connections, Date.now() - delay + hour));
+      await clock.advance(1e3);
+    }
+    stream.send(updated("a", 4)); // an older server does not send the time
+    await settle();
+    // The clock is between 20 ms too much and the least delay so far too little.
+    assert.deepEqual(delays, [undefined, 25, 15, 55, undefined]);
+    const late = [];
+    (await client.rooms.get("a")).occupancy.subscribe((...values) => late.push(values[1]));
+    await clock.advance(1);
+    assert.deepEqual(late, [undefined]); // this event is not a change for the new listener
+  }));
+
 test("attempts use exponential backoff with jitter and respect Retry-After", () =>
   withClient(async ({ clock, server, client, subscribe }) => {
     server.down = true;
@@ -195,7 +226,7 @@ for (const [name, respond, text] of [
       for (const list of [errors, reported]) {
         assert.equal(list.length, 1, `${list}`);
         assert.ok(list[0] instanceof Error);
-        assert.match(list[0].message, /^occupancy: cannot open the stream: /);
+        assert.match(list[0].message, /^occupancy: cannot connect: /);
         assert.match(list[0].message, text);
       }
       assert.equal(client.connection.status, "failed");

@@ -89,8 +89,9 @@ export const withClock = async (f) => {
 };
 
 const encoder = new TextEncoder();
-export const frame = (type, data) => `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
-export const updated = (room, connections) => frame("occupancy.updated", { room, type: "occupancy.updated", occupancy: counts(connections) });
+/** Returns an event of a stream, with the time at which the server published it if at is given. */
+export const frame = (type, data, at) => `event: ${type}\n${at === undefined ? "" : `: at ${at}\n`}data: ${JSON.stringify(data)}\n\n`;
+export const updated = (room, connections, at) => frame("occupancy.updated", { room, type: "occupancy.updated", occupancy: counts(connections) }, at);
 
 /** Returns a JSON response to a batch request. */
 export const json = (body, init) => new Response(JSON.stringify(body), { headers: { "Content-Type": "application/json" }, ...init });

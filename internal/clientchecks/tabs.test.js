@@ -207,7 +207,7 @@ test("the tabs receive outages, staleness and errors", () =>
     for (const { errors, client } of tabs) {
       assert.equal(client.connection.status, "failed");
       assert.equal(errors.length, 2);
-      assert.match(errors[1].message, /cannot open the stream: who are you/);
+      assert.match(errors[1].message, /cannot connect: who are you/);
     }
   }));
 

@@ -17,7 +17,14 @@ export interface OccupancyEvent {
   readonly occupancy: Occupancy;
 }
 
-export type OccupancyListener = (event: OccupancyEvent) => void;
+/**
+ * Receives an event. publishedAt is the time at which the server published it, in the milliseconds of
+ * Date.now(): Date.now() - publishedAt is the age of the event. The time is corrected for the
+ * difference between the clocks of the server and the browser. The error is at most half of the time
+ * in which the stream was opened. publishedAt is undefined for an event that is older than the stream
+ * or the listener, and while the client polls.
+ */
+export type OccupancyListener = (event: OccupancyEvent, publishedAt?: number) => void;
 
 export interface Subscription {
   /** Removes the listener. Later calls have no effect. The stream closes when the page has no listener left. */

@@ -30,13 +30,15 @@ const newError = (text, { message, ...properties } = {}) => Object.assign(new Er
 const report = (error) => (globalThis.reportError ?? console.error)(error);
 
 /** Calls a function of the page. An error in the function does not stop the client. */
-const call = (f, value) => {
+const call = (f, ...values) => {
   try {
-    f(value);
+    f(...values);
   } catch (error) {
     report(error);
   }
 };
+
+const updated = (occupancy) => ({ type: "occupancy.updated", occupancy });
 
 const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -57,18 +59,19 @@ const take = (names) => {
 
 /** Returns a pause: sleep resolves after ms, or when wake is called. */
 const newPause = () => {
-  const pause = {
-    wake: () => {},
+  let timer;
+  let end;
+  return {
+    wake: () => {
+      clearTimeout(timer);
+      end?.();
+    },
     sleep: (ms) =>
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.min(ms, forever)); // browsers fire longer timers at once
-        pause.wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
+        end = resolve;
+        timer = setTimeout(resolve, Math.min(ms, forever)); // browsers fire longer timers at once
       }),
   };
-  return pause;
 };
 
 /**
@@ -123,40 +126,39 @@ export const connect = (base, options = {}) => {
   };
 
   /** Calls a listener with the room's newest event, unless the listener has unsubscribed or has received this event. */
-  const deliver = (room, listener) => {
+  const deliver = (room, listener, publishedAt) => {
     const { event } = room;
     if (room.epoch !== epoch || listener.event === event || !room.listeners.has(listener)) return;
     listener.event = event;
     room.calling = listener.callback;
-    call(listener.callback, event);
+    call(listener.callback, event, publishedAt);
     room.calling = undefined;
   };
 
-  /** Handles what a feed has received: a new state, changes (pairs of a room and its occupancy), and errors. */
+  /** Handles what a feed has received: a new state, changes (lists of a room, its newest event, and when the server published it), and errors. */
   const apply = ({ state: next = state, changes = [], errors = [] }) => {
     if (next.status !== "live") epoch++;
     const changed = !equal(next, state);
     Object.assign(connection, (state = next));
     if (changed) for (const { callback } of [...statusListeners]) call(callback, state.status);
-    for (const [name, occupancy] of changes) {
+    for (const [name, event, publishedAt] of changes) {
       const room = rooms.get(name);
       if (!room?.listeners.size) continue;
       room.epoch = epoch;
-      if (!equal(room.event?.occupancy, occupancy)) room.event = Object.freeze({ type: "occupancy.updated", occupancy: Object.freeze(occupancy) });
-      for (const listener of [...room.listeners]) deliver(room, listener);
+      Object.freeze(event.occupancy);
+      if (!equal(room.event, event)) room.event = Object.freeze(event);
+      for (const listener of [...room.listeners]) deliver(room, listener, publishedAt);
     }
     for (const error of errors) {
-      let concerned = [...rooms.values()];
-      if (error.room !== undefined) {
-        concerned = [rooms.get(error.room)].filter(Boolean);
-        for (const room of concerned) {
-          room.refused = true;
-          room.event = undefined;
-        }
+      const refused = rooms.get(error.room);
+      if (refused) {
+        refused.refused = true;
+        refused.event = undefined;
         update();
       }
-      // A function that handles the errors of many rooms is called once.
-      for (const f of new Set(concerned.flatMap(({ listeners }) => [...listeners].map(({ onError }) => onError)))) call(f, newError(error.message, error));
+      const callbacks = new Set(); // a function that handles the errors of many rooms is called once
+      for (const { listeners } of refused ? [refused] : error.room === undefined ? rooms.values() : []) for (const { onError } of listeners) callbacks.add(onError);
+      for (const callback of callbacks) call(callback, newError(error.message, error));
     }
   };
 
@@ -176,8 +178,8 @@ export const connect = (base, options = {}) => {
     try {
       const response = await open(`/?${query}${suffix}`, "application/json", AbortSignal.timeout(timeout));
       const { rooms, refused = {} } = await response.json();
-      const changes = Object.entries(rooms);
-      if (response.headers.get("Occupancy-Partial")) for (const [, occupancy] of changes) occupancy.partial = true;
+      if (response.headers.get("Occupancy-Partial")) for (const occupancy of Object.values(rooms)) occupancy.partial = true;
+      const changes = Object.entries(rooms).map(([name, occupancy]) => [name, updated(occupancy)]);
       return { changes, errors: Object.entries(refused).map(([room, code]) => ({ room, code, status: statusOf[code], message: code })) };
     } catch (error) {
       return { changes: [], errors: refusals(error, names) };
@@ -192,7 +194,7 @@ export const connect = (base, options = {}) => {
       const answers = new Map();
       for (const list = [...names]; list.length; ) {
         const { changes, errors } = await requestCounts(list, "&fresh=1");
-        for (const [name, occupancy] of changes) answers.set(name, { occupancy });
+        for (const [name, { occupancy }] of changes) answers.set(name, { occupancy });
         for (const error of errors) answers.set(error.room, { error });
       }
       return answers;
@@ -203,9 +205,8 @@ export const connect = (base, options = {}) => {
   const get = async (name) => {
     const { names, answers } = (batch ??= newBatch());
     names.add(name);
-    let timer;
     const expired = new Promise((_, reject) => {
-      timer = setTimeout(reject, timeout, { message: "timeout" });
+      AbortSignal.timeout(timeout).onabort = () => reject({ message: "timeout" });
     });
     try {
       const { occupancy, error } = (await Promise.race([answers, expired])).get(name);
@@ -213,8 +214,6 @@ export const connect = (base, options = {}) => {
       return occupancy;
     } catch (cause) {
       throw newError(`cannot get room "${name}": ${cause.message}`, { ...cause, cause });
-    } finally {
-      clearTimeout(timer);
     }
   };
 
@@ -225,7 +224,7 @@ export const connect = (base, options = {}) => {
    */
   const newFeed = (id, names, emit) => {
     const wants = new Map([[id, new Set(names)]]); // the names of the rooms that each tab needs, by tab
-    const known = new Map(); // the current counts, by room
+    const known = new Map(); // the newest events, by room
     const streamPause = newPause();
     const pollPause = newPause();
     let stopped = false;
@@ -254,18 +253,16 @@ export const connect = (base, options = {}) => {
     };
 
     const receive = (changes, errors) => {
-      for (const [name, occupancy] of changes) known.set(name, occupancy);
+      for (const [name, event] of changes) known.set(name, event);
       for (const { room } of errors) {
         for (const names of [...wants.values(), requested, known]) names.delete(room); // until a tab subscribes again
       }
       emit({ changes, errors });
     };
 
-    const fail = (context, error) => {
-      if (error.permanent && !reported) {
-        reported = true;
-        emit({ errors: [{ ...error, message: `${context}: ${error.message}` }] });
-      }
+    const fail = (error) => {
+      if (error.permanent && !reported) emit({ errors: [{ ...error, message: `cannot connect: ${error.message}` }] });
+      reported ||= error.permanent;
       setStatus(error.permanent ? "failed" : "waiting");
     };
 
@@ -278,12 +275,21 @@ export const connect = (base, options = {}) => {
     /** Opens a connection and handles its events until it ends. */
     const read = async (query) => {
       setWatchdog(timeout);
+      const requestedAt = Date.now();
       const { body, headers } = await open(`/events?${query}`, "text/event-stream", controller.signal);
       if (!body) throw { message: "no body in the response", permanent: true };
       const maxSilence = 3e3 * headers.get("Occupancy-Heartbeat");
       const reader = body.getReader();
       const decoder = new TextDecoder();
       let health; // the data of the newest event occupancy.stale
+      let startedAt; // in the server's time
+      let offset = Infinity; // of the browser's clock: at most this
+      /** Returns the browser's time at a server's time. The offset of the browser's clock is at least that of the request, and at most that of the fastest event. */
+      const publishedAt = (at) => {
+        if (!(at > startedAt)) return; // the event is not a change
+        offset = Math.min(offset, Date.now() - at);
+        return at + (offset + requestedAt - startedAt) / 2;
+      };
       for (let text = ""; ; ) {
         const { done, value } = await reader.read();
         if (done || controller.signal.aborted) return;
@@ -293,11 +299,13 @@ export const connect = (base, options = {}) => {
         const changes = [];
         const errors = [];
         for (const frame of frames) {
-          const data = frame.split("\ndata: ")[1];
+          const [head, data] = frame.split("\ndata: ");
+          const at = +head.split(": at ")[1];
+          startedAt ??= at;
           if (!data) continue; // a comment, or the field retry
           try {
             const event = JSON.parse(data);
-            if (event.occupancy) changes.push([event.room, event.occupancy]);
+            if (event.occupancy) changes.push([event.room, updated(event.occupancy), publishedAt(at)]);
             else if (event.status) errors.push(event);
             else if ("stale" in event) health = event;
           } catch {
@@ -343,7 +351,7 @@ export const connect = (base, options = {}) => {
         if (stopped || reopening) continue;
         if (opened && !error) startGrace(); // the server ends each stream after some time
         else {
-          if (!isPolling() || pollFailures) fail("cannot open the stream", error ?? {});
+          if (!isPolling() || pollFailures) fail(error ?? {});
           failures = Math.max(failures + !opened, error?.permanent ? 3 : 0);
         }
         opened = false;
@@ -373,7 +381,7 @@ export const connect = (base, options = {}) => {
             );
           }
         } catch (error) {
-          if (isPolling() && !stopped) fail("cannot get the counts", error);
+          if (isPolling() && !stopped) fail(error);
           ms = (error.retryAfter || 0) + backoff(pollFailures++);
         }
         await pollPause.sleep(ms);
@@ -401,7 +409,10 @@ export const connect = (base, options = {}) => {
       return reopens;
     };
     const update = limited(reconcile);
-    const wake = () => [streamPause, pollPause].forEach((pause) => pause.wake());
+    const wake = () => {
+      streamPause.wake();
+      pollPause.wake();
+    };
 
     startGrace(); // another tab may have run a feed until now
     queueMicrotask(runStream);
@@ -439,7 +450,7 @@ export const connect = (base, options = {}) => {
     const id = `${Math.random()}`;
     const topic = `occupancy ${share} ${globalThis.document ? new URL(root, document.baseURI) : root}`;
     const { locks } = globalThis.navigator ?? {};
-    const channel = share && locks && globalThis.BroadcastChannel ? new BroadcastChannel(topic) : undefined;
+    const channel = share && locks ? new BroadcastChannel(topic) : undefined;
     let feed; // if this tab runs it
     let checkTimer, hiddenSince;
 

@@ -61,6 +61,15 @@ named.occupancy.get().catch((error: OccupancyError) => console.log(error.status,
 	// @ts-expect-error: there is no such status
 	connection.status === "online";
 }
+{
+	const show = (text: string) => console.log(text);
+	const { occupancy } = room;
+	// begin: latency
+	occupancy.subscribe((event, publishedAt) => {
+	  if (publishedAt) requestAnimationFrame(() => show(`${Math.round(Date.now() - publishedAt)} ms from change to pixel`));
+	});
+	// end: latency
+}
 connect(new URL("https://chat.example/occupancy"), { share: false });
 
 // @ts-expect-error: current may return undefined
