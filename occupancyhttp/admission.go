@@ -50,7 +50,7 @@ func (a *admission) admit(r *http.Request) (release func(), err error) {
 		key = a.streamKey(r)
 	}
 	if err := a.tryAdmit(key); err != nil {
-		a.logger.WarnContext(r.Context(), "occupancyhttp: "+err.Message, "remote", r.RemoteAddr)
+		a.warnings.log(r.Context(), err.Message, "remote", r.RemoteAddr)
 		return nil, err
 	}
 	return func() { a.release(key) }, nil

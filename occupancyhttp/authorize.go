@@ -16,48 +16,65 @@ type refusal struct {
 
 func newRefusal(room string, e *httpError) refusal { return refusal{room, e.status, e} }
 
-// check divides the rooms of a request into those that it may read and the others. The
-// error is that of a refusal if the request may read none of them.
-func (h *Handler) check(r *http.Request, names []string) (rooms []string, refused []refusal, err error) {
+// refusalFrames encodes the refusals as events.
+func refusalFrames(refused []refusal) []frame {
+	frames := make([]frame, len(refused))
+	for i, r := range refused {
+		frames[i] = newFrame("occupancy.refused", "", r)
+	}
+	return frames
+}
+
+// check moves the rooms that the request may not read from s.rooms to s.refused. It returns
+// the error of a refusal if no room and no list is left.
+func (h *Handler) check(r *http.Request, s *selection) error {
 	var valid []string
 	var invalid []refusal
-	for _, name := range names {
+	for _, name := range s.rooms {
 		if occupancy.ValidRoom(name) == nil {
 			valid = append(valid, name)
 		} else {
 			invalid = append(invalid, newRefusal(name, errBadRoomName))
 		}
 	}
-	for i, err := range h.accessErrors(r, valid) {
-		if err == nil {
-			rooms = append(rooms, valid[i])
+	denials, err := h.accessErrors(r, valid)
+	if err != nil {
+		return err
+	}
+	s.rooms = nil
+	for i, room := range valid {
+		if denials[i] == nil {
+			s.rooms = append(s.rooms, room)
 		} else {
-			refused = append(refused, newRefusal(valid[i], err))
+			s.refused = append(s.refused, newRefusal(room, denials[i]))
 		}
 	}
-	refused = append(refused, invalid...)
-	if len(rooms) > 0 {
-		return rooms, refused, nil
+	s.refused = append(s.refused, invalid...)
+	if len(s.rooms) > 0 || len(s.lists) > 0 {
+		return nil
 	}
-	for _, refusal := range refused {
+	for _, refusal := range s.refused {
 		if refusal.httpError == errUnauthorized { // the client has to authenticate first
-			return nil, nil, errUnauthorized
+			return errUnauthorized
 		}
 	}
-	return nil, nil, refused[0].httpError
+	return s.refused[0].httpError
 }
 
 // accessErrors returns an error for each of the rooms that the request may not read, and
-// nil for the others.
-func (h *Handler) accessErrors(r *http.Request, rooms []string) []*httpError {
+// nil for the others. It returns errUnavailable if access cannot be checked now.
+func (h *Handler) accessErrors(r *http.Request, rooms []string) ([]*httpError, error) {
 	denials := make([]*httpError, len(rooms))
 	if h.authorize == nil || len(rooms) == 0 {
-		return denials
+		return denials, nil
 	}
 	for i, err := range h.authorize(r, rooms) {
 		switch {
 		case err == nil:
 			continue
+		case errors.Is(err, ErrUnavailable):
+			h.warnings.log(r.Context(), "authorization unavailable", "room", rooms[i], "error", err)
+			return nil, errUnavailable
 		case errors.Is(err, ErrUnauthorized):
 			denials[i] = errUnauthorized
 		default:
@@ -65,7 +82,7 @@ func (h *Handler) accessErrors(r *http.Request, rooms []string) []*httpError {
 		}
 		h.logger.DebugContext(r.Context(), "occupancyhttp: access denied", "room", rooms[i], "error", err)
 	}
-	return denials
+	return denials, nil
 }
 
 // Revoke calls f for every room of every open stream, with the request of the stream. If
@@ -74,15 +91,21 @@ func (h *Handler) accessErrors(r *http.Request, rooms []string) []*httpError {
 //
 // Change what the function of [WithAuthorize] returns before the call of Revoke, because
 // clients may request the room again. The function is called again for a stream that
-// opens during the call. Revoke does not wait for clients. f may block. It must not change
-// the request, nor call a method that does, such as ParseForm.
+// opens during the call, and by every stream of a list, which then leaves out the rooms
+// that the request may not read any more. Revoke does not wait for clients. f may block. It
+// must not change the request, nor call a method that does, such as ParseForm.
 func (h *Handler) Revoke(f func(r *http.Request, room string) bool) {
 	h.hub.revocations.Add(1) // before openRooms: see serveStream
 	for s, rooms := range h.hub.openRooms() {
 		for i, room := range rooms {
 			if room != "" && f(s.request, room) {
-				s.revoke(i)
+				s.revoked.set(i)
+				s.notify()
 			}
+		}
+		if len(s.lists) > 0 {
+			s.recheck.Store(true)
+			s.notify()
 		}
 	}
 }

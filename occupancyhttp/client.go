@@ -3,22 +3,21 @@ package occupancyhttp
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed" // the browser client
+	"embed"
 	"encoding/hex"
 	"net/http"
 	"time"
 )
 
-//go:embed client/occupancy.js
-var clientScript []byte
-
-//go:embed client/occupancy.d.ts
-var clientTypes []byte
+//go:embed client/occupancy.js client/occupancy.d.ts client/rooms.js client/rooms.d.ts
+var clientFiles embed.FS
 
 // assets contains the files that the handler serves, by path.
 var assets = map[string]*asset{
-	"occupancy.js":   newAsset("text/javascript; charset=utf-8", clientScript),
-	"occupancy.d.ts": newAsset("application/typescript; charset=utf-8", clientTypes),
+	"occupancy.js":   newAsset("occupancy.js", "text/javascript; charset=utf-8"),
+	"occupancy.d.ts": newAsset("occupancy.d.ts", "application/typescript; charset=utf-8"),
+	"rooms.js":       newAsset("rooms.js", "text/javascript; charset=utf-8"),
+	"rooms.d.ts":     newAsset("rooms.d.ts", "application/typescript; charset=utf-8"),
 }
 
 // asset is a static file.
@@ -28,7 +27,11 @@ type asset struct {
 	hash        string // of body
 }
 
-func newAsset(contentType string, body []byte) *asset {
+func newAsset(name, contentType string) *asset {
+	body, err := clientFiles.ReadFile("client/" + name)
+	if err != nil {
+		panic(err)
+	}
 	sum := sha256.Sum256(body)
 	return &asset{contentType: contentType, body: body, hash: hex.EncodeToString(sum[:8])}
 }

@@ -19,6 +19,8 @@ func TestClientFiles_ETagAndCaching(t *testing.T) {
 		occupancyhttp.ClientPath(): "client/occupancy.js",
 		"/occupancy.js?v=old-hash": "client/occupancy.js",
 		"/occupancy.d.ts":          "client/occupancy.d.ts",
+		"/rooms.js":                "client/rooms.js",
+		"/rooms.d.ts":              "client/rooms.d.ts",
 	} {
 		want, err := os.ReadFile(file)
 		must(t, err)

@@ -12,13 +12,21 @@
 //	/?room=a&room=b                  {"rooms":{"a":{"connections":103,"presenceMembers":95},"b":…}}
 //	/events?room=a&room=b            a stream of the events of the rooms
 //	/rooms?by=popular&limit=10       a list of the popular or trending rooms, see [WithLists]
-//	/rooms/events?by=…&limit=…       a stream of the changes of a list
-//	/occupancy.js, /occupancy.d.ts   the browser client and its types
+//	/rooms/events?by=…&limit=…       a stream of the changes of lists
+//	/occupancy.js, /rooms.js         the browser client, without and with lists
+//	/occupancy.d.ts, /rooms.d.ts     its types
+//
+// A query can contain:
+//
+//	room     the name of a room; at most 256 times
+//	fresh=1  queries the other nodes of a cluster; not for streams and lists
+//	by       adds a list: popular or trending; at most eight times, also beside room
+//	limit    the maximum length of the list, 1 to 100; by default 10. The first limit belongs to the first by, and so on.
 //
 // {room} is the name of the room as one path segment, escaped with [url.PathEscape] or
 // JavaScript's encodeURIComponent. For example, a slash in the name becomes %2F. Some
 // proxies unescape paths, and browsers remove the path segments "." and "..". The paths
-// with a query work for all names. A query can contain up to 256 rooms.
+// with a query work for all names.
 //
 // The counts are those that the engine has, as returned by [occupancy.Engine.Current].
 // With fresh=1 in the query, the handler queries the other nodes of a cluster with
@@ -61,20 +69,23 @@
 // # Lists
 //
 // With [WithLists], the handler serves the popular and the trending rooms of a
-// [trending.Board]: by is popular (the default) or trending, and limit is 1 to 100 (the
-// default is 10). total contains the totals of the service:
+// [trending.Board]. total contains the totals of the service:
 //
-//	{"rooms":[{"name":"lobby","occupancy":{…},"arrivals":7,"usual":20,"ratio":0.28},…],
+//	{"by":"popular","limit":10,
+//	 "rooms":[{"name":"lobby","occupancy":{…},"arrivals":7,"usual":20,"ratio":0.28},…],
 //	 "total":{"rooms":57,"connections":1034,"presenceMembers":950}}
 //
-// A stream of a list sends what has changed, at most once in each interval of the engine:
+// A stream sends what has changed in a list, at most once in each interval of the engine,
+// and changes of the totals once a second:
 //
 //	event: occupancy.list
-//	data: {"length":10,"changed":[{"place":0,"name":"lobby",…}],"total":{…}}
+//	: at 1764330000123
+//	data: {"by":"popular","limit":10,"length":10,"changed":[{"place":0,"name":"lobby",…}],"total":{…}}
 //
 // The client puts each changed room at its place, and shortens its list to the length. The
-// first event contains the whole list. The totals are sent with each change of the list. A room named "events" has no path of its own then:
-// read it with ?room=events.
+// first event contains the whole list. One stream can contain rooms and lists, as in
+// /events?room=a&by=popular. The response to /?room=a&by=popular has the lists as "lists".
+// A room named "events" has no path of its own then: read it with ?room=events.
 //
 // # Access and limits
 //
@@ -86,7 +97,7 @@
 //	data: {"room":"board","status":403,"code":"forbidden","message":"access to this room is denied"}
 //
 // A stream is authorized when it opens. [Handler.Revoke] and [WithReauthorize] end the
-// access of an open stream.
+// access of an open stream. If access cannot be checked for a while, return [ErrUnavailable].
 //
 // [WithMaxStreams] and [WithStreamKey] limit the number of open streams. [Handler.Stats]
 // returns how many streams are open and how many were refused.

@@ -14,6 +14,12 @@ import (
 // answers with status 401.
 const ErrUnauthorized occupancy.Error = "occupancyhttp: unauthorized"
 
+// ErrUnavailable means that access cannot be checked now, for example because a database
+// does not respond. Return it, wrapped or not, from the function of [WithAuthorize] or
+// [WithAuthorizeRooms]: the handler then answers the whole request with status 503 and a
+// Retry-After header, and clients retry.
+const ErrUnavailable occupancy.Error = "occupancyhttp: access cannot be checked now"
+
 // httpError is the JSON body of a response that refuses a request.
 type httpError struct {
 	status  int
@@ -32,6 +38,8 @@ var (
 	errNoRoom           = &httpError{http.StatusBadRequest, "no_room", "no room given: add ?room=name"}
 	errBadOrder         = &httpError{http.StatusBadRequest, "bad_order", "unknown order: use by=popular or by=trending"}
 	errBadLimit         = &httpError{http.StatusBadRequest, "bad_limit", "invalid limit: must be 1 to 100"}
+	errNoLists          = &httpError{http.StatusNotFound, "no_lists", "this server has no lists of rooms"}
+	errTooManyLists     = &httpError{http.StatusBadRequest, "too_many_lists", "too many lists: a stream can have at most 8"}
 	errTooManyRooms     = &httpError{http.StatusBadRequest, "too_many_rooms", "too many rooms: a request can have at most 256"}
 	errBadRoomName      = &httpError{http.StatusBadRequest, "bad_room_name", "invalid room name: must be 1 to 1024 bytes of UTF-8"}
 	errUnauthorized     = &httpError{http.StatusUnauthorized, "unauthorized", "authentication required"}
@@ -39,6 +47,7 @@ var (
 	errStreamLimit      = &httpError{http.StatusServiceUnavailable, "stream_limit", "stream limit reached"}
 	errClientLimit      = &httpError{http.StatusServiceUnavailable, "client_limit", "stream limit of this client reached"}
 	errClosed           = &httpError{http.StatusServiceUnavailable, "closed", "the server is shutting down"}
+	errUnavailable      = &httpError{http.StatusServiceUnavailable, "unavailable", "access cannot be checked now"}
 	errTimeout          = &httpError{http.StatusServiceUnavailable, "timeout", "the request timed out"}
 	errNoStreaming      = &httpError{http.StatusInternalServerError, "no_streaming", "the server does not support streaming: streams need an http.Server, and middleware whose ResponseWriter has an Unwrap method"}
 	errInternal         = &httpError{http.StatusInternalServerError, "internal", "internal server error"}

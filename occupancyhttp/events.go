@@ -7,14 +7,22 @@ import (
 	"time"
 )
 
-// serveEvents serves a stream of the rooms in the query.
+// serveEvents serves a stream of the rooms and the lists in the query.
 func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
-	return h.stream(w, r, h.serveStream)
+	return h.countRefused(w, r, h.serveStream(w, r, h.parse))
 }
 
-// stream calls serve, which serves a stream, and counts its error.
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request) error) error {
-	err := serve(w, r)
+// serveListEvents serves a stream of the lists in the query.
+func (h *Handler) serveListEvents(w http.ResponseWriter, r *http.Request) error {
+	return h.countRefused(w, r, h.serveStream(w, r, func(r *http.Request) (selection, error) {
+		lists, err := parseLists(r.URL.Query())
+		return selection{lists: lists}, err
+	}))
+}
+
+// countRefused counts the error of serveStream, and returns it unless the client is an EventSource that
+// must retry.
+func (h *Handler) countRefused(w http.ResponseWriter, r *http.Request, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -35,15 +43,19 @@ func isEventSource(r *http.Request) bool {
 }
 
 // serveStream serves a stream. It returns an error only if it has written nothing yet.
-func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, parse func(*http.Request) (selection, error)) error {
 	shutdown := h.shutdowns.channel(r)
-	names, err := parseRooms(r.URL.RawQuery)
+	select {
+	case <-shutdown:
+		return errClosed
+	default:
+	}
+	selected, err := parse(r)
 	if err != nil {
 		return err
 	}
 	revocations := h.hub.revocations.Load()
-	rooms, refused, err := h.check(r, names)
-	if err != nil {
+	if err := h.check(r, &selected); err != nil {
 		return err
 	}
 	out, err := newWriter(w, r)
@@ -60,21 +72,34 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer release()
 
-	s := &stream{h: h, request: r, out: out, slots: make([]slot, len(rooms)), open: len(rooms), wake: make(chan struct{}, 1)}
+	s := newStream(h, r, out, selected)
 	defer h.hub.detach(s)
-	if err := h.hub.attach(s, rooms); err != nil {
+	if err := h.hub.attach(s, selected.rooms); err != nil {
 		return err
 	}
+	refused := selected.refused
 	if h.hub.revocations.Load() != revocations {
 		// Revoke was called after check began, and may have missed this stream.
-		refused = append(refused, s.reauthorize()...)
-		if s.open == 0 {
+		revoked, err := s.reauthorize()
+		if err != nil {
+			return err
+		}
+		refused = append(refused, revoked...)
+		if s.isEmpty() {
 			return refused[len(refused)-1].httpError
 		}
 	}
-	h.hub.updateStatus()
-	h.setStreamHeaders(w)
-	h.noteEnd(r, out, s.run(refused, shutdown))
+	first := refusalFrames(refused)
+	for i, key := range selected.lists {
+		list, unsubscribe, err := s.follow(&s.lists[i], key)
+		defer unsubscribe()
+		if err != nil {
+			return err
+		}
+		first = append(first, list)
+	}
+	h.hub.refresh()
+	h.noteEnd(r, out, s.run(first, shutdown))
 	return nil
 }
 

@@ -88,6 +88,33 @@ func ExampleWithAuthorize() {
 	// 200 {"connections":0,"presenceMembers":0}
 }
 
+// While the database does not respond, clients retry, and do not take the error for a denial.
+func ExampleErrUnavailable() {
+	engine := occupancy.New()
+	defer engine.Close()
+	query := func(r *http.Request, rooms []string) (allowed []string, err error) {
+		return nil, context.DeadlineExceeded
+	}
+
+	// begin: unavailable
+	handler := occupancyhttp.NewHandler(engine, occupancyhttp.WithAuthorizeRooms(func(r *http.Request, rooms []string) ([]string, error) {
+		allowed, err := query(r, rooms) // your function
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", occupancyhttp.ErrUnavailable, err) // 503
+		}
+		return allowed, nil
+	}))
+	// end: unavailable
+
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/rooms/lobby", nil))
+	fmt.Println(w.Code, w.Body)
+	fmt.Println("retry after", w.Header().Get("Retry-After"), "seconds")
+	// Output:
+	// 503 {"error":{"code":"unavailable","message":"access cannot be checked now"}}
+	// retry after 5 seconds
+}
+
 // A banned user receives no further events, also in streams that are open already.
 func ExampleHandler_Revoke() {
 	engine := occupancy.New()

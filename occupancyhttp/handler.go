@@ -33,8 +33,8 @@ func NewHandler(engine *occupancy.Engine, opts ...Option) *Handler {
 		engine:    engine,
 		shutdowns: shutdowns{channels: map[weak.Pointer[http.Server]]chan struct{}{}},
 	}
-	h.hub = newHub(engine, h.health)
-	h.queries = newQueries(engine, h.logger)
+	h.hub = newHub(engine, &h.config)
+	h.queries = newQueries(engine, h.warnings)
 	h.admission = newAdmission(&h.config)
 	return h
 }
@@ -71,19 +71,15 @@ func (h *Handler) route(path string) func(http.ResponseWriter, *http.Request) er
 	if asset, ok := assets[path]; ok {
 		return asset.serve
 	}
-	switch path {
-	case "":
+	switch {
+	case path == "":
 		return h.serveRooms
-	case "events":
+	case path == "events":
 		return h.serveEvents
-	}
-	if h.lists != nil {
-		switch path {
-		case "rooms":
-			return h.serveList
-		case "rooms/events":
-			return h.serveListEvents
-		}
+	case path == "rooms" && h.board != nil:
+		return h.serveList
+	case path == "rooms/events" && h.board != nil:
+		return h.serveListEvents
 	}
 	if room, ok := strings.CutPrefix(path, "rooms/"); ok && !strings.Contains(room, "/") {
 		return func(w http.ResponseWriter, r *http.Request) error { return h.serveRoom(w, r, room) }
@@ -97,11 +93,11 @@ func (h *Handler) serveRoom(w http.ResponseWriter, r *http.Request, escapedRoom 
 	if err != nil {
 		return errBadRoomName
 	}
-	rooms, _, err := h.check(r, []string{room})
-	if err != nil {
+	s := selection{rooms: []string{room}}
+	if err := h.check(r, &s); err != nil {
 		return err
 	}
-	counts, err := h.read(w, r, rooms)
+	counts, err := h.read(w, r, s.rooms)
 	if err != nil {
 		return err
 	}
@@ -109,28 +105,34 @@ func (h *Handler) serveRoom(w http.ResponseWriter, r *http.Request, escapedRoom 
 	return nil
 }
 
-// serveRooms writes the occupancy of the rooms in the query.
+// serveRooms writes the occupancy of the rooms in the query, and its lists.
 func (h *Handler) serveRooms(w http.ResponseWriter, r *http.Request) error {
-	names, err := parseRooms(r.URL.RawQuery)
+	s, err := h.parse(r)
 	if err != nil {
 		return err
 	}
-	rooms, refusals, err := h.check(r, names)
-	if err != nil {
+	if err := h.check(r, &s); err != nil {
 		return err
 	}
-	counts, err := h.read(w, r, rooms)
+	counts, err := h.read(w, r, s.rooms)
 	if err != nil {
 		return err
 	}
 	refused := map[string]string{}
-	for _, refusal := range refusals {
+	for _, refusal := range s.refused {
 		refused[refusal.Room] = refusal.Code
+	}
+	lists := make([]list, len(s.lists))
+	for i, key := range s.lists {
+		if lists[i], err = h.list(r, key); err != nil {
+			return err
+		}
 	}
 	writeJSON(w, http.StatusOK, struct {
 		Rooms   map[string]occupancy.Occupancy `json:"rooms"`
 		Refused map[string]string              `json:"refused,omitempty"`
-	}{counts, refused})
+		Lists   []list                         `json:"lists,omitempty"`
+	}{counts, refused, lists})
 	return nil
 }
 
@@ -157,31 +159,4 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, rooms []string) (
 		w.Header().Set("Occupancy-Partial", "true")
 	}
 	return counts, nil
-}
-
-// maxRooms is the maximum number of rooms of one request.
-const maxRooms = 256
-
-// parseRooms returns the names of the rooms in a query, without duplicates.
-func parseRooms(query string) ([]string, error) {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return nil, errBadQuery
-	}
-	var rooms []string
-	seen := map[string]struct{}{}
-	for _, room := range values["room"] {
-		if _, duplicate := seen[room]; duplicate {
-			continue
-		}
-		if len(rooms) == maxRooms {
-			return nil, errTooManyRooms
-		}
-		seen[room] = struct{}{}
-		rooms = append(rooms, room)
-	}
-	if rooms == nil {
-		return nil, errNoRoom
-	}
-	return rooms, nil
 }

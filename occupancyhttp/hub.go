@@ -23,9 +23,11 @@ import (
 // The watcher is open while the hub has streams.
 type hub struct {
 	engine *occupancy.Engine
+	*config
 
 	revocations atomic.Uint64 // number of calls of Revoke
 	status      status
+	totals      atomic.Pointer[totals] // nil without WithLists
 
 	mu      sync.Mutex // protects the following fields, the fields of the feeds, and slot.feedIndex
 	streams map[*stream]struct{}
@@ -52,8 +54,8 @@ type slot struct {
 	feedIndex int32  // in feed.slots
 }
 
-func newHub(engine *occupancy.Engine, health func() []string) hub {
-	return hub{engine: engine, status: status{health: health}, streams: map[*stream]struct{}{}, feeds: map[string]*feed{}}
+func newHub(engine *occupancy.Engine, c *config) hub {
+	return hub{engine: engine, config: c, status: status{health: c.health}, streams: map[*stream]struct{}{}, feeds: map[string]*feed{}}
 }
 
 // attach adds the stream and its slots, one for each of the rooms, to the feeds. If a feed
@@ -86,8 +88,8 @@ func (h *hub) attach(s *stream, rooms []string) error {
 	}
 	h.done = make(chan struct{})
 	go h.run(h.watcher)
-	if h.status.health != nil {
-		go h.watchStatus(h.done)
+	if h.health != nil || h.board != nil {
+		go h.refreshRegularly(h.done)
 	}
 	return nil
 }
@@ -196,8 +198,7 @@ func (h *hub) end(w *occupancy.Watcher) {
 		}
 	}
 	for s := range h.streams {
-		s.ended.Store(true)
-		s.notify()
+		s.endSource()
 	}
 }
 
@@ -245,23 +246,35 @@ func (h *hub) roomCount() int {
 	return len(h.feeds)
 }
 
-// watchStatus updates the status regularly until done is closed.
-func (h *hub) watchStatus(done <-chan struct{}) {
-	ticker := time.NewTicker(statusInterval)
+// refreshInterval is the time between two calls of refresh while a stream is open.
+const refreshInterval = time.Second
+
+// refreshRegularly calls refresh regularly until done is closed.
+func (h *hub) refreshRegularly(done <-chan struct{}) {
+	ticker := time.NewTicker(refreshInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			h.updateStatus()
+			h.refresh()
 		case <-done:
 			return
 		}
 	}
 }
 
-// updateStatus updates the status, and wakes all streams if it has changed.
-func (h *hub) updateStatus() {
-	if !h.status.update() {
+// refresh updates the status and the totals, and wakes all streams if they have changed.
+func (h *hub) refresh() {
+	changed := h.status.update()
+	if h.board != nil {
+		total := newTotals(h.engine)
+		last := h.totals.Load()
+		if last == nil || *last != total {
+			h.totals.Store(&total)
+			changed = true
+		}
+	}
+	if !changed {
 		return
 	}
 	h.mu.Lock()

@@ -2,45 +2,22 @@ package occupancyhttp
 
 import (
 	"net/http"
-	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/trending"
 )
 
-const (
-	defaultLimit = 10
-	maxLimit     = 100
-)
-
-// WithLists serves the lists of the board at the paths /rooms and /rooms/events. The board
+// WithLists serves lists of the board's rooms: the popular and the trending rooms. The board
 // must be of the same engine. By default, and with a nil board, there are no lists, because a
 // list reveals the names of rooms.
 //
 // The handler calls the function of [WithAuthorize] for the rooms of each list, and again
-// for each change that a stream sends. It leaves out the rooms that the request may not
-// read, so a list can be shorter than its limit. [Handler.Revoke] and [WithReauthorize] do
-// not change lists. To list other rooms instead of those that nobody may see, use
-// [trending.WithFilter].
-func WithLists(board *trending.Board) Option { return func(c *config) { c.lists = board } }
-
-// parseList returns the order and the limit in the query of a list.
-func parseList(r *http.Request) (by trending.Order, limit int, err error) {
-	query := r.URL.Query()
-	if name := query.Get("by"); name != "" {
-		if by, err = trending.ParseOrder(name); err != nil {
-			return 0, 0, errBadOrder
-		}
-	}
-	limit = defaultLimit
-	if text := query.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
-			return 0, 0, errBadLimit
-		}
-	}
-	return by, limit, nil
-}
+// for each change of a list that a stream sends. It leaves out the rooms that the request
+// may not read, so a list can be shorter than its limit. To list other rooms instead of
+// those that nobody may see, use [trending.WithFilter].
+func WithLists(board *trending.Board) Option { return func(c *config) { c.board = board } }
 
 // totals are the totals of a list's JSON.
 type totals struct {
@@ -48,29 +25,44 @@ type totals struct {
 	occupancy.Occupancy
 }
 
-func (h *Handler) totals() totals {
-	s := h.engine.Stats()
+func newTotals(e *occupancy.Engine) totals {
+	s := e.Stats()
 	return totals{s.Rooms, s.Total}
 }
 
-// readable returns the rooms that the request may read.
-func (h *Handler) readable(r *http.Request, rooms []trending.Room) []trending.Room {
+// readable returns the rooms that the request may read. The error is errUnavailable.
+func (h *Handler) readable(r *http.Request, rooms []trending.Room) ([]trending.Room, error) {
 	names := make([]string, len(rooms))
 	for i, room := range rooms {
 		names[i] = room.Name
 	}
+	denials, err := h.accessErrors(r, names)
 	allowed := make([]trending.Room, 0, len(rooms))
-	for i, err := range h.accessErrors(r, names) {
-		if err == nil {
+	for i, denial := range denials {
+		if denial == nil {
 			allowed = append(allowed, rooms[i])
 		}
 	}
-	return allowed
+	return allowed, err
 }
 
-// serveList writes a list.
+// list is a list in JSON.
+type list struct {
+	By    string          `json:"by"`
+	Limit int             `json:"limit"`
+	Rooms []trending.Room `json:"rooms"`
+	Total totals          `json:"total"`
+}
+
+// list returns the rooms of a list that the request may read.
+func (h *Handler) list(r *http.Request, key listKey) (list, error) {
+	rooms, err := h.readable(r, h.board.Top(key.by, key.limit))
+	return list{key.by.String(), key.limit, rooms, newTotals(h.engine)}, err
+}
+
+// serveList writes the first list in the query.
 func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) error {
-	by, limit, err := parseList(r)
+	keys, err := parseLists(r.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -79,91 +71,63 @@ func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) error {
 		return occupancy.ErrClosed
 	default:
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Rooms []trending.Room `json:"rooms"`
-		Total totals          `json:"total"`
-	}{h.readable(r, h.lists.Top(by, limit)), h.totals()})
+	list, err := h.list(r, keys[0])
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, list)
 	return nil
 }
 
-// serveListEvents serves a stream of the changes of a list.
-func (h *Handler) serveListEvents(w http.ResponseWriter, r *http.Request) error {
-	return h.stream(w, r, h.serveListStream)
+// streamList is a list of a stream.
+type streamList struct {
+	listKey
+	newest atomic.Pointer[[]trending.Room] // as the board has published it
+
+	// used by the stream's goroutine only:
+	last   *[]trending.Room // the newest list when the client's list was last updated
+	rooms  []trending.Room  // the list of the client
+	total  totals           // the totals of the client
+	totals *totals          // the totals of the hub when the client's totals were last updated
 }
 
-// serveListStream returns an error only if it has written nothing yet.
-func (h *Handler) serveListStream(w http.ResponseWriter, r *http.Request) error {
-	shutdown := h.shutdowns.channel(r)
-	by, limit, err := parseList(r)
-	if err != nil {
-		return err
-	}
-	out, err := newWriter(w, r)
-	if err != nil {
-		return err
-	}
-	if r.Method == http.MethodHead {
-		h.setStreamHeaders(w)
-		return nil
-	}
-	release, err := h.admission.admit(r)
-	if err != nil {
-		return err
-	}
-	defer release()
-	subscription := h.lists.Subscribe(by, limit)
-	defer subscription.Unsubscribe()
-	h.setStreamHeaders(w)
-	s := &listStream{h: h, request: r, out: out}
-	h.noteEnd(r, out, s.run(subscription.Rooms(), shutdown))
-	return nil
+// follow subscribes to a list of the board, and returns its first frame. The caller must
+// call unsubscribe when the stream has ended.
+func (s *stream) follow(l *streamList, key listKey) (first frame, unsubscribe func(), err error) {
+	l.listKey = key
+	subscription := s.h.board.Subscribe(key.by, key.limit)
+	lists := subscription.Rooms()
+	newest := <-lists
+	l.newest.Store(&newest)
+	go func() {
+		for newest := range lists {
+			l.newest.Store(&newest)
+			s.notify()
+		}
+		s.endSource()
+	}()
+	first, err = s.change(l, true)
+	return first, subscription.Unsubscribe, err
 }
 
-// listStream is the stream of a list. It runs in the goroutine of its HTTP request.
-type listStream struct {
-	h       *Handler
-	request *http.Request
-	out     *writer
-	sent    []trending.Room // what the client has
-}
-
-func (s *listStream) run(lists <-chan []trending.Room, shutdown <-chan struct{}) error {
-	defer func() { _ = s.out.setDeadline() }() // for the bytes that net/http writes after the handler has returned
-	s.out.w.WriteHeader(http.StatusOK)
-	if err := s.out.write(newStart(2 * time.Second)); err != nil {
-		return err
-	}
-	heartbeat := s.h.heartbeat
-	if heartbeat == 0 {
-		heartbeat = never
-	}
-	heartbeats := time.NewTicker(heartbeat)
-	defer heartbeats.Stop()
-	lifetime := after(s.h.lifetimeOf(s.request))
-	for {
-		var err error
-		select {
-		case rooms, ok := <-lists:
-			if !ok {
-				return nil
-			}
-			err = s.out.write(s.difference(s.h.readable(s.request, rooms)))
-		case <-heartbeats.C:
-			err = s.out.write(comment)
-		case <-lifetime:
-			return nil
-		case <-shutdown:
-			return nil
-		case <-s.request.Context().Done():
+// writeLists writes the lists that have changed.
+func (s *stream) writeLists() error {
+	recheck := s.recheck.Swap(false)
+	for i := range s.lists {
+		change, err := s.change(&s.lists[i], recheck)
+		if err != nil { // access cannot be checked now
+			s.recheck.Store(true)
+			time.AfterFunc(retryAfter*time.Second, s.notify)
 			return nil
 		}
-		if err == nil {
-			err = s.out.flush()
+		if change == nil {
+			continue
 		}
-		if err != nil {
+		if err := s.out.write(change); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // placed is a room of a list and its place, from 0.
@@ -172,18 +136,38 @@ type placed struct {
 	trending.Room
 }
 
-// difference returns the event that turns the list of the client into rooms.
-func (s *listStream) difference(rooms []trending.Room) frame {
+// change returns the frame that updates the list of the client, or nil if nothing has
+// changed. The error is errUnavailable.
+func (s *stream) change(l *streamList, recheck bool) (frame, error) {
+	newest, latest := l.newest.Load(), s.h.hub.totals.Load()
+	isFirst, isNew := l.last == nil, newest != l.last || recheck
+	if !isNew && latest == l.totals {
+		return nil, nil
+	}
+	rooms := l.rooms
+	if isNew {
+		var err error
+		if rooms, err = s.h.readable(s.request, *newest); err != nil {
+			return nil, err
+		}
+	}
 	changed := []placed{}
 	for i, room := range rooms {
-		if i >= len(s.sent) || s.sent[i].Name != room.Name || s.sent[i].Occupancy != room.Occupancy {
+		if i >= len(l.rooms) || l.rooms[i].Name != room.Name || l.rooms[i].Occupancy != room.Occupancy {
 			changed = append(changed, placed{i, room})
 		}
 	}
-	s.sent = rooms
+	total := newTotals(s.h.engine)
+	isSame := !isFirst && len(changed) == 0 && len(rooms) == len(l.rooms) && total == l.total
+	l.last, l.rooms, l.total, l.totals = newest, rooms, total, latest
+	if isSame {
+		return nil, nil
+	}
 	return newFrame("occupancy.list", timeLine(), struct {
+		By      string   `json:"by"`
+		Limit   int      `json:"limit"`
 		Length  int      `json:"length"`
 		Changed []placed `json:"changed"`
 		Total   totals   `json:"total"`
-	}{len(rooms), changed, s.h.totals()})
+	}{l.by.String(), l.limit, len(rooms), changed, total}), nil
 }

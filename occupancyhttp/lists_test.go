@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -84,12 +86,18 @@ func TestLists_OffUnlessEnabled(t *testing.T) {
 	if response := serve(h, http.MethodGet, "/rooms/events"); response.Header.Get("Content-Type") == "text/event-stream" {
 		t.Error("a room named events must have a path of its own")
 	}
+	for _, path := range []string{"/?by=popular", "/events?by=popular", "/events?room=lobby&by=popular"} {
+		response := serve(h, http.MethodGet, path)
+		if got := decodeError(t, response).Error.Code; response.StatusCode != http.StatusNotFound || got != "no_lists" {
+			t.Errorf("%s: %s, %s", path, response.Status, got)
+		}
+	}
 }
 
 func TestLists_InvalidQueries(t *testing.T) {
 	e := newEngine(t)
 	h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
-	for query, code := range map[string]string{"by=size": "bad_order", "limit=0": "bad_limit", "limit=101": "bad_limit", "limit=ten": "bad_limit"} {
+	for query, code := range map[string]string{"by=size": "bad_order", "limit=0": "bad_limit", "limit=101": "bad_limit", "limit=ten": "bad_limit", strings.Repeat("by=popular&", 9): "too_many_lists"} {
 		for _, path := range []string{"/rooms?", "/rooms/events?"} {
 			response := serve(h, http.MethodGet, path+query)
 			if got := decodeError(t, response).Error.Code; response.StatusCode != http.StatusBadRequest || got != code {
@@ -122,6 +130,8 @@ func nextChange(t *testing.T, stream *streamReader) string {
 		}
 		_, data, _ := strings.Cut(frame, "\ndata: ")
 		var change struct {
+			By      string
+			Limit   int
 			Length  int
 			Changed []struct {
 				Place     int
@@ -132,6 +142,9 @@ func nextChange(t *testing.T, stream *streamReader) string {
 		}
 		must(t, json.Unmarshal([]byte(data), &change))
 		text := fmt.Sprintf("%d of %d:", change.Length, change.Total.Rooms)
+		if change.By != "popular" || change.Limit != 10 {
+			text = fmt.Sprintf("%s %d: %s", change.By, change.Limit, text)
+		}
 		for _, room := range change.Changed {
 			text += fmt.Sprintf(" %d=%s(%d)", room.Place, room.Name, room.Occupancy.Connections)
 		}
@@ -142,32 +155,39 @@ func nextChange(t *testing.T, stream *streamReader) string {
 func TestLists_StreamSendsDifferences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
-		join(t, e, "a", 5)
-		join(t, e, "b", 3)
-		join(t, e, "c", 1)
+		link, err := e.Link(nil)
+		must(t, err)
+		node := link.Remote("other")
+		set := func(room string, connections int) func() {
+			return func() {
+				must(t, node.Set(occupancy.Part{Room: room, Occupancy: occupancy.Occupancy{Connections: connections}}))
+			}
+		}
+		set("a", 5)()
+		set("b", 3)()
+		set("c", 1)()
 		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
-		stream := newTestServer(t, h).openStream("/rooms/events?by=popular&limit=3")
+		time.Sleep(time.Second)
+		stream := newTestServer(t, h).openStream("/rooms/events?limit=3")
 		for _, step := range []struct {
 			change func()
 			want   string
 		}{
 			{func() {}, "3 of 3: 0=a(5) 1=b(3) 2=c(1)"},
-			{func() { join(t, e, "c", 1) }, "3 of 3: 2=c(2)"},
-			{func() { join(t, e, "c", 2) }, "3 of 3: 1=c(4) 2=b(3)"},
-			{func() { join(t, e, "d", 10) }, "3 of 4: 0=d(10) 1=a(5) 2=c(4)"},
-			{func() {
-				for range 10 {
-					must(t, e.Leave("d"))
-				}
-				for range 3 {
-					must(t, e.Leave("b"))
-				}
-			}, "2 of 2: 0=a(5) 1=c(4)"},
+			{set("c", 2), "3 of 3: 2=c(2)"},
+			{set("c", 4), "3 of 3: 1=c(4) 2=b(3)"},
+			{set("d", 10), "3 of 4: 0=d(10) 1=a(5) 2=c(4)"},
+			{set("a", 0), "3 of 3: 1=c(4) 2=b(3)"},
+			{set("d", 0), "2 of 2: 0=c(4) 1=b(3)"},
 		} {
 			step.change()
 			time.Sleep(2 * time.Second) // Total may lag
-			if got := nextChange(t, stream); got != step.want {
-				t.Errorf("got  %s\nwant %s", got, step.want)
+			got := nextChange(t, stream)
+			for !strings.Contains(got, "=") { // only the totals have changed
+				got = nextChange(t, stream)
+			}
+			if got != "popular 3: "+step.want {
+				t.Errorf("got  %s\nwant popular 3: %s", got, step.want)
 			}
 		}
 		if got := h.Stats(); got.Streams != 1 || got.Opened != 1 {
@@ -206,6 +226,169 @@ func TestLists_OnlyRoomsThatTheRequestMayRead(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if got, want := nextChange(t, stream), "1 of 3: 0=lobby(4)"; got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
+// authorizedBoard returns a handler with lists, whose rooms can be closed and opened while
+// it runs. While unavailable is true, access cannot be checked.
+func authorizedBoard(t *testing.T, e *occupancy.Engine, opts ...occupancyhttp.Option) (h *occupancyhttp.Handler, closed *sync.Map, unavailable *atomic.Bool) {
+	closed, unavailable = &sync.Map{}, &atomic.Bool{}
+	opts = append(opts, occupancyhttp.WithLists(newBoard(t, e)), occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
+		if unavailable.Load() {
+			return fmt.Errorf("no database: %w", occupancyhttp.ErrUnavailable)
+		}
+		if _, ok := closed.Load(room); ok {
+			return errors.New("no access")
+		}
+		return nil
+	}))
+	return occupancyhttp.NewHandler(e, opts...), closed, unavailable
+}
+
+// The lists of an open stream lose a room although no count changes.
+func TestLists_AccessEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		join(t, e, "lobby", 3)
+		join(t, e, "garden", 2)
+		join(t, e, "attic", 1)
+		h, closed, _ := authorizedBoard(t, e, occupancyhttp.WithReauthorize(time.Minute))
+		stream := newTestServer(t, h).openStream("/rooms/events")
+		if got, want := nextChange(t, stream), "3 of 3: 0=lobby(3) 1=garden(2) 2=attic(1)"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		synctest.Wait()
+		start := time.Now()
+		closed.Store("garden", true)
+		h.Revoke(func(_ *http.Request, room string) bool { return room == "garden" })
+		if got, want := nextChange(t, stream), "2 of 3: 1=attic(1)"; got != want || time.Since(start) > 0 {
+			t.Errorf("got %s after %v, want %s", got, time.Since(start), want)
+		}
+		closed.Store("lobby", true)
+		if got, want := nextChange(t, stream), "1 of 3: 0=attic(1)"; got != want || time.Since(start) > time.Minute {
+			t.Errorf("got %s after %v, want %s", got, time.Since(start), want)
+		}
+	})
+}
+
+// While access cannot be checked, requests are answered with a temporary error, and open
+// streams do not change.
+func TestLists_AccessUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		join(t, e, "lobby", 3)
+		h, _, unavailable := authorizedBoard(t, e, occupancyhttp.WithReauthorize(time.Minute), occupancyhttp.WithHeartbeat(0), occupancyhttp.WithStreamLifetime(0))
+		s := newTestServer(t, h)
+		stream := s.openStream("/rooms/events")
+		nextChange(t, stream)
+		room := s.openStream("/events?room=lobby")
+		room.readUntil(3)
+		unavailable.Store(true)
+		for _, path := range []string{"/rooms", "/rooms/events", "/?by=popular", "/events?by=popular", "/rooms/lobby", "/events?room=lobby", "/?room=lobby&room="} {
+			response := serve(h, http.MethodGet, path)
+			if got := decodeError(t, response).Error.Code; response.StatusCode != http.StatusServiceUnavailable || got != "unavailable" || response.Header.Get("Retry-After") == "" {
+				t.Errorf("%s: %s %s", path, response.Status, got)
+			}
+		}
+		join(t, e, "lobby", 1)
+		room.readUntil(4)
+		time.Sleep(10 * time.Minute) // several failed checks
+		start := time.Now()
+		unavailable.Store(false)
+		if got, want := nextChange(t, stream), "1 of 1: 0=lobby(4)"; got != want || time.Since(start) > 5*time.Second {
+			t.Errorf("got %s after %v, want %s", got, time.Since(start), want)
+		}
+	})
+}
+
+func TestLists_StreamReportsStaleCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)), occupancyhttp.WithHealth(func() []string { return []string{"bus disconnected"} }))
+		stream := newTestServer(t, h).openStream("/rooms/events")
+		for {
+			frame, err := stream.nextFrame()
+			must(t, err)
+			if frame == "event: occupancy.stale\ndata: {\"stale\":true,\"reasons\":[\"bus disconnected\"]}\n\n" {
+				return
+			}
+		}
+	})
+}
+
+// The totals contain rooms that are not in the list.
+func TestLists_StreamSendsTotals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		join(t, e, "lobby", 3)
+		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)), occupancyhttp.WithHeartbeat(0))
+		stream := newTestServer(t, h).openStream("/rooms/events?by=popular&limit=1")
+		if got, want := nextChange(t, stream), "popular 1: 1 of 1: 0=lobby(3)"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		time.Sleep(time.Minute) // no further events: the next one follows from the change
+		start := time.Now()
+		join(t, e, "garden", 1)
+		if got, want := nextChange(t, stream), "popular 1: 1 of 2:"; got != want || time.Since(start) > 3*time.Second {
+			t.Errorf("got %s after %v, want %s", got, time.Since(start), want)
+		}
+	})
+}
+
+// A stream can have rooms and several lists.
+func TestLists_OnStreamOfRooms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		join(t, e, "lobby", 3)
+		h, closed, _ := authorizedBoard(t, e)
+		closed.Store("secret", true)
+		s := newTestServer(t, h)
+		stream := s.openStream("/events?room=lobby&room=secret&by=trending&limit=5&by=popular")
+		var got []string
+		for range 4 {
+			event := stream.nextEvent()
+			got = append(got, event.event+" "+event.Room)
+		}
+		if want := []string{"occupancy.refused secret", "occupancy.list ", "occupancy.list ", "occupancy.updated lobby"}; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		h.Revoke(func(_ *http.Request, room string) bool { return room == "lobby" })
+		if n := stream.nextEvent(); n.event != "occupancy.refused" || n.Room != "lobby" {
+			t.Errorf("%+v", n)
+		}
+		join(t, e, "garden", 4) // the stream still has its lists
+		if got, want := nextChange(t, stream), "2 of 2: 0=garden(4) 1=lobby(3)"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		stream.close()
+		refused := s.openStream("/events?room=secret&by=popular")
+		if n := refused.nextEvent(); n.event != "occupancy.refused" {
+			t.Errorf("%+v", n)
+		}
+		if got, want := nextChange(t, refused), "2 of 2: 0=garden(4) 1=lobby(3)"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		refused.close()
+		synctest.Wait()
+		if got := h.Stats(); got.Streams != 0 || got.Rooms != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestLists_JSONOfRoomsAndLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		join(t, e, "lobby", 3)
+		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
+		time.Sleep(2 * time.Second)
+		body, _ := io.ReadAll(serve(h, http.MethodGet, "/?room=lobby&by=popular&limit=1").Body)
+		want := `{"rooms":{"lobby":{"connections":3,"presenceMembers":0}},"lists":[{"by":"popular","limit":1,` +
+			`"rooms":[{"name":"lobby","occupancy":{"connections":3,"presenceMembers":0},"arrivals":0,"usual":3,"ratio":0}],` +
+			`"total":{"rooms":1,"connections":3,"presenceMembers":0}}]}`
+		if string(body) != want {
+			t.Errorf("got  %s\nwant %s", body, want)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package occupancyhttp
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,8 +23,9 @@ type config struct {
 	heartbeat   time.Duration
 	lifetime    *time.Duration // nil: see lifetimeOf
 	health      func() []string
-	lists       *trending.Board // nil without WithLists
+	board       *trending.Board // nil without WithLists
 	logger      *slog.Logger
+	warnings    *warnings
 }
 
 // WithAuthorize sets the function that decides whether a request may read a room. The
@@ -35,6 +37,10 @@ type config struct {
 // of f nor whether the room exists. If f grants access to some rooms of a request, the
 // response contains these rooms, and lists the others as refused.
 //
+// If f returns [ErrUnavailable], the handler answers the whole request with status 503, and
+// the client retries. Streams that are open already keep the access that they have, and lists
+// do not change until f works again.
+//
 // f must be safe for concurrent use. WithAuthorize(nil) panics. By default every request
 // may read every room.
 func WithAuthorize(f func(r *http.Request, room string) error) Option {
@@ -45,7 +51,9 @@ func WithAuthorize(f func(r *http.Request, room string) error) Option {
 		c.authorize = func(r *http.Request, rooms []string) []error {
 			errs := make([]error, len(rooms))
 			for i, room := range rooms {
-				errs[i] = f(r, room)
+				if errs[i] = f(r, room); errors.Is(errs[i], ErrUnavailable) {
+					break
+				}
 			}
 			return errs
 		}
@@ -134,10 +142,11 @@ func WithStreamLifetime(d time.Duration) Option { return func(c *config) { c.lif
 // By default, streams send no such event.
 func WithHealth(f func() (reasons []string)) Option { return func(c *config) { c.health = f } }
 
-// WithLogger sets the logger. The handler logs a warning when a stream limit is reached
-// and when nodes of a cluster did not respond. At debug level it logs refused requests and
-// streams that it closed after a failed write. By default, or if l is nil, the handler
-// logs nothing.
+// WithLogger sets the logger. The handler logs a warning when a stream limit is reached,
+// when access cannot be checked, and when nodes of a cluster did not respond; each of them
+// at most once a minute, with the number of warnings skipped. At debug level it logs every
+// refused request, and streams that it closed after a failed write. By default, or if l is
+// nil, the handler logs nothing.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
 func newConfig(opts []Option) config {
@@ -164,5 +173,6 @@ func newConfig(opts []Option) config {
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
+	c.warnings = &warnings{logger: c.logger, entries: map[string]*warning{}}
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -118,6 +119,37 @@ func (f logFunc) Enabled(context.Context, slog.Level) bool      { return true }
 func (f logFunc) Handle(_ context.Context, r slog.Record) error { f(r); return nil }
 func (f logFunc) WithAttrs([]slog.Attr) slog.Handler            { return f }
 func (f logFunc) WithGroup(string) slog.Handler                 { return f }
+
+// Clients that are refused again and again cannot fill the log.
+func TestLogger_LimitsWarnings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged []string
+		h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithMaxStreams(1), occupancyhttp.WithHeartbeat(0), occupancyhttp.WithLogger(slog.New(logFunc(func(r slog.Record) {
+			if r.Level != slog.LevelWarn {
+				return
+			}
+			r.Attrs(func(a slog.Attr) bool {
+				if a.Key == "skipped" {
+					logged = append(logged, r.Message+" "+a.Value.String())
+				}
+				return true
+			})
+		}))))
+		stream := newTestServer(t, h).openStream("/events?room=lobby")
+		stream.nextEvent()
+		for range 121 {
+			if got := serve(h, http.MethodGet, "/events?room=lobby").StatusCode; got != http.StatusServiceUnavailable {
+				t.Error(got)
+			}
+			time.Sleep(time.Second)
+		}
+		stream.close()
+		text := "occupancyhttp: stream limit reached "
+		if want := []string{text + "0", text + "59", text + "59"}; !slices.Equal(logged, want) {
+			t.Errorf("%q, want %q", logged, want)
+		}
+	})
+}
 
 // While the handler logs the refusal of a stream, the refused stream does not count.
 func TestMaxStreams_RefusedStreamDoesNotCount(t *testing.T) {

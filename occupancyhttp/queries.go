@@ -3,7 +3,6 @@ package occupancyhttp
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -29,9 +28,9 @@ const (
 // queries reads the occupancy of rooms from all nodes. Concurrent requests for a room
 // share one query, and later requests reuse its result for the engine's interval.
 type queries struct {
-	engine  *occupancy.Engine
-	logger  *slog.Logger
-	running chan struct{} // holds a token for each running query
+	engine   *occupancy.Engine
+	warnings *warnings
+	running  chan struct{} // holds a token for each running query
 
 	mu    sync.Mutex // protects calls
 	calls map[string]*query
@@ -44,8 +43,8 @@ type query struct {
 	err  error
 }
 
-func newQueries(engine *occupancy.Engine, logger *slog.Logger) queries {
-	return queries{engine: engine, logger: logger, running: make(chan struct{}, maxQueries), calls: map[string]*query{}}
+func newQueries(engine *occupancy.Engine, w *warnings) queries {
+	return queries{engine: engine, warnings: w, running: make(chan struct{}, maxQueries), calls: map[string]*query{}}
 }
 
 // get adds the occupancy of the rooms to counts. It reports whether some nodes did not
@@ -123,7 +122,7 @@ func (q *queries) run(room string, c *query) {
 	defer cancel()
 	c.o, c.err = q.engine.Get(ctx, room)
 	if c.err != nil && !errors.Is(c.err, occupancy.ErrClosed) {
-		q.logger.Warn("occupancyhttp: partial response: some nodes did not respond", "room", room, "error", c.err)
+		q.warnings.log(ctx, "partial response: some nodes did not respond", "room", room, "error", c.err)
 	}
 	<-q.running
 	close(c.done)

@@ -1,7 +1,9 @@
 package occupancyhttp
 
 import (
+	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"sync"
 	"weak"
@@ -19,9 +21,8 @@ type shutdowns struct {
 }
 
 // channel returns a channel that is closed when the server of the request starts to shut
-// down. It returns nil if the request was not received by an [http.Server]. Call channel
-// before any operation that may block: if Shutdown starts before the first call for a
-// server, the channel is never closed.
+// down, or has done so already. It returns nil if the request was not received by an
+// [http.Server].
 func (s *shutdowns) channel(r *http.Request) <-chan struct{} {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {
@@ -33,10 +34,26 @@ func (s *shutdowns) channel(r *http.Request) <-chan struct{} {
 	shutdown, ok := s.channels[key]
 	if !ok {
 		shutdown = make(chan struct{})
-		// Every call of Shutdown calls the function, so it needs a OnceFunc.
-		server.RegisterOnShutdown(sync.OnceFunc(func() { close(shutdown) }))
+		stop := sync.OnceFunc(func() { close(shutdown) }) // every call of Shutdown calls it
+		server.RegisterOnShutdown(stop)
+		if isShutdown(server) { // a function that is registered after Shutdown is not called
+			stop()
+		}
 		maps.DeleteFunc(s.channels, func(server weak.Pointer[http.Server], _ chan struct{}) bool { return server.Value() == nil })
 		s.channels[key] = shutdown
 	}
 	return shutdown
 }
+
+// isShutdown reports whether Shutdown or Close of the server was called. The server has no
+// method for this, but its Serve returns a certain error then.
+func isShutdown(server *http.Server) bool {
+	return errors.Is(server.Serve(closedListener{}), http.ErrServerClosed)
+}
+
+// closedListener is a listener that is closed.
+type closedListener struct{}
+
+func (closedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (closedListener) Close() error              { return nil }
+func (closedListener) Addr() net.Addr            { return &net.TCPAddr{} }

@@ -61,6 +61,29 @@ func TestShutdown_EndsStreamThatIsStillOpening(t *testing.T) {
 	})
 }
 
+// Shutdown is called while the first stream of the server is still in middleware.
+func TestShutdown_RefusesFirstStreamAfterwards(t *testing.T) {
+	bothProtocols(t, func(t *testing.T, configure func(*http.Server)) {
+		h := occupancyhttp.NewHandler(newEngine(t))
+		var down chan error
+		var s *testServer
+		s = newTestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			down = make(chan error, 1)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			go func() {
+				defer cancel()
+				down <- s.server.Shutdown(ctx)
+			}()
+			time.Sleep(time.Second)
+			h.ServeHTTP(w, r)
+		}), configure)
+		if resp, body := s.get(http.MethodGet, "/events?room=lobby"); resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: %s", resp.Status, body)
+		}
+		must(t, <-down)
+	})
+}
+
 // The handler is still used after its server is closed.
 func TestShutdown_ClosedServerIsGarbageCollected(t *testing.T) {
 	h := occupancyhttp.NewHandler(newEngine(t))

@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"sync"
 	"sync/atomic"
-	"time"
 )
-
-// statusInterval is the time between two calls of the function of [WithHealth].
-const statusInterval = time.Second
 
 // status is the newest event occupancy.stale.
 type status struct {

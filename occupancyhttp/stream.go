@@ -15,14 +15,29 @@ type stream struct {
 	request *http.Request
 	out     *writer
 	slots   []slot
+	lists   []streamList
 	open    int    // number of slots that are not refused; used by the stream's goroutine only
 	status  *frame // the last status written to the client; used by the stream's goroutine only
 
-	wake    chan struct{} // has a buffer of 1; receives a value when one of the following fields or the status of the hub has changed
+	wake    chan struct{} // has a buffer of 1; receives a value when one of the following fields, a list, or the status of the hub has changed
 	pending bitset        // the slots that have a frame to write
 	revoked bitset        // the slots that Revoke has revoked
-	ended   atomic.Bool   // whether the engine is closed
+	recheck atomic.Bool   // whether the rooms of the lists must be authorized again
+	sources atomic.Int32  // the hub and the lists, without those that are closed
 }
+
+func newStream(h *Handler, r *http.Request, out *writer, selected selection) *stream {
+	s := &stream{
+		h: h, request: r, out: out,
+		slots: make([]slot, len(selected.rooms)), lists: make([]streamList, len(selected.lists)), open: len(selected.rooms),
+		wake: make(chan struct{}, 1),
+	}
+	s.sources.Store(1 + int32(len(s.lists)))
+	return s
+}
+
+// isEmpty reports whether the stream has nothing to send any more.
+func (s *stream) isEmpty() bool { return s.open == 0 && len(s.lists) == 0 }
 
 // markPending records that the slot with this index has a new frame, and wakes the stream.
 func (s *stream) markPending(index int) {
@@ -30,9 +45,9 @@ func (s *stream) markPending(index int) {
 	s.notify()
 }
 
-// revoke records that the slot with this index is revoked, and wakes the stream.
-func (s *stream) revoke(index int) {
-	s.revoked.set(index)
+// endSource records that the hub or the board of a list is closed, and wakes the stream.
+func (s *stream) endSource() {
+	s.sources.Add(-1)
 	s.notify()
 }
 
@@ -44,11 +59,11 @@ func (s *stream) notify() {
 	}
 }
 
-// run writes the start of the stream, and then pending frames and heartbeats until the
-// stream ends. It returns the error of a failed write.
-func (s *stream) run(refused []refusal, shutdown <-chan struct{}) error {
+// run writes the start of the stream and the first frames, and then pending frames and
+// heartbeats until the stream ends. It returns the error of a failed write.
+func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 	defer func() { _ = s.out.setDeadline() }() // for the bytes that net/http writes after the handler has returned
-	if err := s.writeStart(refused); err != nil {
+	if err := s.writeStart(first); err != nil {
 		return err
 	}
 	heartbeat := s.h.heartbeat
@@ -63,7 +78,7 @@ func (s *stream) run(refused []refusal, shutdown <-chan struct{}) error {
 		var err error
 		select {
 		case <-s.wake:
-			ended := s.ended.Load() // loaded before the pending bits, so that the last frames are written
+			ended := s.sources.Load() == 0 // loaded before the pending bits, so that the last frames are written
 			if err = s.writeChanges(); ended {
 				return err
 			}
@@ -72,8 +87,10 @@ func (s *stream) run(refused []refusal, shutdown <-chan struct{}) error {
 				err = s.out.flush()
 			}
 		case <-reauthorize:
-			if err = s.writeRefusals(s.reauthorize()); err == nil {
-				err = s.out.flush()
+			refused, _ := s.reauthorize()
+			s.recheck.Store(true)
+			if err = s.write(refusalFrames(refused)...); err == nil {
+				err = s.writeChanges()
 			}
 			reauthorize = after(s.h.reauthorize)
 		case <-lifetime:
@@ -83,7 +100,7 @@ func (s *stream) run(refused []refusal, shutdown <-chan struct{}) error {
 		case <-s.request.Context().Done():
 			return nil
 		}
-		if err != nil || s.open == 0 {
+		if err != nil || s.isEmpty() {
 			return err
 		}
 		if s.out.flushed {
@@ -107,31 +124,41 @@ func after(d time.Duration) <-chan time.Time {
 }
 
 // writeStart writes the headers and the first frames.
-func (s *stream) writeStart(refused []refusal) error {
+func (s *stream) writeStart(first []frame) error {
+	s.h.setStreamHeaders(s.out.w)
 	s.out.w.WriteHeader(http.StatusOK) // some middleware needs this call before the first flush
-	if err := s.out.write(newStart(2 * time.Second)); err != nil {
+	if err := s.write(newStart(2 * time.Second)); err != nil {
 		return err
 	}
 	if err := s.writeStatus(); err != nil {
 		return err
 	}
-	if err := s.writeRefusals(refused); err != nil {
+	if err := s.write(first...); err != nil {
 		return err
 	}
 	return s.out.flush()
 }
 
+// write writes frames.
+func (s *stream) write(frames ...frame) error {
+	for _, f := range frames {
+		if err := s.out.write(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeChanges writes everything that has changed since the last call.
 func (s *stream) writeChanges() error {
-	var refused []refusal
-	_ = s.revoked.take(func(i int) error {
-		refused = s.refuse(i, errForbidden, refused)
-		return nil
-	})
-	if err := s.writeRefusals(refused); err != nil {
+	err := s.revoked.take(func(i int) error { return s.write(refusalFrames(s.refuse(i, errForbidden, nil))...) })
+	if err != nil {
 		return err
 	}
 	if err := s.writeStatus(); err != nil {
+		return err
+	}
+	if err := s.writeLists(); err != nil {
 		return err
 	}
 	if err := s.pending.take(s.writeNewest); err != nil {
@@ -166,18 +193,9 @@ func (s *stream) writeStatus() error {
 	return s.out.write(*status)
 }
 
-// writeRefusals writes an event occupancy.refused for each of the rooms.
-func (s *stream) writeRefusals(refused []refusal) error {
-	for _, refusal := range refused {
-		if err := s.out.write(newFrame("occupancy.refused", "", refusal)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// reauthorize checks again which rooms the request may read, and refuses the others.
-func (s *stream) reauthorize() (refused []refusal) {
+// reauthorize checks again which rooms the request may read, and refuses the others. The
+// error is errUnavailable, and then all rooms remain.
+func (s *stream) reauthorize() (refused []refusal, err error) {
 	var rooms []string
 	var slots []int
 	for i := range s.slots {
@@ -185,12 +203,13 @@ func (s *stream) reauthorize() (refused []refusal) {
 			rooms, slots = append(rooms, f.room), append(slots, i)
 		}
 	}
-	for i, err := range s.h.accessErrors(s.request, rooms) {
-		if err != nil {
-			refused = s.refuse(slots[i], err, refused)
+	denials, err := s.h.accessErrors(s.request, rooms)
+	for i, denial := range denials {
+		if denial != nil {
+			refused = s.refuse(slots[i], denial, refused)
 		}
 	}
-	return refused
+	return refused, err
 }
 
 // refuse removes a slot from the stream, and appends its refusal to refused.

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { connect } from "../../occupancyhttp/client/occupancy.js";
+import { connect as connectLists } from "../../occupancyhttp/client/rooms.js";
 import { counts, recorder, reported } from "./support.js";
 
 const { BASE, CONTROL } = process.env;
@@ -231,7 +232,7 @@ test("get rejects with an Error that says what failed", async () => {
   const nowhere = await connect(`${BASE}/nowhere`).rooms.get("a");
   await assert.rejects(nowhere.occupancy.get(), { status: 404 });
   const noJSON = await connect("", { fetch: async () => new Response("<p>Sign in") }).rooms.get("a");
-  await assert.rejects(noJSON.occupancy.get(), /cannot get room "a": unexpected content type text\/plain.* login pages/);
+  await assert.rejects(noJSON.occupancy.get(), /cannot get room "a": unexpected content type text\/plain.*proxies/);
 });
 
 test("a room is always the same object, and its functions work without a this value", async () => {
@@ -243,4 +244,32 @@ test("a room is always the same object, and its functions work without a this va
   subscribe(listener);
   assert.deepEqual(await next(), counts(0));
   assert.deepEqual(current(), counts(0));
+});
+
+test("lists of rooms, on the stream of the rooms", async () => {
+  client.close();
+  client = connectLists(BASE);
+  const name = newName();
+  for (let i = 0; i < 20; i++) await server("join", { room: name });
+  const opened = await server("opened");
+  let newest, publishedAt;
+  let wake = () => {};
+  client.rooms.popular(1).subscribe((event, time) => {
+    newest = event;
+    publishedAt = time;
+    wake();
+  });
+  const room = await subscribe(name);
+  const until = async (connections) => {
+    while (newest?.rooms[0]?.occupancy.connections !== connections) await new Promise((resolve) => (wake = resolve));
+  };
+  await until(20);
+  await room.until(20);
+  assert.deepEqual(Object.keys(newest.rooms[0]), ["name", "occupancy", "arrivals", "usual", "ratio"]);
+  assert.equal(newest.rooms[0].name, name);
+  assert.ok(newest.total.rooms >= 1 && newest.total.connections >= 20, JSON.stringify(newest.total));
+  await server("join", { room: name });
+  await until(21);
+  assert.ok(publishedAt <= Date.now() && publishedAt > Date.now() - 10e3, `${publishedAt}`);
+  assert.ok((await server("opened")) - opened <= 2); // one stream; two if the room was subscribed after the stream was opened
 });

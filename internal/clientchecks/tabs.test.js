@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { connect } from "../../occupancyhttp/client/occupancy.js";
-import { connections, json, newLiveServer, recorder, reported, settle, withClock } from "./support.js";
+import { connect as connectLists } from "../../occupancyhttp/client/rooms.js";
+import { connections, counts, frame, json, newLiveServer, newServer, newStream, recorder, reported, settle, updated, withClock } from "./support.js";
 
 /** The part of the Web Locks API that the client uses. */
 const newLocks = () => {
@@ -216,7 +217,7 @@ test("a frozen tab loses the stream to another tab, and takes part again later",
     const [frozen, other] = tabs;
     frozen.channel.frozen = true;
     frozen.channel.postMessage = () => {};
-    await clock.advance(18e3); // a check after at most 15 s, and 2 s without a response
+    await clock.advance(10e3); // a check after at most 7.5 s, and 2 s without a response
     assert.deepEqual([server.open().length, server.streams().length >= 2], [1, true]);
     server.set("all", 3);
     await settle();
@@ -234,6 +235,27 @@ test("tabs with different values of share, or with fetch and without share, have
     for (const client of clients) (await client.rooms.get("a")).occupancy.subscribe(() => {});
     await clock.advance(20);
     assert.equal(server.open().length, 4);
+    for (const client of clients) client.close();
+  }));
+
+test("tabs share the stream of their lists, but not with tabs that cannot read lists", () =>
+  withClock(async (clock) => {
+    const total = { rooms: 1, ...counts(4) };
+    const server = newServer((request, signal) => {
+      const stream = newStream(request, signal);
+      if (request.url.includes("by=popular")) stream.send(frame("occupancy.list", { by: "popular", limit: 5, length: 1, changed: [{ place: 0, name: "a", occupancy: counts(4) }], total }));
+      stream.send(...request.rooms.map((room) => updated(room, 1)));
+      return stream.response;
+    });
+    const options = { fetch: server.fetch, share: "alice" };
+    const clients = [connect("/base", options), connectLists("/base", options), connectLists("/base", options)];
+    (await clients[0].rooms.get("a")).occupancy.subscribe(() => {});
+    const lists = [];
+    for (const { rooms } of clients.slice(1)) {
+      rooms.popular(5).subscribe(({ rooms: [{ name, occupancy }] }) => lists.push([name, occupancy.connections]));
+      await clock.advance(20);
+    }
+    assert.deepEqual([server.open().length, lists], [2, [["a", 4], ["a", 4]]]);
     for (const client of clients) client.close();
   }));
 

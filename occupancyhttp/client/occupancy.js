@@ -22,6 +22,7 @@ const streamRetry = 60e3; // ms between two attempts to open a stream while poll
 const maxBackoff = 30e3; // ms: the longest pause between two attempts, in addition to Retry-After
 const heartbeat = 15e3; // ms: the default of the server
 const forever = 2 ** 31 - 1; // ms: the longest time of a timer
+const listMark = "\ud800"; // begins the name of a list: this mark and the list's part of a query. No room has such a name
 const statusOf = { unauthorized: 401, forbidden: 403, bad_room_name: 400 }; // by the code of a refusal
 const idle = { status: "idle", stale: false, reasons: [] };
 
@@ -49,7 +50,8 @@ const take = (names) => {
   const taken = [];
   let query = "";
   while (names.length && taken.length < maxRooms) {
-    const part = `&room=${encodeURIComponent(names.at(-1))}`;
+    const name = names.at(-1);
+    const part = name[0] === listMark ? name.slice(1) : `&room=${encodeURIComponent(name)}`;
     if (query.length + part.length > maxQuery) break;
     query += part;
     taken.push(names.pop());
@@ -89,8 +91,12 @@ const limited = (f) => {
   };
 };
 
-/** Connects to the handler that is mounted at base. Sends no request until a room is used. */
-export const connect = (base, options = {}) => {
+/**
+ * Connects to the handler that is mounted at base. Sends no request until a room is used. rooms.js
+ * passes addLists. This function receives the function use, and returns lists, the methods of rooms
+ * for lists, and readList. readList(event, known) returns the name of a list, and its newest event.
+ */
+export const connect = (base, options = {}, addLists) => {
   const root = String(base).replace(/\/+$/, "");
   const share = options.share ?? !options.fetch;
   const rooms = new Map(); // by name; the rooms that were subscribed last are at the end
@@ -115,7 +121,7 @@ export const connect = (base, options = {}) => {
     const contentType = headers.get("Content-Type") ?? "";
     if (ok && contentType.startsWith(type)) return response;
     const error = (await response.json().catch(() => {}))?.error;
-    const text = ok ? `unexpected content type ${contentType}: check the base URL, proxies, login pages` : (error?.message ?? "request failed");
+    const text = ok ? `unexpected content type ${contentType}: check the base URL and proxies` : (error?.message ?? "request failed");
     throw {
       status,
       code: error?.code,
@@ -177,9 +183,10 @@ export const connect = (base, options = {}) => {
     const [names, query] = take(list);
     try {
       const response = await open(`/?${query}${suffix}`, "application/json", AbortSignal.timeout(timeout));
-      const { rooms, refused = {} } = await response.json();
+      const { rooms, refused = {}, lists = [] } = await response.json();
       if (response.headers.get("Occupancy-Partial")) for (const occupancy of Object.values(rooms)) occupancy.partial = true;
       const changes = Object.entries(rooms).map(([name, occupancy]) => [name, updated(occupancy)]);
+      for (const list of lists) changes.push(readList(list));
       return { changes, errors: Object.entries(refused).map(([room, code]) => ({ room, code, status: statusOf[code], message: code })) };
     } catch (error) {
       return { changes: [], errors: refusals(error, names) };
@@ -187,23 +194,21 @@ export const connect = (base, options = {}) => {
   };
 
   let batch; // the calls of get whose request is not sent yet
-  const newBatch = () => {
-    const names = new Set();
-    const send = async () => {
-      batch = undefined;
-      const answers = new Map();
-      for (const list = [...names]; list.length; ) {
-        const { changes, errors } = await requestCounts(list, "&fresh=1");
-        for (const [name, { occupancy }] of changes) answers.set(name, { occupancy });
-        for (const error of errors) answers.set(error.room, { error });
-      }
-      return answers;
-    };
-    return { names, answers: enqueue(send) };
+  const sendBatch = async () => {
+    const names = [...batch.names];
+    batch = undefined;
+    const answers = new Map();
+    while (names.length) {
+      const { changes, errors } = await requestCounts(names, "&fresh=1");
+      for (const [name, event] of changes) answers.set(name, event);
+      for (const error of errors) answers.set(error.room, { error });
+    }
+    return answers;
   };
 
   const get = async (name) => {
-    const { names, answers } = (batch ??= newBatch());
+    batch ??= { names: new Set(), answers: enqueue(sendBatch) };
+    const { names, answers } = batch;
     names.add(name);
     const expired = new Promise((_, reject) => {
       AbortSignal.timeout(timeout).onabort = () => reject({ message: "timeout" });
@@ -281,6 +286,7 @@ export const connect = (base, options = {}) => {
       const maxSilence = 3e3 * headers.get("Occupancy-Heartbeat");
       const reader = body.getReader();
       const decoder = new TextDecoder();
+      const lists = {}; // the rooms of each list
       let health; // the data of the newest event occupancy.stale
       let startedAt; // in the server's time
       let offset = Infinity; // of the browser's clock: at most this
@@ -307,6 +313,7 @@ export const connect = (base, options = {}) => {
             const event = JSON.parse(data);
             if (event.occupancy) changes.push([event.room, updated(event.occupancy), publishedAt(at)]);
             else if (event.status) errors.push(event);
+            else if (event.changed) changes.push([...readList(event, lists), publishedAt(at)]);
             else if ("stale" in event) health = event;
           } catch {
             throw { message: `invalid event: ${data.slice(0, 80)}`, permanent: true };
@@ -421,8 +428,9 @@ export const connect = (base, options = {}) => {
       /** Sets the rooms that a tab needs. Returns whether the tab is new. */
       want: (id, names) => {
         const isNew = !wants.has(id);
-        wants.set(id, new Set(names));
-        emit({ state, changes: names.filter((name) => known.has(name)).map((name) => [name, known.get(name)]) });
+        const needed = new Set(names);
+        wants.set(id, needed);
+        emit({ state, changes: [...known].filter(([name]) => needed.has(name)) });
         update();
         return isNew;
       },
@@ -447,7 +455,7 @@ export const connect = (base, options = {}) => {
   const join = (names) => {
     const left = new AbortController();
     const { signal } = left;
-    const id = `${Math.random()}`;
+    const id = Math.random();
     const topic = `occupancy ${share} ${globalThis.document ? new URL(root, document.baseURI) : root}`;
     const { locks } = globalThis.navigator ?? {};
     const channel = share && locks ? new BroadcastChannel(topic) : undefined;
@@ -455,7 +463,7 @@ export const connect = (base, options = {}) => {
     let checkTimer, hiddenSince;
 
     const post = (message) => channel?.postMessage(message);
-    const whenLeft = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    const whenLeft = new Promise((resolve) => (signal.onabort = resolve));
 
     const announce = (probe) => (feed ? feed.want(id, names) : post({ from: id, names, probe }));
 
@@ -498,7 +506,7 @@ export const connect = (base, options = {}) => {
       checkTimer = setTimeout(acquire, checkTime, { steal: true });
       announce(probe);
     };
-    const checks = setInterval(() => feed || check(), heartbeat);
+    const checks = setInterval(() => feed || check(), heartbeat / 2);
 
     const wake = () => (feed ? feed.probe() : check(true));
     const on = (type, f) => globalThis.addEventListener?.(type, f, { signal, capture: true });
@@ -597,6 +605,13 @@ export const connect = (base, options = {}) => {
     return room;
   };
 
+  const use = (name) => {
+    if (closed) throw newError("closed");
+    return (rooms.get(name) ?? newRoom(name)).handle;
+  };
+
+  const { lists, readList } = addLists?.(use) ?? {};
+
   const release = (name) => {
     rooms.get(name)?.listeners.clear();
     rooms.delete(name);
@@ -608,16 +623,16 @@ export const connect = (base, options = {}) => {
       get: async (name) => {
         if (typeof name !== "string" || !name || /\p{Surrogate}/u.test(name) || new Blob([name]).size > 1024)
           throw new TypeError("occupancy: invalid room name: must be 1 to 1024 bytes of UTF-8");
-        if (closed) throw newError("closed");
-        return (rooms.get(name) ?? newRoom(name)).handle;
+        return use(name);
       },
       release,
+      ...lists,
     },
     connection,
     close: () => {
       closed = true;
       statusListeners.clear();
-      for (const name of [...rooms.keys()]) release(name);
+      for (const name of rooms.keys()) release(name);
       tab?.leave();
     },
   };

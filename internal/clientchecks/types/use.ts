@@ -82,6 +82,8 @@ room.occupancy.subscribe(() => {}).unsubscribe = () => {};
 room.occupancy.subscribe("listener");
 // @ts-expect-error: the room name is missing
 rooms.get();
+// @ts-expect-error: without rooms.js there are no lists
+rooms.popular();
 // @ts-expect-error: there is no such type of event
 event.type === "occupancy.changed";
 // @ts-expect-error: get returns a promise

@@ -3,6 +3,7 @@
 
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
+import { connect as connectLists } from "occupancy-client/rooms";
 // begin: react
 import { connect } from "occupancy-client";
 import { OccupancyProvider, useOccupancy } from "occupancy-client/react";
@@ -44,8 +45,11 @@ createRoot(document.getElementById("root")!).render(
   </StrictMode>,
 );
 
+/** The client with lists of rooms. */
+const subscribe = () => connectLists("/occupancy").rooms.popular(3).subscribe(({ rooms }) => console.log(rooms.length));
+
 // @ts-expect-error: the name of the room is missing
 const missing = () => useOccupancy();
 // @ts-expect-error: the value is not a client
 const wrong = <OccupancyProvider value={1} />;
-export { missing, wrong };
+export { missing, subscribe, wrong };
