@@ -68,12 +68,8 @@ type host struct {
 // start starts a host and stops it at the end of the test.
 func start(t testing.TB, net *clustertest.Network, name string, opts ...cluster.Option) *host {
 	t.Helper()
-	h := &host{occupancy.New(), net.Bus(name), nil}
-	node, err := cluster.Start(t.Context(), h.Engine, h.bus, append([]cluster.Option{cluster.WithName(name)}, opts...)...)
-	require.NoError(t, err)
-	h.node = node
-	t.Cleanup(h.crash)
-	return h
+	n := net.StartNode(t, name, occupancy.New(), opts...)
+	return &host{n.Engine, n.Bus, n.Node}
 }
 
 // crash stops the host without a Bye, like kill -9.

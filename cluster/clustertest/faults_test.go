@@ -166,11 +166,12 @@ func TestNetwork_PartitionAndOutage(t *testing.T) {
 		require.Equal(t, []cluster.BusEvent{cluster.Disconnected, cluster.Connected}, unread(buses["b"]))
 		require.Equal(t, []cluster.BusEvent{cluster.Lossy, cluster.Connected}, unread(buses["c"]))
 
-		// A partition also stops delayed messages.
+		// A partition also stops delayed messages, and Close does not.
 		net.SetFaults(clustertest.Faults{MinDelay: time.Second, MaxDelay: time.Second})
 		require.NoError(t, buses["a"].Publish(t.Context(), subject, nil))
 		time.Sleep(500 * time.Millisecond)
 		net.Partition([]string{"b"})
+		require.NoError(t, buses["a"].Close(t.Context()))
 		time.Sleep(time.Second)
 		require.Empty(t, outs["b"])
 		require.Len(t, outs["c"], 1)

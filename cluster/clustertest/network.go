@@ -12,8 +12,11 @@ import (
 )
 
 // Network connects any number of buses in memory. A new network has no faults: a message is
-// delivered before Publish returns. [Network.SetFaults] and [Network.Partition] inject
-// faults for all buses, and the methods of [Bus] for one bus.
+// delivered before Publish returns. [Network.SetFaults], [Network.Partition] and
+// [Network.Block] inject faults between the buses, and the methods of [Bus] for one bus.
+//
+// [Network.StartNode] starts a node on a bus of its own, [Network.Settle] returns when all
+// nodes agree, and [Network.Want] compares their counts.
 //
 // In a bubble of testing/synctest the behavior is reproducible: it depends only on the
 // seed, the calls and their times. Each pair of buses has its own source of random
@@ -26,9 +29,10 @@ type Network struct {
 	// mu protects the following, and the fields of the buses.
 	mu          sync.Mutex
 	faults      Faults
-	group       map[string]int // the group in the partition, by bus
-	buses       []*Bus
-	names       map[string]bool
+	group       map[string]int     // the group in the partition, by bus
+	blocked     map[[2]string]bool // by the sending and the receiving bus
+	buses       []*Bus             // that are not closed
+	nodes       []*Node            // that are not killed
 	connections map[[2]*Bus]*connection
 	sent        uint64
 	delayed     schedule
@@ -59,7 +63,7 @@ func NewNetwork(seed uint64) *Network {
 		seed:        seed,
 		start:       time.Now(),
 		group:       map[string]int{},
-		names:       map[string]bool{},
+		blocked:     map[[2]string]bool{},
 		connections: map[[2]*Bus]*connection{},
 	}
 }
@@ -82,17 +86,27 @@ func (n *Network) SetFaults(f Faults) {
 
 // Partition divides the network: from now on, messages are delivered only between buses of
 // the same group. A group is a list of bus names. The buses that are not listed form one
-// more group. A call replaces the previous partition, and a call without groups ends the
-// partition. Delayed messages from one group to another are also lost.
+// more group. A call replaces the previous partition and ends the effect of Block, and a
+// call without groups ends the partition. Delayed messages from one group to another are
+// also lost.
 func (n *Network) Partition(groups ...[]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.group)
+	clear(n.blocked)
 	for i, names := range groups {
 		for _, name := range names {
 			n.group[name] = i + 1
 		}
 	}
+}
+
+// Block loses the messages from one bus to another, until the next call of Partition.
+// Messages in the other direction are delivered. Delayed messages are also lost.
+func (n *Network) Block(from, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.blocked[[2]string{from, to}] = true
 }
 
 // Tap sets a function that is called for each published message, with the name of the
@@ -103,15 +117,14 @@ func (n *Network) Tap(f func(from string, m cluster.Message)) {
 	n.tap = f
 }
 
-// Bus returns a new bus with this name. It panics if the network already has, or had, a bus
-// with the same name.
+// Bus returns a new bus with this name. It panics if another bus with the same name is not
+// closed.
 func (n *Network) Bus(name string) *Bus {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.names[name] {
+	if slices.ContainsFunc(n.buses, func(b *Bus) bool { return b.name == name }) {
 		panic("clustertest: bus name is already in use: " + name)
 	}
-	n.names[name] = true
 	b := &Bus{net: n, name: name, events: cluster.NewBusEvents(), connected: true, maxPayload: 1 << 20}
 	b.events.Send(cluster.Connected)
 	n.buses = append(n.buses, b)
@@ -171,7 +184,12 @@ func (f Faults) delay(r *rand.Rand) time.Duration {
 
 // reaches reports whether messages from one bus reach the other.
 func (n *Network) reaches(from, to *Bus) bool {
-	return from.connected && to.connected && !from.muted && n.group[from.name] == n.group[to.name]
+	return from.connected && to.connected && !from.muted && !n.separated(from, to)
+}
+
+// separated reports whether the network loses the messages from one bus to the other.
+func (n *Network) separated(from, to *Bus) bool {
+	return n.group[from.name] != n.group[to.name] || n.blocked[[2]string{from.name, to.name}]
 }
 
 // connectionTo returns the connection from one bus to another and creates it if necessary.

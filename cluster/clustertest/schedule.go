@@ -65,7 +65,7 @@ func (n *Network) deliverDelayed() {
 		now := time.Since(n.start)
 		for !s.empty() && s.heap[0].due <= now {
 			d := heap.Pop(&s.heap).(delivery)
-			if n.reaches(d.from, d.to) || d.from.closed && d.to.connected && n.group[d.from.name] == n.group[d.to.name] {
+			if n.reaches(d.from, d.to) || d.from.closed && d.to.connected && !n.separated(d.from, d.to) {
 				d.to.receive(d.m)
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/occupancytest"
 )
 
 // runCrowd runs ten bots until the end of the test, and then waits until none is counted any more.
@@ -21,7 +23,7 @@ func runCrowd(t *testing.T, s *testServer) *crowd {
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
-		s.waitUntil(func() bool { return s.engine.Stats().Total.Connections == 0 })
+		occupancytest.WaitEmpty(t, s.engine)
 	})
 	return c
 }

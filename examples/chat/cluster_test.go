@@ -17,6 +17,7 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
+	"github.com/occupancy/occupancy/occupancytest"
 )
 
 // The program prints errors of the cluster packages, and the corresponding flags.
@@ -130,7 +131,7 @@ func TestStop_LeavesClusterFirst(t *testing.T) {
 	for range clients {
 		s.dial("lobby")
 	}
-	s.waitUntil(func() bool { return other.Current("lobby").Connections == clients })
+	occupancytest.Wait(t, other, "lobby", occupancy.Occupancy{Connections: clients})
 	sub, err := other.Subscribe("lobby")
 	require.NoError(t, err)
 	defer sub.Unsubscribe()

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancytest"
 )
 
 // 25 clients connect to each of 20 rooms. In each room 10 clients disconnect with a close
@@ -91,13 +92,8 @@ func TestServer_FiveHundredWebsockets(t *testing.T) {
 		return errors.Join(chatUntil(ws, onlySender), ws.Close(websocket.StatusNormalClosure, ""))
 	}))
 
-	for room := range rooms {
-		s.waitOccupancy(name(room), 0, 0)
-	}
+	occupancytest.WaitEmpty(t, s.engine)
 	s.waitUntil(func() bool { return s.engine.Stats().Rooms == 0 && s.hub.roomCount() == 0 })
-	for room, o := range s.engine.All() {
-		require.Failf(t, "not empty", "%s: %+v", room, o)
-	}
 
 	// All goroutines end.
 	for _, inRoom := range clients {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancytest"
 )
 
 // longLinger are limits with which a client that may come back remains counted during the test.
@@ -63,9 +64,7 @@ func TestTwoTabs_AreOneUser(t *testing.T) {
 	one := s.dialAs("lobby", "alice")
 	s.dialAs("lobby", "alice")
 	s.dialAs("lobby", "bob")
-	s.waitUntil(func() bool {
-		return s.engine.Current("lobby") == occupancy.Occupancy{Connections: 3, PresenceMembers: 3, Users: 2}
-	})
+	occupancytest.Wait(t, s.engine, "lobby", occupancy.Occupancy{Connections: 3, PresenceMembers: 3, Users: 2})
 	require.NoError(t, one.Close(websocket.StatusNormalClosure, ""))
 	s.waitOccupancy("lobby", 2, 2)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/occupancytest"
 )
 
 // longTimeouts are limits with timeouts that are longer than any test.
@@ -56,9 +57,7 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 		require.NoError(t, <-serveErr)
 		require.Zero(t, s.hub.roomCount())
 		require.Zero(t, s.engine.Stats().Subscriptions)
-		for room, o := range s.engine.All() {
-			require.Failf(t, "not empty", "%s: %+v", room, o)
-		}
+		occupancytest.WaitEmpty(t, s.engine)
 	})
 	t.Cleanup(stop)
 	return &testServer{s, t, ln.Addr().String(), stop}
@@ -102,10 +101,10 @@ func (s *testServer) dial(room string) *websocket.Conn {
 func (s *testServer) waitOccupancy(room string, connections, members int) {
 	s.t.Helper()
 	want := occupancy.Occupancy{Connections: connections, PresenceMembers: members, Users: members}
-	s.waitUntil(func() bool { return s.engine.Current(room) == want })
+	occupancytest.Wait(s.t, s.engine, room, want)
 }
 
-// waitUntil waits until condition returns true.
+// waitUntil waits until condition returns true. For the counts of a room, use waitOccupancy.
 func (s *testServer) waitUntil(condition func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, condition, time.Minute, time.Millisecond)

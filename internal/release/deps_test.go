@@ -10,7 +10,7 @@ import (
 // Programs that use the root module must not contain a test dependency.
 func TestRootModule_DependsOnXsyncOnly(t *testing.T) {
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}",
-		".", "./occupancyhttp", "./trending", "./examples/minimal")
+		".", "./occupancyhttp", "./occupancytest", "./trending", "./examples/minimal")
 	list.Dir = "../.."
 	out, err := list.Output()
 	if err != nil {

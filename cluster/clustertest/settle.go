@@ -1,0 +1,160 @@
+package clustertest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+)
+
+// settleTimeout is longer than the default times after which nodes agree again.
+const settleTimeout = time.Minute
+
+// maxLines is the maximum number of lines in the text of a failure.
+const maxLines = 20
+
+// Settle returns when all running nodes agree:
+//   - each node knows all other running nodes as live peers, and no others;
+//   - no node is Degraded, except because a peer is Missing;
+//   - each node has the connections and members of the whole service: in each room, the sums
+//     of the nodes' own counts;
+//   - no message except heartbeats is in transit, and the engines have published all
+//     changes.
+//
+// It must be called in a bubble of [testing/synctest]. After a minute of virtual time, it
+// fails the test and prints what the nodes do not agree about: so end faults like a partition
+// before. Settle takes at least one interval of the engines.
+func (n *Network) Settle(t testing.TB) {
+	t.Helper()
+	interval := 10 * time.Millisecond
+	for _, node := range n.running(t) {
+		interval = max(interval, node.Engine.Interval())
+	}
+	agreed := false
+	for start := time.Now(); ; time.Sleep(interval) {
+		synctest.Wait()
+		problems := n.problems(t)
+		if len(problems) == 0 && agreed {
+			return // the engines have published the last changes, because an interval has passed since then
+		}
+		agreed = len(problems) == 0
+		if !agreed && time.Since(start) >= settleTimeout {
+			t.Fatalf("the nodes do not agree after %v:%s", time.Since(start), lines(problems))
+		}
+	}
+}
+
+// Want fails the test unless all running nodes have these counts of the room. The text of
+// the failure contains the counts of each node. Counts of other nodes arrive late, so call
+// Settle before.
+func (n *Network) Want(t testing.TB, room string, want occupancy.Occupancy) {
+	t.Helper()
+	var all []string
+	differ := false
+	for _, node := range n.running(t) {
+		has := node.Engine.Current(room)
+		differ = differ || has != want
+		all = append(all, fmt.Sprintf("%s has %+v, its own part is %+v%s", node.name, has, node.Engine.Local(room), reasons(node.Health())))
+	}
+	if differ {
+		t.Fatalf("room %q is not %+v on each node, %v after the network was created:%s", room, want, time.Since(n.start), lines(all))
+	}
+}
+
+// running returns the nodes that are neither closed nor killed. A closed node has closed
+// its subscriptions.
+func (n *Network) running(t testing.TB) []*Node {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	nodes := slices.DeleteFunc(slices.Clone(n.nodes), func(node *Node) bool { return len(node.Bus.subs) == 0 })
+	if len(nodes) == 0 {
+		t.Fatalf("no node is running: call StartNode before")
+	}
+	return nodes
+}
+
+// problems returns why the running nodes do not agree.
+func (n *Network) problems(t testing.TB) (all []string) {
+	t.Helper()
+	nodes := n.running(t)
+	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	rooms := map[string]bool{}
+	for _, node := range nodes {
+		all = append(all, node.problems(nodes)...)
+		for room := range node.Engine.All() {
+			rooms[room] = true
+		}
+	}
+	for _, room := range slices.Sorted(maps.Keys(rooms)) {
+		var sum occupancy.Occupancy
+		for _, node := range nodes {
+			own := node.Engine.Local(room)
+			sum.Connections += own.Connections
+			sum.PresenceMembers += own.PresenceMembers
+		}
+		for _, node := range nodes {
+			if has := node.Engine.Current(room); has.Connections != sum.Connections || has.PresenceMembers != sum.PresenceMembers {
+				add("%s has %+v in room %q, and the nodes' own parts are %+v", node.name, has, room, sum)
+			}
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, d := range n.delayed.heap {
+		if d.m.Subject.Kind != cluster.KindHeartbeat {
+			add("a %v from %s to %s is in transit", d.m.Subject.Kind, d.from.name, d.to.name)
+		}
+	}
+	return all
+}
+
+// problems returns why the node does not agree with the running nodes, except about counts.
+func (n *Node) problems(running []*Node) (all []string) {
+	var live, others []string
+	missing := false
+	health := n.Health()
+	for _, p := range health.Peers {
+		if p.State == cluster.Live {
+			live = append(live, p.Name)
+		}
+		missing = missing || p.State == cluster.Missing
+	}
+	for _, other := range running {
+		if other != n {
+			others = append(others, other.name)
+		}
+	}
+	if slices.Sort(others); !slices.Equal(live, others) {
+		all = append(all, fmt.Sprintf("%s has the live peers %q, and the other running nodes are %q", n.name, live, others))
+	}
+	if health.Degraded && !missing {
+		all = append(all, n.name+reasons(health))
+	}
+	return all
+}
+
+// reasons returns why the node is degraded, as the end of a line.
+func reasons(h cluster.Health) string {
+	if !h.Degraded {
+		return ""
+	}
+	var texts []string
+	for _, r := range h.Reasons {
+		texts = append(texts, r.Text)
+	}
+	return " (degraded: " + strings.Join(texts, "; ") + ")"
+}
+
+func lines(all []string) string {
+	if more := len(all) - maxLines; more > 0 {
+		all = append(all[:maxLines:maxLines], fmt.Sprintf("and %d more", more))
+	}
+	return "\n    " + strings.Join(all, "\n    ")
+}
