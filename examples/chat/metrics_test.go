@@ -18,8 +18,15 @@ func TestMetrics_ParsedByPrometheus(t *testing.T) {
 	s.dial("lobby")
 	require.NoError(t, send(ws, `{"type":"enter","clientId":"alice"}`))
 	s.waitOccupancy("night owls", 1, 1)
-	s.waitUntil(func() bool { top := s.board.Popular(2); return len(top) == 2 && top[1].Occupancy.PresenceMembers == 1 })
-	s.waitUntil(func() bool { return s.engine.Stats().Total.PresenceMembers == 1 })
+	s.waitOccupancy("lobby", 2, 0)
+	s.waitUntil(func() bool {
+		top := s.board.Popular(2)
+		return len(top) == 2 && top[0].Occupancy.Connections == 2 && top[1].Occupancy.PresenceMembers == 1
+	})
+	s.waitUntil(func() bool {
+		total := s.engine.Stats().Total
+		return total.Connections == 3 && total.PresenceMembers == 1
+	})
 
 	resp, err := smallBufferClient.Get("http://" + s.addr + "/metrics")
 	require.NoError(t, err)
