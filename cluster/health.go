@@ -78,6 +78,7 @@ type PeerHealth struct {
 	Refused     int    `json:"refused"`   // rooms that the engine has refused, or whose counts exceed the limit of WithMaxCount
 	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms allows; this node ignores the rest
 	Degraded    bool   `json:"degraded"`  // the peer reports that it is Degraded
+	Backlog     bool   `json:"backlog"`   // the peer reports that it is overloaded: messages or sync requests wait to be handled
 
 	// IgnoresRooms reports that this node has more rooms than the option WithMaxRooms of the
 	// peer allows: the peer ignores the rest, and its counts are too small.
@@ -140,6 +141,7 @@ func (n *Node) Health() Health {
 			Refused:        p.Refused,
 			OverLimit:      p.OverLimit,
 			Degraded:       p.Degraded,
+			Backlog:        p.Backlog,
 			IgnoresRooms:   p.IgnoresRooms,
 			SameName:       p.SameName,
 			Unsupported:    p.Unsupported,

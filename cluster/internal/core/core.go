@@ -74,7 +74,7 @@ type Message struct {
 	Shard   uint32 // the receiver, or 0 for all nodes
 	Payload []byte
 
-	peer  *peer  // the receiver of a sync request or a reply
+	peer  *peer  // the receiver of a sync request
 	query *query // the query in the message
 }
 
@@ -110,6 +110,7 @@ type PeerStatus struct {
 	Refused        int
 	OverLimit      bool
 	Degraded       bool
+	Backlog        bool
 	IgnoresRooms   bool
 	SameName       bool
 	Unsupported    bool

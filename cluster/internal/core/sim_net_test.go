@@ -167,6 +167,7 @@ type node struct {
 	inbox    []func()  // the inputs that have arrived since then
 	overflow int       // this number of messages will be lost
 	dropped  uint64    // the number of dropped peers when a fault began
+	busy     *busyNode // receives the messages; nil if the node handles them at once
 
 	known        map[Incarnation]bool // the peers that this node has had
 	healthySince time.Duration
@@ -226,6 +227,10 @@ func (n *node) resume() {
 
 func (n *node) deliver(kind Kind, payload []byte) {
 	if n.ended {
+		return
+	}
+	if n.busy != nil {
+		n.busy.deliver(kind, payload)
 		return
 	}
 	if n.overflow > 0 || len(n.inbox) >= 1024 {
