@@ -42,6 +42,7 @@ type Machine struct {
 // New returns a Machine that is not connected. Before Start, only Ask and Result can be
 // called.
 func New(cfg Config) *Machine {
+	cfg.Yield = every(batchLen, cfg.Yield)
 	m := &Machine{
 		cfg:      cfg,
 		ledger:   newLedger(cfg.TombstoneSlack, cfg.Yield),
@@ -56,6 +57,16 @@ func New(cfg Config) *Machine {
 	}
 	m.members = newMembers(&m.cfg)
 	return m
+}
+
+// every returns a function that calls f in every nth call.
+func every(n int, f func()) func() {
+	calls := 0
+	return func() {
+		if calls++; calls%n == 0 {
+			f()
+		}
+	}
 }
 
 // Start starts the node. The first heartbeat is due now.
@@ -247,6 +258,7 @@ func (m *Machine) Stop() {
 // digest is one flush and has its own seq.
 func (m *Machine) Change(rooms []occupancy.RoomEvent) {
 	for _, e := range rooms {
+		m.cfg.Yield()
 		// Publish the counts of the event, and not newer counts of the engine. The engine
 		// sends no event for a change that is undone within its interval. Therefore no later
 		// event would correct the newer counts.

@@ -60,7 +60,7 @@ func TestStream_BacksOffWithoutProgress(t *testing.T) {
 	require.Equal(t, 38*time.Second, s.nextSync(true, 0, 0))
 	require.InDelta(t, 36*time.Second, s.nextSync(false, 255, 0), float64(10*time.Millisecond))
 	require.Equal(t, 58*time.Second, s.nextSync(false, 0, 20*time.Second)) // a slow bus
-	s.apply(span{reset: true, seq: 1, snapshotEnd: 2}, 40*time.Second)       // progress
+	s.apply(span{reset: true, seq: 1, snapshotEnd: 2}, 40*time.Second)     // progress
 	require.Equal(t, 41*time.Second, s.nextSync(false, 255, 0))
 	require.Equal(t, 42*time.Second, s.nextSync(true, 0, 0)) // the peer is overloaded
 }
