@@ -19,7 +19,7 @@ func TestChangeLog_MatchesSlice(t *testing.T) {
 			want = append(want, c)
 		}
 		if r.IntN(5) == 0 {
-			remove := func(c change) bool { return c.at%uint64(3+seq%3) != 0 }
+			remove := func(c change) bool { return c.at%(3+seq%3) != 0 }
 			log.deleteFunc(remove)
 			want = slices.DeleteFunc(want, remove)
 		}

@@ -10,14 +10,14 @@ package core
 type ledger struct {
 	rooms       map[string]*record
 	changes     changeLog
-	seq         uint64   // the seq of the last flush
-	removedUpTo uint64   // the highest seq of a removed tombstone
-	tombstones  int      // the number of empty records
-	peak        int      // the largest len(rooms) since the map was created
-	hash        uint64   // the sum of the hashes of all rooms
-	slack       int      // the number of tombstones, and of outdated changes, that are always kept
-	pinned      bool     // a reply is encoded: do not compact
-	yield       func()   // called for each room of a large update
+	seq         uint64 // the seq of the last flush
+	removedUpTo uint64 // the highest seq of a removed tombstone
+	tombstones  int    // the number of empty records
+	peak        int    // the largest len(rooms) since the map was created
+	hash        uint64 // the sum of the hashes of all rooms
+	slack       int    // the number of tombstones, and of outdated changes, that are always kept
+	pinned      bool   // a reply is encoded: do not compact
+	yield       func() // called for each room of a large update
 }
 
 // record is the last published state of a room.
