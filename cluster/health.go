@@ -24,7 +24,12 @@ type Health struct {
 	// the time since a heartbeat that has not returned. In JSON as nanoseconds.
 	BusDelay time.Duration `json:"busDelay"`
 
-	Rooms int          `json:"rooms"` // occupied rooms that this node has published
+	Rooms int `json:"rooms"` // occupied rooms that this node has published
+
+	// Waiting is the number of rooms whose changes are due to be published, and wait for the
+	// node or for the bus. At most about 4096 rooms are counted.
+	Waiting int `json:"waiting"`
+
 	Peers []PeerHealth `json:"peers"` // sorted by name and incarnation
 
 	// The following are counters since Start. BytesIn and BytesOut count the bytes of
@@ -110,6 +115,7 @@ func (n *Node) Health() Health {
 		BusDelay:      c.BusDelay(now),
 		Connected:     c.Connected(),
 		Rooms:         c.Rooms(),
+		Waiting:       int(n.waiting.Load()),
 		Peers:         []PeerHealth{},
 		MessagesIn:    c.MessagesIn,
 		MessagesOut:   c.MessagesOut,
