@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"cmp"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -70,26 +72,31 @@ func (n *Node) report() {
 	c.out <- h
 }
 
-// ServeHTTP is a readiness check. It responds with status 200 if the node is ready and not
-// Degraded. Otherwise it responds with status 503 and the reasons, one a line. While a peer
-// is Missing, all nodes respond with 503: use the check for traffic only if a wrong count is
-// worse than no service, and otherwise for alerts.
+// ServeHTTP is a readiness check for a load balancer. It responds with status 503 before the
+// node is ready (see [Node.Ready]) and after Close, and otherwise with status 200. The body
+// contains the reasons for Degraded, one a line.
+//
+// A Degraded node responds with 200, because one lost peer or a fault of the bus makes all
+// nodes Degraded: a load balancer would then remove the whole service. Alert on Degraded
+// instead. Use [WithStrictReadiness] if no service is better than a wrong count.
 func (n *Node) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	lines := ""
+	lines, h := "", n.Health()
 	select {
 	case <-n.ready:
 	default:
 		lines = "not ready: the counts of the peers have not arrived yet\n"
 	}
-	for _, r := range n.Health().Reasons {
+	if n.ctx.Err() != nil {
+		lines = "not ready: the node is closed\n"
+	}
+	unavailable := lines != "" || n.strict && h.Degraded
+	for _, r := range h.Reasons {
 		lines += r.Text + "\n"
 	}
-	if lines != "" {
+	if unavailable {
 		w.WriteHeader(http.StatusServiceUnavailable)
-	} else {
-		lines = "ok\n"
 	}
-	_, _ = w.Write([]byte(lines))
+	_, _ = io.WriteString(w, cmp.Or(lines, "ok\n"))
 }

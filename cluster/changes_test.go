@@ -67,26 +67,35 @@ func TestChanges_ReportHealth(t *testing.T) {
 }
 
 func TestServeHTTP_RespondsWithReasons(t *testing.T) {
+	get := func(h *host) (int, string) {
+		w := httptest.NewRecorder()
+		h.node.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
+		return w.Code, w.Body.String()
+	}
 	bubble(t, "", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
-		a := start(t, net, "a")
-		get := func() (int, string) {
-			w := httptest.NewRecorder()
-			a.node.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
-			return w.Code, w.Body.String()
-		}
+		a, strict := start(t, net, "a"), start(t, net, "strict", cluster.WithStrictReadiness())
 		settle()
-		code, body := get()
+		code, body := get(a)
 		require.Equal(t, 503, code)
 		require.Contains(t, body, "not ready")
 		after(2 * beat)
-		code, body = get()
-		require.Equal(t, 200, code)
-		require.Equal(t, "ok\n", body)
-		a.bus.Disconnect()
+		for _, h := range []*host{a, strict} {
+			code, body = get(h)
+			require.Equal(t, 200, code)
+			require.Equal(t, "ok\n", body)
+			h.bus.Disconnect()
+		}
 		settle()
-		code, body = get()
+		code, body = get(a)
+		require.Equal(t, 200, code)
+		require.Equal(t, "the bus is disconnected\n", body)
+		code, body = get(strict)
 		require.Equal(t, 503, code)
 		require.Equal(t, "the bus is disconnected\n", body)
+		must(t, a.node.Close())
+		code, body = get(a)
+		require.Equal(t, 503, code)
+		require.Contains(t, body, "not ready: the node is closed\n")
 	})
 }

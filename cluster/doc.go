@@ -33,8 +33,10 @@
 // peers of this node. The peers add these counts to their own counts.
 //
 // If a node misses a digest, it notices the gap from the number of the next digest or
-// heartbeat. It then requests the changes since the last digest that it applied. A
-// heartbeat also contains a hash of all counts of its sender.
+// heartbeat. It then requests the changes since the last digest that it applied: once a
+// second at most, and after 2, 4 and then 8 seconds if nothing arrives. It waits for the
+// replies of at most eight peers at once. A heartbeat also contains a hash of all counts of
+// its sender.
 //
 // Nothing is stored. Each start of a node is a new incarnation, which knows no counts of
 // its peers. When a node starts, its peers greet it with an early heartbeat, and the node
@@ -54,7 +56,8 @@
 // The times are those of the default options.
 //
 //  1. When all faults have ended, all counts are exact within 2.5 seconds, whatever
-//     messages were lost, repeated or reordered. If a peer crashes, its counts are removed
+//     messages were lost, repeated or reordered. If a node has requested missing changes
+//     several times in vain, it waits up to 8 seconds before the next request. If a peer crashes, its counts are removed
 //     within 6 seconds: the lease and one heartbeat interval. If a node loses both of two
 //     peers or most of more peers at once, their counts are removed within 20 seconds: the
 //     lease and the hold time of 15 seconds ([WithHold]). If a peer restarts under the same
@@ -63,9 +66,10 @@
 //  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused.
 //  3. While counts may be incomplete or out of date, [Health] reports Degraded with the
-//     reasons. Get returns an error if it cannot query every known peer. A node detects a missed change at the peer's next heartbeat. If no heartbeat arrives,
-//     the node is Degraded from the end of the lease until the peer returns. A node cannot
-//     detect a peer that it never knew, except with [WithExpectedNodes].
+//     reasons. Get returns an error if it cannot query every known peer. A node detects a
+//     missed change at the peer's next heartbeat. If no heartbeat arrives, the node is
+//     Degraded from the end of the lease until the peer returns. A node cannot detect a peer
+//     that it never knew, except with [WithExpectedNodes].
 //  4. No message causes a panic. The options limit the memory for counts. At most 1024
 //     received messages wait to be handled, and 4096 answers. Invalid messages are counted
 //     and dropped. Unknown fields are skipped, so that later versions can add fields.

@@ -24,7 +24,12 @@ type Health struct {
 	// the time since a heartbeat that has not returned. In JSON as nanoseconds.
 	BusDelay time.Duration `json:"busDelay"`
 
-	Rooms int          `json:"rooms"` // occupied rooms that this node has published
+	Rooms int `json:"rooms"` // occupied rooms that this node has published
+
+	// Waiting is the number of rooms whose changes are due to be published, and wait for the
+	// node or for the bus. At most about 4096 rooms are counted.
+	Waiting int `json:"waiting"`
+
 	Peers []PeerHealth `json:"peers"` // sorted by name and incarnation
 
 	// The following are counters since Start. BytesIn and BytesOut count the bytes of
@@ -78,6 +83,7 @@ type PeerHealth struct {
 	Refused     int    `json:"refused"`   // rooms that the engine has refused, or whose counts exceed the limit of WithMaxCount
 	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms allows; this node ignores the rest
 	Degraded    bool   `json:"degraded"`  // the peer reports that it is Degraded
+	Backlog     bool   `json:"backlog"`   // the peer reports that it is overloaded: messages or sync requests wait to be handled
 
 	// IgnoresRooms reports that this node has more rooms than the option WithMaxRooms of the
 	// peer allows: the peer ignores the rest, and its counts are too small.
@@ -109,6 +115,7 @@ func (n *Node) Health() Health {
 		BusDelay:      c.BusDelay(now),
 		Connected:     c.Connected(),
 		Rooms:         c.Rooms(),
+		Waiting:       int(n.waiting.Load()),
 		Peers:         []PeerHealth{},
 		MessagesIn:    c.MessagesIn,
 		MessagesOut:   c.MessagesOut,
@@ -140,6 +147,7 @@ func (n *Node) Health() Health {
 			Refused:        p.Refused,
 			OverLimit:      p.OverLimit,
 			Degraded:       p.Degraded,
+			Backlog:        p.Backlog,
 			IgnoresRooms:   p.IgnoresRooms,
 			SameName:       p.SameName,
 			Unsupported:    p.Unsupported,

@@ -30,6 +30,7 @@ func (n *Node) run() {
 				continue
 			}
 			n.update(func(time.Duration) { n.core.Change(rooms) })
+			n.waiting.Add(-int64(len(rooms)))
 		case <-n.asked:
 			n.update(func(time.Duration) {})
 		case <-timer.C:
@@ -150,6 +151,7 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 			}
 			return
 		}
+		n.waiting.Add(int64(len(rooms)))
 		select {
 		case n.changes <- rooms:
 		case <-n.ctx.Done():

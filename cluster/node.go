@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -29,6 +30,7 @@ type Node struct {
 	asked   chan struct{}              // receives a value when a call of Get waits for a query
 	ready   chan struct{}              // closed when the node is ready
 	reports changes
+	waiting atomic.Int64 // see Health.Waiting
 
 	mu   sync.Mutex
 	core *core.Machine // the protocol; only the goroutine of run and Get change it

@@ -21,6 +21,7 @@ type config struct {
 	core.Config
 	flush, getTimeout time.Duration
 	log               *slog.Logger
+	strict            bool      // see WithStrictReadiness
 	entropy           io.Reader // the source of the incarnation
 }
 
@@ -84,6 +85,12 @@ func WithMaxRooms(n int) Option { return func(c *config) { c.MaxRooms = n } }
 // WithMaxCount limits the number of connections, and the number of members, of a peer in
 // one room; the default is 10,000,000. Larger counts are refused.
 func WithMaxCount(n int) Option { return func(c *config) { c.MaxCount = n } }
+
+// WithStrictReadiness makes [Node.ServeHTTP] respond with status 503 also while the node is
+// Degraded. A load balancer then sends clients only to nodes with complete counts. If one
+// node is lost, all others are Degraded, so the service has no nodes until the lost node
+// returns or the time of [WithForget] has passed.
+func WithStrictReadiness() Option { return func(c *config) { c.strict = true } }
 
 // maxDuration is 18 years, which is practically unlimited. The sum of a few such durations
 // does not overflow.

@@ -43,11 +43,12 @@ func TestSkew_UnsupportedVersion(t *testing.T) {
 		bubble(t, name, func(t *testing.T) {
 			net := clustertest.NewNetwork(1)
 			h, p := start(t, net, "node"), newPuppet(t, net, "new")
-			m.Incarnation, m.Name = p.id, p.name
+			m.Incarnation, m.Name, m.Flags = p.id, p.name, uint32(clusterpb.Flag_FLAG_BACKLOG)
 			p.send(cluster.Subject{Kind: cluster.KindHeartbeat}, m)
 			after(2 * beat)
 			require.Equal(t, []string{"unsupported version of the protocol: new"}, reasons(h))
 			require.True(t, h.node.Health().Peers[0].Unsupported)
+			require.True(t, h.node.Health().Peers[0].Backlog) // all versions can read it
 			begin := time.Now()
 			_, err := h.Get(t.Context(), "r")
 			require.Zero(t, time.Since(begin)) // it cannot answer

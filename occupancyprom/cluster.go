@@ -23,6 +23,8 @@ var clusterMetrics = []metric[cluster.Health]{
 		func(h *cluster.Health) float64 { return boolean(h.Degraded) }),
 	gauge("cluster_rooms", "Occupied rooms that this node has published to its peers.",
 		func(h *cluster.Health) float64 { return float64(h.Rooms) }),
+	gauge("cluster_waiting_rooms", "Rooms whose changes wait for the node or the bus to be published; at most about 4096 are counted.",
+		func(h *cluster.Health) float64 { return float64(h.Waiting) }),
 	gauge("cluster_peers_behind", "Peers that have published a change that this node has not received yet.",
 		func(h *cluster.Health) (n float64) {
 			for _, p := range h.Peers {

@@ -74,6 +74,7 @@
 //	occupancy_cluster_degraded                     1 if the counts of other nodes may be incomplete
 //	occupancy_cluster_reasons{reason}              reasons for degraded, see [cluster.Reason]
 //	occupancy_cluster_rooms                        rooms that this node has published
+//	occupancy_cluster_waiting_rooms                rooms whose changes wait to be published
 //	occupancy_cluster_peers{state}                 peers: live, suspect, held or missing
 //	occupancy_cluster_peers_behind                 peers with a change that has not arrived
 //	occupancy_cluster_peers_over_limit             peers with more rooms than WithMaxRooms allows

@@ -222,8 +222,13 @@ func (n *clusterNode) health() clusterHealth {
 	return clusterHealth{nodes, &health, &busHealth{bus.Prefix, bus.Server, routes, bus.Reconnects}}
 }
 
+// serveHealth responds with status 503 while counts may be incomplete.
 func (n *clusterNode) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	serveJSON(w, http.StatusOK, marshal(n.health()))
+	h, status := n.health(), http.StatusOK
+	if h.Health != nil && h.Degraded {
+		status = http.StatusServiceUnavailable
+	}
+	serveJSON(w, status, marshal(h))
 }
 
 // staleReasons returns why the counts may be out of date, or nil. The streams of the page

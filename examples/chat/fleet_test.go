@@ -39,6 +39,7 @@ type fleet struct {
 // process is one chat server of a fleet and the clients of this server.
 type process struct {
 	fleet      *fleet
+	binary     string
 	name, addr string
 	args       []string
 	clients    []*chatClient // the oldest client first; empty while the process is not running
@@ -78,7 +79,7 @@ func newFleet(t *testing.T) *fleet {
 
 // add adds a process without starting it.
 func (f *fleet) add(name string, args ...string) *process {
-	p := &process{fleet: f, name: name, addr: freeAddress(f.t), args: args}
+	p := &process{fleet: f, binary: f.binary, name: name, addr: freeAddress(f.t), args: args}
 	f.servers = append(f.servers, p)
 	return p
 }
@@ -100,7 +101,7 @@ func freeAddress(t *testing.T) string {
 func (p *process) start() {
 	t := p.fleet.t
 	t.Helper()
-	p.cmd = exec.Command(p.fleet.binary, append([]string{"-addr", p.addr, "-name", p.name}, p.args...)...)
+	p.cmd = exec.Command(p.binary, append([]string{"-addr", p.addr, "-name", p.name}, p.args...)...)
 	p.killed, p.output, p.exited = false, new(bytes.Buffer), make(chan struct{})
 	p.cmd.Stderr = p.output
 	require.NoError(t, p.cmd.Start())

@@ -16,8 +16,8 @@
 //	/scene?name=raid           with POST: all bots go to one room for a while; with name=network, their connections break
 //	/history?room={room}       the counts of a room in the last five minutes; without a room, those of all rooms together
 //	/metrics                   metrics for Prometheus
-//	/cluster                   the state of the cluster, as JSON
-//	/ready                     status 503 and the reasons while counts may be incomplete
+//	/cluster                   the state of the cluster, as JSON; status 503 while counts may be incomplete
+//	/ready                     status 503 until the counts of the other nodes have arrived
 //
 // Several chat servers can form a cluster. Each chat server then shows the counts of the
 // whole cluster. Here the first chat server also runs the NATS server of the cluster:

@@ -35,6 +35,7 @@ type Flag int32
 const (
 	Flag_FLAG_NONE     Flag = 0
 	Flag_FLAG_DEGRADED Flag = 1 // the sender's counts of other nodes may be incomplete or out of date
+	Flag_FLAG_BACKLOG  Flag = 2 // the sender is overloaded: messages or sync requests wait to be handled
 )
 
 // Enum value maps for Flag.
@@ -42,10 +43,12 @@ var (
 	Flag_name = map[int32]string{
 		0: "FLAG_NONE",
 		1: "FLAG_DEGRADED",
+		2: "FLAG_BACKLOG",
 	}
 	Flag_value = map[string]int32{
 		"FLAG_NONE":     0,
 		"FLAG_DEGRADED": 1,
+		"FLAG_BACKLOG":  2,
 	}
 )
 
@@ -200,8 +203,8 @@ func (x *Digest) GetLeastVersion() uint32 {
 	return 0
 }
 
-// The sender is alive. All versions of the protocol can read the fields 1, 2, 7 to 10 and
-// 15, which never change. So a node can report a peer whose version it does not support.
+// The sender is alive. All versions of the protocol can read the fields 1, 2, 5, 7 to 10
+// and 15, which never change. So a node can report a peer whose version it does not support.
 type Heartbeat struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
@@ -665,10 +668,11 @@ const file_cluster_proto_rawDesc = "" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"L\n" +
 	"\x03Bye\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion*(\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion*:\n" +
 	"\x04Flag\x12\r\n" +
 	"\tFLAG_NONE\x10\x00\x12\x11\n" +
-	"\rFLAG_DEGRADED\x10\x01B;Z9github.com/occupancy/occupancy/cluster/internal/clusterpbb\x06proto3"
+	"\rFLAG_DEGRADED\x10\x01\x12\x10\n" +
+	"\fFLAG_BACKLOG\x10\x02B;Z9github.com/occupancy/occupancy/cluster/internal/clusterpbb\x06proto3"
 
 var (
 	file_cluster_proto_rawDescOnce sync.Once

@@ -37,7 +37,7 @@ type Config struct {
 	// Local returns the current counts of this process.
 	Local func(room string) occupancy.Occupancy
 
-	// Yield is called between the slices of a large update, which have at most 1024 rooms. During the call, Ask, Result and
+	// Yield is called after every 128 rooms of a large update. During the call, Ask, Result and
 	// the methods without changes can be called.
 	Yield func()
 
@@ -74,7 +74,7 @@ type Message struct {
 	Shard   uint32 // the receiver, or 0 for all nodes
 	Payload []byte
 
-	peer  *peer  // the receiver of a sync request or a reply
+	peer  *peer  // the receiver of a sync request
 	query *query // the query in the message
 }
 
@@ -110,6 +110,7 @@ type PeerStatus struct {
 	Refused        int
 	OverLimit      bool
 	Degraded       bool
+	Backlog        bool
 	IgnoresRooms   bool
 	SameName       bool
 	Unsupported    bool

@@ -16,7 +16,7 @@ var updateGolden = flag.Bool("golden.update", false, "write the golden messages;
 func TestGolden_MessagesOfVersion1(t *testing.T) {
 	id, to := Incarnation{1, 2, 3, 15: 16}, Incarnation{15: 1}
 	h := heartbeat{
-		from: id, name: []byte("chat-1"), seq: 300, hash: 0x0123456789abcdef, flags: flagDegraded, beat: 7,
+		from: id, name: []byte("chat-1"), seq: 300, hash: 0x0123456789abcdef, flags: flagDegraded | flagBacklog, beat: 7,
 		minVersion: 1, maxVersion: 1, intervalMS: 1000, rooms: 2, maxRooms: 1_000_000,
 	}
 	w := digestWriter{id: id, name: "chat-1", limit: 1000}

@@ -1,10 +1,5 @@
 package core
 
-import (
-	"slices"
-	"sort"
-)
-
 // ledger stores the published counts of this node: the last counts of each room, and the
 // seq of the flush that published them. The ledger returns all changes since a given seq,
 // with each room once, even if it changed several times.
@@ -14,15 +9,15 @@ import (
 // oldest tombstones are removed. A peer that needs a removed tombstone receives a snapshot.
 type ledger struct {
 	rooms       map[string]*record
-	changes     []change // in the order of seq
-	seq         uint64   // the seq of the last flush
-	removedUpTo uint64   // the highest seq of a removed tombstone
-	tombstones  int      // the number of empty records
-	peak        int      // the largest len(rooms) since the map was created
-	hash        uint64   // the sum of the hashes of all rooms
-	slack       int      // the number of tombstones, and of outdated changes, that are always kept
-	pinned      bool     // a reply is encoded: do not compact
-	yield       func()   // called between the slices of a large update
+	changes     changeLog
+	seq         uint64 // the seq of the last flush
+	removedUpTo uint64 // the highest seq of a removed tombstone
+	tombstones  int    // the number of empty records
+	peak        int    // the largest len(rooms) since the map was created
+	hash        uint64 // the sum of the hashes of all rooms
+	slack       int    // the number of tombstones, and of outdated changes, that are always kept
+	pinned      bool   // a reply is encoded: do not compact
+	yield       func() // called for each room of a large update
 }
 
 // record is the last published state of a room.
@@ -63,7 +58,7 @@ func (l *ledger) put(room string, p roomCounts) {
 	l.hash += hashCounts(nameHash, p) - hashCounts(nameHash, r.counts)
 	l.tombstones += toInt(p == 0) - toInt(r.counts == 0)
 	r.counts, r.seq = p, l.seq+1
-	l.changes = append(l.changes, change{r, r.seq})
+	l.changes.append(change{r, r.seq})
 }
 
 // toInt returns 1 if b is true, and otherwise 0.
@@ -80,7 +75,7 @@ func (l *ledger) endFlush() {
 	l.seq++
 	l.peak = max(l.peak, len(l.rooms))
 	live := l.live()
-	if !l.pinned && (l.tombstones > live+l.slack || len(l.changes) > 2*len(l.rooms)+l.slack) {
+	if !l.pinned && (l.tombstones > live+l.slack || l.changes.len() > 2*len(l.rooms)+l.slack) {
 		l.compact(live)
 	}
 }
@@ -88,14 +83,12 @@ func (l *ledger) endFlush() {
 // compact removes the outdated changes and, if there are too many tombstones, about half
 // of the tombstones.
 func (l *ledger) compact(live int) {
-	remove, n := 0, 0
+	remove := 0
 	if l.tombstones > live+l.slack {
 		remove = l.tombstones - (live+l.slack)/2
 	}
-	l.changes = slices.DeleteFunc(l.changes, func(c change) bool {
-		if n++; n%batchLen == 0 {
-			l.yield()
-		}
+	l.changes.deleteFunc(func(c change) bool {
+		l.yield()
 		if c.outdated() {
 			return true
 		}
@@ -109,15 +102,13 @@ func (l *ledger) compact(live int) {
 		return true
 	})
 	if l.peak > 8*max(len(l.rooms), l.slack) {
-		// A map and a slice keep the memory of deleted entries, but copies do not.
+		// A map keeps the memory of deleted entries, but a copy does not.
 		rooms := make(map[string]*record, len(l.rooms))
 		for room, r := range l.rooms {
-			if rooms[room] = r; len(rooms)%batchLen == 0 {
-				l.yield()
-			}
+			l.yield()
+			rooms[room] = r
 		}
 		l.rooms, l.peak = rooms, len(rooms)
-		l.changes = slices.Clone(l.changes)
 	}
 }
 
@@ -152,14 +143,15 @@ func (l *ledger) next(c *cursor, w *digestWriter) (payload []byte, done bool) {
 	if c.snapshot && !c.started {
 		sp.reset, sp.snapshotEnd = true, c.end
 	}
-	first := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].at > c.base })
+	first := l.changes.after(c.base)
 	// begin is the mark before the first change of the current flush, and previous is the seq
 	// of the flush before it.
 	begin, previous := w.mark(), c.base
-	for i := first; i < len(l.changes); i++ {
-		ch := l.changes[i]
-		if i > first && ch.at != l.changes[i-1].at {
-			begin, previous = w.mark(), l.changes[i-1].at
+	for i := first; i < l.changes.len(); i++ {
+		l.yield()
+		ch := *l.changes.at(i)
+		if i > first && ch.at != l.changes.at(i-1).at {
+			begin, previous = w.mark(), l.changes.at(i-1).at
 		}
 		if l.needed(ch, c) && !w.add(ch.room, ch.counts) {
 			w.rollback(begin)

@@ -42,6 +42,7 @@ type Machine struct {
 // New returns a Machine that is not connected. Before Start, only Ask and Result can be
 // called.
 func New(cfg Config) *Machine {
+	cfg.Yield = every(batchLen, cfg.Yield)
 	m := &Machine{
 		cfg:      cfg,
 		ledger:   newLedger(cfg.TombstoneSlack, cfg.Yield),
@@ -56,6 +57,16 @@ func New(cfg Config) *Machine {
 	}
 	m.members = newMembers(&m.cfg)
 	return m
+}
+
+// every returns a function that calls f in every nth call.
+func every(n int, f func()) func() {
+	calls := 0
+	return func() {
+		if calls++; calls%n == 0 {
+			f()
+		}
+	}
 }
 
 // Start starts the node. The first heartbeat is due now.
@@ -89,7 +100,6 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 		m.queries.fail(msg.query, err)
 	case msg.Kind == SyncReply:
 		if m.replies.sent(m.ledger, err != nil, now, m.cfg.Heartbeat) {
-			msg.peer.lastServed = now
 			m.Served++
 		}
 	case msg.Kind == Heartbeat && msg.Shard == 0 && err == nil:
@@ -208,6 +218,9 @@ func (m *Machine) nextHeartbeat(now time.Duration) []byte {
 	if len(m.Reasons(now)) > 0 {
 		h.flags |= flagDegraded
 	}
+	if m.overloaded || len(m.replies.queue) > maxSyncs {
+		h.flags |= flagBacklog
+	}
 	return h.encode()
 }
 
@@ -218,23 +231,21 @@ func (m *Machine) SetConnected(connected bool, now time.Duration) {
 	m.connected, m.busKnown = connected, true
 	if connected {
 		m.resume(now)
-	}
-}
-
-// SetLossy reports that the bus has lost messages to this node.
-func (m *Machine) SetLossy(now time.Duration) {
-	m.Lossy++
-	m.freshAt = max(m.freshAt, now+m.cfg.Heartbeat*3/2) // by this time, the peers' heartbeats show which changes were lost
-	for _, p := range m.members.peers {
-		if !m.overloaded { // otherwise the heartbeats will show which changes are missing
-			p.stream.wantSync = true
-			m.requestSync(p, now)
+		for _, p := range m.members.peers {
+			p.stream.attempts = 0
 		}
 	}
 }
 
+// SetLossy reports that the bus has lost messages to this node. The peers' next heartbeats
+// show which changes were lost.
+func (m *Machine) SetLossy(now time.Duration) {
+	m.Lossy++
+	m.freshAt = max(m.freshAt, now+m.cfg.Heartbeat*3/2)
+}
+
 // SetOverloaded reports whether many messages wait to be handled. An overloaded node only
-// renews leases with heartbeats, and sends fewer sync requests.
+// renews leases with heartbeats.
 func (m *Machine) SetOverloaded(overloaded bool) { m.overloaded = overloaded }
 
 // Stop sends a Bye and drops all peers. The tables are not closed.
@@ -247,6 +258,7 @@ func (m *Machine) Stop() {
 // digest is one flush and has its own seq.
 func (m *Machine) Change(rooms []occupancy.RoomEvent) {
 	for _, e := range rooms {
+		m.cfg.Yield()
 		// Publish the counts of the event, and not newer counts of the engine. The engine
 		// sends no event for a change that is undone within its interval. Therefore no later
 		// event would correct the newer counts.
@@ -314,6 +326,7 @@ func (m *Machine) Peers(now time.Duration) []PeerStatus {
 			Refused:        len(p.table.refused),
 			OverLimit:      p.table.overLimit,
 			Degraded:       p.flags&flagDegraded != 0,
+			Backlog:        p.flags&flagBacklog != 0,
 			IgnoresRooms:   p.maxRooms > 0 && uint64(m.ledger.live()) > p.maxRooms,
 			SameName:       m.members.sameName(p),
 			Unsupported:    p.unsupported,

@@ -49,7 +49,7 @@ func TestMachine_AtMostEightSyncsAtOnce(t *testing.T) {
 		m.Tick(now, 800)
 		require.LessOrEqual(t, sent(m, now)[SyncRequest], maxSyncs)
 	}
-	// When a reply has arrived, the next request is sent.
+	// The next request is sent when a whole reply has arrived.
 	var next *peer
 	for _, p := range m.members.peers {
 		if p.stream.awaiting(3 * beat) {
@@ -58,7 +58,9 @@ func TestMachine_AtMostEightSyncsAtOnce(t *testing.T) {
 	}
 	require.NotNil(t, next)
 	w := digestWriter{id: next.id, name: next.name, limit: 700}
-	m.Receive(SyncReply, w.finish(span{reset: true, seq: 5, snapshotEnd: 5}), 3*beat)
+	m.Receive(SyncReply, w.finish(span{reset: true, seq: 4, snapshotEnd: 5}), 3*beat)
+	require.Zero(t, sent(m, 3*beat)[SyncRequest])
+	m.Receive(SyncReply, w.finish(span{base: 4, seq: 5}), 3*beat)
 	require.Equal(t, 1, sent(m, 3*beat)[SyncRequest])
 }
 
@@ -73,6 +75,9 @@ func TestMachine_OverloadedOnlyRenewsLeases(t *testing.T) {
 	require.Zero(t, sent(m, 3*beat)[SyncRequest])
 	require.Equal(t, 3*beat, m.members.peers[0].leaseStart)
 	require.Equal(t, "this node is overloaded: many messages wait", m.Reasons(5 * beat)[0].Text)
+	var h heartbeat
+	require.True(t, h.decode(m.nextHeartbeat(5*beat)))
+	require.Equal(t, uint64(flagDegraded|flagBacklog), h.flags)
 	m.SetOverloaded(false)
 	m.Receive(Heartbeat, beatOf(1, 3, 7), 4*beat)
 	require.Equal(t, 1, sent(m, 4*beat)[SyncRequest])

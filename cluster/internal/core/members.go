@@ -22,7 +22,6 @@ type peer struct {
 	lastBeatNumber    uint64        // the number of the last heartbeat
 	ignoredBeatNumber uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
 	flags             uint64        // the flags of the last heartbeat
-	lastServed        time.Duration // when the last sync request of the peer was answered
 	maxRooms          uint64        // the peer stores at most this number of rooms, or 0 if it is not known
 	unsupported       bool          // this node cannot read the peer's messages
 	dropped           bool
@@ -67,7 +66,7 @@ func (s *members) left(id Incarnation, now time.Duration) bool {
 // add adds a new peer. The new incarnation of a Missing peer takes its place: the Missing
 // peers that are dropped are returned.
 func (s *members) add(id Incarnation, name string, now time.Duration) (p *peer, dropped []*peer) {
-	p = &peer{id: id, name: name, leaseStart: now, beatAt: now, lastServed: -syncInterval}
+	p = &peer{id: id, name: name, leaseStart: now, beatAt: now}
 	p.stream.syncSent = -syncInterval
 	before, ok := s.recentlyDropped[id]
 	if ok {

@@ -19,7 +19,10 @@ type heartbeat struct {
 	unsupported            bool // only name and the fields of this paragraph are valid
 }
 
-const flagDegraded = 1
+const (
+	flagDegraded = 1
+	flagBacklog  = 2
+)
 
 func (h *heartbeat) decode(payload []byte) bool {
 	*h = heartbeat{}
@@ -36,7 +39,7 @@ func (h *heartbeat) decode(payload []byte) bool {
 		case 4:
 			valid = f.hash(&h.hash) && valid
 		case 5:
-			valid = f.number(&h.flags) && valid
+			return f.number(&h.flags)
 		case 6:
 			valid = f.number(&h.beat) && valid
 		case 7:

@@ -25,7 +25,7 @@ func TestSimulation_FailsWithoutEachRule(t *testing.T) {
 		{"apply no digest if an earlier digest is missing", "stream.go", "case d.base > s.applied:", "case false:"},
 		{"compare the seq of a heartbeat", "stream.go", "\ts.published = seq\n", "\n"},
 		{"compare the hash of a heartbeat", "receive.go", "case p.table.hash != h.hash:", "case false:"},
-		{"limit the sync requests", "stream.go", "if now >= s.syncSent+interval {", "if true {"},
+		{"limit the sync requests", "stream.go", "return s.syncSent + wait + roundTrip", "return 0"},
 		{"expire leases", "members.go", "now >= s.leaseEnd(p)", "false"},
 		{"shorten the lease of a replaced peer", "members.go", "other.replaced, other.beatsSince = true, 0", ""},
 		{"expire no lease while disconnected", "machine.go", "\tif m.connected {\n", "\tif true {\n"},

@@ -14,9 +14,12 @@ type Reason struct {
 // Reasons returns the current reasons. The node is degraded if there are any.
 func (m *Machine) Reasons(now time.Duration) []Reason {
 	var all []Reason
-	add := func(applies bool, text string) {
+	add := func(applies bool, text string, peers ...string) {
 		if !applies {
 			return
+		}
+		for _, name := range peers {
+			text += ": " + name
 		}
 		since := now
 		if i := slices.IndexFunc(m.reasons, func(r Reason) bool { return r.Text == text }); i >= 0 {
@@ -34,13 +37,13 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 	for _, p := range m.members.peers {
 		// Use beatAt, because renew changes leaseStart without a heartbeat.
 		late := p.state == Suspect || p.state == Live && now >= p.beatAt+m.members.lease(p)
-		add(p.state == Missing, "missing: "+p.name)
-		add(p.state == Held, "lost together with most peers: "+p.name)
-		add(p.unsupported, "unsupported version of the protocol: "+p.name)
-		add(late, "no heartbeat within the lease: "+p.name)
-		add(p.state != Missing && p.stream.behind(), "changes are missing: "+p.name)
-		add(len(p.table.refused) > 0, "counts are refused: "+p.name)
-		add(p.table.overLimit, "more rooms than WithMaxRooms: "+p.name)
+		add(p.state == Missing, "missing", p.name)
+		add(p.state == Held, "lost together with most peers", p.name)
+		add(p.unsupported, "unsupported version of the protocol", p.name)
+		add(late, "no heartbeat within the lease", p.name)
+		add(p.state != Missing && p.stream.behind(), "changes are missing", p.name)
+		add(len(p.table.refused) > 0, "counts are refused", p.name)
+		add(p.table.overLimit, "more rooms than WithMaxRooms", p.name)
 	}
 	m.reasons = all
 	return all

@@ -1,6 +1,9 @@
 package core
 
-import "time"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // Receive handles a message. A malformed message changes nothing.
 func (m *Machine) Receive(kind Kind, payload []byte, now time.Duration) {
@@ -81,16 +84,12 @@ func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
 
 // greet schedules an early heartbeat for a new or returned peer, so that the peer knows
 // this node soon. Each node has a different delay, so that the heartbeats of many nodes do
-// not arrive at the same time. The first sync request follows the greeting, because the
-// peer answers only requests of nodes that it knows.
+// not arrive at the same time.
 func (m *Machine) greet(p *peer, now time.Duration) {
 	m.greeting = append(m.greeting, p)
 	delay := m.cfg.Heartbeat / 8
-	// The delay is at least 1 ns. The greeting is then due after now, and requestSync waits
-	// until it is due.
-	ownDelay := max(1, delay*time.Duration(m.cfg.ID[0])/256)
+	ownDelay := delay * time.Duration(m.cfg.ID[0]) / 256
 	m.greetAt = min(m.greetAt, max(now, m.lastBeat+delay)+ownDelay)
-	p.stream.syncSent = max(p.stream.syncSent, m.greetAt-syncInterval)
 }
 
 // sendGreetings sends a heartbeat to the peers that wait for it. It sends one heartbeat to
@@ -127,7 +126,7 @@ func (m *Machine) handleDigest(d *digest, now time.Duration) {
 	}
 	d.forEach(p.table.set)
 	p.table.applyBatch()
-	requested := p.stream.attempts > 0
+	requested := p.stream.requested
 	if p.stream.apply(d.span, now) {
 		p.table.endSnapshot()
 	}
@@ -148,6 +147,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		return
 	}
 	if p.unsupported = h.unsupported; p.unsupported {
+		p.flags = h.flags
 		m.members.renewLease(p, now)
 		return
 	}
@@ -161,6 +161,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		p.table.moveTo(m.cfg.NewTable(p.name)) // the kept counts count again
 	}
 	if returned {
+		p.stream.attempts = 0
 		m.greet(p, now)
 	}
 	if m.overloaded {
@@ -194,33 +195,33 @@ func (m *Machine) handleBye(id Incarnation, now time.Duration) {
 }
 
 // requestSync requests the missing changes from the peer, if any are missing. It sends the
-// request now, or schedules it for the end of syncInterval.
+// request now, or schedules it. A peer without a heartbeat within its lease cannot reply.
 func (m *Machine) requestSync(p *peer, now time.Duration) {
-	if p.state == Missing || !p.stream.behind() && !p.stream.wantSync {
+	if p.state != Live || !p.stream.behind() {
 		return
 	}
-	syncs := 0
+	random := mix(binary.BigEndian.Uint64(m.cfg.ID[:]) ^ uint64(p.stream.syncSent))
+	next := p.stream.nextSync(p.flags&flagBacklog != 0, uint8(random), 2*m.echo.delay)
+	if now < next {
+		m.members.checkAt = min(m.members.checkAt, next)
+		return
+	}
+	m.members.checkAt = min(m.members.checkAt, now+syncInterval/2) // to send or repeat the request
+	waiting := 0
 	for _, other := range m.members.peers {
-		syncs += toInt(other.stream.awaiting(now))
+		waiting += toInt(other.stream.awaiting(now))
 	}
-	if syncs >= maxSyncs {
-		m.members.checkAt = min(m.members.checkAt, now+syncInterval/2)
-		return
-	}
-	since, send, retry := p.stream.request(now, m.overloaded)
-	m.members.checkAt = min(m.members.checkAt, retry)
-	if send {
-		r := syncRequest{from: m.cfg.ID, to: p.id, since: since}
+	if waiting < maxSyncs {
+		r := syncRequest{from: m.cfg.ID, to: p.id, since: p.stream.request(now)}
 		m.Resyncs++
 		m.send(Message{Kind: SyncRequest, Shard: p.id.Shard(), Payload: r.encode(), peer: p})
 	}
 }
 
-// handleSyncRequest queues the request of a peer. A request of an unknown node is dropped;
-// the node will repeat it.
+// handleSyncRequest queues the request of another node. The node can be unknown, because
+// its request can arrive before its first heartbeat.
 func (m *Machine) handleSyncRequest(r syncRequest, now time.Duration) {
-	p := m.members.byID[r.from]
-	if r.to == m.cfg.ID && p != nil && now >= p.lastServed+syncInterval/2 {
+	if r.to == m.cfg.ID && !m.members.left(r.from, now) {
 		m.replies.add(r)
 	}
 }
@@ -228,12 +229,9 @@ func (m *Machine) handleSyncRequest(r syncRequest, now time.Duration) {
 // reply sends the next digest that answers a sync request.
 func (m *Machine) reply(now time.Duration, size int) {
 	to, payload := m.replies.encode(m.ledger, max(m.cfg.FlushSize, min(size, m.cfg.ReplySize)), now)
-	p := m.members.byID[to]
-	if payload == nil {
-		p.lastServed = now
-		return
+	if payload != nil {
+		m.send(Message{Kind: SyncReply, Shard: to.Shard(), Payload: payload})
 	}
-	m.send(Message{Kind: SyncReply, Shard: to.Shard(), Payload: payload, peer: p})
 }
 
 // handleQuery answers another node's query.

@@ -11,7 +11,7 @@ func (s *sim) chooseFaults() func() {
 	all := []func(){
 		s.badNetwork, s.badNetwork, s.partition, s.partition,
 		s.crashOrBye, s.restart, s.duplicateName, s.disconnect, s.stall, s.lose,
-		s.mute, s.mute, s.slowNetwork,
+		s.mute, s.mute, s.slowNetwork, s.forbid, s.forbid,
 	}
 	if s.chance(0.2) {
 		all = append(all, s.garble, s.garble)
@@ -69,6 +69,15 @@ func (s *sim) mute() {
 		clear(s.blocked)
 		s.parted = false
 	})
+}
+
+// forbid takes a node's permission to publish, or to receive, one kind of messages.
+func (s *sim) forbid() {
+	p := permission{s.randomNode(), 1 + Kind(s.rand.IntN(int(SyncReply))), s.chance(0.5)}
+	s.log("%v is not allowed to publish or receive %+v", p.node, p)
+	s.forbidden[p] = true
+	s.lossy, s.crashed = true, true // leases expire
+	s.later(12*time.Second, func() { delete(s.forbidden, p) })
 }
 
 func (s *sim) garble() {
@@ -199,14 +208,14 @@ func (s *sim) stall() {
 	}
 	s.log("%v is paused", n)
 	n.stalled = true
-	s.step(beat, beat+1) // the node stops within this time, because it publishes a heartbeat
+	s.step(n.m.cfg.Heartbeat, n.m.cfg.Heartbeat+1) // the node stops within this time, because it publishes a heartbeat
 	n.dropped = n.m.Dropped
 	begun := s.now
 	s.later(12*time.Second, func() {
 		s.log("%v resumes", n)
 		n.resume()
 		s.step(0, time.Millisecond)
-		if s.now-begun > 2*beat { // the pause was longer than a heartbeat interval
+		if s.now-begun > 2*n.m.cfg.Heartbeat { // the pause was longer than a heartbeat interval
 			s.checkNoneDropped(n, "after a pause")
 		}
 	})

@@ -24,14 +24,22 @@ var noFaults = faults{minDelay: time.Millisecond, maxDelay: time.Millisecond}
 // network delivers the messages of a simulation. The simulation has one goroutine and its
 // own clock, so each run with the same seed is exactly the same.
 type network struct {
-	now      time.Duration
-	queue    eventQueue
-	events   int
-	faults   faults
-	blocked  map[[2]*node]bool          // the connections, from and to, that deliver nothing
-	earliest map[[2]*node]time.Duration // a message is not delivered before this time unless it is reordered
-	maxDelay time.Duration              // the longest delay of a message so far
-	trace    uint64                     // the hash of all published messages
+	now       time.Duration
+	queue     eventQueue
+	events    int
+	faults    faults
+	blocked   map[[2]*node]bool // the connections, from and to, that deliver nothing
+	forbidden map[permission]bool
+	earliest  map[[2]*node]time.Duration // a message is not delivered before this time unless it is reordered
+	maxDelay  time.Duration              // the longest delay of a message so far
+	trace     uint64                     // the hash of all published messages
+}
+
+// permission is the permission of a node to publish or to receive a kind of messages.
+type permission struct {
+	*node
+	kind    Kind
+	receive bool
 }
 
 // at calls do at the given time.
@@ -92,7 +100,7 @@ func (s *sim) publish(from *node, msg Message) error {
 // send schedules the delivery of a message to one node.
 func (s *sim) send(from, to *node, msg Message) {
 	f, link := s.faults, [2]*node{from, to}
-	if s.chance(f.loss) || !s.reaches(from, to) {
+	if s.chance(f.loss) || !s.reaches(from, to, msg.Kind) {
 		return
 	}
 	payload := msg.Payload
@@ -111,15 +119,16 @@ func (s *sim) send(from, to *node, msg Message) {
 		}
 		s.maxDelay = max(s.maxDelay, due-s.now)
 		s.at(due, func() {
-			if s.reaches(from, to) {
+			if s.reaches(from, to, msg.Kind) {
 				to.deliver(msg.Kind, payload)
 			}
 		})
 	}
 }
 
-func (s *sim) reaches(from, to *node) bool {
-	return !from.outage && !to.outage && !s.blocked[[2]*node{from, to}]
+func (s *sim) reaches(from, to *node, kind Kind) bool {
+	return !from.outage && !to.outage && !s.blocked[[2]*node{from, to}] &&
+		!s.forbidden[permission{from, kind, false}] && !s.forbidden[permission{to, kind, true}]
 }
 
 // event is something that happens at a given time.
@@ -167,6 +176,7 @@ type node struct {
 	inbox    []func()  // the inputs that have arrived since then
 	overflow int       // this number of messages will be lost
 	dropped  uint64    // the number of dropped peers when a fault began
+	busy     *busyNode // receives the messages; nil if the node handles them at once
 
 	known        map[Incarnation]bool // the peers that this node has had
 	healthySince time.Duration
@@ -226,6 +236,10 @@ func (n *node) resume() {
 
 func (n *node) deliver(kind Kind, payload []byte) {
 	if n.ended {
+		return
+	}
+	if n.busy != nil {
+		n.busy.deliver(kind, payload)
 		return
 	}
 	if n.overflow > 0 || len(n.inbox) >= 1024 {

@@ -28,6 +28,7 @@ type sim struct {
 	started  int
 	interval time.Duration // the shortest time between two events of a room
 	long     time.Duration // a factor for the lengths of the faults
+	slowest  time.Duration // the longest heartbeat interval of a node
 	err      error         // the first error
 
 	lossy       bool     // messages were lost
@@ -52,9 +53,10 @@ type repair struct {
 func newSim(seed uint64, logf func(string, ...any)) *sim {
 	s := &sim{
 		network: network{
-			faults:   noFaults,
-			blocked:  map[[2]*node]bool{},
-			earliest: map[[2]*node]time.Duration{},
+			faults:    noFaults,
+			blocked:   map[[2]*node]bool{},
+			forbidden: map[permission]bool{},
+			earliest:  map[[2]*node]time.Duration{},
 		},
 		rand:  rand.New(rand.NewPCG(seed, 0)),
 		logf:  logf,
@@ -62,9 +64,12 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 
 		changed: map[string]time.Duration{},
 	}
-	s.long = 1
+	s.long, s.slowest = 1, beat
 	if s.chance(0.1) {
 		s.long = 4
+	}
+	if s.chance(0.1) {
+		s.slowest = 3 * beat
 	}
 	s.rooms = 3 + s.rand.IntN(30)
 	if s.chance(0.25) {
@@ -144,6 +149,9 @@ func (s *sim) start(name string) {
 		NewTable:       n.newTable,
 		Yield:          func() {},
 	}
+	if s.chance(0.4) {
+		cfg.Heartbeat, cfg.Lease = s.slowest, 5*s.slowest
+	}
 	for i := range cfg.ID {
 		cfg.ID[i] = byte(s.rand.Uint32())
 	}
@@ -184,13 +192,13 @@ func (s *sim) allBusesOK() bool {
 	return !s.lossy && !s.parted && !slices.ContainsFunc(s.nodes, func(n *node) bool { return n.outage || n.stalled })
 }
 
-// checkHealth checks that no node was healthy and wrong for longer than the lease. A fault
+// checkHealth checks that no node was healthy and wrong for longer than the longest lease. A fault
 // has an effect when the last message has arrived, and is detected up to a heartbeat later.
 // A node cannot detect that it does not know a node, unless it knew it before. If a second
 // node of the same name starts, a lost node may be dropped as its previous incarnation.
 func (s *sim) checkHealth() {
 	s.at(s.now+beat/2, s.checkHealth)
-	since := s.now - lease - beat - s.maxDelay
+	since := s.now - 6*s.slowest - s.maxDelay
 	names := map[string]bool{}
 	for _, n := range s.nodes {
 		if names[n.name] {
@@ -269,6 +277,7 @@ func (s *sim) run() error {
 		n.overflow = 0
 	}
 	s.log("the faults stop")
+	backoff := s.backoff()
 	for stop := s.now; s.err == nil; s.step(0, 200*time.Millisecond) {
 		n, wrong := s.mismatch()
 		if wrong == nil {
@@ -276,9 +285,9 @@ func (s *sim) run() error {
 			s.checkStable()
 			break
 		}
-		timeout := s.timeout()
+		timeout := s.timeout() + backoff
 		// If messages were only lost, each node detects this after two heartbeat intervals.
-		mustDetect := timeout == exact+s.maxDelay && s.now-stop > 2*beat+s.maxDelay
+		mustDetect := !s.crashed && !s.garbled && s.now-stop > 2*s.slowest+s.maxDelay
 		switch {
 		case s.now-stop > timeout:
 			s.fail("not exact after %v: %v", timeout, wrong)
@@ -290,24 +299,49 @@ func (s *sim) run() error {
 }
 
 // timeout returns the time within which all counts must be exact after the end of the
-// faults. Lost messages are detected at the next heartbeat, and requested at most one
-// second after the last sync request. A crashed node, and a node that a garbled message
+// faults, if no node backs off. Lost messages are detected at the next heartbeat, and
+// requested at most one second after the last sync request. A crashed node, and a node that a garbled message
 // seems to describe, is dropped one heartbeat interval after its lease, or after the hold
 // time.
 func (s *sim) timeout() time.Duration {
+	delay := s.slowest + s.maxDelay // the longest delay of the last heartbeat
 	if !s.crashed && !s.garbled {
-		return exact + s.maxDelay
+		return delay + exact - beat
 	}
-	delay := time.Second + s.maxDelay // the longest delay of the last heartbeat
+	after := s.slowest
 	for _, n := range s.nodes {
 		if slices.ContainsFunc(n.m.members.peers, func(p *peer) bool { return p.state == Held }) {
-			return delay + lease + hold
+			after = hold
 		}
 	}
-	return delay + lease + beat
+	return delay + s.longestLease() + after
 }
 
-// exact is the timeout if no lease has to expire.
+// longestLease returns the longest lease of a peer. A garbled heartbeat can contain a long
+// heartbeat interval.
+func (s *sim) longestLease() (longest time.Duration) {
+	for _, n := range s.nodes {
+		for _, p := range n.m.members.peers {
+			longest = max(longest, n.m.members.lease(p))
+		}
+	}
+	return longest
+}
+
+// backoff returns the additional time until the last node repeats a sync request.
+func (s *sim) backoff() (longest time.Duration) {
+	for _, n := range s.nodes {
+		for _, p := range n.m.members.peers {
+			if p.stream.behind() {
+				next := p.stream.nextSync(p.flags&flagBacklog != 0, 0, 2*n.m.echo.delay)
+				longest = max(longest, next-s.now-syncInterval)
+			}
+		}
+	}
+	return longest
+}
+
+// exact is the timeout if no lease has to expire, and no node backs off.
 const exact = 2500 * time.Millisecond
 
 // repair ends the faults that are due to end.
@@ -322,7 +356,7 @@ func (s *sim) repair(now time.Duration) {
 
 // checkStable checks that the counts remain exact and that the nodes become healthy.
 func (s *sim) checkStable() {
-	s.advance(s.now + s.maxDelay + lease + hold + forget*s.long + 2*beat)
+	s.advance(s.now + s.maxDelay + s.longestLease() + hold + forget*s.long + 2*s.slowest)
 	if _, wrong := s.mismatch(); wrong != nil {
 		s.fail("no longer exact: %v", wrong)
 	}

@@ -8,6 +8,7 @@ import (
 
 var (
 	simSeeds = flag.Int("sim.seeds", 1000, "run this many simulations")
+	simFirst = flag.Int("sim.first", 0, "the first seed")
 	simSeed  = flag.Int("sim.seed", -1, "run only the simulation with this seed, and log its events")
 )
 
@@ -22,7 +23,7 @@ func TestSimulation_CountsAreExactAtEnd(t *testing.T) {
 	for w := range workers {
 		t.Run(fmt.Sprint("worker", w), func(t *testing.T) {
 			t.Parallel()
-			for seed := w; seed < *simSeeds && !t.Failed(); seed += workers {
+			for seed := *simFirst + w; seed < *simFirst+*simSeeds && !t.Failed(); seed += workers {
 				simulate(t, uint64(seed), nil)
 			}
 		})

@@ -3,9 +3,9 @@ package core
 import "time"
 
 const (
-	syncInterval  = time.Second // the minimum time between two sync requests to one peer
-	maxSyncs      = 8           // the maximum number of sync requests without a reply
-	maxSyncDelays = 3           // an overloaded node doubles syncInterval this number of times
+	syncInterval = time.Second // the minimum time between two sync requests to one peer
+	maxSyncs     = 8           // the maximum number of replies that this node waits for
+	maxDoublings = 3           // without progress, syncInterval is doubled up to this number of times
 )
 
 // stream is the progress of receiving the changes of one peer.
@@ -14,8 +14,8 @@ type stream struct {
 	published     uint64        // the peer has published changes up to this seq
 	needsSnapshot bool          // the received counts are wrong: only a snapshot is applied
 	snapshotEnd   uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
-	syncSent      time.Duration // when the last sync request was sent to the peer
-	wantSync      bool          // request a sync, even if no change seems to be missing
+	syncSent      time.Duration // when the last sync request was sent, or the last digest of a reply has arrived
+	requested     bool          // a sync request was sent, and changes are still missing
 	attempts      int           // the number of sync requests since the last progress
 }
 
@@ -58,6 +58,8 @@ func (s *stream) apply(d span, now time.Duration) (complete bool) {
 	}
 	if s.behind() {
 		s.syncSent = max(s.syncSent, now) // the peer is sending the rest: wait before the next request
+	} else {
+		s.requested = false
 	}
 	return complete
 }
@@ -73,31 +75,31 @@ func (s *stream) heartbeat(seq uint64) (current bool) {
 	return seq == s.applied && !s.needsSnapshot
 }
 
-// awaiting reports whether the reply to a sync request can still arrive.
+// awaiting reports whether a reply to a sync request is arriving, or was requested within
+// syncInterval.
 func (s *stream) awaiting(now time.Duration) bool {
-	return s.attempts > 0 && s.behind() && now < s.syncSent+syncInterval
+	return s.requested && now < s.syncSent+syncInterval
 }
 
-// request returns the seq of the sync request to send now. If no request is sent now, send
-// is false. If another request may be necessary later, retry is its time, and otherwise
-// Never. An overloaded node waits longer after each request without progress.
-func (s *stream) request(now time.Duration, overloaded bool) (since uint64, send bool, retry time.Duration) {
-	if !s.behind() && !s.wantSync {
-		return 0, false, Never
+// nextSync returns when the next sync request can be sent. After each request without
+// progress, the time between two requests is doubled, up to 8 s, and once more if the peer
+// is overloaded. The parameter jitter shortens the doubled time by up to a quarter, so that
+// many nodes do not repeat their requests at the same time. The parameter roundTrip is the
+// time that a reply needs at least.
+func (s *stream) nextSync(overloaded bool, jitter uint8, roundTrip time.Duration) time.Duration {
+	wait := syncInterval
+	if doublings := min(s.attempts+toInt(overloaded), maxDoublings); doublings > 0 {
+		wait = wait << doublings * (1024 - time.Duration(jitter)) / 1024
 	}
-	interval := syncInterval
-	if overloaded {
-		interval <<= min(s.attempts, maxSyncDelays)
+	return s.syncSent + wait + roundTrip
+}
+
+// request records that a sync request is sent, and returns its seq.
+func (s *stream) request(now time.Duration) (since uint64) {
+	s.syncSent, s.requested = now, true
+	s.attempts++
+	if s.needsSnapshot {
+		return 0
 	}
-	if now >= s.syncSent+interval {
-		s.syncSent, s.wantSync, send = now, false, true
-		s.attempts++
-	}
-	if !s.needsSnapshot {
-		since = s.applied
-	}
-	if send && !s.behind() {
-		return since, true, Never
-	}
-	return since, send, s.syncSent + interval
+	return s.applied
 }

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -31,41 +30,37 @@ func TestStream_Receive(t *testing.T) {
 
 func TestStream_RequestsMissingChanges(t *testing.T) {
 	s := stream{applied: 3, published: 5}
-	request := func(now time.Duration) string {
-		since, send, retry := s.request(now, false)
-		return fmt.Sprintf("since %d: %v, again at %v", since, send, retry)
-	}
-	require.Equal(t, "since 3: true, again at 3s", request(2*time.Second))
-	require.Equal(t, "since 3: false, again at 3s", request(2500*time.Millisecond))
+	require.Equal(t, uint64(3), s.request(2*time.Second))
 	require.False(t, s.heartbeat(6))
 	require.False(t, s.apply(span{base: 3, seq: 4}, 2600*time.Millisecond))
-	require.Equal(t, "since 4: false, again at 3.6s", request(3*time.Second)) // the peer is sending the rest
+	require.Equal(t, 3600*time.Millisecond, s.nextSync(false, 0, 0)) // the peer is sending the rest
+	require.True(t, s.awaiting(3500*time.Millisecond))
+	require.False(t, s.awaiting(3600*time.Millisecond))
 	require.False(t, s.apply(span{base: 4, seq: 6}, 3*time.Second))
 	require.False(t, s.behind())
+	require.False(t, s.awaiting(3*time.Second))
 	require.True(t, s.heartbeat(6))
-	s.wantSync = true // after a loss
-	require.Equal(t, fmt.Sprintf("since 6: true, again at %v", Never), request(4*time.Second))
 	require.False(t, s.heartbeat(2)) // the digests were forged
-	require.Equal(t, "since 0: true, again at 6s", request(5*time.Second))
+	require.Zero(t, s.request(5*time.Second))
 	require.False(t, s.apply(span{reset: true, seq: 1, snapshotEnd: 2}, 5*time.Second))
 	require.True(t, s.behind())
 	require.True(t, s.apply(span{base: 1, seq: 2}, 5*time.Second))
 	require.False(t, s.behind())
 }
 
-func TestStream_OverloadedNodeBacksOff(t *testing.T) {
+func TestStream_BacksOffWithoutProgress(t *testing.T) {
 	s, sent := stream{published: 1, syncSent: -syncInterval}, []time.Duration{}
 	for now := time.Duration(0); now < 32*time.Second; now += time.Second {
-		if _, send, _ := s.request(now, true); send {
+		if now >= s.nextSync(false, 0, 0) {
+			s.request(now)
 			sent = append(sent, now/time.Second)
 		}
 	}
 	require.Equal(t, []time.Duration{0, 2, 6, 14, 22, 30}, sent)
-	_, send, retry := s.request(32*time.Second, false) // no longer overloaded
-	require.True(t, send)
-	require.Equal(t, 33*time.Second, retry)
-	s.apply(span{reset: true, seq: 1, snapshotEnd: 2}, 40*time.Second) // progress
-	_, send, retry = s.request(40*time.Second, true)
-	require.False(t, send)
-	require.Equal(t, 41*time.Second, retry)
+	require.Equal(t, 38*time.Second, s.nextSync(true, 0, 0))
+	require.InDelta(t, 36*time.Second, s.nextSync(false, 255, 0), float64(10*time.Millisecond))
+	require.Equal(t, 58*time.Second, s.nextSync(false, 0, 20*time.Second)) // a slow bus
+	s.apply(span{reset: true, seq: 1, snapshotEnd: 2}, 40*time.Second)     // progress
+	require.Equal(t, 41*time.Second, s.nextSync(false, 255, 0))
+	require.Equal(t, 42*time.Second, s.nextSync(true, 0, 0)) // the peer is overloaded
 }

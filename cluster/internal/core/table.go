@@ -3,8 +3,6 @@ package core
 import (
 	"errors"
 	"iter"
-	"maps"
-	"slices"
 	"unsafe"
 
 	"github.com/occupancy/occupancy"
@@ -56,6 +54,7 @@ func (k keptCounts) Close() error { return nil }
 func (t *table) moveTo(other Table) (previous Table) {
 	previous, t.accepted = t.accepted, other
 	for part := range previous.All() {
+		t.cfg.Yield()
 		if t.batch.full() {
 			t.applyBatch()
 		}
@@ -68,6 +67,7 @@ func (t *table) moveTo(other Table) (previous Table) {
 // set stores the peer's counts of a room. The engine receives these counts when applyBatch
 // is called.
 func (t *table) set(room []byte, counts roomCounts) {
+	t.cfg.Yield()
 	hash := hashName(room)
 	if t.batch.full() || t.batch.mayHave(hash) {
 		t.applyBatch()
@@ -130,10 +130,7 @@ func (t *table) applyBatch() {
 	if len(t.refused) == 0 {
 		t.refused = nil
 	}
-	if t.batch.clear(); t.batch.applied >= batchLen {
-		t.batch.applied = 0
-		t.cfg.Yield()
-	}
+	t.batch.clear()
 }
 
 // refuse stores counts that are not set in the engine.
@@ -150,17 +147,23 @@ func (t *table) valid(counts roomCounts) bool {
 	return counts.connections() <= limit && counts.members() <= limit
 }
 
-// retryRefused sets the refused counts again, as the engine may accept them now.
+// retryRefused sets some of the refused counts again, as the engine may accept them now. If
+// the engine accepts any of them, retryRefused continues.
 func (t *table) retryRefused() {
-	for _, room := range slices.Collect(maps.Keys(t.refused)) {
-		if counts := t.refused[room]; t.valid(counts) {
-			if t.batch.full() {
-				t.applyBatch()
+	for again := true; again; {
+		before, n := len(t.refused), 0
+		for room, counts := range t.refused { // begins at a random room
+			if n++; n > batchLen {
+				break
 			}
-			t.batch.add(room, hashName(room), counts)
+			t.cfg.Yield()
+			if t.valid(counts) {
+				t.batch.add(room, hashName(room), counts)
+			}
 		}
+		t.applyBatch()
+		again = len(t.refused) < before
 	}
-	t.applyBatch()
 }
 
 // beginSnapshot starts to receive a snapshot. A known room is stale until the snapshot
@@ -168,13 +171,13 @@ func (t *table) retryRefused() {
 func (t *table) beginSnapshot() {
 	t.stale = nil
 	if t.rooms > 0 {
-		t.stale = make(map[string]struct{}, t.rooms)
+		t.stale = map[string]struct{}{} // without a size: allocating a large map at once takes long
 		for part := range t.accepted.All() {
-			if t.stale[part.Room] = struct{}{}; len(t.stale)%batchLen == 0 {
-				t.cfg.Yield()
-			}
+			t.cfg.Yield()
+			t.stale[part.Room] = struct{}{}
 		}
 		for room := range t.refused {
+			t.cfg.Yield()
 			t.stale[room] = struct{}{}
 		}
 	}
@@ -201,15 +204,15 @@ func (t *table) last(room string) roomCounts {
 	return toRoomCounts(t.accepted.Get(room).Occupancy)
 }
 
-// batchLen is the maximum number of parts in one call of Table.Set. The engine holds its
-// lock during the call.
-const batchLen = 512
+// batchLen is the maximum number of parts in one call of Table.Set, and the number of rooms
+// between two calls of Yield. The engine holds its lock during Set. With 512 rooms, it can
+// split several parts of its table during one call, which takes up to 20 ms.
+const batchLen = 128
 
 // batch collects parts for one call of Table.Set, each room once.
 type batch struct {
-	parts   []occupancy.Part
-	applied int             // the number of parts set since the last call of Yield
-	seen    [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
+	parts []occupancy.Part
+	seen  [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
 }
 
 func (b *batch) full() bool { return len(b.parts) == batchLen }
@@ -225,7 +228,6 @@ func (b *batch) add(room string, hash uint64, counts roomCounts) {
 }
 
 func (b *batch) clear() {
-	b.applied += len(b.parts)
 	clear(b.parts)
 	b.parts = b.parts[:0]
 	clear(b.seen[:])

@@ -114,10 +114,10 @@ async function fetchHistory() {
   }
 }
 
-/** Requests JSON from the server. */
+/** Requests JSON from the server. The state of a degraded cluster has status 503. */
 export async function fetchJSON(path) {
   const response = await fetch(path, { signal: AbortSignal.timeout(5e3) });
-  if (!response.ok) throw new Error(response.statusText);
+  if (!response.ok && response.status !== 503) throw new Error(response.statusText);
   return response.json();
 }
 
