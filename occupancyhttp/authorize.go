@@ -3,6 +3,7 @@ package occupancyhttp
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/occupancy/occupancy"
 )
@@ -29,12 +30,11 @@ func refusalFrames(refused []refusal) []frame {
 // the error of a refusal if no room and no list is left.
 func (h *Handler) check(r *http.Request, s *selection) error {
 	var valid []string
-	var invalid []refusal
-	for _, name := range s.rooms {
-		if occupancy.ValidRoom(name) == nil {
-			valid = append(valid, name)
+	for _, room := range s.rooms {
+		if occupancy.ValidRoom(room) == nil {
+			valid = append(valid, room)
 		} else {
-			invalid = append(invalid, newRefusal(name, errBadRoomName))
+			s.refused = append(s.refused, newRefusal(room, errBadRoomName))
 		}
 	}
 	denials, err := h.accessErrors(r, valid)
@@ -49,16 +49,13 @@ func (h *Handler) check(r *http.Request, s *selection) error {
 			s.refused = append(s.refused, newRefusal(room, denials[i]))
 		}
 	}
-	s.refused = append(s.refused, invalid...)
-	if len(s.rooms) > 0 || len(s.lists) > 0 {
+	switch {
+	case len(s.rooms) > 0 || len(s.lists) > 0:
 		return nil
+	case slices.Contains(denials, errUnauthorized): // the client has to authenticate first
+		return errUnauthorized
 	}
-	for _, refusal := range s.refused {
-		if refusal.httpError == errUnauthorized { // the client has to authenticate first
-			return errUnauthorized
-		}
-	}
-	return s.refused[0].httpError
+	return s.refused[len(s.refused)-1].httpError
 }
 
 // accessErrors returns an error for each of the rooms that the request may not read, and
@@ -95,9 +92,9 @@ func (h *Handler) accessErrors(r *http.Request, rooms []string) ([]*httpError, e
 // that the request may not read any more. Revoke does not wait for clients. f may block. It
 // must not change the request, nor call a method that does, such as ParseForm.
 func (h *Handler) Revoke(f func(r *http.Request, room string) bool) {
-	h.hub.revocations.Add(1) // before openRooms: see serveStream
-	for s, rooms := range h.hub.openRooms() {
-		for i, room := range rooms {
+	h.hub.revocations.Add(1) // before openStreams: see serveStream
+	for _, s := range h.hub.openStreams() {
+		for i, room := range h.hub.rooms(s) {
 			if room != "" && f(s.request, room) {
 				s.revoked.set(i)
 				s.notify()

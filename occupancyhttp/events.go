@@ -7,22 +7,10 @@ import (
 	"time"
 )
 
-// serveEvents serves a stream of the rooms and the lists in the query.
-func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
-	return h.countRefused(w, r, h.serveStream(w, r, h.parse))
-}
-
-// serveListEvents serves a stream of the lists in the query.
-func (h *Handler) serveListEvents(w http.ResponseWriter, r *http.Request) error {
-	return h.countRefused(w, r, h.serveStream(w, r, func(r *http.Request) (selection, error) {
-		lists, err := parseLists(r.URL.Query())
-		return selection{lists: lists}, err
-	}))
-}
-
-// countRefused counts the error of serveStream, and returns it unless the client is an EventSource that
-// must retry.
-func (h *Handler) countRefused(w http.ResponseWriter, r *http.Request, err error) error {
+// serveEvents serves a stream of the rooms and the lists that parse returns. It counts
+// refused requests.
+func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request, parse func(*http.Request) (selection, error)) error {
+	err := h.serveStream(w, r, parse)
 	if err == nil {
 		return nil
 	}
@@ -85,7 +73,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, parse func
 			return err
 		}
 		refused = append(refused, revoked...)
-		if s.isEmpty() {
+		if s.open == 0 && len(s.lists) == 0 {
 			return refused[len(refused)-1].httpError
 		}
 	}

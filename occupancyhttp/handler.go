@@ -63,6 +63,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// isClosed reports whether the engine is closed.
+func (h *Handler) isClosed() bool {
+	select {
+	case <-h.engine.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // route returns the function that serves a path, or nil. It does not use an
 // [http.ServeMux], because a ServeMux redirects to paths without the prefix that
 // [http.StripPrefix] removed, and its errors are not JSON.
@@ -75,11 +85,11 @@ func (h *Handler) route(path string) func(http.ResponseWriter, *http.Request) er
 	case path == "":
 		return h.serveRooms
 	case path == "events":
-		return h.serveEvents
+		return func(w http.ResponseWriter, r *http.Request) error { return h.serveEvents(w, r, h.parse) }
 	case path == "rooms" && h.board != nil:
 		return h.serveList
 	case path == "rooms/events" && h.board != nil:
-		return h.serveListEvents
+		return func(w http.ResponseWriter, r *http.Request) error { return h.serveEvents(w, r, parseListEvents) }
 	}
 	if room, ok := strings.CutPrefix(path, "rooms/"); ok && !strings.Contains(room, "/") {
 		return func(w http.ResponseWriter, r *http.Request) error { return h.serveRoom(w, r, room) }
@@ -139,10 +149,8 @@ func (h *Handler) serveRooms(w http.ResponseWriter, r *http.Request) error {
 // read returns the occupancy of the rooms. If the query contains fresh=1, it queries the
 // other nodes of the cluster, and sets a header if some did not respond.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request, rooms []string) (map[string]occupancy.Occupancy, error) {
-	select {
-	case <-h.engine.Done():
+	if h.isClosed() {
 		return nil, occupancy.ErrClosed
-	default:
 	}
 	counts := make(map[string]occupancy.Occupancy, len(rooms))
 	if r.URL.Query().Get("fresh") != "1" {

@@ -2,12 +2,11 @@ package occupancyhttp
 
 import (
 	"context"
-	"iter"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/occupancy/occupancy"
 )
@@ -26,8 +25,7 @@ type hub struct {
 	*config
 
 	revocations atomic.Uint64 // number of calls of Revoke
-	status      status
-	totals      atomic.Pointer[totals] // nil without WithLists
+	state       state
 
 	mu      sync.Mutex // protects the following fields, the fields of the feeds, and slot.feedIndex
 	streams map[*stream]struct{}
@@ -55,7 +53,7 @@ type slot struct {
 }
 
 func newHub(engine *occupancy.Engine, c *config) hub {
-	return hub{engine: engine, config: c, status: status{health: c.health}, streams: map[*stream]struct{}{}, feeds: map[string]*feed{}}
+	return hub{engine: engine, config: c, streams: map[*stream]struct{}{}, feeds: map[string]*feed{}}
 }
 
 // attach adds the stream and its slots, one for each of the rooms, to the feeds. If a feed
@@ -87,7 +85,7 @@ func (h *hub) attach(s *stream, rooms []string) error {
 		return err
 	}
 	h.done = make(chan struct{})
-	go h.run(h.watcher)
+	go h.run(h.watcher, h.done)
 	if h.health != nil || h.board != nil {
 		go h.refreshRegularly(h.done)
 	}
@@ -143,17 +141,22 @@ func (h *hub) remove(s *slot, unused []string) []string {
 	return append(unused, f.room)
 }
 
-// run publishes the events of the watcher until the watcher or the engine is closed.
-func (h *hub) run(w *occupancy.Watcher) {
+// run publishes the events of the watcher until the watcher or the engine is closed. done
+// is closed when only the watcher is closed.
+func (h *hub) run(w *occupancy.Watcher, done <-chan struct{}) {
 	for {
 		events, err := w.Next(context.Background())
 		if err != nil {
-			h.end(w)
-			return
+			break
 		}
 		for _, e := range events {
 			h.receive(w, e)
 		}
+	}
+	select {
+	case <-done:
+	case <-h.engine.Done(): // from now on the occupancy does not change
+		h.end(w)
 	}
 }
 
@@ -178,13 +181,8 @@ func (f *feed) publish(e occupancy.RoomEvent) {
 	}
 }
 
-// end publishes the last events and ends all streams, if the engine is closed. It does
-// nothing if only the watcher is closed.
+// end publishes the last events of the closed engine, and ends all streams.
 func (h *hub) end(w *occupancy.Watcher) {
-	if !h.current(w) {
-		return
-	}
-	<-h.engine.Done() // from now on the occupancy does not change
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watcher != w {
@@ -202,39 +200,22 @@ func (h *hub) end(w *occupancy.Watcher) {
 	}
 }
 
-func (h *hub) current(w *occupancy.Watcher) bool {
+// openStreams returns the open streams.
+func (h *hub) openStreams() []*stream {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.watcher == w
+	return slices.Collect(maps.Keys(h.streams))
 }
 
-// openRooms yields the open streams, and the room of each slot of the stream. The room is
-// empty if it has been refused.
-func (h *hub) openRooms() iter.Seq2[*stream, []string] {
-	h.mu.Lock()
-	streams := maps.Clone(h.streams)
-	h.mu.Unlock()
-	return func(yield func(*stream, []string) bool) {
-		var rooms []string
-		for s := range streams {
-			rooms = h.rooms(s, rooms[:0])
-			if !yield(s, rooms) {
-				return
-			}
-		}
-	}
-}
-
-// rooms appends the room of each slot of the stream.
-func (h *hub) rooms(s *stream, rooms []string) []string {
+// rooms returns the room of each slot of the stream, or "" if the room has been refused.
+func (h *hub) rooms(s *stream) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	rooms := make([]string, len(s.slots))
 	for i := range s.slots {
-		room := ""
 		if f := s.slots[i].feed; f != nil {
-			room = f.room
+			rooms[i] = f.room
 		}
-		rooms = append(rooms, room)
 	}
 	return rooms
 }
@@ -244,42 +225,4 @@ func (h *hub) roomCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.feeds)
-}
-
-// refreshInterval is the time between two calls of refresh while a stream is open.
-const refreshInterval = time.Second
-
-// refreshRegularly calls refresh regularly until done is closed.
-func (h *hub) refreshRegularly(done <-chan struct{}) {
-	ticker := time.NewTicker(refreshInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			h.refresh()
-		case <-done:
-			return
-		}
-	}
-}
-
-// refresh updates the status and the totals, and wakes all streams if they have changed.
-func (h *hub) refresh() {
-	changed := h.status.update()
-	if h.board != nil {
-		total := newTotals(h.engine)
-		last := h.totals.Load()
-		if last == nil || *last != total {
-			h.totals.Store(&total)
-			changed = true
-		}
-	}
-	if !changed {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.streams {
-		s.notify()
-	}
 }

@@ -19,17 +19,6 @@ import (
 // those that nobody may see, use [trending.WithFilter].
 func WithLists(board *trending.Board) Option { return func(c *config) { c.board = board } }
 
-// totals are the totals of a list's JSON.
-type totals struct {
-	Rooms int `json:"rooms"`
-	occupancy.Occupancy
-}
-
-func newTotals(e *occupancy.Engine) totals {
-	s := e.Stats()
-	return totals{s.Rooms, s.Total}
-}
-
 // readable returns the rooms that the request may read. The error is errUnavailable.
 func (h *Handler) readable(r *http.Request, rooms []trending.Room) ([]trending.Room, error) {
 	names := make([]string, len(rooms))
@@ -56,22 +45,20 @@ type list struct {
 
 // list returns the rooms of a list that the request may read.
 func (h *Handler) list(r *http.Request, key listKey) (list, error) {
+	if h.isClosed() {
+		return list{}, occupancy.ErrClosed
+	}
 	rooms, err := h.readable(r, h.board.Top(key.by, key.limit))
 	return list{key.by.String(), key.limit, rooms, newTotals(h.engine)}, err
 }
 
 // serveList writes the first list in the query.
 func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) error {
-	keys, err := parseLists(r.URL.Query())
+	selected, err := parseLists(r.URL.Query())
 	if err != nil {
 		return err
 	}
-	select {
-	case <-h.engine.Done():
-		return occupancy.ErrClosed
-	default:
-	}
-	list, err := h.list(r, keys[0])
+	list, err := h.list(r, selected[0])
 	if err != nil {
 		return err
 	}
@@ -110,24 +97,24 @@ func (s *stream) follow(l *streamList, key listKey) (first frame, unsubscribe fu
 	return first, subscription.Unsubscribe, err
 }
 
-// writeLists writes the lists that have changed.
-func (s *stream) writeLists() error {
+// writeLists writes the lists that have changed. If access cannot be checked now, it does
+// nothing until the next attempt.
+func (s *stream) writeLists() {
+	if s.retry != nil {
+		return
+	}
 	recheck := s.recheck.Swap(false)
 	for i := range s.lists {
 		change, err := s.change(&s.lists[i], recheck)
-		if err != nil { // access cannot be checked now
+		if err != nil {
 			s.recheck.Store(true)
-			time.AfterFunc(retryAfter*time.Second, s.notify)
-			return nil
+			s.retry = time.After(retryAfter * time.Second)
+			return
 		}
-		if change == nil {
-			continue
-		}
-		if err := s.out.write(change); err != nil {
-			return err
+		if change != nil {
+			s.out.write(change)
 		}
 	}
-	return nil
 }
 
 // placed is a room of a list and its place, from 0.
@@ -139,7 +126,7 @@ type placed struct {
 // change returns the frame that updates the list of the client, or nil if nothing has
 // changed. The error is errUnavailable.
 func (s *stream) change(l *streamList, recheck bool) (frame, error) {
-	newest, latest := l.newest.Load(), s.h.hub.totals.Load()
+	newest, latest := l.newest.Load(), s.h.hub.state.totals.Load()
 	isFirst, isNew := l.last == nil, newest != l.last || recheck
 	if !isNew && latest == l.totals {
 		return nil, nil

@@ -230,12 +230,20 @@ func TestLists_OnlyRoomsThatTheRequestMayRead(t *testing.T) {
 	})
 }
 
-// authorizedBoard returns a handler with lists, whose rooms can be closed and opened while
-// it runs. While unavailable is true, access cannot be checked.
-func authorizedBoard(t *testing.T, e *occupancy.Engine, opts ...occupancyhttp.Option) (h *occupancyhttp.Handler, closed *sync.Map, unavailable *atomic.Bool) {
-	closed, unavailable = &sync.Map{}, &atomic.Bool{}
+// authorizedBoard returns a handler with lists, whose rooms can be closed while it runs.
+// After unavailable(true), access cannot be checked. unavailable returns how often a check
+// has failed since its last call.
+func authorizedBoard(t *testing.T, e *occupancy.Engine, opts ...occupancyhttp.Option) (h *occupancyhttp.Handler, closed *sync.Map, unavailable func(bool) (failed int64)) {
+	closed = &sync.Map{}
+	var isUnavailable atomic.Bool
+	var failed atomic.Int64
+	unavailable = func(is bool) int64 {
+		isUnavailable.Store(is)
+		return failed.Swap(0)
+	}
 	opts = append(opts, occupancyhttp.WithLists(newBoard(t, e)), occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
-		if unavailable.Load() {
+		if isUnavailable.Load() {
+			failed.Add(1)
 			return fmt.Errorf("no database: %w", occupancyhttp.ErrUnavailable)
 		}
 		if _, ok := closed.Load(room); ok {
@@ -284,7 +292,7 @@ func TestLists_AccessUnavailable(t *testing.T) {
 		nextChange(t, stream)
 		room := s.openStream("/events?room=lobby")
 		room.readUntil(3)
-		unavailable.Store(true)
+		unavailable(true)
 		for _, path := range []string{"/rooms", "/rooms/events", "/?by=popular", "/events?by=popular", "/rooms/lobby", "/events?room=lobby", "/?room=lobby&room="} {
 			response := serve(h, http.MethodGet, path)
 			if got := decodeError(t, response).Error.Code; response.StatusCode != http.StatusServiceUnavailable || got != "unavailable" || response.Header.Get("Retry-After") == "" {
@@ -293,10 +301,17 @@ func TestLists_AccessUnavailable(t *testing.T) {
 		}
 		join(t, e, "lobby", 1)
 		room.readUntil(4)
-		time.Sleep(10 * time.Minute) // several failed checks
+		room.close()
+		unavailable(true)
+		for range 600 {
+			join(t, e, "lobby", 1)
+			time.Sleep(time.Second)
+		}
 		start := time.Now()
-		unavailable.Store(false)
-		if got, want := nextChange(t, stream), "1 of 1: 0=lobby(4)"; got != want || time.Since(start) > 5*time.Second {
+		if failed := unavailable(false); failed < 100 || failed > 125 {
+			t.Errorf("access was checked %d times in ten minutes, want every five seconds", failed)
+		}
+		if got, want := nextChange(t, stream), "1 of 1: 0=lobby(604)"; got != want || time.Since(start) > 5*time.Second {
 			t.Errorf("got %s after %v, want %s", got, time.Since(start), want)
 		}
 	})

@@ -69,6 +69,12 @@ func parseRooms(names []string) ([]string, error) {
 	return rooms, nil
 }
 
+// parseListEvents returns the lists in the query of a stream of lists.
+func parseListEvents(r *http.Request) (s selection, err error) {
+	s.lists, err = parseLists(r.URL.Query())
+	return s, err
+}
+
 // parseLists returns the lists of a query. The first limit belongs to the first order, and
 // so on. A query without an order has the list of the popular rooms.
 func parseLists(query url.Values) ([]listKey, error) {

@@ -16,8 +16,11 @@ type stream struct {
 	out     *writer
 	slots   []slot
 	lists   []streamList
-	open    int    // number of slots that are not refused; used by the stream's goroutine only
-	status  *frame // the last status written to the client; used by the stream's goroutine only
+
+	// used by the stream's goroutine only:
+	open   int              // number of slots that are not refused
+	status *frame           // the last status written to the client
+	retry  <-chan time.Time // receives a value when writeLists must try again; otherwise nil
 
 	wake    chan struct{} // has a buffer of 1; receives a value when one of the following fields, a list, or the status of the hub has changed
 	pending bitset        // the slots that have a frame to write
@@ -29,15 +32,13 @@ type stream struct {
 func newStream(h *Handler, r *http.Request, out *writer, selected selection) *stream {
 	s := &stream{
 		h: h, request: r, out: out,
-		slots: make([]slot, len(selected.rooms)), lists: make([]streamList, len(selected.lists)), open: len(selected.rooms),
+		slots: make([]slot, len(selected.rooms)), lists: make([]streamList, len(selected.lists)),
+		open: len(selected.rooms),
 		wake: make(chan struct{}, 1),
 	}
 	s.sources.Store(1 + int32(len(s.lists)))
 	return s
 }
-
-// isEmpty reports whether the stream has nothing to send any more.
-func (s *stream) isEmpty() bool { return s.open == 0 && len(s.lists) == 0 }
 
 // markPending records that the slot with this index has a new frame, and wakes the stream.
 func (s *stream) markPending(index int) {
@@ -63,7 +64,12 @@ func (s *stream) notify() {
 // heartbeats until the stream ends. It returns the error of a failed write.
 func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 	defer func() { _ = s.out.setDeadline() }() // for the bytes that net/http writes after the handler has returned
-	if err := s.writeStart(first); err != nil {
+	s.h.setStreamHeaders(s.out.w)
+	s.out.w.WriteHeader(http.StatusOK) // some middleware needs this call before the first flush
+	s.out.write(newStart(2 * time.Second))
+	s.writeStatus()
+	s.out.write(first...)
+	if err := s.out.flush(); err != nil {
 		return err
 	}
 	heartbeat := s.h.heartbeat
@@ -75,24 +81,22 @@ func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 	reauthorize := after(s.h.reauthorize)
 	lifetime := after(s.h.lifetimeOf(s.request))
 	for {
-		var err error
+		ended := false
 		select {
 		case <-s.wake:
-			ended := s.sources.Load() == 0 // loaded before the pending bits, so that the last frames are written
-			if err = s.writeChanges(); ended {
-				return err
-			}
+			ended = s.sources.Load() == 0 // loaded before the pending bits, so that the last frames are written
+			s.writeChanges()
 		case <-heartbeats.C:
-			if err = s.out.write(comment); err == nil {
-				err = s.out.flush()
-			}
+			s.out.write(comment)
 		case <-reauthorize:
 			refused, _ := s.reauthorize()
+			s.out.write(refusalFrames(refused)...)
 			s.recheck.Store(true)
-			if err = s.write(refusalFrames(refused)...); err == nil {
-				err = s.writeChanges()
-			}
+			s.writeLists()
 			reauthorize = after(s.h.reauthorize)
+		case <-s.retry:
+			s.retry = nil
+			s.writeLists()
 		case <-lifetime:
 			return nil
 		case <-shutdown:
@@ -100,7 +104,7 @@ func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 		case <-s.request.Context().Done():
 			return nil
 		}
-		if err != nil || s.isEmpty() {
+		if err := s.out.flush(); err != nil || ended || s.open == 0 && len(s.lists) == 0 {
 			return err
 		}
 		if s.out.flushed {
@@ -112,7 +116,7 @@ func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 
 const never = time.Duration(1<<63 - 1)
 
-var comment = []byte(":\n\n")
+var comment = frame(":\n\n")
 
 // after returns a channel that receives a value after d, minus a jitter of at most 20%. If
 // d is 0, it returns nil.
@@ -123,74 +127,34 @@ func after(d time.Duration) <-chan time.Time {
 	return time.After(d - rand.N(d/5+1))
 }
 
-// writeStart writes the headers and the first frames.
-func (s *stream) writeStart(first []frame) error {
-	s.h.setStreamHeaders(s.out.w)
-	s.out.w.WriteHeader(http.StatusOK) // some middleware needs this call before the first flush
-	if err := s.write(newStart(2 * time.Second)); err != nil {
-		return err
-	}
-	if err := s.writeStatus(); err != nil {
-		return err
-	}
-	if err := s.write(first...); err != nil {
-		return err
-	}
-	return s.out.flush()
-}
-
-// write writes frames.
-func (s *stream) write(frames ...frame) error {
-	for _, f := range frames {
-		if err := s.out.write(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // writeChanges writes everything that has changed since the last call.
-func (s *stream) writeChanges() error {
-	err := s.revoked.take(func(i int) error { return s.write(refusalFrames(s.refuse(i, errForbidden, nil))...) })
-	if err != nil {
-		return err
-	}
-	if err := s.writeStatus(); err != nil {
-		return err
-	}
-	if err := s.writeLists(); err != nil {
-		return err
-	}
-	if err := s.pending.take(s.writeNewest); err != nil {
-		return err
-	}
-	return s.out.flush()
+func (s *stream) writeChanges() {
+	s.revoked.take(func(i int) { s.out.write(refusalFrames(s.refuse(i, errForbidden, nil))...) })
+	s.writeStatus()
+	s.writeLists()
+	s.pending.take(s.writeNewest)
 }
 
 // writeNewest writes the newest frame of a slot.
-func (s *stream) writeNewest(i int) error {
+func (s *stream) writeNewest(i int) {
 	slot := &s.slots[i]
 	if slot.feed == nil || s.revoked.has(i) {
-		return nil
+		return
 	}
-	newest := slot.feed.newest.Load()
-	// If a feed publishes a frame after its pending bit was cleared and before the Load, this
+	// If a feed publishes a frame after its pending bit was cleared and before this Load, this
 	// call writes the frame. The pending bit is set again, so the next call must skip the frame.
-	if newest == slot.lastSent {
-		return nil
+	if newest := slot.feed.newest.Load(); newest != slot.lastSent {
+		slot.lastSent = newest
+		s.out.write(*newest)
 	}
-	slot.lastSent = newest
-	return s.out.write(*newest)
 }
 
 // writeStatus writes the event occupancy.stale, if it has changed.
-func (s *stream) writeStatus() error {
-	status := s.h.hub.status.event.Load()
-	if status == s.status {
-		return nil
+func (s *stream) writeStatus() {
+	if status := s.h.hub.state.status.Load(); status != s.status {
+		s.status = status
+		s.out.write(*status)
 	}
-	s.status = status
-	return s.out.write(*status)
 }
 
 // reauthorize checks again which rooms the request may read, and refuses the others. The

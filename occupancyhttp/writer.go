@@ -19,7 +19,8 @@ type writer struct {
 	dirty    bool // whether data was written since the last flush
 	flushed  bool // whether data was flushed; reset by the stream
 	deadline time.Time
-	tooSlow  bool // whether a write has failed because it reached the deadline
+	err      error // of the first write that failed
+	tooSlow  bool  // whether this write reached the deadline
 }
 
 // newWriter returns errNoStreaming if w does not support flushing, or if the server is not
@@ -50,33 +51,39 @@ func canFlush(w http.ResponseWriter) bool {
 	}
 }
 
-// write writes data. The data may remain in a buffer until the next flush.
-func (o *writer) write(data []byte) error {
-	_ = o.setDeadline()
-	o.dirty = true
-	_, err := o.w.Write(data)
-	return o.check(err)
+// write writes frames. They may remain in a buffer until the next flush. After an error,
+// write does nothing.
+func (o *writer) write(frames ...frame) {
+	for _, f := range frames {
+		if o.err != nil {
+			return
+		}
+		_ = o.setDeadline()
+		o.dirty = true
+		_, err := o.w.Write(f)
+		o.check(err)
+	}
 }
 
-// flush sends the buffered data to the client.
+// flush sends the buffered frames to the client. It returns the first error of the writer.
 func (o *writer) flush() error {
-	if !o.dirty {
-		return nil
+	if o.err != nil || !o.dirty {
+		return o.err
 	}
 	o.dirty, o.flushed = false, true
-	err := o.check(o.rc.Flush())
-	if o.http2 && err == nil {
+	o.check(o.rc.Flush())
+	if o.http2 && o.err == nil {
 		// HTTP/2 resets a stream when its deadline passes, even if no write is in progress.
 		_ = o.rc.SetWriteDeadline(time.Time{})
 	}
-	return err
+	return o.err
 }
 
-// check records whether a write failed because it reached the deadline. HTTP/2 has no
-// error of its own for this case.
-func (o *writer) check(err error) error {
-	o.tooSlow = o.tooSlow || err != nil && !time.Now().Before(o.deadline)
-	return err
+// check records the error of a write, and whether the write failed because it reached the
+// deadline. HTTP/2 has no error of its own for this case.
+func (o *writer) check(err error) {
+	o.err = err
+	o.tooSlow = err != nil && !time.Now().Before(o.deadline)
 }
 
 // setDeadline sets the deadline of the next write. net/http clears the deadline before the
