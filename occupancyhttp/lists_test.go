@@ -277,6 +277,10 @@ func TestLists_AccessEnds(t *testing.T) {
 		if got, want := nextChange(t, stream), "1 of 3: 0=attic(1)"; got != want || time.Since(start) > time.Minute {
 			t.Errorf("got %s after %v, want %s", got, time.Since(start), want)
 		}
+		closed.Store("attic", true)
+		if got, want := nextChange(t, stream), "0 of 3:"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	})
 }
 
@@ -418,5 +422,31 @@ func TestLists_StreamEndsWithEngine(t *testing.T) {
 		}
 		must(t, e.Close())
 		stream.readToEnd()
+	})
+}
+
+// A stream of rooms and lists ends after the last event of its rooms.
+func TestLists_LastEventOfClosedEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, occupancy.WithInterval(time.Hour))
+		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
+		stream := newTestServer(t, h).openStream("/events?room=lobby&by=popular&by=trending")
+		for range 3 {
+			stream.nextEvent()
+		}
+		for range 3 { // only the first change is published immediately
+			join(t, e, "lobby", 1)
+			synctest.Wait()
+		}
+		must(t, e.Close())
+		last := ""
+		for frame := range strings.SplitSeq(stream.readToEnd(), "\n\n") {
+			if strings.HasPrefix(frame, "event: occupancy.updated\n") {
+				last = frame
+			}
+		}
+		if !strings.Contains(last, `"connections":3`) {
+			t.Errorf("the last event is %q", last)
+		}
 	})
 }
