@@ -49,8 +49,9 @@
 // The id is the version of the event in its room. The handler ignores Last-Event-ID,
 // because each event contains the new value and not a difference. The comment contains the
 // time at which the handler received the event from the engine, in milliseconds of the
-// server's clock since 1970. A stream starts with the same comment. There are two other
-// events: occupancy.refused (see below) and occupancy.stale (see [WithHealth]).
+// server's clock since 1970. A stream starts with the same comment. There are three other
+// events: occupancy.list and occupancy.refused (see below), and occupancy.stale (see
+// [WithHealth]).
 //
 //  1. A stream starts with one event for each room. If another stream of the room is open,
 //     this first event is the newest event of the room. Otherwise it contains the current
@@ -64,7 +65,8 @@
 //     requested room costs no goroutine, and does not exist in the engine while it is empty.
 //  4. A stream ends when the client disconnects, when the context of the request is done,
 //     when the engine closes (after the last event), when the [http.Server] that
-//     serves the request shuts down, and after its lifetime: see [WithStreamLifetime].
+//     serves the request shuts down, and after its lifetime: see [WithStreamLifetime]. A
+//     stream that opens during or after the shutdown is refused.
 //
 // # Lists
 //
@@ -113,9 +115,9 @@
 //
 // # HTTP/2
 //
-// Over HTTP/1.1 a browser opens at most six connections to a host, shared by all tabs, and
-// the stream of each tab occupies one connection. Therefore serve HTTP/2, which in browsers
-// requires TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]. Without this timeout, an
+// Over HTTP/1.1 a browser opens at most six connections to a host, shared by all tabs, and a
+// stream occupies one of them. The tabs that use the browser client share a stream if the
+// page is secure. Therefore serve HTTP/2, which in browsers requires TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]. Without this timeout, an
 // HTTP/2 connection whose client has stopped reading is never closed, and its streams
 // remain open.
 package occupancyhttp

@@ -11,7 +11,7 @@ const react = `
   export const useSyncExternalStore = (subscribe, getSnapshot) => ({ subscribe, getSnapshot });`;
 const toURL = (code) => `data:text/javascript,${encodeURIComponent(code)}`;
 register(toURL(`export const resolve = (name, context, next) => (name === "react" ? { url: ${JSON.stringify(toURL(react))}, shortCircuit: true } : next(name, context));`));
-const { useOccupancy } = await import("../../occupancyhttp/client/react.js");
+const { useList, useOccupancy } = await import("../../occupancyhttp/client/react.js");
 
 /** Returns a client with one room, whose events and status the test sends. */
 const newClient = () => {
@@ -22,7 +22,7 @@ const newClient = () => {
   };
   client.connection = { status: "live", onStatusChange: (listener) => add(client.status, listener) };
   const occupancy = { subscribe: (listener) => add(client.listeners, listener), current: () => undefined };
-  client.rooms = { get: async () => ({ occupancy }) };
+  client.rooms = { get: async () => ({ occupancy }), popular: (limit) => ({ subscribe: (listener) => add(client.listeners, Object.assign(listener, { limit })) }) };
   return client;
 };
 
@@ -48,4 +48,32 @@ test("a change of status between the first render and the subscription is shown"
   client.connection.status = "waiting";
   subscribe(() => {});
   assert.equal(getSnapshot().status, "waiting");
+});
+
+test("a list is shown until the component is removed", async () => {
+  const client = (globalThis.client = newClient());
+  const { subscribe, getSnapshot } = useList("popular", 5);
+  assert.deepEqual(getSnapshot(), { rooms: undefined, total: undefined, status: "live", error: undefined });
+  const unsubscribe = subscribe(() => {});
+  await ready();
+  assert.equal(client.listeners[0].limit, 5);
+  client.listeners[0]({ type: "occupancy.list", rooms: [{ name: "a" }], total: { rooms: 1 } });
+  assert.deepEqual(getSnapshot(), { rooms: [{ name: "a" }], total: { rooms: 1 }, status: "live", error: undefined });
+  unsubscribe();
+  assert.deepEqual([client.status, client.listeners], [[], []]);
+});
+
+test("a component that is removed before its room is ready leaves no listener", async () => {
+  const client = (globalThis.client = newClient());
+  const { subscribe, getSnapshot } = useOccupancy("a");
+  let changes = 0;
+  subscribe(() => changes++)();
+  await ready();
+  assert.deepEqual([client.status, client.listeners, changes], [[], [], 0]);
+  client.rooms = {}; // a client without lists
+  const list = useList("popular");
+  list.subscribe(() => {});
+  await ready();
+  assert.match(list.getSnapshot().error.message, /not a function/);
+  assert.equal(getSnapshot().error, undefined);
 });

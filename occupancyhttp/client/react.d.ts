@@ -1,7 +1,8 @@
-// Types of react.js, the occupancy of rooms in React components.
+// Types of react.js, the occupancy of rooms and lists of rooms in React components.
 
 import type { Provider } from "react";
 import type { Client, OccupancyError, Status } from "./occupancy.js";
+import type { ListedRoom, Total } from "./rooms.js";
 
 /** Passes a client to the components inside: `<OccupancyProvider value={connect("/occupancy")}>`. */
 export const OccupancyProvider: Provider<Client | undefined>;
@@ -23,3 +24,18 @@ export interface RoomState {
  * Error outside of an OccupancyProvider. On the server, it returns the status "idle" and no counts.
  */
 export function useOccupancy(room: string): RoomState;
+
+export interface ListState {
+  /** Undefined until the list is known. */
+  readonly rooms: readonly ListedRoom[] | undefined;
+  /** The counts of all rooms together. Undefined until the list is known. */
+  readonly total: Total | undefined;
+  readonly status: Status;
+  readonly error: OccupancyError | undefined;
+}
+
+/**
+ * Returns the popular or the trending rooms, and renders the component again after each change. The
+ * limit is 1 to 100, and 10 by default. The client must be of `occupancy-client/rooms`.
+ */
+export function useList(by: "popular" | "trending", limit?: number): ListState;

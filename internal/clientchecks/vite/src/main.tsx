@@ -3,6 +3,7 @@
 
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
+import { useList } from "occupancy-client/react";
 import { connect as connectLists } from "occupancy-client/rooms";
 // begin: react
 import { connect } from "occupancy-client";
@@ -45,11 +46,15 @@ createRoot(document.getElementById("root")!).render(
   </StrictMode>,
 );
 
-/** The client with lists of rooms. */
-const subscribe = () => connectLists("/occupancy").rooms.popular(3).subscribe(({ rooms }) => console.log(rooms.length));
+/** Lists of rooms need the client of rooms.js. */
+function Popular() {
+  const { rooms, total } = useList("popular", 3);
+  return <ol title={`${total?.connections} connected`}>{rooms?.map(({ name }) => <li key={name}>{name}</li>)}</ol>;
+}
+const popular = () => <OccupancyProvider value={connectLists("/occupancy")}><Popular /></OccupancyProvider>;
 
 // @ts-expect-error: the name of the room is missing
 const missing = () => useOccupancy();
 // @ts-expect-error: the value is not a client
 const wrong = <OccupancyProvider value={1} />;
-export { missing, subscribe, wrong };
+export { missing, popular, wrong };
