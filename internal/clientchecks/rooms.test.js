@@ -46,7 +46,10 @@ test("lists and rooms arrive on one stream, and listeners receive whole lists", 
     const popular = record(client.rooms.popular(3));
     const trending = record(client.rooms.trending());
     const times = [];
-    client.rooms.popular(3).subscribe((_, publishedAt) => times.push(publishedAt));
+    client.rooms.popular(3).subscribe(({ rooms }, publishedAt) => {
+      times.push(publishedAt);
+      assert.throws(() => rooms.reverse(), TypeError); // the next difference refers to these places
+    });
     const lobby = [];
     (await client.rooms.get("lobby")).occupancy.subscribe(({ occupancy }) => lobby.push(occupancy.connections));
     await clock.advance(20);
@@ -64,6 +67,7 @@ test("lists and rooms arrive on one stream, and listeners receive whole lists", 
     assert.deepEqual(popular.texts, ["9: a(5) b(3) c(1)", "9: a(5) c(4) b(3)", "9: a(6) c(4)", "9: a(6) c(5)"]);
     assert.deepEqual(trending.texts, ["9: ", "9: new(2)"]);
     assert.deepEqual(lobby, [7]);
+    assert.deepEqual(reported, []);
     assert.equal(times[0], undefined);
     assert.ok(times.slice(1).every((at) => Math.abs(at - Date.now()) < 100), `${times}`);
 

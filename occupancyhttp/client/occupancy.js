@@ -93,8 +93,7 @@ const limited = (f) => {
 
 /**
  * Connects to the handler that is mounted at base. Sends no request until a room is used. rooms.js
- * passes addLists. This function receives the function use, and returns lists, the methods of rooms
- * for lists, and readList. readList(event, known) returns the name of a list, and its newest event.
+ * passes the function addLists, which adds methods to the object rooms.
  */
 export const connect = (base, options = {}, addLists) => {
   const root = String(base).replace(/\/+$/, "");
@@ -151,7 +150,7 @@ export const connect = (base, options = {}, addLists) => {
       const room = rooms.get(name);
       if (!room?.listeners.size) continue;
       room.epoch = epoch;
-      Object.freeze(event.occupancy);
+      [event.occupancy, event.rooms].map(Object.freeze);
       if (!equal(room.event, event)) room.event = Object.freeze(event);
       for (const listener of [...room.listeners]) deliver(room, listener, publishedAt);
     }
@@ -288,11 +287,15 @@ export const connect = (base, options = {}, addLists) => {
       const decoder = new TextDecoder();
       const lists = {}; // the rooms of each list
       let health; // the data of the newest event occupancy.stale
-      let startedAt; // in the server's time
-      let offset = Infinity; // of the browser's clock: at most this
-      /** Returns the browser's time at a server's time. The offset of the browser's clock is at least that of the request, and at most that of the fastest event. */
+      let startedAt; // the start of the stream, in the server's time
+      let offset = Infinity; // the largest possible offset of the browser's clock from the server's clock
+      /**
+       * Converts the time of an event to the browser's clock. The offset of this clock is at least
+       * requestedAt - startedAt, and at most the smallest difference between the arrival of an event
+       * and its time. The middle has the smallest possible error.
+       */
       const publishedAt = (at) => {
-        if (!(at > startedAt)) return; // the event is not a change
+        if (!(at > startedAt)) return; // the event is older than the stream
         offset = Math.min(offset, Date.now() - at);
         return at + (offset + requestedAt - startedAt) / 2;
       };
@@ -610,6 +613,8 @@ export const connect = (base, options = {}, addLists) => {
     return (rooms.get(name) ?? newRoom(name)).handle;
   };
 
+  // lists contains the methods of rooms for lists. readList returns the name of a list and its newest
+  // event, from the data of an event and the rooms of the lists so far.
   const { lists, readList } = addLists?.(use) ?? {};
 
   const release = (name) => {
