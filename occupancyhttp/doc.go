@@ -20,8 +20,9 @@
 //
 //	room     the name of a room; at most 256 times
 //	fresh=1  queries the other nodes of a cluster; not for streams and lists
-//	by       adds a list: popular or trending; at most eight times, also beside room
-//	limit    the maximum length of the list, 1 to 100; by default 10. The first limit belongs to the first by, and so on.
+//	by       adds a list: popular or trending; at most eight times
+//	limit    the maximum length of a list, 1 to 100, by default 10; the first limit
+//	         belongs to the first by, and so on
 //
 // {room} is the name of the room as one path segment, escaped with [url.PathEscape] or
 // JavaScript's encodeURIComponent. For example, a slash in the name becomes %2F. Some
@@ -109,9 +110,9 @@
 //
 // Middleware that compresses responses must not delay events. The handler sends
 // "Cache-Control: no-transform", which some middleware respects. Configure other
-// middleware to exclude text/event-stream. Middleware that wraps the [http.ResponseWriter] needs an Unwrap method.
-// Streams need an [http.Server]. With the adaptors of other servers, such as fasthttp and
-// fiber, streams are refused with the code "no_streaming".
+// middleware to exclude text/event-stream. Middleware that wraps the [http.ResponseWriter]
+// needs an Unwrap method. Streams need an [http.Server]. With the adaptors of other servers,
+// such as fasthttp and fiber, streams are refused with the code "no_streaming".
 //
 // # HTTP/2
 //
