@@ -40,7 +40,7 @@ func BenchmarkFanOut(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer l.Close()
-		frame := []byte("87\r\nevent: occupancy.updated\nid: 7\ndata: " +
+		frame := []byte("9a\r\nevent: occupancy.updated\nid: 7\n: at 1764330000123\ndata: " +
 			`{"room":"lobby","type":"occupancy.updated","occupancy":{"connections":103,"presenceMembers":95}}` + "\n\n\r\n")
 		c := startClients(b, l.Addr().String(), streamCount, "/")
 		conns := make([]net.Conn, streamCount)

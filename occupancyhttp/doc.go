@@ -117,8 +117,9 @@
 // # HTTP/2
 //
 // Over HTTP/1.1 a browser opens at most six connections to a host, shared by all tabs, and a
-// stream occupies one of them. The tabs that use the browser client share a stream if the
-// page is secure. Therefore serve HTTP/2, which in browsers requires TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]. Without this timeout, an
-// HTTP/2 connection whose client has stopped reading is never closed, and its streams
-// remain open.
+// stream occupies one of them. With the browser client, the tabs share a stream if the page
+// was loaded over HTTPS or from localhost. Therefore serve HTTP/2, which in browsers requires
+// TLS. Set WriteByteTimeout in the server's [http.HTTP2Config]. Without this timeout, an
+// HTTP/2 connection whose client has stopped reading is never closed, and its streams remain
+// open.
 package occupancyhttp

@@ -106,7 +106,8 @@ func (h *Handler) noteEnd(r *http.Request, out *writer, err error) {
 func (h *Handler) setStreamHeaders(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store, no-transform") // some middleware compresses responses without no-transform, which delays events
+	// Without no-transform, some middleware compresses responses, which delays events.
+	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if h.heartbeat > 0 {
