@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,9 +25,10 @@ var (
 
 // crowd is a number of bots. A scene changes for a while what they do.
 type crowd struct {
-	ctx  context.Context // the bots stop when it is done
-	size int
-	addr string
+	ctx    context.Context // the bots stop when it is done
+	size   int
+	addrs  []string    // of the chat servers to which the bots connect
+	second *secondNode // nil without a cluster
 
 	mu       sync.Mutex // protects the following
 	scene    scene
@@ -42,12 +44,17 @@ type scene struct {
 const (
 	raid      = "raid"    // all bots visit one room
 	network   = "network" // the connections of the bots break
+	lostNode  = "node"    // the second node fails; the bots do what they do anyway
 	sceneTime = 30 * time.Second
 )
 
-// newCrowd returns a crowd whose bots connect to addr until ctx is done.
-func newCrowd(ctx context.Context, size int, addr string) *crowd {
-	c := &crowd{ctx: ctx, size: size, addr: addr}
+// newCrowd returns a crowd whose bots connect to addr, and half of them to the second node if it is
+// not nil, until ctx is done.
+func newCrowd(ctx context.Context, size int, addr string, second *secondNode) *crowd {
+	c := &crowd{ctx: ctx, size: size, addrs: []string{addr}, second: second}
+	if second != nil {
+		c.addrs = append(c.addrs, second.addr)
+	}
 	c.play(scene{})
 	return c
 }
@@ -78,37 +85,55 @@ func (c *crowd) current() (scene, context.Context) {
 	return c.scene, c.sceneCtx
 }
 
-// state returns the number of bots and the name of the current scene. A nil crowd has no bots.
-func (c *crowd) state() (bots int, name string) {
+// sceneStatus is a scene that the page can start.
+type sceneStatus struct {
+	Name    string `json:"name"`
+	Playing bool   `json:"playing"`
+}
+
+// state returns the number of bots and the scenes. A nil crowd has no bots.
+func (c *crowd) state() (bots int, scenes []sceneStatus) {
 	if c == nil {
-		return 0, ""
+		return 0, []sceneStatus{}
 	}
 	now, _ := c.current()
-	return c.size, now.name
+	scenes = []sceneStatus{{raid, now.name == raid}, {network, now.name == network}}
+	if c.second != nil {
+		scenes = append(scenes, sceneStatus{lostNode, c.second.lost.Load()})
+	}
+	return c.size, scenes
 }
 
 // serveScene responds to POST /scene?name=raid.
 func (c *crowd) serveScene(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
+	_, scenes := c.state()
 	switch {
-	case c == nil:
-		serveJSON(w, http.StatusNotFound, marshal(map[string]string{"error": "the server has no bots; start it with -bots 50"}))
-	case name != raid && name != network:
-		serveJSON(w, http.StatusBadRequest, marshal(map[string]string{"error": fmt.Sprintf("name is %q, must be raid or network", name)}))
+	case !slices.ContainsFunc(scenes, func(s sceneStatus) bool { return s.Name == name }):
+		serveJSON(w, http.StatusNotFound, marshal(map[string]string{
+			"error": fmt.Sprintf("no scene %q: raid and network require -bots, and node also requires -cluster", name),
+		}))
+		return
+	case name == lostNode:
+		c.second.fail()
 	default:
 		c.play(scene{name, botRooms[rand.IntN(len(botRooms))]})
-		w.WriteHeader(http.StatusNoContent)
 	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
-// run runs the bots until the crowd's context is done.
+// run runs the bots and the second node until the crowd's context is done.
 func (c *crowd) run() {
 	if c == nil {
 		return
 	}
 	var wg sync.WaitGroup
+	if c.second != nil {
+		wg.Go(func() { c.second.run(c.ctx) })
+	}
 	for i := range c.size {
-		b := bot{name: fmt.Sprintf("bot-%d", i+1), addr: c.addr}
+		own := i % len(c.addrs)
+		b := bot{name: fmt.Sprintf("bot-%d", i+1), addrs: slices.Concat(c.addrs[own:], c.addrs[:own])}
 		home := botRooms[i%len(botRooms)]
 		wg.Go(func() {
 			for pause(c.ctx, 2*time.Second) {
@@ -128,13 +153,17 @@ func (c *crowd) run() {
 
 // bot is a websocket client that simulates a user.
 type bot struct {
-	name string
-	addr string
+	name  string
+	addrs []string // the bot connects to the first chat server that accepts the connection
 }
 
 // dial connects to a room. The bot ignores what it receives.
-func (b bot) dial(ctx context.Context, room, query string) (*websocket.Conn, error) {
-	ws, _, err := websocket.Dial(ctx, "ws://"+b.addr+"/ws/"+url.PathEscape(room)+query, nil)
+func (b bot) dial(ctx context.Context, room, query string) (ws *websocket.Conn, err error) {
+	for _, addr := range b.addrs {
+		if ws, _, err = websocket.Dial(ctx, "ws://"+addr+"/ws/"+url.PathEscape(room)+query, nil); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -197,8 +226,11 @@ func (b bot) visit(ctx context.Context, room string) {
 }
 
 // pause waits for a random time below limit. It returns false if ctx is done first.
-func pause(ctx context.Context, limit time.Duration) bool {
-	t := time.NewTimer(rand.N(limit))
+func pause(ctx context.Context, limit time.Duration) bool { return sleep(ctx, rand.N(limit)) }
+
+// sleep returns false if ctx is done before the time is over.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -17,7 +17,7 @@ import (
 // runCrowd runs ten bots until the end of the test, and then waits until none is counted any more.
 func runCrowd(t *testing.T, s *testServer) *crowd {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := newCrowd(ctx, 10, s.addr)
+	c := newCrowd(ctx, 10, s.addr, nil)
 	var wg sync.WaitGroup
 	wg.Go(c.run)
 	t.Cleanup(func() {
@@ -53,18 +53,18 @@ func TestCrowd_BrokenNetworkIsNotVisible(t *testing.T) {
 
 func TestCrowd_SceneEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t.Context(), 3, "")
+		c := newCrowd(t.Context(), 3, "", nil)
 		c.play(scene{raid, "lobby"})
 		_, ctx := c.current()
 		time.Sleep(sceneTime - time.Second)
-		_, name := c.state()
-		require.Equal(t, raid, name)
+		_, scenes := c.state()
+		require.Equal(t, []sceneStatus{{raid, true}, {network, false}}, scenes)
 		c.play(scene{name: network})
 		require.Error(t, ctx.Err()) // the bots leave the raided room
 		time.Sleep(sceneTime + time.Second)
-		bots, name := c.state()
+		bots, scenes := c.state()
 		require.Equal(t, 3, bots)
-		require.Empty(t, name)
+		require.Equal(t, []sceneStatus{{raid, false}, {network, false}}, scenes)
 		_, ctx = c.current()
 		require.NoError(t, ctx.Err())
 	})
@@ -80,12 +80,13 @@ func TestScene_StatusCodes(t *testing.T) {
 		return w.Code
 	}
 	require.Equal(t, http.StatusNotFound, post("/scene?name=raid", "same-origin"), "without bots")
-	s.crowd = newCrowd(t.Context(), 1, "")
-	require.Equal(t, http.StatusBadRequest, post("/scene?name=party", "same-origin"))
+	s.crowd = newCrowd(t.Context(), 1, "", nil)
+	require.Equal(t, http.StatusNotFound, post("/scene?name=party", "same-origin"))
+	require.Equal(t, http.StatusNotFound, post("/scene?name=node", "same-origin"), "without a second node")
 	require.Equal(t, http.StatusForbidden, post("/scene?name=raid", "cross-site"))
-	_, name := s.crowd.state()
-	require.Empty(t, name)
+	_, scenes := s.crowd.state()
+	require.Equal(t, []sceneStatus{{raid, false}, {network, false}}, scenes)
 	require.Equal(t, http.StatusNoContent, post("/scene?name=raid", "same-origin"))
-	_, name = s.crowd.state()
-	require.Equal(t, raid, name)
+	_, scenes = s.crowd.state()
+	require.Equal(t, []sceneStatus{{raid, true}, {network, false}}, scenes)
 }

@@ -20,13 +20,18 @@ func TestPage_TwoNodes(t *testing.T) {
 	two := open(t, browser, "http://"+other.addr+"/#lobby")
 	one.waitCounts("lobby", 2, 0)
 	two.waitCounts("lobby", 2, 0)
-	one.waitText("nodes", " on 2 nodes")
-	two.waitText("nodes", " on 2 nodes")
+	one.waitText("nodeCount", " · 2 nodes")
+	two.waitText("nodeCount", " · 2 nodes")
+	two.waitText("nodes", "chat-1 1chat-2 1")
+	two.waitTrue(`document.querySelectorAll("#plot .node0.area, #plot .node1.area").length === 2`)
+	two.waitText("status", "")
 
 	seed.kill() // the NATS server runs in the same process
-	two.waitText("nodes", " on 2 nodes, degraded")
+	two.waitTrue(`document.getElementById("status").textContent.startsWith("These numbers may be out of date: ")`)
+	two.waitTrue(`document.body.classList.contains("stale")`)
 	seed.start()
-	two.waitText("nodes", " on 2 nodes")
+	two.waitText("status", "")
+	two.waitText("nodes", "chat-1 1chat-2 1")
 	one.waitCounts("lobby", 2, 0) // the tab has reconnected
 	two.waitCounts("lobby", 2, 0)
 }

@@ -243,6 +243,31 @@ func (n *clusterNode) staleReasons() (reasons []string) {
 	return reasons
 }
 
+// nodes returns the nodes of the cluster, this node first.
+func (n *clusterNode) nodes() []nodeStatus {
+	if n == nil {
+		return []nodeStatus{}
+	}
+	health := n.node.Health()
+	nodes := []nodeStatus{{health.Name, cluster.Live}}
+	for _, p := range health.Peers {
+		nodes = append(nodes, nodeStatus{p.Name, p.State})
+	}
+	return nodes
+}
+
+// connectionsByNode returns each node's connections to a room, or nil without a cluster.
+func (n *clusterNode) connectionsByNode(room string) map[string]int {
+	if n == nil {
+		return nil
+	}
+	connections := map[string]int{}
+	for name, share := range n.node.Shares(room) {
+		connections[name] = share.Connections
+	}
+	return connections
+}
+
 // serveReady is the readiness check.
 func (n *clusterNode) serveReady(w http.ResponseWriter, r *http.Request) {
 	if n != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,7 +15,8 @@ import (
 const (
 	historyPeriod   = time.Second     // between two samples
 	historyAge      = 5 * time.Minute // of the oldest sample
-	maxHistoryRooms = 1000            // whose counts are recorded: at most 300 samples of 40 bytes each
+	maxHistoryRooms = 1000            // whose counts are recorded
+	historyListed   = 100             // popular rooms that are recorded before a page requests them
 )
 
 // history records the counts of the last five minutes, so that the plots of a page that was
@@ -38,6 +40,7 @@ type roomHistory struct {
 type sample struct {
 	time                 time.Time
 	connections, members int
+	nodes                map[string]int // connections by node; nil without a cluster
 }
 
 // samples is a list of samples, the oldest first.
@@ -47,12 +50,12 @@ func newHistory(engine *occupancy.Engine, board *trending.Board) *history {
 	return &history{engine: engine, board: board, rooms: map[string]*roomHistory{}}
 }
 
-// run records until ctx is done.
-func (h *history) run(ctx context.Context) {
+// run records until ctx is done. byNode returns the connections of a room by node.
+func (h *history) run(ctx context.Context, byNode func(room string) map[string]int) {
 	tick := time.NewTicker(historyPeriod)
 	defer tick.Stop()
 	for {
-		h.record(time.Now())
+		h.record(time.Now(), byNode)
 		select {
 		case <-ctx.Done():
 			return
@@ -62,12 +65,12 @@ func (h *history) run(ctx context.Context) {
 }
 
 // record adds a sample of the totals and of each recorded room.
-func (h *history) record(now time.Time) {
-	listed := h.board.Popular(maxLimit)
+func (h *history) record(now time.Time, byNode func(room string) map[string]int) {
+	listed := h.board.Popular(historyListed)
 	total := h.engine.Stats().Total
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.totals.add(now, total)
+	h.totals.add(now, total, nil)
 	for _, r := range listed {
 		h.want(r.Name, now)
 	}
@@ -76,7 +79,7 @@ func (h *history) record(now time.Time) {
 			delete(h.rooms, name)
 			continue
 		}
-		r.add(now, h.engine.Current(name))
+		r.add(now, h.engine.Current(name), byNode(name))
 	}
 }
 
@@ -96,27 +99,37 @@ func (h *history) want(name string, now time.Time) *roomHistory {
 
 // add adds the counts if they have changed, and removes samples that are too old. It keeps one
 // older sample, because its counts were still valid five minutes ago.
-func (s *samples) add(now time.Time, o occupancy.Occupancy) {
-	if n := len(*s); n == 0 || (*s)[n-1].connections != o.Connections || (*s)[n-1].members != o.PresenceMembers {
-		*s = append(*s, sample{now, o.Connections, o.PresenceMembers})
+func (s *samples) add(now time.Time, o occupancy.Occupancy, nodes map[string]int) {
+	next := sample{now, o.Connections, o.PresenceMembers, nodes}
+	if n := len(*s); n == 0 || !next.equal((*s)[n-1]) {
+		*s = append(*s, next)
 	}
 	for len(*s) > 1 && now.Sub((*s)[1].time) > historyAge {
 		*s = slices.Delete(*s, 0, 1)
 	}
 }
 
-// relative returns each sample as its age in milliseconds, its connections and its members. The
-// clocks of the server and of the browser may differ, so a response contains no times.
-func (s samples) relative(now time.Time) [][3]int {
-	list := make([][3]int, 0, len(s))
+// equal reports whether the counts are the same.
+func (s sample) equal(other sample) bool {
+	return s.connections == other.connections && s.members == other.members && maps.Equal(s.nodes, other.nodes)
+}
+
+// relative returns each sample as its age in milliseconds, its connections, its members, and in a
+// cluster its connections by node. The clocks of the server and of the browser may differ, so a
+// response contains no times.
+func (s samples) relative(now time.Time) [][]any {
+	list := make([][]any, 0, len(s))
 	for _, sample := range s {
-		list = append(list, [3]int{int(now.Sub(sample.time).Milliseconds()), sample.connections, sample.members})
+		values := []any{now.Sub(sample.time).Milliseconds(), sample.connections, sample.members}
+		if sample.nodes != nil {
+			values = append(values, sample.nodes)
+		}
+		list = append(list, values)
 	}
 	return list
 }
 
-// serve responds to GET /history?room=a&room=b with the samples of these rooms, and without a
-// room with the samples of the totals.
+// serve responds to GET /history?room=a&room=b with the samples of these rooms and of the totals.
 func (h *history) serve(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["room"]
 	for _, name := range names {
@@ -129,19 +142,16 @@ func (h *history) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 type historyJSON struct {
-	Totals [][3]int            `json:"totals,omitempty"`
-	Rooms  map[string][][3]int `json:"rooms,omitempty"`
+	Totals [][]any            `json:"totals"`
+	Rooms  map[string][][]any `json:"rooms"`
 }
 
 func (h *history) get(names []string, now time.Time) historyJSON {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(names) == 0 {
-		return historyJSON{Totals: h.totals.relative(now)}
-	}
-	rooms := map[string][][3]int{}
+	rooms := map[string][][]any{}
 	for _, name := range names {
 		rooms[name] = h.want(name, now).relative(now)
 	}
-	return historyJSON{Rooms: rooms}
+	return historyJSON{h.totals.relative(now), rooms}
 }

@@ -11,10 +11,11 @@
 //	/                          a web page with a list of rooms and the chat of one room
 //	/ws/{room}                 the websocket of a room; protocol.go describes the messages. Also /ws?room={room}
 //	/rooms/{room}              the occupancy of a room, as JSON
-//	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms
-//	/totals                    the number of rooms in use, and the counts of all rooms together
-//	/scene?name=raid           with POST: all bots go to one room for a while; with name=network, their connections break
-//	/history?room={room}       the counts of a room in the last five minutes; without a room, those of all rooms together
+//	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms, and the totals
+//	/occupancy/                the streams and the browser client of package occupancyhttp
+//	/status                    the number of published events, the bots, and the nodes of the cluster
+//	/scene?name=raid           with POST: all bots go to one room for half a minute; network: their connections break; node: a node fails
+//	/history?room={room}       the counts of a room and the totals in the last five minutes
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON; status 503 while counts may be incomplete
 //	/ready                     status 503 until the counts of the other nodes have arrived
@@ -24,6 +25,9 @@
 //
 //	go run ./examples/chat -cluster
 //	go run ./examples/chat -addr localhost:8081 -nats localhost:4222
+//
+// With -cluster and -bots, the process also runs a second chat server, to which half of the bots
+// connect. The page can stop it, to show what happens when a node is lost.
 package main
 
 import (
@@ -128,7 +132,12 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	botCtx, stopBots := context.WithCancel(ctx)
 	defer stopBots()
 	if bots > 0 {
-		s.crowd = newCrowd(botCtx, bots, addr)
+		second, err := newSecondNode(cluster, s.node, warnings)
+		if err != nil {
+			_, _ = ln.Close(), s.close()
+			return err
+		}
+		s.crowd = newCrowd(botCtx, bots, addr, second)
 	}
 	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -145,7 +154,7 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	logger.Printf("  open a websocket:              ws://%s/ws/lobby", addr)
 	logger.Printf(`  and send messages to it:       {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {
-		logger.Printf("  %d bots visit the rooms %v", bots, botRooms)
+		logger.Printf("  %d bots visit the rooms %v at %v", bots, botRooms, s.crowd.addrs)
 	} else {
 		logger.Print("  all rooms are empty; start the server with -bots 50 to fill them")
 	}

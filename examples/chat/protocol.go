@@ -27,7 +27,11 @@ import (
 //	{"type":"error","error":"say: enter before you send messages"}
 //
 // The server sends "occupancy.updated" when the client connects and after each change of the
-// room's occupancy. It sends "error" if a request is not possible at this moment; the request
+// room's occupancy. In a cluster, the event also contains the connections by node:
+//
+//	{"type":"occupancy.updated","occupancy":{…},"nodes":{"chat-1":60,"chat-2":43}}
+//
+// It sends "error" if a request is not possible at this moment; the request
 // then has no effect.
 //
 // If a message violates this protocol, the server closes the connection with a reason and
@@ -60,6 +64,12 @@ func parse(kind websocket.MessageType, data []byte) (request, error) {
 		return q, closeError(websocket.StatusPolicyViolation, "type must be enter, say or exit")
 	}
 	return q, nil
+}
+
+// updateMessage is the message for an event of the room.
+type updateMessage struct {
+	occupancy.Event
+	Nodes map[string]int `json:"nodes,omitempty"`
 }
 
 func messageJSON(clientID, text string) []byte {

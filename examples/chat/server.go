@@ -82,18 +82,18 @@ func newServer(l limits, options ...occupancy.Option) *server {
 
 func (s *server) routes() http.Handler {
 	// begin: health
-	occupancyHandler := occupancyhttp.NewHandler(s.engine, occupancyhttp.WithHealth(s.node.staleReasons))
+	occupancyHandler := occupancyhttp.NewHandler(s.engine, occupancyhttp.WithHealth(s.node.staleReasons), occupancyhttp.WithLists(s.board))
 	// end: health
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", newPageHandler())
 	mux.Handle("GET /{file}", newPageHandler())
-	mux.HandleFunc("GET /rooms", s.serveRooms)
-	mux.HandleFunc("GET /totals", s.serveTotals)
+	mux.HandleFunc("GET /status", s.serveStatus)
 	mux.Handle("POST /scene", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.crowd.serveScene)))
 	mux.HandleFunc("GET /history", s.history.serve)
 	mux.HandleFunc("GET /cluster", s.node.serveHealth)
 	mux.HandleFunc("GET /ready", s.node.serveReady)
 	mux.Handle("GET /metrics", newMetricsHandler(s.engine, s.board, occupancyHandler, s.node))
+	mux.Handle("GET /rooms", occupancyHandler)
 	mux.Handle("GET /rooms/", occupancyHandler)
 	mux.Handle("GET /occupancy/", http.StripPrefix("/occupancy", occupancyHandler))
 	mux.HandleFunc("GET /ws/{room}", s.serveWebsocket)
@@ -185,7 +185,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	})
 	var history sync.WaitGroup
 	historyCtx, stopHistory := context.WithCancel(ctx)
-	history.Go(func() { s.history.run(historyCtx) })
+	history.Go(func() { s.history.run(historyCtx, s.node.connectionsByNode) })
 	serveErr := make(chan error, 1)
 	go func() { serveErr <- web.Serve(ln) }()
 

@@ -22,6 +22,7 @@ type session struct {
 	events <-chan occupancy.Event // holds only the newest event
 	outbox chan []byte            // chat messages; the session ends if the outbox is full
 	room   *room
+	byNode func() map[string]int // the connections of the room by node; nil without a cluster
 
 	ctx      context.Context // done when the session has ended; the cause is a websocket.CloseError
 	end      context.CancelCauseFunc
@@ -53,6 +54,7 @@ func (s *server) serveSession(ws *websocket.Conn, name, clientID string) {
 		outbox: make(chan []byte, s.limits.outboxSize), ctx: ctx, end: end,
 	}
 	c.clientID.Store(clientID)
+	c.byNode = func() map[string]int { return s.node.connectionsByNode(name) }
 	c.room = s.hub.join(name, c)
 	leave := sync.OnceFunc(func() {
 		s.hub.leave(name, c.room, c)
@@ -177,7 +179,7 @@ func (s *session) writeLoop(wsCtx context.Context) {
 				s.events = nil
 				continue
 			}
-			data = marshal(e)
+			data = marshal(updateMessage{e, s.byNode()})
 		case data = <-s.outbox:
 		}
 		ctx, cancel := context.WithTimeout(wsCtx, s.limits.writeWait)

@@ -1,12 +1,12 @@
 // The fragment of the page's URL is the name of the open room, or empty.
 
+import { connection, stream } from "./counts.js";
+import * as overview from "./overview.js";
 import * as room from "./room.js";
 import * as roomList from "./roomlist.js";
-import { stream } from "./series.js";
 
 const $ = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-let responds; // whether the server has responded to the last request for the totals; undefined if there was none since the stream was lost
 let currentUntil; // when the shown counts were current for the last time, in ms
 
 function currentRoom() {
@@ -29,12 +29,12 @@ function navigate() {
 
 /** Returns why the shown counts may be wrong, or an empty string. */
 function problem() {
-  if (responds && stream.isCurrent) {
+  if (stream.isCurrent) {
     currentUntil = Date.now();
-    return stream.reasons.length ? `These numbers may be out of date: ${stream.reasons.join(", ")}.` : "";
+    return connection.stale ? `These numbers may be out of date: ${connection.reasons.join(", ")}.` : "";
   }
   if (currentUntil) return `Not connected to the server. These numbers are from ${clock.format(currentUntil)}. Trying again …`;
-  return responds === false ? "Cannot reach the server. Trying again …" : "Loading …";
+  return connection.status === "connecting" ? "Loading …" : "Cannot reach the server. Trying again …";
 }
 
 function showStatus() {
@@ -43,12 +43,7 @@ function showStatus() {
   document.body.classList.toggle("stale", text !== "");
 }
 
-function refresh() {
-  roomList.refresh((hasResponded) => {
-    responds = hasResponded;
-    showStatus();
-  });
-}
+const parts = [overview, room, roomList];
 
 /** Calls f now, once per period (in ms), and when the page becomes visible. Does not call f while the page is hidden. */
 function repeat(period, f) {
@@ -70,11 +65,7 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", navigate);
 stream.onChange = () => {
-  if (stream.isCurrent) refresh();
-  else {
-    roomList.lose();
-    responds = undefined; // the totals may have changed since the last response
-  }
+  for (const { lose, redraw } of parts) (stream.isCurrent ? redraw : lose)();
   showStatus();
 };
 
@@ -83,5 +74,8 @@ wide.onchange = () => ($("code").open = wide.matches);
 wide.onchange();
 
 navigate();
-repeat(2e3, refresh);
-repeat(1e3, () => (roomList.redraw(), room.redraw(), showStatus()));
+repeat(2e3, overview.refresh);
+repeat(1e3, () => {
+  for (const { redraw } of parts) redraw();
+  showStatus();
+});

@@ -1,8 +1,8 @@
 // Plots of connections and members over time.
 
-import { maxAge } from "./series.js";
+import { maxAge } from "./counts.js";
 
-const keys = ["connections", "presenceMembers"];
+const format = new Intl.NumberFormat();
 
 /** Returns the smallest round number that is at least n. */
 function roundUp(n) {
@@ -10,43 +10,73 @@ function roundUp(n) {
   return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= n);
 }
 
-/** Draws a series as a step plot into an svg element, with a gap where nothing was known. Returns the maximum of the y axis and the length of the x axis in ms. */
-export function draw(svg, { samples }) {
+/**
+ * Returns the line and the area of a step plot, with a gap where nothing was known. value returns the
+ * bottom and the top of the area at a sample, or undefined if it is that of the previous sample.
+ */
+function steps(samples, value, x, y) {
+  let line = "";
+  let area = "";
+  let points = []; // [x, bottom, top], since the last gap
+  const end = (to) => {
+    if (!points.length) return;
+    const [[from, , start]] = points;
+    let top = `M${from} ${y(start)}`;
+    for (const [at, , to] of points.slice(1)) top += `H${at}V${y(to)}`;
+    top += `H${to}`;
+    line += top;
+    area += top;
+    for (const [at, bottom] of points.toReversed()) area += `V${y(bottom)}H${at}`;
+    area += "Z";
+    points = [];
+  };
+  for (const sample of samples) {
+    if (sample.connections === undefined) end(x(sample.time));
+    else {
+      const range = value(sample);
+      if (range) points.push([x(sample.time), ...range]);
+    }
+  }
+  end(1000);
+  return { line, area };
+}
+
+/** Returns the areas of the nodes' connections, one above the other. */
+function bands(samples, names, x, y) {
+  return names.map((_, i) => {
+    const sum = (nodes, n) => names.slice(0, n).reduce((sum, name) => sum + (nodes[name] ?? 0), 0);
+    return steps(samples, ({ nodes }) => nodes && [sum(nodes, i), sum(nodes, i + 1)], x, y).area;
+  });
+}
+
+/**
+ * Draws a series into an svg element, with a band for each of these nodes. If the svg is in a figure, its caption
+ * shows the maximum of the y axis and the start of the x axis.
+ */
+export function draw(svg, { samples }, nodes = []) {
   const now = Date.now();
   // The x axis grows from 15 seconds to maxAge.
   const length = Math.min(maxAge, Math.max(15e3, now - (samples[0]?.time ?? now)));
-  const start = now - length;
-  const top = roundUp(samples.reduce((max, sample) => Math.max(max, ...keys.map((key) => sample[key] ?? 0)), 2));
-  const x = (time) => (((Math.max(time, start) - start) / length) * 1000).toFixed(1);
+  const top = roundUp(samples.reduce((max, { connections = 0, presenceMembers = 0 }) => Math.max(max, connections, presenceMembers), 2));
+  const x = (time) => ((Math.max(0, time - now + length) / length) * 1000).toFixed(1);
   const y = (n) => (100 - (n / top) * 98).toFixed(1);
 
-  const paths = keys.flatMap((key) => {
-    let line = "";
-    let area = "";
-    let from; // the x coordinate at which the current line begins, or undefined in a gap
-    const end = (to) => {
-      if (from === undefined) return;
-      line += `H${to}`;
-      area += `H${to}V100H${from}Z`;
-      from = undefined;
-    };
-    for (const sample of samples) {
-      const at = x(sample.time);
-      if (sample[key] === undefined) end(at);
-      else {
-        const step = from === undefined ? `M${at} ${y(sample[key])}` : `H${at}V${y(sample[key])}`;
-        from ??= at;
-        line += step;
-        area += step;
-      }
-    }
-    end(1000);
-    return [{ class: `${key} area`, d: area }, { class: `${key} line`, d: line }];
-  });
+  const connections = steps(samples, (sample) => [0, sample.connections], x, y);
+  const members = steps(samples, (sample) => [0, sample.presenceMembers], x, y);
+  const areas = nodes.length
+    ? bands(samples, nodes, x, y).map((d, i) => ({ class: `node${i % 6} area`, d }))
+    : [{ class: "connections area", d: connections.area }, { class: "members area", d: members.area }];
+  const paths = [...areas, { class: "connections line", d: connections.line }, { class: "members line", d: members.line }];
+
   svg.setAttribute("viewBox", "0 0 1000 100");
+  while (svg.children.length > paths.length) svg.lastChild.remove();
   while (svg.children.length < paths.length) svg.append(document.createElementNS("http://www.w3.org/2000/svg", "path"));
   paths.forEach((path, i) => {
     for (const [name, value] of Object.entries(path)) svg.children[i].setAttribute(name, value);
   });
-  return { top, length };
+
+  const caption = svg.nextElementSibling;
+  if (caption?.tagName !== "FIGCAPTION") return;
+  caption.querySelector(".top").textContent = format.format(top);
+  caption.querySelector(".from").textContent = length < 90e3 ? `${Math.round(length / 1e3)} s ago` : `${Math.round(length / 60e3)} min ago`;
 }

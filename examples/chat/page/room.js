@@ -1,8 +1,8 @@
 // The open room: the websocket of this tab, and the chat messages. The counts arrive on the
-// occupancy stream and not on the websocket.
+// occupancy stream. In a cluster, the connections by node arrive on the websocket.
 
+import { measure, rooms, Series } from "./counts.js";
 import { draw } from "./plot.js";
-import { subscribe } from "./series.js";
 
 const $ = (id) => document.getElementById(id);
 const format = new Intl.NumberFormat();
@@ -10,6 +10,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const maxMessages = 300; // in the log
 
 let room; // the open room, or undefined
+let nodes = []; // of the cluster, sorted by name
 
 /** Closes the current room and opens the room with this name. If name is undefined, no room is open afterwards. */
 export function open(name) {
@@ -18,10 +19,14 @@ export function open(name) {
 }
 
 export function redraw() {
-  if (!room?.subscription) return;
-  const { top, length } = draw($("plot"), room.subscription.series);
-  $("plotTop").textContent = format.format(top);
-  $("plotFrom").textContent = length < 90e3 ? `${Math.round(length / 1e3)} s ago` : `${Math.round(length / 60e3)} min ago`;
+  if (!room) return;
+  const counts = room.occupancy?.current();
+  if (counts) room.series.add(counts, room.nodes);
+  draw($("plot"), room.series, nodes.length > 1 ? nodes.map(({ name }) => name) : []);
+  [...$("nodes").children].forEach((item, i) => {
+    const { name, state } = nodes[i];
+    item.lastChild.textContent = state === "live" ? format.format(room.nodes?.[name] ?? 0) : state;
+  });
 }
 
 /** Shows the counts of the open room. */
@@ -33,12 +38,29 @@ function showCounts({ connections, presenceMembers, users }) {
   redraw();
 }
 
+/** Shows the nodes of the cluster below the plot. */
+export function showNodes(list) {
+  nodes = list.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  $("nodes").replaceChildren(...nodes.map(({ name, state }, i) => {
+    const item = document.createElement("li");
+    item.className = state === "live" ? `node${i % 6}` : "lost";
+    item.innerHTML = "<bdi></bdi> <span></span>";
+    item.firstChild.textContent = name;
+    return item;
+  }));
+  redraw();
+}
+
+/** Ends the plot, because the counts are not known any more. */
+export const lose = () => room?.series.lose();
+
 class Room {
   failures = 0;
   nickname = storage.get("nickname"); // with which the user has entered, or empty
 
   constructor(name) {
     this.name = name;
+    this.series = new Series(name);
     $("roomTitle").textContent = name;
     $("newTab").href = location.href;
     for (const id of ["connections", "members", "users"]) $(id).textContent = "–";
@@ -46,13 +68,18 @@ class Room {
     $("plot").replaceChildren();
     $("room").classList.remove("refused");
     this.showForm();
-    const refuse = (error) => this.refuse(error);
-    subscribe(name, { update: showCounts, refuse }).then((subscription) => {
-      this.subscription = subscription;
-      if (this.closed) return subscription.stop();
-      this.connect();
-      redraw();
-    }, refuse);
+    this.subscribe().catch((error) => this.refuse(error)); // the name is not valid
+  }
+
+  async subscribe() {
+    const { occupancy } = await rooms.get(this.name);
+    if (this.closed) return;
+    this.occupancy = occupancy;
+    occupancy.subscribe(({ occupancy }, publishedAt) => {
+      showCounts(occupancy);
+      measure(publishedAt);
+    }, { onError: (error) => error.room === this.name && this.refuse(error) });
+    this.connect();
   }
 
   /** Shows that the server refuses the room, and does not try again. */
@@ -76,10 +103,15 @@ class Room {
     };
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
+      if (message.type === "occupancy.updated") {
+        this.nodes = message.nodes;
+        redraw();
+      }
       if (message.type === "message") this.showMessage(message);
       if (message.type === "error") showError(message.error);
     };
     socket.onclose = ({ reason }) => {
+      this.nodes = undefined;
       const delay = Math.random() * Math.min(15e3, 1e3 * 2 ** this.failures++);
       this.showStatus(`${reason ? `Chat disconnected: ${reason}` : "Chat disconnected"}. Reconnecting …`);
       this.retry = setTimeout(() => this.connect(), 300 + delay);
@@ -93,7 +125,7 @@ class Room {
       this.socket.onclose = this.socket.onmessage = this.socket.onopen = null;
       this.socket.close(1000); // the server stops counting this connection immediately
     }
-    this.subscription?.stop();
+    rooms.release(this.name);
     this.showStatus("");
   }
 
