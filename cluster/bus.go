@@ -23,11 +23,12 @@ type Bus interface {
 	//
 	// As long as nothing fails, each subscriber receives the messages of one Bus in the
 	// order of the Publish calls, even if their subjects differ. A nil error does not mean
-	// that the message was delivered. If Publish returns an error, the Bus has dropped the
-	// message: it must not send an old message later.
+	// that the message was delivered, and an error does not mean that it was not. A Bus can
+	// queue a limited number of messages.
 	//
-	// Publish returns an error if the payload is larger than MaxPayload, after Close,
-	// while the Bus is disconnected, and if ctx is done.
+	// Publish returns an error if the payload is larger than MaxPayload, after Close, and if
+	// ctx is done. While the Bus is disconnected, Publish returns an error, or drops or queues
+	// the message. It must not wait for the connection.
 	Publish(ctx context.Context, subject Subject, payload []byte) error
 
 	// Subscribe sends the messages of the subjects to out, from the time it returns
@@ -43,6 +44,9 @@ type Bus interface {
 	// Events returns the channel that reports the state of the connection. It is always
 	// the same channel. The first event is the initial state, Connected or Disconnected.
 	// Close closes the channel.
+	//
+	// The Bus reports Disconnected at most 5 s after the connection is lost, also if the broker
+	// or the network fails silently, and Connected as soon as it delivers messages again.
 	//
 	// The Bus does not wait until an event is read. It can merge the unread events, as
 	// [BusEvents] does. The last event is always the newest state. A Lossy or Disconnected

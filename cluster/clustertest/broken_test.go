@@ -2,6 +2,7 @@ package clustertest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -93,23 +94,38 @@ var defects = []struct {
 		}
 	}},
 	{"a closed Bus sends and receives nothing", func(b *defectiveBus) { b.close = func(context.Context) error { return nil } }},
-	{"messages of a failed Publish are not sent later", func(b *defectiveBus) {
-		var mu sync.Mutex
-		var kept []func()
+	{"an outage is reported and subscriptions survive it", func(b *defectiveBus) {
+		b.filter = func(e cluster.BusEvent) bool { return e != cluster.Disconnected }
+	}},
+	{"an outage is reported and subscriptions survive it", func(b *defectiveBus) { // Publish waits for the connection
 		b.publish = func(ctx context.Context, to cluster.Subject, payload []byte) error {
+			err := b.Bus.Publish(ctx, to, payload)
+			for errors.Is(err, clustertest.ErrDisconnected) {
+				time.Sleep(time.Millisecond)
+				err = b.Bus.Publish(ctx, to, payload)
+			}
+			return err
+		}
+	}},
+	{"an outage is reported and subscriptions survive it", func(b *defectiveBus) { // the subscription does not survive
+		var mu sync.Mutex
+		var subs []io.Closer
+		b.subscribe = func(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			err := b.Bus.Publish(ctx, to, payload)
-			if err != nil {
-				payload = slices.Clone(payload)
-				kept = append(kept, func() { _ = b.Bus.Publish(ctx, to, payload) })
-				return err
+			sub, err := b.Bus.Subscribe(ctx, subjects, out)
+			subs = append(subs, sub)
+			return sub, err
+		}
+		b.filter = func(e cluster.BusEvent) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if e == cluster.Disconnected {
+				for _, sub := range subs {
+					_ = sub.Close()
+				}
 			}
-			for _, late := range kept {
-				late()
-			}
-			kept = nil
-			return nil
+			return true
 		}
 	}},
 }

@@ -310,23 +310,21 @@ func testOutage(s *suite) {
 	out.awaitDelivery(b, subject)
 
 	s.cfg.disconnect(b)
-	s.awaitEvent(b, cluster.Disconnected)
-	for range 10 {
-		if b.Publish(context.Background(), subject, []byte("kept")) == nil {
-			s.Error("Publish while disconnected returns nil")
+	s.awaitEventWithin(min(timeout, outageTimeout), b, cluster.Disconnected)
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		for range 10 {
+			_ = b.Publish(context.Background(), subject, []byte("possibly lost"))
 		}
+	}()
+	select {
+	case <-published:
+	case <-time.After(timeout):
+		s.Fatal("Publish waits for the connection")
 	}
 	s.cfg.reconnect(b)
 	s.awaitEvent(b, cluster.Connected)
 	in.awaitDelivery(other, subject) // the subscription survives
 	out.awaitDelivery(b, subject)
-	s.publish(b, subject, []byte("end"))
-	for {
-		switch string(out.next().Payload) {
-		case "kept":
-			s.Error("a message of a failed Publish was sent later")
-		case "end":
-			return
-		}
-	}
 }

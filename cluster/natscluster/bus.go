@@ -4,48 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 	"github.com/occupancy/occupancy/cluster/natscluster/internal/loglimit"
 )
 
-// Bus is a [cluster.Bus] on NATS. [Connect] and embed.Start create a Bus. All methods can
-// be called from any goroutine.
+// Bus is a [cluster.Bus] on NATS. [Connect] and [New] create a Bus. All methods can be called
+// from any goroutine.
 type Bus struct {
-	config  *config.Config
-	events  *cluster.BusEvents
-	dialer  *dialer
-	servers []string // the URLs given to Connect
+	prefix      string
+	log         *slog.Logger
+	natsOptions []nats.Option
 
-	// broadcastSubjects contains, by kind, the NATS subjects of the messages to all nodes.
-	broadcastSubjects [cluster.KindSyncReply + 1]string
-
-	conn         atomic.Pointer[nats.Conn]
-	connected    atomic.Bool
-	connectedURL atomic.Pointer[string]
-	maxPayload   atomic.Int64
-	connects     atomic.Uint64
-	lost         atomic.Uint64
-	errorLog     loglimit.Limiter
-
-	closing      atomic.Bool
-	stop         chan struct{}  // closed when Close begins
-	closed       chan struct{}  // closed when Close has finished
-	replacements sync.WaitGroup // for the goroutines that replace conn and call watchRoutes
+	conn       *nats.Conn
+	ownsConn   bool // Connect has created conn, and Close closes it
+	events     *cluster.BusEvents
+	connected  atomic.Bool
+	maxPayload atomic.Int64
+	reconnects uint64 // as counted by conn; only check uses it
+	errorLog   loglimit.Limiter
 
 	stateMu sync.Mutex
 	state   cluster.BusEvent // the last reported state, protected by stateMu
 
-	mu   sync.Mutex // protects changes of conn and subs, and subscribing on conn
-	subs sync.Map   // keys: *subscription
+	ctx      context.Context // done when Close has been called
+	stop     context.CancelFunc
+	watching sync.WaitGroup
+	closed   chan struct{} // closed when Close has finished
+
+	mu   sync.Mutex                 // locked while subs changes and ctx ends
+	subs map[*subscription]struct{} // does not change after ctx has ended
 }
 
 var _ cluster.Bus = (*Bus)(nil)
@@ -60,70 +54,58 @@ const (
 
 var errClosed = fmt.Errorf("natscluster: bus: %w", occupancy.ErrClosed)
 
-func newBus(c *config.Config) *Bus {
-	b := &Bus{
-		config: c,
-		events: cluster.NewBusEvents(),
-		dialer: newDialer(),
-		stop:   make(chan struct{}),
-		closed: make(chan struct{}),
+// start begins to use conn.
+func (b *Bus) start(conn *nats.Conn) error {
+	b.conn, b.reconnects = conn, conn.Stats().Reconnects
+	status, size := conn.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED), conn.MaxPayload()
+	b.setMaxPayload(size)
+	switch {
+	case conn.Status() != nats.CONNECTED:
+		b.setState(cluster.Disconnected)
+	case size < cluster.MinPayload:
+		return fmt.Errorf("the server's maximum payload of %d bytes is too small: increase it to at least %d", size, cluster.MinPayload)
+	default:
+		b.setState(cluster.Connected)
 	}
-	b.dialer.awaitDelivery = b.awaitDelivery
-	if c.Server != nil {
-		b.dialer.dialContext = func(context.Context, string) (net.Conn, error) { return c.Server.Dial() }
-	}
-	b.connectedURL.Store(new(string))
-	for kind := range b.broadcastSubjects {
-		b.broadcastSubjects[kind] = b.natsSubject(cluster.Subject{Kind: cluster.Kind(kind)})
-	}
-	return b
+	b.watching.Go(func() { b.watch(status) })
+	return nil
 }
 
-func (b *Bus) natsSubject(s cluster.Subject) string { return b.config.Prefix + ".v1." + s.String() }
+// Conn returns the connection. A program can use it for other messages, whose subjects do
+// not begin with the prefix of the Bus and ".v1.". The Close of the Bus closes a connection
+// of [Connect].
+func (b *Bus) Conn() *nats.Conn { return b.conn }
+
+func (b *Bus) subject(s cluster.Subject) string { return b.prefix + ".v1." + s.String() }
 
 // Publish sends the payload to all subscribers of the subject. It implements
 // [cluster.Bus]. While the Bus is disconnected it returns [ErrDisconnected] at once.
 //
 // Publish writes to the connection. The write blocks if the server does not read and the
-// system's buffers are full. After 2 s, or at the deadline of ctx, the Bus closes the
-// connection and connects again. The cancellation of a ctx without a deadline does not
-// interrupt the write.
+// system's buffers are full. It ends after the write timeout of the NATS client, which is
+// 2 s for a connection of [Connect]. The end of ctx does not interrupt the write.
 func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []byte) error {
 	switch {
-	case b.closing.Load():
+	case b.ctx.Err() != nil:
 		return errClosed
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case !b.connected.Load(): // the NATS client would block until its dial ends
 		return ErrDisconnected
 	}
-	var to string
-	if subject.Shard == 0 && int(subject.Kind) < len(b.broadcastSubjects) {
-		to = b.broadcastSubjects[subject.Kind]
-	} else {
-		to = b.natsSubject(subject)
-	}
-	if _, limited := ctx.Deadline(); limited {
-		// This needs more CPU time than all other steps, so Publish omits it if possible.
-		defer b.dialer.interruptAfter(ctx)()
-	}
-	conn := b.conn.Load()
-	switch err := conn.Publish(to, payload); {
+	err := b.conn.Publish(b.subject(subject), payload)
+	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
 	case errors.Is(err, nats.ErrMaxPayload):
-		limit := conn.MaxPayload() // the server can change its limit
-		b.maxPayload.Store(max(limit, cluster.MinPayload))
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), limit)
-	case b.closing.Load():
-		return errClosed
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(payload))
+	case isAny(err, nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed, nats.ErrConnectionDraining):
 		return ErrDisconnected
-	default:
-		return fmt.Errorf("natscluster: publish: %w", err)
 	}
+	// Possibly only a part of the message was sent. The server would read the next message as
+	// the rest of this message.
+	_ = b.conn.ForceReconnect()
+	return fmt.Errorf("natscluster: publish: %w", err)
 }
 
 // Events returns the channel of the connection's events. It implements [cluster.Bus].
@@ -133,77 +115,48 @@ func (b *Bus) Events() <-chan cluster.BusEvent { return b.events.C() }
 // unless the server is configured otherwise. It implements [cluster.Bus].
 func (b *Bus) MaxPayload() int { return int(b.maxPayload.Load()) }
 
-// flushTimeout is longer than the NATS client needs to detect a dead connection.
-const flushTimeout = 10 * time.Second
+func (b *Bus) setMaxPayload(n int64) { b.maxPayload.Store(max(n, cluster.MinPayload)) }
 
 // flush waits until the server has processed everything that was sent to it.
-func flush(ctx context.Context, conn *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout) // FlushWithContext requires a deadline
+func (b *Bus) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return conn.FlushWithContext(ctx)
+	return b.conn.FlushWithContext(ctx)
 }
 
-// Close disconnects. It implements [cluster.Bus]. Close first waits until the server has
-// processed all published messages. If the server is embedded, Close then shuts it down,
-// and the server delivers the received messages to its clients and to other seeds. Close
-// returns when all goroutines of the Bus have ended.
-//
-// If ctx ends first, Close closes the connection at once and returns an error. The shutdown
-// of an embedded server can then still be in progress.
+// Close ends all subscriptions and waits until the server has processed all published
+// messages. Then it closes a connection of [Connect]; a connection of [New] remains open.
+// Close implements [cluster.Bus]. If ctx ends first, Close returns its error, and published
+// messages may be lost.
 func (b *Bus) Close(ctx context.Context) error {
-	if !b.closing.CompareAndSwap(false, true) {
-		select {
-		case <-b.closed:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	b.mu.Lock()
+	if b.ctx.Err() == nil {
+		b.stop()
+		go b.shutdown(ctx)
 	}
-	stop := context.AfterFunc(ctx, b.dialer.close)
-	defer stop()
-
-	var unsent error
-	if b.connected.Load() {
-		unsent = flush(ctx, b.conn.Load())
+	b.mu.Unlock()
+	for s := range b.subs {
+		s.delivery.Wait()
 	}
-	b.connected.Store(false)
-	close(b.stop)
-	b.dialer.sendBuffered.Store(unsent == nil)
-	b.dialer.close() // also interrupts a dial, because conn.Close would wait for the dial
-	b.unsubscribe()
-	b.conn.Load().Close() // does nothing if the *nats.Conn is nil
-	b.replacements.Wait()
-	b.events.Close()
-	go func() {
-		defer close(b.closed)
-		if b.config.Server != nil {
-			b.config.Server.Shutdown()
-		}
-	}()
 	select {
 	case <-b.closed:
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("natscluster: close: %w", ctx.Err())
 	}
-	if unsent != nil && ctx.Err() != nil {
-		return fmt.Errorf("natscluster: close: messages that were published may be lost: %w", ctx.Err())
-	}
-	return nil
 }
 
-// Stats contains the URL of the server and the counters of a Bus.
-type Stats struct {
-	Prefix     string // the prefix of the subjects
-	Server     string // the URL of the connected server, empty while disconnected
-	Reconnects uint64 // the number of connections after the first connection
-	Lost       uint64 // the number of messages dropped because a subscriber's channel was full
-}
-
-// Stats returns the current server and the counters. It does not block.
-func (b *Bus) Stats() Stats {
-	s := Stats{Prefix: b.config.Prefix, Reconnects: max(b.connects.Load(), 1) - 1, Lost: b.lost.Load()}
-	if b.connected.Load() && !b.closing.Load() {
-		s.Server = *b.connectedURL.Load()
+func (b *Bus) shutdown(ctx context.Context) {
+	if b.connected.Load() {
+		_ = b.flush(ctx)
 	}
-	return s
+	for s := range b.subs {
+		s.unsubscribe()
+	}
+	if b.ownsConn {
+		b.conn.Close()
+	}
+	b.watching.Wait()
+	b.events.Close()
+	close(b.closed)
 }

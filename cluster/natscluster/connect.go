@@ -1,177 +1,131 @@
 package natscluster
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/url"
-	"slices"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 )
 
-// Connect returns a Bus that is connected to a NATS server. The parameter urls contains the
-// URLs of one or more servers, separated by commas:
+// Connect returns a Bus with its own connection to a NATS server. The parameter urls contains
+// the URLs of one or more servers, separated by commas:
 // "nats://10.0.0.1:4222,nats://10.0.0.2:4222". The servers inform the Bus of other servers
 // in their NATS cluster. If the connection is lost, the Bus reconnects to any server that
 // it knows.
 //
-// Connect retries until it is connected or ctx ends. If a server rejects the credentials
-// or the certificate, Connect returns the error at once.
+// Connect retries until it is connected or ctx ends; an attempt takes up to 2 s for each
+// server. If a server rejects the credentials or the certificate, Connect returns the error at
+// once. With the option [nats.RetryOnFailedConnect], Connect tries each server only once and
+// returns a Bus that is disconnected until a server accepts the connection.
 func Connect(ctx context.Context, urls string, opts ...Option) (*Bus, error) {
-	c, err := config.New(opts)
-	if len(c.EmbedOnly) > 0 && c.Server == nil {
-		return nil, fmt.Errorf("natscluster: %s applies to embed.Start only", c.EmbedOnly[0])
+	b, err := newBus(opts)
+	if err != nil {
+		return nil, err
+	}
+	b.ownsConn = true
+	conn, err := b.dial(ctx, urls)
+	if err == nil {
+		err = b.start(conn)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("natscluster: %w", err)
-	}
-	b := newBus(c)
-	if b.servers, err = parseServers(urls); err != nil {
-		return nil, err
-	}
-	if err := b.start(ctx); err != nil {
-		return nil, err
-	}
-	if c.Server != nil && c.Server.Isolated != nil {
-		b.replacements.Go(b.watchRoutes)
+		conn.Close() // does nothing if conn is nil
+		return nil, fmt.Errorf("natscluster: connect: %w", err)
 	}
 	return b, nil
 }
 
-// The NATS client treats any other scheme as "nats".
-var schemes = []string{"nats", "tls", "ws", "wss"}
-
-// parseServers parses a list of URLs. Its error does not contain an invalid URL, because
-// the URL can contain a password.
-func parseServers(urls string) ([]string, error) {
-	var servers []string
-	for i, s := range strings.Split(urls, ",") {
-		s = strings.TrimSpace(s)
-		if !strings.Contains(s, "://") {
-			s = "nats://" + s
-		}
-		u, err := url.Parse(s)
-		if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
-			return nil, fmt.Errorf("natscluster: server %d of the list is not a URL such as nats://host:4222", i+1)
-		}
-		servers = append(servers, u.String())
+// New returns a Bus on a connection of the program. The Bus changes no setting and no handler
+// of the connection, and does not close it. The connection should reconnect without limit
+// ([nats.MaxReconnects] with -1), and its write timeout ([nats.FlusherTimeout]) should be a
+// few seconds, because a write can block Publish.
+func New(conn *nats.Conn, opts ...Option) (*Bus, error) {
+	b, err := newBus(opts)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b.natsOptions) > 0:
+		return nil, errors.New("natscluster: WithNATS applies to Connect only")
 	}
-	return servers, nil
+	if err := b.start(conn); err != nil {
+		return nil, fmt.Errorf("natscluster: %w", err)
+	}
+	return b, nil
 }
 
-// start creates the first connection. If it returns an error, it has closed the Bus.
-func (b *Bus) start(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, b.dialer.close)
-	err := b.dial(rejected)
-	if !stop() { // ctx has ended, and the dialer is closed
-		if err == nil {
-			err = ctx.Err()
-		} else {
-			err = fmt.Errorf("%w; last error: %w", ctx.Err(), err)
-		}
+// A prefix with '$' could address subjects of NATS itself, and a wildcard could address
+// subjects of other services.
+var validPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+func newBus(opts []Option) (*Bus, error) {
+	b := &Bus{
+		prefix: "occupancy",
+		log:    slog.New(slog.DiscardHandler),
+		events: cluster.NewBusEvents(),
+		closed: make(chan struct{}),
+		subs:   make(map[*subscription]struct{}),
 	}
-	if err != nil {
-		ended, cancel := context.WithCancel(context.Background())
-		cancel() // nothing was published
-		_ = b.Close(ended)
-		<-b.closed
-		return fmt.Errorf("natscluster: connect: %w", err)
+	for _, opt := range opts {
+		opt(b)
 	}
-	return nil
+	if !validPrefix.MatchString(b.prefix) {
+		return nil, fmt.Errorf("natscluster: WithPrefix: %q is invalid: use letters, digits, '-' and '_', with dots between tokens", b.prefix)
+	}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	return b, nil
 }
 
-// dial retries until the Bus is connected or closed, or until the function isFinal returns
-// true for an error.
-func (b *Bus) dial(isFinal func(error) bool) error {
-	var last error
+// dial retries until it is connected, ctx ends or a server rejects the connection.
+func (b *Bus) dial(ctx context.Context, urls string) (*nats.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	for {
-		err := b.dialOnce()
-		if err == nil || isFinal(err) {
-			return err
+		conn, err := nats.Connect(urls, append([]nats.Option{b.setDefaults}, b.natsOptions...)...)
+		var invalid *url.Error // contains the URL, which can contain a password
+		switch {
+		case errors.As(err, &invalid):
+			return nil, fmt.Errorf("the list of servers contains an invalid URL: %w", invalid.Err)
+		case err == nil, rejected(err):
+			return conn, explain(err)
 		}
-		if b.dialer.ctx.Err() != nil {
-			return cmp.Or(last, err) // err is a consequence of the closed dialer, but last has the cause
-		}
-		last = err
-		b.logRetry(err)
+		err = fmt.Errorf("cannot reach any seed or server: %w", err)
+		b.logError("cannot connect to NATS, retrying", err)
 		select {
 		case <-time.After(reconnectWait + rand.N(reconnectWait)):
-		case <-b.dialer.ctx.Done():
-			return err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w; last error: %w", ctx.Err(), err)
 		}
 	}
-}
-
-func (b *Bus) logRetry(err error) {
-	if b.errorLog.Allow(err.Error()) {
-		b.config.Log.Warn("cannot connect to NATS, retrying", "error", err)
-	}
-}
-
-func (b *Bus) dialOnce() error {
-	inUse := make(chan struct{})
-	defer close(inUse)
-	conn, err := b.natsOptions(inUse).Connect()
-	switch {
-	case err == nil:
-	case rejected(err):
-		return explain(err)
-	default:
-		return fmt.Errorf("cannot reach any seed or server: %w", b.dialer.withCause(err))
-	}
-	if n := conn.MaxPayload(); n < cluster.MinPayload {
-		conn.Close()
-		return fmt.Errorf("the server's maximum payload of %d bytes is too small: increase it to at least %d", n, cluster.MinPayload)
-	}
-	b.setConn(conn)
-	return nil
 }
 
 const reconnectWait = 250 * time.Millisecond
 
-// natsOptions returns the settings of the NATS client. The callbacks wait until the channel
-// inUse is closed. Therefore the Bus reports Connected before Disconnected, even if the
-// connection is lost immediately.
-func (b *Bus) natsOptions(inUse <-chan struct{}) *nats.Options {
-	o := nats.GetDefaultOptions()
-	o.Servers = b.servers
-	o.Name = b.config.Name
+// setDefaults is an option of the NATS client.
+func (b *Bus) setDefaults(o *nats.Options) error {
+	o.Name = "occupancy"
 
 	// A connection is closed when two pings are unanswered: after 3 s.
 	o.PingInterval = time.Second
 	o.MaxPingsOut = 2
-	o.Timeout = dialTimeout
+	o.Timeout = 2 * time.Second
 	o.FlusherTimeout = 2 * time.Second // limits a write, which can block Publish
+	o.ReconnectOnFlusherError = true   // because a part of a message may have been sent
 
 	o.MaxReconnect = -1
-	o.ReconnectWait = reconnectWait
-	o.ReconnectJitter = reconnectWait
-	o.ReconnectJitterTLS = reconnectWait
+	o.ReconnectWait, o.ReconnectJitter, o.ReconnectJitterTLS = reconnectWait, reconnectWait, reconnectWait
 	o.ReconnectBufSize = -1       // no buffer, because buffered digests would be outdated
 	o.IgnoreAuthErrorAbort = true // retry: after a restart, the server may accept the credentials
 
-	o.CustomDialer = b.dialer
-	o.SkipHostLookup = true // the dialer resolves names, because the client's lookup ignores ctx
-
-	o.User, o.Password, o.Token = b.config.User, b.config.Password, b.config.Token
-	o.Nkey, o.UserJWT, o.SignatureCB = b.config.KeyFile.Nkey, b.config.KeyFile.UserJWT, b.config.KeyFile.SignatureCB
-	if server := b.config.Server; server != nil {
-		o.InProcessServer, o.Token = b.dialer, server.Token
-	} else if b.config.TLS != nil {
-		o.Secure, o.TLSConfig = true, b.config.TLS
-	}
-
-	o.ReconnectedCB = func(conn *nats.Conn) { <-inUse; b.onConnect(conn) }
-	o.DisconnectedErrCB = func(_ *nats.Conn, err error) { <-inUse; b.onDisconnect(err) }
-	o.ReconnectErrCB = func(_ *nats.Conn, err error) { b.logRetry(err) }
-	o.ClosedCB = func(conn *nats.Conn) { <-inUse; b.replace(conn) }
-	o.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) { b.onError(sub, err) }
-	return &o
+	o.ReconnectErrCB = func(_ *nats.Conn, err error) { b.logError("cannot connect to NATS, retrying", err) }
+	o.DisconnectedErrCB = func(_ *nats.Conn, err error) { b.logError("NATS error", err) }
+	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { b.logError("NATS error", err) }
+	return nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 )
@@ -14,47 +16,39 @@ import (
 // for.
 func explain(err error) error {
 	switch {
-	case unauthorized(err):
+	case isAny(err, nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired):
 		return fmt.Errorf("unauthorized: check the credentials: %w", err)
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Errorf("permission denied: %w", err)
 	case tlsFailure(err):
-		return fmt.Errorf("TLS failed: check the certificates and WithTLS: %w", err)
+		return fmt.Errorf("TLS failed: check the certificates and the TLS options: %w", err)
 	}
 	return err
 }
 
-func unauthorized(err error) bool {
-	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
-		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
+// tlsFailure reports whether one side requires TLS and the other does not, or one side has
+// rejected the certificate of the other.
 func tlsFailure(err error) bool {
-	return errors.Is(err, nats.ErrTLS) || errors.Is(err, nats.ErrSecureConnRequired) ||
-		errors.Is(err, nats.ErrSecureConnWanted) || hasType[*tls.CertificateVerificationError](err) || tlsAlert(err)
+	var invalid *tls.CertificateVerificationError
+	var alert *net.OpError
+	return isAny(err, nats.ErrTLS, nats.ErrSecureConnRequired, nats.ErrSecureConnWanted) ||
+		errors.As(err, &invalid) || errors.As(err, &alert) && alert.Op == "remote error"
 }
 
-// tlsAlert reports whether the server rejected the handshake.
-func tlsAlert(err error) bool {
-	op := (*net.OpError)(nil)
-	return errors.As(err, &op) && op.Op == "remote error"
-}
-
-// rejected reports whether a server has answered with an error that a retry would not change.
+// rejected reports whether a retry would not change the error, for example because the
+// credentials are wrong. A retry can change an error of the network.
 func rejected(err error) bool {
+	var network net.Error // for example a timeout, a reset, or a name that DNS does not contain yet
+	var file *fs.PathError
 	switch {
-	case errors.Is(err, nats.ErrNoServers):
-		return false
-	case tlsAlert(err):
+	case tlsFailure(err), errors.As(err, &file):
 		return true
-	case hasType[net.Error](err):
-		return false // for example a timeout, a reset, or a name that DNS does not contain yet
+	case isAny(err, nats.ErrNoServers, io.EOF), errors.As(err, &network):
+		return false
 	}
-	return !errors.Is(err, io.EOF) || errors.Is(err, nats.ErrTLS)
-}
-
-// hasType reports whether err is a T or wraps a T.
-func hasType[T error](err error) bool {
-	var target T
-	return errors.As(err, &target)
+	return true
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster/natscluster"
@@ -18,19 +19,12 @@ func TestConnect_RejectsInvalidArguments(t *testing.T) {
 		opt  natscluster.Option
 		text string
 	}{
-		{"", natscluster.WithName("a"), "server 1 of the list is not a URL"},
-		{url + ",", natscluster.WithName("a"), "server 2 of the list is not a URL"},
-		{"http://127.0.0.1:8080", natscluster.WithName("a"), "server 1 of the list is not a URL"},
-		{"nats://user:pass word@:1", natscluster.WithName("a"), "server 1 of the list is not a URL"},
+		{"nats://user:pass word@:1", natscluster.WithPrefix("a"), "the list of servers contains an invalid URL"},
 		{url, natscluster.WithPrefix("a.*"), "WithPrefix"},
 		{url, natscluster.WithPrefix("$SYS"), "WithPrefix"},
 		{url, natscluster.WithPrefix(""), "WithPrefix"},
 		{url, natscluster.WithPrefix("a..b"), "WithPrefix"},
-		{url, natscluster.WithUser("a", ""), "WithUser"},
-		{url, natscluster.WithToken(""), "WithToken"},
-		{url, natscluster.WithTLS(nil), "WithTLS"},
-		{url, natscluster.WithNkeyFile("missing"), "WithNkeyFile"},
-		{url, natscluster.WithCredentialsFile(filepath.Join(t.TempDir(), "missing")), "missing"},
+		{url, natscluster.WithNATS(nats.RootCAs(filepath.Join(t.TempDir(), "missing"))), "missing"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
@@ -39,6 +33,4 @@ func TestConnect_RejectsInvalidArguments(t *testing.T) {
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 		require.NotContains(t, err.Error(), "pass word")
 	}
-	_, err := natscluster.Connect(t.Context(), url, natscluster.WithToken("a"), natscluster.WithUser("b", "c"))
-	require.ErrorContains(t, err, "[WithToken WithUser]: give only one of these options")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
@@ -30,15 +33,18 @@ type clusterFlags struct {
 	token      string // from the environment, because flags are visible in process lists
 }
 
-const tokenVariable = "CHAT_CLUSTER_TOKEN"
+const (
+	tokenVariable = "CHAT_CLUSTER_TOKEN"
+	defaultPrefix = "occupancy"
+)
 
 func (f *clusterFlags) register(flags *flag.FlagSet) {
-	flags.BoolVar(&f.seed, "cluster", false, "run a NATS server in this process, which makes this chat server a seed of a cluster.\nThe chat servers of a cluster share the counts but not the chat messages")
+	flags.BoolVar(&f.seed, "cluster", false, "run a NATS server in this process, which makes this chat server a seed of a cluster.\nThe chat servers of a cluster share the counts and the chat messages")
 	flags.StringVar(&f.seedAddr, "cluster-listen", "127.0.0.1:6222", "`host:port` on which this seed accepts connections from other seeds")
 	flags.StringVar(&f.clientAddr, "cluster-client", "127.0.0.1:4222", "`host:port` on which this seed accepts connections from chat servers that are not seeds")
 	flags.StringVar(&f.seeds, "cluster-seeds", "", "comma-separated `list` of the -cluster-listen addresses of all seeds")
 	flags.StringVar(&f.servers, "nats", "", "join the cluster of running NATS servers: comma-separated `URLs` of the NATS servers,\nor the -cluster-client addresses of seeds")
-	flags.StringVar(&f.prefix, "cluster-prefix", "", "`prefix` of the subjects on the NATS server; clusters that use the same server need different prefixes (default: occupancy)")
+	flags.StringVar(&f.prefix, "cluster-prefix", "", "`prefix` of the subjects on the NATS server; clusters that use the same server need different prefixes (default: "+defaultPrefix+")")
 	flags.StringVar(&f.name, "name", "", "`name` of this chat server; it must be unique in the cluster and the same after a restart (default: host name and port)")
 }
 
@@ -46,7 +52,9 @@ func (f *clusterFlags) register(flags *flag.FlagSet) {
 func (f *clusterFlags) validate(flags *flag.FlagSet) (err error) {
 	flags.Visit(func(given *flag.Flag) {
 		switch name := given.Name; {
-		case strings.HasPrefix(name, "cluster-") && !f.seed:
+		case name == "cluster-prefix" && !f.clustered():
+			err = errors.New("-cluster-prefix requires -cluster or -nats")
+		case name != "cluster-prefix" && strings.HasPrefix(name, "cluster-") && !f.seed:
 			err = fmt.Errorf("-%s requires -cluster", name)
 		case name == "name" && !f.clustered():
 			err = errors.New("-name requires -cluster or -nats")
@@ -74,16 +82,24 @@ func (f *clusterFlags) engineOptions() []occupancy.Option {
 // clusterNode connects this chat server to the cluster. It is nil on a chat server without a
 // cluster; all methods accept a nil receiver.
 type clusterNode struct {
-	bus  *natscluster.Bus
-	seed *embed.Bus // contains bus; nil if this chat server is not a seed
-	node *cluster.Node
+	bus    natsBus
+	seed   *embed.Bus // the same as bus; nil if this chat server is not a seed
+	node   *cluster.Node
+	relay  *relay
+	prefix string
 }
 
-// join joins the cluster. Afterwards the engine's counts include the counts of the other
-// chat servers. join blocks until a NATS server is connected and the counts have arrived, or
-// ctx is done. If neither
-// -cluster nor -nats is set, join returns nil.
-func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, listen net.Addr, log *slog.Logger) (*clusterNode, error) {
+// natsBus is a *natscluster.Bus or an *embed.Bus.
+type natsBus interface {
+	cluster.Bus
+	Conn() *nats.Conn
+}
+
+// join joins the cluster. Afterwards the counts of s.engine include the counts of the other
+// chat servers, and s.hub receives their chat messages. join blocks until a NATS server is
+// connected and the counts have arrived, or ctx is done. If neither -cluster nor -nats is set,
+// join returns nil.
+func (f *clusterFlags) join(ctx context.Context, s *server, listen net.Addr, log *slog.Logger) (*clusterNode, error) {
 	if !f.clustered() {
 		return nil, nil
 	}
@@ -91,47 +107,46 @@ func (f *clusterFlags) join(ctx context.Context, engine *occupancy.Engine, liste
 	if name == "" {
 		name = defaultName(listen)
 	}
-	bus, seed, err := f.openBus(ctx, name, log)
-	if err != nil {
+	n := &clusterNode{prefix: cmp.Or(f.prefix, defaultPrefix), relay: newRelay(s.hub.broadcast)}
+	var err error
+	if n.bus, n.seed, err = f.openBus(ctx, name, n.prefix, log); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
-	node, err := cluster.Start(ctx, engine, bus, cluster.WithName(name), cluster.WithLogger(log))
-	if err != nil {
-		return nil, errors.Join(err, closeBus(bus))
+	subject := n.prefix + ".chat"
+	n.relay.publish = func(data []byte) error { return n.bus.Conn().Publish(subject, data) }
+	if _, err := n.bus.Conn().Subscribe(subject, func(m *nats.Msg) { n.relay.receive(m.Data) }); err != nil {
+		return nil, errors.Join(err, closeBus(n.bus))
+	}
+	if n.node, err = cluster.Start(ctx, s.engine, n.bus, cluster.WithName(name), cluster.WithLogger(log)); err != nil {
+		return nil, errors.Join(err, closeBus(n.bus))
 	}
 	// Serve clients only when the counts of the other chat servers have arrived. Do not wait
 	// forever, because the first of several seeds waits for the others.
 	readyCtx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := node.Ready(readyCtx); err != nil {
+	if err := n.node.Ready(readyCtx); err != nil {
 		log.Warn("not synchronized with the cluster: the first counts can be too small", "error", err)
 	}
-	return &clusterNode{bus, seed, node}, nil
+	return n, nil
 }
 
 const readyTimeout = 5 * time.Second
 
-func (f *clusterFlags) openBus(ctx context.Context, name string, log *slog.Logger) (*natscluster.Bus, *embed.Bus, error) {
-	options := []natscluster.Option{natscluster.WithName(name), natscluster.WithLogger(log)}
-	if f.prefix != "" {
-		options = append(options, natscluster.WithPrefix(f.prefix))
-	}
-	if f.token != "" {
-		options = append(options, natscluster.WithToken(f.token))
-	}
+func (f *clusterFlags) openBus(ctx context.Context, name, prefix string, log *slog.Logger) (natsBus, *embed.Bus, error) {
 	if !f.seed {
-		bus, err := natscluster.Connect(ctx, f.servers, options...)
+		login := natscluster.WithNATS(nats.Name(name), nats.Token(f.token))
+		bus, err := natscluster.Connect(ctx, f.servers, login, natscluster.WithPrefix(prefix), natscluster.WithLogger(log))
 		return bus, nil, err
 	}
-	options = append(options, embed.WithClusterListen(f.seedAddr), embed.WithClientListen(f.clientAddr))
+	options := []embed.Option{
+		embed.WithPrefix(prefix), embed.WithLogger(log), embed.WithToken(f.token),
+		embed.WithClusterListen(f.seedAddr), embed.WithClientListen(f.clientAddr),
+	}
 	if f.seeds != "" {
 		options = append(options, embed.WithSeeds(strings.Split(f.seeds, ",")...))
 	}
 	seed, err := embed.Start(ctx, options...)
-	if err != nil {
-		return nil, nil, err
-	}
-	return seed.Bus, seed, nil
+	return seed, seed, err
 }
 
 // hint explains which flags correspond to the options in natscluster's error messages.
@@ -151,6 +166,13 @@ func defaultName(listen net.Addr) string {
 	}
 	_, port, _ := net.SplitHostPort(listen.String())
 	return host + ":" + port
+}
+
+// send sends a chat message to the other chat servers.
+func (n *clusterNode) send(room string, message []byte) {
+	if n != nil {
+		n.relay.send(room, message)
+	}
 }
 
 // leave leaves the cluster. The other chat servers immediately drop the counts of this chat
@@ -181,11 +203,11 @@ func (f *clusterFlags) joinHint(n *clusterNode) string {
 		}
 		return "add a chat server:             " + command
 	default:
-		return "joined the cluster of the NATS server " + n.bus.Stats().Server
+		return "joined the cluster of the NATS server " + n.bus.Conn().ConnectedUrlRedacted()
 	}
 }
 
-func closeBus(bus *natscluster.Bus) error {
+func closeBus(bus cluster.Bus) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	return bus.Close(ctx)
@@ -209,7 +231,7 @@ func (n *clusterNode) health() clusterHealth {
 	if n == nil {
 		return clusterHealth{Nodes: 1}
 	}
-	health, bus, routes := n.node.Health(), n.bus.Stats(), 0
+	health, conn, routes := n.node.Health(), n.bus.Conn(), 0
 	if n.seed != nil {
 		routes = n.seed.Routes()
 	}
@@ -219,7 +241,7 @@ func (n *clusterNode) health() clusterHealth {
 			nodes++
 		}
 	}
-	return clusterHealth{nodes, &health, &busHealth{bus.Prefix, bus.Server, routes, bus.Reconnects}}
+	return clusterHealth{nodes, &health, &busHealth{n.prefix, conn.ConnectedUrlRedacted(), routes, conn.Stats().Reconnects}}
 }
 
 // serveHealth responds with status 503 while counts may be incomplete.

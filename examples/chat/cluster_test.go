@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
@@ -73,6 +74,51 @@ func TestRun_PrintsFlagsToJoin(t *testing.T) {
 		require.NoError(t, json.NewDecoder(resp.Body).Decode(&health))
 		return health.Nodes == 2
 	}, time.Minute, 10*time.Millisecond)
+}
+
+func TestRun_ChatServersShareMessages(t *testing.T) {
+	first := startRun(t, "-addr", "127.0.0.1:0", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", "127.0.0.1:0", "-cluster-prefix", "staging")
+	nats := first.find(t, `-nats (.*)`)
+	second := startRun(t, "-addr", "127.0.0.1:0", "-nats", nats, "-cluster-prefix", "staging")
+	production := startRun(t, "-addr", "127.0.0.1:0", "-nats", nats)
+	client := func(server *output, room, name string) *websocket.Conn {
+		url := server.find(t, `open a websocket: +(ws://.*)/lobby`)
+		ws, _, err := websocket.Dial(t.Context(), url+"/"+room+"?clientId="+name, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = ws.CloseNow() })
+		return ws
+	}
+	alice, bob := client(first, "lobby", "alice"), client(second, "lobby", "bob")
+	carol, dan := client(second, "other", "carol"), client(production, "lobby", "dan")
+	for _, said := range []struct {
+		from *websocket.Conn
+		name string
+		to   []*websocket.Conn
+	}{
+		{alice, "alice", []*websocket.Conn{alice, bob}},
+		{bob, "bob", []*websocket.Conn{bob, alice}},
+		{carol, "carol", []*websocket.Conn{carol}},
+		{dan, "dan", []*websocket.Conn{dan}},
+	} {
+		require.NoError(t, send(said.from, `{"type":"say","text":"hello"}`))
+		for _, ws := range said.to {
+			require.Equal(t, chatMessage(said.name, "hello"), nextMessage(t, ws), "each client receives each message of its room once")
+		}
+	}
+}
+
+// nextMessage returns the next chat message that the client receives.
+func nextMessage(t *testing.T, ws *websocket.Conn) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		_, data, err := ws.Read(ctx)
+		require.NoError(t, err)
+		if strings.HasPrefix(string(data), `{"type":"message"`) {
+			return string(data)
+		}
+	}
 }
 
 // output collects the output of a program.

@@ -58,6 +58,16 @@ func (r *room) broadcast(message []byte) {
 	}
 }
 
+// broadcast adds a message to the outbox of each session in the room with this name.
+func (h *hub) broadcast(name string, message []byte) {
+	h.mu.Lock()
+	r := h.rooms[name]
+	h.mu.Unlock()
+	if r != nil {
+		r.broadcast(message)
+	}
+}
+
 // roomCount returns the number of rooms with at least one session.
 func (h *hub) roomCount() int {
 	h.mu.Lock()

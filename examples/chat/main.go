@@ -21,7 +21,7 @@
 //	/ready                     status 503 until the counts of the other nodes have arrived
 //
 // Several chat servers can form a cluster. Each chat server then shows the counts of the
-// whole cluster. Here the first chat server also runs the NATS server of the cluster:
+// whole cluster, and its clients receive the chat messages of all. Here the first chat server also runs the NATS server of the cluster:
 //
 //	go run ./examples/chat -cluster
 //	go run ./examples/chat -addr localhost:8081 -nats localhost:4222
@@ -122,7 +122,7 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 		logger.Print("waiting for a NATS server before serving requests")
 	}
 	var err error
-	if s.node, err = cluster.join(ctx, s.engine, ln.Addr(), warnings); err != nil {
+	if s.node, err = cluster.join(ctx, s, ln.Addr(), warnings); err != nil {
 		_, _ = ln.Close(), s.close()
 		if ctx.Err() != nil {
 			return nil // canceled before a NATS server was connected

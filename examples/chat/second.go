@@ -55,7 +55,7 @@ func (n *secondNode) serveUntilLost(ctx context.Context) error {
 		return err
 	}
 	s := newServer(defaultLimits, n.cluster.engineOptions()...)
-	if s.node, err = n.cluster.join(ctx, s.engine, ln.Addr(), n.log); err != nil {
+	if s.node, err = n.cluster.join(ctx, s, ln.Addr(), n.log); err != nil {
 		_, _ = ln.Close(), s.close()
 		return err
 	}

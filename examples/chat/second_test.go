@@ -47,7 +47,9 @@ func TestSecondNode_FailsAndReturns(t *testing.T) {
 	second.fail()
 	s.waitUntil(func() bool { return s.node.node.Health().Dropped == 1 })
 	waitNodes()
-	s.waitUntil(func() bool { return s.node.connectionsByNode("lobby")["first"] == 1 && s.engine.Current("lobby").Connections == 1 })
+	s.waitUntil(func() bool {
+		return s.node.connectionsByNode("lobby")["first"] == 1 && s.engine.Current("lobby").Connections == 1
+	})
 }
 
 func TestSecondNode_RequiresSeed(t *testing.T) {

@@ -22,7 +22,7 @@ type session struct {
 	events <-chan occupancy.Event // holds only the newest event
 	outbox chan []byte            // chat messages; the session ends if the outbox is full
 	room   *room
-	byNode func() map[string]int // the connections of the room by node; nil without a cluster
+	node   *clusterNode // nil without a cluster
 
 	ctx      context.Context // done when the session has ended; the cause is a websocket.CloseError
 	end      context.CancelCauseFunc
@@ -51,10 +51,9 @@ func (s *server) serveSession(ws *websocket.Conn, name, clientID string) {
 	ctx, end := context.WithCancelCause(s.ctx)
 	c := &session{
 		limits: s.limits, ws: ws, lease: lease, events: sub.Events(),
-		outbox: make(chan []byte, s.limits.outboxSize), ctx: ctx, end: end,
+		outbox: make(chan []byte, s.limits.outboxSize), node: s.node, ctx: ctx, end: end,
 	}
 	c.clientID.Store(clientID)
-	c.byNode = func() map[string]int { return s.node.connectionsByNode(name) }
 	c.room = s.hub.join(name, c)
 	leave := sync.OnceFunc(func() {
 		s.hub.leave(name, c.room, c)
@@ -149,7 +148,9 @@ func (s *session) handle(q request) error {
 			s.send(errorJSON("say: enter before you send messages"))
 			break
 		}
-		s.room.broadcast(messageJSON(clientID, q.Text))
+		message := messageJSON(clientID, q.Text)
+		s.room.broadcast(message)
+		s.node.send(s.lease.Room(), message)
 	}
 	return nil
 }
@@ -179,7 +180,7 @@ func (s *session) writeLoop(wsCtx context.Context) {
 				s.events = nil
 				continue
 			}
-			data = marshal(updateMessage{e, s.byNode()})
+			data = marshal(updateMessage{e, s.node.connectionsByNode(s.lease.Room())})
 		case data = <-s.outbox:
 		}
 		ctx, cancel := context.WithTimeout(wsCtx, s.limits.writeWait)

@@ -48,7 +48,7 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	s := newServer(l, cluster.engineOptions()...)
-	s.node, err = cluster.join(ctx, s.engine, ln.Addr(), slog.New(slog.DiscardHandler))
+	s.node, err = cluster.join(ctx, s, ln.Addr(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	serveErr := make(chan error, 1)
 	go func() { serveErr <- s.serve(ctx, smallBuffers{ln}) }()

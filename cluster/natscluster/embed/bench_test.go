@@ -54,7 +54,6 @@ func BenchmarkThroughput(b *testing.B) {
 				inTransit--
 			}
 		}
-		require.Zero(b, to.Stats().Lost)
 	})
 	b.Run("baseline", func(b *testing.B) {
 		from, in := natsClients(b, url, 2*window)

@@ -48,14 +48,16 @@ func (a *authority) pool() *x509.CertPool {
 }
 
 // issue returns a certificate for 127.0.0.1 that is valid for a server and a client.
-func (a *authority) issue() tls.Certificate {
+func (a *authority) issue() tls.Certificate { return a.issueUntil(time.Now().Add(time.Hour)) }
+
+func (a *authority) issueUntil(end time.Time) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(a.t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: "test node"},
 		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
+		NotAfter:     end,
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},

@@ -27,14 +27,14 @@ func TestBus_CloseWhilePublishing(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) {
 		for range 10 {
 			b := startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
-			closeWhilePublishing(t, b.Bus)
+			closeWhilePublishing(t, b)
 			require.Equal(t, 0, b.Routes())
 			require.NotEmpty(t, b.ClusterAddr())
 		}
 	})
 }
 
-func closeWhilePublishing(t *testing.T, b *natscluster.Bus) {
+func closeWhilePublishing(t *testing.T, b cluster.Bus) {
 	in := subscribe(t, b, 1, digests)
 	var publishing, wg sync.WaitGroup
 	for range 4 {
@@ -48,7 +48,7 @@ func closeWhilePublishing(t *testing.T, b *natscluster.Bus) {
 				if errors.Is(err, occupancy.ErrClosed) && n > 100 {
 					return
 				}
-				_, _ = b.MaxPayload(), b.Stats()
+				_ = b.MaxPayload()
 				if sub, err := b.Subscribe(context.Background(), []cluster.Subject{heartbeats}, make(chan cluster.Message, 1)); err == nil {
 					_ = sub.Close()
 				}
@@ -68,7 +68,6 @@ func closeWhilePublishing(t *testing.T, b *natscluster.Bus) {
 	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), occupancy.ErrClosed)
 	_, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests}, make(chan cluster.Message, 1))
 	require.ErrorIs(t, err, occupancy.ErrClosed)
-	require.Empty(t, b.Stats().Server)
 	require.LessOrEqual(t, len(in), 1)
 }
 
@@ -126,14 +125,20 @@ func TestBus_CloseWhileDisconnected(t *testing.T) {
 		require.False(t, open)
 		p.Restore()
 	}
-	// The NATS client closes its connection and does not reconnect. The server is not
-	// reachable.
-	b := connect(t, p.URL())
+}
+
+// After an unknown error, the NATS client closes its connection and does not reconnect.
+func TestBus_RemainsDisconnected_IfConnectionIsClosed(t *testing.T) {
+	checkGoroutines(t)
+	s, log := startServer(t, nil), new(logBuffer)
+	p := newProxy(t, s.ClientURL())
+	b := connect(t, p.URL(), log.option())
 	awaitEvent(t, b, cluster.Connected)
 	p.Inject("-ERR 'Unknown Error'\r\n")
-	p.Disconnect()
 	awaitEvent(t, b, cluster.Disconnected)
-	require.NoError(t, b.Close(context.Background()))
+	eventually(t, "logged", func() bool { return log.contains("level=ERROR") && log.contains("restart this node") })
+	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), natscluster.ErrDisconnected)
+	require.NoError(t, b.Close(timeoutContext(t)))
 }
 
 func TestBus_HundredConnections(t *testing.T) {
@@ -166,8 +171,8 @@ func TestBus_CloseDoesNotReconnect(t *testing.T) {
 		subscribe(t, b, 1, digests)
 		subscribe(t, b, 1, heartbeats)
 		require.NoError(t, b.Close(context.Background()))
-		require.Empty(t, b.Stats().Server)
-		require.Zero(t, b.Stats().Reconnects)
+		require.True(t, b.Conn().IsClosed())
+		require.Zero(t, b.Conn().Stats().Reconnects)
 	}
 	v, err := s.Varz(nil)
 	require.NoError(t, err)

@@ -16,32 +16,45 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
+	"github.com/occupancy/occupancy/cluster/natscluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
 func TestBus_Conformance(t *testing.T) {
-	t.Run("connected to one server", func(t *testing.T) {
-		checkGoroutines(t)
-		url := startServer(t, nil).ClientURL()
-		var mu sync.Mutex
-		proxies := make(map[cluster.Bus]*proxy)
-		proxyOf := func(b cluster.Bus) *proxy {
-			mu.Lock()
-			defer mu.Unlock()
-			return proxies[b]
-		}
-		clustertest.TestBus(t, func(t testing.TB) cluster.Bus {
-			p := newProxy(t, url)
-			b := connect(t, p.URL())
-			mu.Lock()
-			defer mu.Unlock()
-			proxies[b] = p
-			return b
-		}, clustertest.WithOutage(
-			func(b cluster.Bus) { proxyOf(b).Disconnect() },
-			func(b cluster.Bus) { proxyOf(b).Restore() },
-		))
-	})
+	for name, test := range map[string]struct {
+		newBus                func(t testing.TB, url string) *natscluster.Bus
+		disconnect, reconnect func(*proxy)
+	}{
+		"closed connection": {
+			func(t testing.TB, url string) *natscluster.Bus { return connect(t, url) },
+			(*proxy).Disconnect, (*proxy).Restore,
+		},
+		"silent connection": {
+			func(t testing.TB, url string) *natscluster.Bus { return connect(t, url) },
+			(*proxy).Pause, (*proxy).Resume,
+		},
+		"connection of the program, closed": {newBus, (*proxy).Disconnect, (*proxy).Restore},
+		"connection of the program, silent": {newBus, (*proxy).Pause, (*proxy).Resume},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkGoroutines(t)
+			url := startServer(t, nil).ClientURL()
+			var proxies sync.Map
+			proxyOf := func(b cluster.Bus) *proxy {
+				p, _ := proxies.Load(b)
+				return p.(*proxy)
+			}
+			clustertest.TestBus(t, func(t testing.TB) cluster.Bus {
+				p := newProxy(t, url)
+				b := test.newBus(t, p.URL())
+				proxies.Store(b, p)
+				return b
+			}, clustertest.WithOutage(
+				func(b cluster.Bus) { test.disconnect(proxyOf(b)) },
+				func(b cluster.Bus) { test.reconnect(proxyOf(b)) },
+			))
+		})
+	}
 
 	t.Run("connected to a server with the smallest payload", func(t *testing.T) {
 		checkGoroutines(t)

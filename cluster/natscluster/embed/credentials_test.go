@@ -31,15 +31,21 @@ func writeFile(t testing.TB, content []byte) string {
 	return path
 }
 
+func nkeyFile(t testing.TB, seed []byte) natscluster.Option {
+	login, err := nats.NkeyOptionFromSeed(writeFile(t, seed))
+	require.NoError(t, err)
+	return natscluster.WithNATS(login)
+}
+
 func TestConnect_NkeyFile(t *testing.T) {
 	checkGoroutines(t)
 	_, public, seed := newKey(t, nkeys.CreateUser)
 	_, _, otherSeed := newKey(t, nkeys.CreateUser)
 	url := startServer(t, func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: public}} }).ClientURL()
 
-	a, b := connect(t, url, natscluster.WithNkeyFile(writeFile(t, seed))), connect(t, url, natscluster.WithNkeyFile(writeFile(t, seed)))
+	a, b := connect(t, url, nkeyFile(t, seed)), connect(t, url, nkeyFile(t, seed))
 	receive(t, a, subscribe(t, b, 64, digests), "authorized")
-	_, err := natscluster.Connect(timeoutContext(t), url, natscluster.WithNkeyFile(writeFile(t, otherSeed)))
+	_, err := natscluster.Connect(timeoutContext(t), url, nkeyFile(t, otherSeed))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	require.ErrorContains(t, err, "unauthorized")
 }
@@ -67,7 +73,7 @@ func TestConnect_CredentialsFile(t *testing.T) {
 		require.NoError(t, err)
 		content, err := jwt.FormatUserConfig(token, seed)
 		require.NoError(t, err)
-		return natscluster.WithCredentialsFile(writeFile(t, content))
+		return natscluster.WithNATS(nats.UserCredentials(writeFile(t, content)))
 	}
 	a, b := connect(t, url, credentials(account)), connect(t, url, credentials(account))
 	receive(t, a, subscribe(t, b, 64, digests), "authorized")

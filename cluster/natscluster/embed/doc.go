@@ -22,13 +22,15 @@
 // servers needs no seeds.
 //
 // Give every seed the addresses of all seeds, and every other node the addresses of
-// several seeds. The nodes can start in any order.
+// several seeds. The nodes can start in any order. If the nodes reach a seed at an address on
+// which it does not listen, for example in a container, use [WithClusterAdvertise] and
+// [WithClientAdvertise].
 //
 // # Security
 //
 // A client that can publish can set the occupancy of any room. Start therefore returns
-// an error for an address that is not a loopback address, unless natscluster.WithUser,
-// natscluster.WithToken or natscluster.WithTLS is given. Without TLS, credentials are sent
-// unencrypted, and a seed sends them to any server that answers at an address of
-// [WithSeeds]. Give credentials to all seeds, or to no seed.
+// an error for an address that is not a loopback address, unless [WithUser], [WithToken] or
+// [WithTLS] is given. Without TLS, credentials are sent unencrypted, and a seed sends them to
+// any server that answers at an address of [WithSeeds]. Give credentials to all seeds, or to
+// no seed.
 package embed

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
@@ -65,8 +66,8 @@ func startOneOfThree(ctx context.Context, clusterAddr, clientAddr string, seeds 
 		embed.WithClusterListen(clusterAddr), // "10.0.0.1:6222", for the other seeds
 		embed.WithSeeds(seeds...),            // "10.0.0.1:6222", "10.0.0.2:6222", "10.0.0.3:6222"
 		embed.WithClientListen(clientAddr),   // "10.0.0.1:4222", for the nodes that are not seeds
-		natscluster.WithTLS(config),          // RootCAs, and Certificates for this machine
-		natscluster.WithToken(secret),        // the same for all nodes
+		embed.WithTLS(config),                // RootCAs, and Certificates for this machine
+		embed.WithToken(secret),              // the same for all nodes
 	)
 	// end: seeds
 	return bus, err
@@ -75,8 +76,7 @@ func startOneOfThree(ctx context.Context, clusterAddr, clientAddr string, seeds 
 func connectToThree(ctx context.Context, urls string, config *tls.Config, secret string) (*natscluster.Bus, error) {
 	// begin: secure
 	bus, err := natscluster.Connect(ctx, urls, // "nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222"
-		natscluster.WithTLS(config), // RootCAs
-		natscluster.WithToken(secret))
+		natscluster.WithNATS(nats.Secure(config), nats.Token(secret))) // with RootCAs
 	// end: secure
 	return bus, err
 }
@@ -145,7 +145,7 @@ func TestDocs_ThreeSeedsWithTLS(t *testing.T) {
 	receive(t, a, subscribe(t, b, 64, digests), "through two seeds")
 }
 
-func TestDocs_ReadyFollowsHealth(t *testing.T) {
+func TestDocs_ReadyUntilClose(t *testing.T) {
 	checkGoroutines(t)
 	engine, bus := occupancy.New(), startSeed(t)
 	defer engine.Close()
@@ -159,8 +159,8 @@ func TestDocs_ReadyFollowsHealth(t *testing.T) {
 		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
 		return w.Code
 	}
-	require.Equal(t, http.StatusServiceUnavailable, code(), "degraded after the start")
+	require.Equal(t, http.StatusServiceUnavailable, code(), "not synchronized yet")
 	eventually(t, "ready", func() bool { return code() == http.StatusOK })
-	require.NoError(t, bus.Close(timeoutContext(t)))
-	eventually(t, "not ready without a bus", func() bool { return code() == http.StatusServiceUnavailable })
+	require.NoError(t, node.Close())
+	require.Equal(t, http.StatusServiceUnavailable, code())
 }

@@ -31,7 +31,7 @@ func freeAddrs(t testing.TB, n int) []string {
 
 // threeSeeds returns three seeds that are connected to each other. All seeds have the same
 // list of seeds.
-func threeSeeds(t testing.TB, opts ...natscluster.Option) []*embed.Bus {
+func threeSeeds(t testing.TB, opts ...embed.Option) []*embed.Bus {
 	addrs := freeAddrs(t, 3)
 	seeds := make([]*embed.Bus, len(addrs))
 	for i, addr := range addrs {
@@ -53,7 +53,7 @@ func TestStart_ClientsReconnectToOtherSeeds(t *testing.T) {
 	inboxes := make([]<-chan cluster.Message, len(clients))
 	for i := range clients {
 		clients[i] = connect(t, seeds[i%3].ClientURL())
-		require.Equal(t, seeds[i%3].ClientURL(), clients[i].Stats().Server)
+		require.Equal(t, seeds[i%3].ClientURL(), clients[i].Conn().ConnectedUrl())
 		awaitEvent(t, clients[i], cluster.Connected)
 		inboxes[i] = subscribe(t, clients[i], 4096, digests, heartbeats)
 	}
@@ -66,8 +66,8 @@ func TestStart_ClientsReconnectToOtherSeeds(t *testing.T) {
 		if i%3 == 0 {
 			awaitEvent(t, c, cluster.Disconnected)
 			awaitEvent(t, c, cluster.Connected)
-			require.NotEqual(t, seeds[0].ClientURL(), c.Stats().Server)
-			require.EqualValues(t, 1, c.Stats().Reconnects)
+			require.NotEqual(t, seeds[0].ClientURL(), c.Conn().ConnectedUrl())
+			require.EqualValues(t, 1, c.Conn().Stats().Reconnects)
 		}
 	}
 	for i, in := range inboxes {
@@ -75,7 +75,7 @@ func TestStart_ClientsReconnectToOtherSeeds(t *testing.T) {
 	}
 	for i, c := range clients {
 		if i%3 != 0 {
-			require.Zero(t, c.Stats().Reconnects, "clients of the other seeds stay connected")
+			require.Zero(t, c.Conn().Stats().Reconnects, "clients of the other seeds stay connected")
 		}
 	}
 }
@@ -182,24 +182,28 @@ func TestStart_CloseStopsServer(t *testing.T) {
 }
 
 func TestStart_Credentials(t *testing.T) {
-	for name, c := range map[string]struct{ right, wrong natscluster.Option }{
-		"user":  {natscluster.WithUser("chat", "s:e/c@ret"), natscluster.WithUser("chat", "other")},
-		"token": {natscluster.WithToken("s:e/c@ret"), natscluster.WithToken("other")},
+	for name, c := range map[string]struct {
+		right, wrong           embed.Option
+		rightLogin, wrongLogin nats.Option
+	}{
+		"user":  {embed.WithUser("chat", "s:e/c@ret"), embed.WithUser("chat", "other"), nats.UserInfo("chat", "s:e/c@ret"), nats.UserInfo("chat", "other")},
+		"token": {embed.WithToken("s:e/c@ret"), embed.WithToken("other"), nats.Token("s:e/c@ret"), nats.Token("other")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checkGoroutines(t)
 			seeds := threeSeeds(t, c.right)
-			client := connect(t, seeds[0].ClientURL(), c.right)
+			client := connect(t, seeds[0].ClientURL(), natscluster.WithNATS(c.rightLogin))
 			in := subscribe(t, client, 4096, digests)
 			receive(t, seeds[2], in, "authorized")
 
-			for _, opts := range [][]natscluster.Option{{c.wrong}, nil} {
-				_, err := natscluster.Connect(timeoutContext(t), seeds[0].ClientURL(), opts...)
+			for _, login := range []nats.Option{c.wrongLogin, nil} {
+				_, err := natscluster.Connect(timeoutContext(t), seeds[0].ClientURL(), natscluster.WithNATS(login))
 				require.ErrorIs(t, err, nats.ErrAuthorization)
 				require.ErrorContains(t, err, "unauthorized")
-
+			}
+			for _, opts := range [][]embed.Option{{c.wrong}, nil} {
 				log := new(logBuffer)
-				opts = append(opts, log.option(), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seeds[0].ClusterAddr()))
+				opts = append(opts, log.seedOption(), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seeds[0].ClusterAddr()))
 				unauthorized := startSeed(t, opts...)
 				eventually(t, "refused", func() bool { return log.contains("Authorization Violation") })
 				require.NoError(t, unauthorized.Publish(timeoutContext(t), digests, []byte("unauthorized")))
@@ -220,12 +224,12 @@ func TestStart_LogsRepeatedRefusalOnce(t *testing.T) {
 	start := time.Now()
 	log, third := new(logBuffer), startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
 	for _, token := range []string{"one", "another"} {
-		startSeed(t, log.option(), natscluster.WithToken(token), embed.WithClusterListen("127.0.0.1:0"),
+		startSeed(t, log.seedOption(), embed.WithToken(token), embed.WithClusterListen("127.0.0.1:0"),
 			embed.WithSeeds(third.ClusterAddr()))
 	}
 	const refusal = "authentication error"
 	eventually(t, "refused", func() bool { return log.contains(refusal) })
-	addr := "nats://token:wrong@" + embed.ServerAddr(startSeed(t, log.option(), natscluster.WithToken("secret")))
+	addr := "nats://token:wrong@" + embed.ServerAddr(startSeed(t, log.seedOption(), embed.WithToken("secret")))
 	for range 50 {
 		_, err := nats.Connect(addr)
 		require.ErrorIs(t, err, nats.ErrAuthorization)
@@ -265,12 +269,38 @@ func TestStart_InformsClientsOnlyOfReachableSeeds(t *testing.T) {
 	require.NotContains(t, client.DiscoveredServers(), "nats://"+embed.ServerAddr(unreachable))
 }
 
+// The nodes reach the seeds through proxies, as through the port mapping of containers.
+func TestStart_AdvertisedAddresses(t *testing.T) {
+	checkGoroutines(t)
+	var seeds []*embed.Bus
+	var routes []*proxy
+	for range 3 {
+		addrs := freeAddrs(t, 2)
+		client, route := newProxy(t, addrs[0]), newProxy(t, addrs[1])
+		routes = append(routes, route)
+		seeds = append(seeds, startSeed(t, embed.WithClientListen(addrs[0]), embed.WithClientAdvertise(client.Addr()),
+			embed.WithClusterListen(addrs[1]), embed.WithClusterAdvertise(route.Addr()), embed.WithSeeds(routes[0].Addr())))
+		s := seeds[len(seeds)-1]
+		require.Equal(t, client.URL(), s.ClientURL())
+		require.Equal(t, route.Addr(), s.ClusterAddr())
+	}
+	for _, s := range seeds {
+		eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
+	}
+	require.Positive(t, routes[2].Accepted(), "the first seed has informed the second seed of the third seed's address")
+	client := connect(t, seeds[0].ClientURL())
+	eventually(t, "informed of the advertised addresses", func() bool {
+		found := client.Conn().DiscoveredServers()
+		return slices.Contains(found, seeds[1].ClientURL()) && slices.Contains(found, seeds[2].ClientURL())
+	})
+}
+
 func TestStart_AddressInUse(t *testing.T) {
 	checkGoroutines(t)
 	other := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithClientListen("127.0.0.1:0"))
 	free := freeAddrs(t, 1)[0]
 	client := strings.TrimPrefix(other.ClientURL(), "nats://")
-	for _, opts := range [][]natscluster.Option{
+	for _, opts := range [][]embed.Option{
 		{embed.WithClusterListen(other.ClusterAddr()), embed.WithClientListen(free)},
 		{embed.WithClusterListen(free), embed.WithClientListen(client)},
 		{embed.WithClusterListen(other.ClusterAddr()), embed.WithClientListen(client)},
@@ -286,7 +316,7 @@ func TestStart_AddressInUse(t *testing.T) {
 
 func TestStart_PrefixSeparatesServices(t *testing.T) {
 	checkGoroutines(t)
-	a := startSeed(t, natscluster.WithPrefix("chat"), embed.WithClientListen("127.0.0.1:0"))
+	a := startSeed(t, embed.WithPrefix("chat"), embed.WithClientListen("127.0.0.1:0"))
 	in := subscribe(t, a, 64, digests)
 	other := connect(t, a.ClientURL(), natscluster.WithPrefix("chat.staging"))
 	same := connect(t, a.ClientURL(), natscluster.WithPrefix("chat"))

@@ -63,8 +63,8 @@ func ExampleStart() {
 		embed.WithClusterListen("10.0.0.1:7222"),
 		embed.WithSeeds("10.0.0.1:7222", "10.0.0.2:7222", "10.0.0.3:7222"),
 		embed.WithClientListen("10.0.0.1:4222"),
-		natscluster.WithTLS(config),
-		natscluster.WithLogger(slog.Default()),
+		embed.WithTLS(config),
+		embed.WithLogger(slog.Default()),
 	)
 	if err != nil {
 		log.Print(err)

@@ -8,17 +8,22 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
-
-	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 )
 
 const loopback = "127.0.0.1"
 
-// parseListen parses the address of a listener. If the address is not a loopback address,
-// and the server requires neither credentials nor a certificate, it returns an error.
-func parseListen(c *config.Config, option, address string) (host string, port int, err error) {
+// parseListen parses the address of a listener and checks the advertised address. If the
+// address is not a loopback address, and the server requires neither credentials nor a
+// certificate, it returns an error.
+func parseListen(c *config, option, address, advertised string) (host string, port int, err error) {
+	if advertised != "" {
+		if err := checkAddress(strings.Replace(option, "Listen", "Advertise", 1), advertised); err != nil {
+			return "", 0, err
+		}
+	}
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", 0, fmt.Errorf("%s: %w", option, err)
@@ -39,7 +44,7 @@ func parseListen(c *config.Config, option, address string) (host string, port in
 	// Treat all other names as public, because DNS can resolve a name to any address.
 	ip, err := netip.ParseAddr(host)
 	isLoopback := err == nil && ip.Unmap().IsLoopback()
-	if !isLoopback && len(c.Credentials) == 0 && c.TLS == nil {
+	if !isLoopback && !c.hasCredentials() && c.tls == nil {
 		return "", 0, fmt.Errorf("%s: %q is not a loopback address: WithUser, WithToken or WithTLS is required", option, address)
 	}
 	return host, port, nil
@@ -68,21 +73,26 @@ func serverTLS(c *tls.Config, mutual bool) (*tls.Config, error) {
 	return c, nil
 }
 
-// seedURL returns a URL with the address of a seed and the credentials.
-func seedURL(c *config.Config, seed string) (*url.URL, error) {
-	host, port, err := net.SplitHostPort(seed)
+// checkAddress returns an error if the address is not host:port.
+func checkAddress(option, address string) error {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("WithSeeds: %w", err)
+		return fmt.Errorf("%s: %w", option, err)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
-		return nil, fmt.Errorf("WithSeeds: %q is not host:port with a port number", seed)
+		return fmt.Errorf("%s: %q is not host:port with a port number", option, address)
 	}
+	return nil
+}
+
+// seedURL returns a URL with the address of a seed and the credentials.
+func (c *config) seedURL(seed string) *url.URL {
 	u := &url.URL{Scheme: "nats-route", Host: seed}
 	switch {
-	case c.Token != "":
-		u.User = url.UserPassword("token", c.Token)
-	case c.User != "":
-		u.User = url.UserPassword(c.User, c.Password)
+	case c.token != "":
+		u.User = url.UserPassword("token", c.token)
+	case c.user != "":
+		u.User = url.UserPassword(c.user, c.password)
 	}
-	return u, nil
+	return u
 }

@@ -95,7 +95,7 @@ func connect(t testing.TB, urls string, opts ...natscluster.Option) *natscluster
 	return closeAfter(t, b)
 }
 
-func startSeed(t testing.TB, opts ...natscluster.Option) *embed.Bus {
+func startSeed(t testing.TB, opts ...embed.Option) *embed.Bus {
 	t.Helper()
 	b, err := embed.Start(timeoutContext(t), opts...)
 	require.NoError(t, err)

@@ -5,12 +5,10 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster/natscluster"
@@ -41,29 +39,20 @@ func (l *logBuffer) option() natscluster.Option {
 	return natscluster.WithLogger(slog.New(slog.NewTextHandler(l, nil)))
 }
 
-func TestConnect_RejectsOptionsOfEmbed(t *testing.T) {
-	for text, opt := range map[string]natscluster.Option{
-		"WithSeeds applies to embed.Start only":         embed.WithSeeds("127.0.0.1:1"),
-		"WithClusterListen applies to embed.Start only": embed.WithClusterListen("127.0.0.1:1"),
-		"WithClientListen applies to embed.Start only":  embed.WithClientListen("127.0.0.1:1"),
-	} {
-		_, err := natscluster.Connect(timeoutContext(t), "nats://127.0.0.1:4222", opt, natscluster.WithToken(""))
-		require.ErrorContains(t, err, text)
-		require.NotContains(t, err.Error(), "WithToken")
-	}
+func (l *logBuffer) seedOption() embed.Option {
+	return embed.WithLogger(slog.New(slog.NewTextHandler(l, nil)))
 }
 
 func TestStart_RejectsInvalidOptions(t *testing.T) {
-	_, _, seed := newKey(t, nkeys.CreateUser)
 	for _, c := range []struct {
-		opt  natscluster.Option
+		opt  embed.Option
 		text string
 	}{
-		{natscluster.WithNkeyFile(writeFile(t, seed)), "WithNkeyFile applies to natscluster.Connect only"},
-		{natscluster.WithNkeyFile("missing"), "WithNkeyFile applies to natscluster.Connect only"},
-		{natscluster.WithCredentialsFile("missing"), "WithCredentialsFile applies to natscluster.Connect only"},
-		{natscluster.WithToken(""), "WithToken: token is empty"},
-		{embed.WithSeeds("127.0.0.1:7222"), "WithSeeds requires WithClusterListen"},
+		{embed.WithUser("a", ""), "WithUser: user or password is empty"},
+		{embed.WithPrefix("a.*"), "WithPrefix"},
+		{embed.WithClientAdvertise("10.0.0.1:4222"), "WithClientAdvertise requires WithClientListen"},
+		{embed.WithClusterAdvertise("10.0.0.1:6222"), "WithClusterAdvertise require WithClusterListen"},
+		{embed.WithSeeds("127.0.0.1:7222"), "require WithClusterListen"},
 		{embed.WithClusterListen("127.0.0.1"), "WithClusterListen"},
 		{embed.WithClusterListen("127.0.0.1:http"), "no port number"},
 		{embed.WithClusterListen("127.0.0.1:65536"), "no port number"},
@@ -71,15 +60,18 @@ func TestStart_RejectsInvalidOptions(t *testing.T) {
 	} {
 		_, err := embed.Start(timeoutContext(t), c.opt)
 		require.ErrorContains(t, err, c.text)
-		require.NotErrorIs(t, err, os.ErrNotExist, "Start rejects the option whether the file exists or not")
 	}
 	for _, seed := range []string{"127.0.0.1", ":1", "a:0", "a:b", "nats://a:1"} {
 		_, err := embed.Start(timeoutContext(t), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seed))
 		require.ErrorContains(t, err, "WithSeeds", seed)
+		_, err = embed.Start(timeoutContext(t), embed.WithClientListen("127.0.0.1:0"), embed.WithClientAdvertise(seed))
+		require.ErrorContains(t, err, "WithClientAdvertise", seed)
 	}
+	_, err := embed.Start(timeoutContext(t), embed.WithToken("a"), embed.WithUser("b", "c"))
+	require.ErrorContains(t, err, "give either WithUser or WithToken")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := embed.Start(ctx)
+	_, err = embed.Start(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -92,7 +84,7 @@ func TestStart_PublicAddressRequiresCredentialsOrTLS(t *testing.T) {
 
 	for _, host := range []string{"0.0.0.0", "", "::", "10.1.2.3", "chat.example.com", "0", "::ffff:10.1.2.3"} {
 		address := net.JoinHostPort(host, port)
-		for _, opt := range []natscluster.Option{embed.WithClusterListen(address), embed.WithClientListen(address)} {
+		for _, opt := range []embed.Option{embed.WithClusterListen(address), embed.WithClientListen(address)} {
 			_, err := embed.Start(timeoutContext(t), opt)
 			require.ErrorContains(t, err, "is not a loopback address: WithUser, WithToken or WithTLS is required", host)
 		}
@@ -104,9 +96,9 @@ func TestStart_PublicAddressRequiresCredentialsOrTLS(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "127.0.0.9", "localhost"} {
 		startSeed(t, embed.WithClusterListen(host+":0"), embed.WithClientListen(host+":0"))
 	}
-	for _, opt := range []natscluster.Option{
-		natscluster.WithToken("secret"), natscluster.WithUser("user", "secret"),
-		natscluster.WithTLS(newAuthority(t).nodeConfig()),
+	for _, opt := range []embed.Option{
+		embed.WithToken("secret"), embed.WithUser("user", "secret"),
+		embed.WithTLS(newAuthority(t).nodeConfig()),
 	} {
 		startSeed(t, opt, embed.WithClusterListen(":0"), embed.WithClientListen("0.0.0.0:0"))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
@@ -27,16 +27,16 @@ func listenOn(addr string) func(*server.Options) {
 	}
 }
 
-func TestBus_SendsNothingOld_AfterServerRestart(t *testing.T) {
+func TestBus_ReconnectsAfterServerRestart(t *testing.T) {
 	checkGoroutines(t)
 	addr := freeAddrs(t, 1)[0]
 	s := startServer(t, listenOn(addr))
 	from, to := connect(t, s.ClientURL()), connect(t, s.ClientURL())
 	awaitEvent(t, from, cluster.Connected)
 	awaitEvent(t, to, cluster.Connected)
-	for round := range 5 {
-		in := subscribe(t, to, 1<<16, digests)
-		receive(t, from, in, "before")
+	in := subscribe(t, to, 1<<16, digests)
+	for round := range 3 {
+		receive(t, from, in, fmt.Sprint("before ", round))
 
 		// The bus notices the disconnection while these messages are published.
 		stop, wg := make(chan struct{}), new(sync.WaitGroup)
@@ -47,7 +47,7 @@ func TestBus_SendsNothingOld_AfterServerRestart(t *testing.T) {
 					case <-stop:
 						return
 					default:
-						_ = from.Publish(context.Background(), digests, []byte("old"))
+						_ = from.Publish(context.Background(), heartbeats, []byte("possibly lost"))
 					}
 				}
 			})
@@ -58,14 +58,14 @@ func TestBus_SendsNothingOld_AfterServerRestart(t *testing.T) {
 		awaitEvent(t, to, cluster.Disconnected)
 		close(stop)
 		wg.Wait()
-		require.ErrorIs(t, from.Publish(timeoutContext(t), digests, []byte("old")), natscluster.ErrDisconnected)
-		require.Empty(t, from.Stats().Server)
-		afterRestart := subscribe(t, to, 1<<16, digests) // active when the bus is connected again
+		require.ErrorIs(t, from.Publish(timeoutContext(t), digests, []byte("lost")), natscluster.ErrDisconnected)
+		whileDisconnected := subscribe(t, to, 1<<16, digests) // active when the bus is connected again
 
 		s = startServer(t, listenOn(addr))
 		awaitEvent(t, from, cluster.Connected)
 		awaitEvent(t, to, cluster.Connected)
-		require.Empty(t, receive(t, from, afterRestart, fmt.Sprint("after ", round)))
+		receive(t, from, in, fmt.Sprint("after ", round))
+		receive(t, from, whileDisconnected, fmt.Sprint("again after ", round))
 	}
 }
 
@@ -74,23 +74,15 @@ func TestBus_DoesNotWaitForDial(t *testing.T) {
 	checkGoroutines(t)
 	addr := freeAddrs(t, 1)[0]
 	s := startServer(t, listenOn(addr))
-	b, closing := connect(t, s.ClientURL()), connect(t, s.ClientURL())
+	b, err := natscluster.Connect(timeoutContext(t), s.ClientURL())
+	require.NoError(t, err)
 	awaitEvent(t, b, cluster.Connected)
-	awaitEvent(t, closing, cluster.Connected)
-	var subs []io.Closer
-	for range 100 {
-		sub, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests, heartbeats}, make(chan cluster.Message, 1))
-		require.NoError(t, err)
-		subs = append(subs, sub)
-	}
 	s.Shutdown()
 	s.WaitForShutdown()
 	silent, err := net.Listen("tcp", addr)
 	require.NoError(t, err)
 	defer silent.Close()
 	awaitEvent(t, b, cluster.Disconnected)
-	awaitEvent(t, closing, cluster.Disconnected)
-	require.NoError(t, closing.Close(timeoutContext(t)))
 	eventually(t, "all return within 1 s although the dial takes 2 s", func() bool {
 		conn, err := silent.Accept()
 		require.NoError(t, err)
@@ -98,15 +90,15 @@ func TestBus_DoesNotWaitForDial(t *testing.T) {
 		start := time.Now()
 		require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), natscluster.ErrDisconnected)
 		require.Equal(t, 1<<20, b.MaxPayload())
-		require.Empty(t, b.Stats().Server)
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		defer cancel()
-		_, err = b.Subscribe(ctx, []cluster.Subject{digests}, make(chan cluster.Message, 1))
-		require.NoError(t, err, "the subscription becomes active later")
-		require.NoError(t, subs[0].Close())
-		subs = subs[1:]
 		return time.Since(start) < time.Second
 	})
+	conn, err := silent.Accept()
+	require.NoError(t, err)
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, b.Close(ctx), context.Canceled)
+	require.NoError(t, b.Close(timeoutContext(t)))
 }
 
 func TestBus_DetectsStoppedServer(t *testing.T) {
@@ -137,54 +129,6 @@ func TestBus_DetectsStoppedServer(t *testing.T) {
 	receive(t, from, in, "after")
 }
 
-// If the context of Publish does not end, Publish blocks for 2 s.
-func TestBus_PublishReturnsWhenContextEnds(t *testing.T) {
-	checkGoroutines(t)
-	p := newProxy(t, startServer(t, nil).ClientURL())
-	large := make([]byte, 1<<20)
-	eventually(t, "Publish returns before its own limit of 2 s", func() bool {
-		b := connect(t, p.URL())
-		awaitEvent(t, b, cluster.Connected)
-		p.Pause()
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		defer cancel()
-		start := time.Now()
-		var err error
-		for err == nil {
-			err = b.Publish(ctx, heartbeats, large)
-		}
-		elapsed := time.Since(start)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		p.Resume()
-		awaitEvent(t, b, cluster.Disconnected)
-		awaitEvent(t, b, cluster.Connected)
-		return elapsed < time.Second
-	})
-}
-
-// After an unknown error, the NATS client closes its connection and does not reconnect.
-func TestBus_ReconnectsAfterUnknownError(t *testing.T) {
-	checkGoroutines(t)
-	s := startServer(t, nil)
-	p := newProxy(t, s.ClientURL())
-	b, other := connect(t, p.URL()), connect(t, s.ClientURL())
-	before := s.NumSubscriptions()
-	in, out := subscribe(t, b, 4096, digests), subscribe(t, other, 4096, digests)
-	closed, err := b.Subscribe(timeoutContext(t), []cluster.Subject{heartbeats}, make(chan cluster.Message, 1))
-	require.NoError(t, err)
-	require.NoError(t, closed.Close())
-	awaitEvent(t, b, cluster.Connected)
-	for n := range 3 {
-		p.Inject("-ERR 'Unknown Error'\r\n")
-		awaitEvent(t, b, cluster.Disconnected)
-		awaitEvent(t, b, cluster.Connected)
-		receive(t, other, in, fmt.Sprint("to b ", n))
-		receive(t, b, out, fmt.Sprint("from b ", n))
-	}
-	require.EqualValues(t, 3, b.Stats().Reconnects)
-	eventually(t, "only the open subscriptions exist", func() bool { return s.NumSubscriptions() == before+2 })
-}
-
 func TestBus_ReconnectsAfterUnauthorized(t *testing.T) {
 	checkGoroutines(t)
 	addr := freeAddrs(t, 1)[0]
@@ -193,7 +137,7 @@ func TestBus_ReconnectsAfterUnauthorized(t *testing.T) {
 	}
 	s := startServer(t, tokenOption("ours"))
 	p, log, start := newProxy(t, s.ClientURL()), new(logBuffer), time.Now()
-	b := connect(t, p.URL(), natscluster.WithToken("ours"), log.option())
+	b := connect(t, p.URL(), natscluster.WithNATS(nats.Token("ours")), log.option())
 	awaitEvent(t, b, cluster.Connected)
 	s.Shutdown()
 
@@ -241,6 +185,24 @@ func TestConnect_RetriesUntilServerStarts(t *testing.T) {
 	}
 }
 
+// With nats.RetryOnFailedConnect, a node can start while NATS is down.
+func TestConnect_RetryOnFailedConnect_ReturnsDisconnectedBus(t *testing.T) {
+	checkGoroutines(t)
+	addr := freeAddrs(t, 1)[0]
+	log := new(logBuffer)
+	b := connect(t, "nats://"+addr, log.option(), natscluster.WithNATS(nats.RetryOnFailedConnect(true)))
+	require.Equal(t, cluster.Disconnected, <-b.Events())
+	require.Equal(t, cluster.MinPayload, b.MaxPayload())
+	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), natscluster.ErrDisconnected)
+	in := subscribe(t, b, 64, digests)
+	eventually(t, "logged", func() bool { return log.contains("cannot connect to NATS, retrying") })
+
+	s := startServer(t, listenOn(addr))
+	require.Equal(t, cluster.Connected, <-b.Events())
+	require.Equal(t, 1<<20, b.MaxPayload())
+	receive(t, connect(t, s.ClientURL()), in, "after the start")
+}
+
 func TestConnect_ReturnsWhenContextEnds(t *testing.T) {
 	checkGoroutines(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -253,7 +215,6 @@ func TestConnect_ReturnsWhenContextEnds(t *testing.T) {
 		_, err := natscluster.Connect(ctx, "nats://user:secret@"+addr)
 		t.Logf("%s: %v, after %v", name, err, time.Since(start))
 		require.ErrorIs(t, err, context.DeadlineExceeded, name)
-		require.ErrorContains(t, err, addr, name)
 		require.ErrorContains(t, err, "cannot reach any seed", name)
 		require.NotContains(t, err.Error(), "secret")
 	}
@@ -263,10 +224,11 @@ func TestConnect_ReturnsWhenContextEnds(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+func smallPayload(o *server.Options) { o.MaxPayload = cluster.MinPayload - 1 }
+
 func TestConnect_RejectsServerWithSmallPayload(t *testing.T) {
 	checkGoroutines(t)
-	url := startServer(t, func(o *server.Options) { o.MaxPayload = cluster.MinPayload - 1 }).ClientURL()
-	_, err := natscluster.Connect(timeoutContext(t), url)
+	_, err := natscluster.Connect(timeoutContext(t), startServer(t, smallPayload).ClientURL())
 	require.ErrorContains(t, err, fmt.Sprintf("maximum payload of %d bytes is too small: increase it to at least %d", cluster.MinPayload-1, cluster.MinPayload))
 }
 
@@ -284,22 +246,4 @@ func TestBus_MaxPayloadFollowsServer(t *testing.T) {
 	require.Equal(t, 2*cluster.MinPayload, b.MaxPayload())
 	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, make([]byte, 2*cluster.MinPayload+1)), natscluster.ErrTooLarge)
 	require.Equal(t, 2*cluster.MinPayload, b.MaxPayload())
-}
-
-func TestBus_LogsSmallPayloadAfterReconnect(t *testing.T) {
-	checkGoroutines(t)
-	addr := freeAddrs(t, 1)[0]
-	s := startServer(t, listenOn(addr))
-	log := new(logBuffer)
-	b := connect(t, s.ClientURL(), log.option())
-	awaitEvent(t, b, cluster.Connected)
-	s.Shutdown()
-	s.WaitForShutdown()
-	startServer(t, func(o *server.Options) { listenOn(addr)(o); o.MaxPayload = 100 })
-	awaitEvent(t, b, cluster.Connected)
-	require.True(t, log.contains("maximum payload is too small"))
-	require.Equal(t, cluster.MinPayload, b.MaxPayload(), "the minimum that a Bus promises")
-	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, make([]byte, 101)), natscluster.ErrTooLarge)
-	require.Equal(t, cluster.MinPayload, b.MaxPayload())
-	require.NoError(t, b.Publish(timeoutContext(t), digests, make([]byte, 100)))
 }

@@ -1,57 +1,61 @@
 package embed
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-
-	"github.com/occupancy/occupancy/cluster/natscluster/internal/config"
 )
 
 // embeddedServer is a running NATS server.
 type embeddedServer struct {
 	*server.Server
 	url         string // the URL of the client listener, also if it accepts only this node
-	clientURL   string // the same URL, or empty if the client listener accepts only this node
+	clientURL   string // for other nodes; empty if the client listener accepts only this node
 	clusterAddr string // the host:port for other seeds; empty without WithClusterListen
 	shutdown    func() // returns when the server has stopped; can be called more than once
 }
 
 // serverOptions returns the settings of the NATS server. The comments explain why a setting
 // differs from the default.
-func serverOptions(c *config.Config) (*server.Options, error) {
+func serverOptions(c *config) (*server.Options, error) {
 	settings := &server.Options{
 		// ServerName is random, because servers with the same name refuse to connect.
 		NoSigs:          true, // the program handles signals itself
 		NoSystemAccount: true, // the statistics of the account are not used
 		// DontListen is not set: with this setting, Shutdown of a server with routes blocks.
-		Host:          loopback,
-		Port:          server.RANDOM_PORT,
-		Username:      c.User,
-		Password:      c.Password,
-		Authorization: c.Token,
+		Host:            loopback,
+		Port:            server.RANDOM_PORT,
+		ClientAdvertise: c.clientAdvertise,
+		Username:        c.user,
+		Password:        c.password,
+		Authorization:   c.token,
 		// Log an unreachable seed once a minute, not once a second.
 		ReconnectErrorReports: 60,
 	}
 	var err error
-	if c.ClientListen != "" {
-		if settings.Host, settings.Port, err = parseListen(c, "WithClientListen", c.ClientListen); err != nil {
+	switch {
+	case c.clientListen != "":
+		if settings.Host, settings.Port, err = parseListen(c, "WithClientListen", c.clientListen, c.clientAdvertise); err != nil {
 			return nil, err
 		}
-	} else if len(c.Credentials) == 0 {
+	case c.clientAdvertise != "":
+		return nil, errors.New("WithClientAdvertise requires WithClientListen")
+	case !c.hasCredentials():
 		settings.Authorization = rand.Text() // a secret token, so that only this node can log in
 	}
-	if c.TLS != nil {
-		if settings.TLSConfig, err = serverTLS(c.TLS, len(c.Credentials) == 0); err != nil {
+	if c.tls != nil {
+		if settings.TLSConfig, err = serverTLS(c.tls, !c.hasCredentials()); err != nil {
 			return nil, err
 		}
 	}
-	if c.ClusterListen == "" {
-		if len(c.Seeds) > 0 {
-			return nil, errors.New("WithSeeds requires WithClusterListen: seeds connect to each other in both directions")
+	if c.clusterListen == "" {
+		if len(c.seeds) > 0 || c.clusterAdvertise != "" {
+			return nil, errors.New("WithSeeds and WithClusterAdvertise require WithClusterListen: seeds connect to each other in both directions")
 		}
 		return settings, nil
 	}
@@ -59,25 +63,25 @@ func serverOptions(c *config.Config) (*server.Options, error) {
 }
 
 // setRoutes changes the settings of the connections to other seeds.
-func setRoutes(settings *server.Options, c *config.Config) (err error) {
+func setRoutes(settings *server.Options, c *config) (err error) {
 	routes := &settings.Cluster
-	if routes.Host, routes.Port, err = parseListen(c, "WithClusterListen", c.ClusterListen); err != nil {
+	if routes.Host, routes.Port, err = parseListen(c, "WithClusterListen", c.clusterListen, c.clusterAdvertise); err != nil {
 		return err
 	}
-	if c.TLS != nil {
-		if routes.TLSConfig, err = serverTLS(c.TLS, true); err != nil {
+	if c.tls != nil {
+		if routes.TLSConfig, err = serverTLS(c.tls, true); err != nil {
 			return err
 		}
 	}
-	routes.Name = "occupancy"
-	if routes.Username, routes.Password = c.User, c.Password; c.Token != "" {
-		routes.Username, routes.Password = "token", c.Token // routes do not support tokens
+	routes.Name, routes.Advertise = "occupancy", c.clusterAdvertise
+	if routes.Username, routes.Password = c.user, c.password; c.token != "" {
+		routes.Username, routes.Password = "token", c.token // routes do not support tokens
 	}
 	routes.PoolSize = -1 // a pool is useful only for several accounts, but the server has one account
 	routes.Compression.Mode = server.CompressionOff
 	// If there is no client listener, do not inform clients of this server: its only address
 	// is a loopback address.
-	routes.NoAdvertise = c.ClientListen == ""
+	routes.NoAdvertise = c.clientListen == ""
 
 	// Detect a dead connection after 3 s, as for clients, and not after 90 s.
 	routes.PingInterval, routes.MaxPingsOut = time.Second, 2
@@ -86,12 +90,11 @@ func setRoutes(settings *server.Options, c *config.Config) (err error) {
 	// connected, because a third seed does not forward messages between them.
 	routes.ConnectRetries = 3600
 
-	for _, seed := range c.Seeds {
-		u, err := seedURL(c, seed)
-		if err != nil {
+	for _, seed := range c.seeds {
+		if err := checkAddress("WithSeeds", seed); err != nil {
 			return err
 		}
-		settings.Routes = append(settings.Routes, u)
+		settings.Routes = append(settings.Routes, c.seedURL(seed))
 	}
 	return nil
 }
@@ -99,12 +102,12 @@ func setRoutes(settings *server.Options, c *config.Config) (err error) {
 const startTimeout = 10 * time.Second
 
 // startServer starts a server and waits until it listens.
-func startServer(settings *server.Options, c *config.Config) (*embeddedServer, error) {
+func startServer(settings *server.Options, c *config) (*embeddedServer, error) {
 	ns, err := server.NewServer(settings)
 	if err != nil {
 		return nil, err
 	}
-	log := &serverLog{log: c.Log}
+	log := &serverLog{log: c.log}
 	ns.SetLoggerV2(log, false, false, false)
 	s := &embeddedServer{Server: ns}
 	s.shutdown = sync.OnceFunc(func() {
@@ -112,7 +115,7 @@ func startServer(settings *server.Options, c *config.Config) (*embeddedServer, e
 		ns.WaitForShutdown()
 	})
 	listeners := 1
-	if c.ClusterListen != "" {
+	if c.clusterListen != "" {
 		listeners = 2
 	}
 	ns.Start() // do not use settings any more: the server can change it
@@ -131,9 +134,10 @@ func startServer(settings *server.Options, c *config.Config) (*embeddedServer, e
 		}
 		switch {
 		case open == listeners:
-			if c.ClientListen != "" {
-				s.clientURL = s.url
+			if c.clientListen != "" {
+				s.clientURL = "nats://" + cmp.Or(c.clientAdvertise, strings.TrimPrefix(s.url, "nats://"))
 			}
+			s.clusterAddr = cmp.Or(c.clusterAdvertise, s.clusterAddr)
 			return s, nil
 		case open+len(failed) >= listeners, time.Now().After(deadline):
 			s.shutdown()

@@ -30,7 +30,7 @@ func reader(o *server.Options) {
 func TestBus_PermissionDenied(t *testing.T) {
 	checkGoroutines(t)
 	log := new(logBuffer)
-	b := connect(t, startServer(t, reader).ClientURL(), natscluster.WithUser("reader", "secret"), log.option())
+	b := connect(t, startServer(t, reader).ClientURL(), natscluster.WithNATS(nats.UserInfo("reader", "secret")), log.option())
 	_, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests, heartbeats}, make(chan cluster.Message, 1))
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)
 	require.ErrorContains(t, err, "permission denied")
@@ -46,7 +46,7 @@ func TestBus_PermissionDenied(t *testing.T) {
 func TestSubscribe_Error_RemovesSubscription(t *testing.T) {
 	checkGoroutines(t)
 	s := startServer(t, reader)
-	b := connect(t, s.ClientURL(), natscluster.WithUser("reader", "secret"))
+	b := connect(t, s.ClientURL(), natscluster.WithNATS(nats.UserInfo("reader", "secret")))
 	before := s.NumSubscriptions()
 	_, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests, heartbeats}, make(chan cluster.Message, 1))
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)

@@ -3,7 +3,6 @@
 package loglimit
 
 import (
-	"maps"
 	"regexp"
 	"sync"
 	"time"
@@ -11,11 +10,11 @@ import (
 
 const (
 	interval = 10 * time.Second // the minimum time between two logs of the same text
-	maxTexts = 100              // the maximum number of different texts in an interval
+	maxTexts = 100              // the maximum number of texts that are remembered
 )
 
-// Limiter allows each text once per 10 s, and at most 100 different texts in 10 s. The zero
-// value is ready to use. Allow can be called from any goroutine.
+// Limiter allows each text once per 10 s. The zero value is ready to use. Allow can be called
+// from any goroutine.
 type Limiter struct {
 	mu     sync.Mutex
 	logged map[string]time.Time
@@ -27,17 +26,16 @@ type Limiter struct {
 var ephemeral = regexp.MustCompile(`:\d+( - \w+:\d+ - |->)|current time \S+`)
 
 // Allow reports whether the caller should log the text. Two texts that differ only in an
-// ephemeral port or a connection number count as the same text.
+// ephemeral port, a connection number or the current time count as the same text.
 func (l *Limiter) Allow(text string) bool {
 	text = ephemeral.ReplaceAllString(text, " ")
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	maps.DeleteFunc(l.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= interval })
-	if _, found := l.logged[text]; found || len(l.logged) >= maxTexts {
+	if now.Sub(l.logged[text]) < interval {
 		return false
 	}
-	if l.logged == nil {
+	if l.logged == nil || len(l.logged) >= maxTexts {
 		l.logged = make(map[string]time.Time)
 	}
 	l.logged[text] = now

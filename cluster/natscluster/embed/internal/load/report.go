@@ -91,7 +91,7 @@ func (r *report) print(out io.Writer) {
 	row("change → event, maximum", "", "%v in %d measurements", r.percentile(100), len(r.latencies))
 	row("nodes with exact counts at the end", "all", "%d of %d, after %v", r.exactNodeCount, r.nodes, r.exactAfter.Round(time.Millisecond))
 	row("gaps, resyncs, mismatches", "0", "%d, %d, %d", t.gaps, t.resyncs, t.mismatches)
-	row("lossy, lost, unsent", "0", "%d, %d, %d", t.lossy, t.lost, t.unsent)
+	row("lossy, unsent", "0", "%d, %d", t.lossy, t.unsent)
 	row("pauses, dropped", "0", "%d, %d", t.pauses, t.dropped)
 	row("all nodes: CPU", "", "%.2f cores", r.cpu.Seconds()/seconds)
 	row("one node: heap", "", "%.2f MB", float64(r.heap)/1e6/float64(r.nodes))

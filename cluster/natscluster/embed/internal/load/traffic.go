@@ -12,14 +12,13 @@ import (
 // machine, it can take seconds to read the counters of all nodes.
 type sample struct {
 	cluster.Health
-	lost uint64
-	at   time.Time
+	at time.Time
 }
 
 func (all nodes) sample() []sample {
 	var samples []sample
 	for _, n := range all {
-		samples = append(samples, sample{n.Health(), n.bus.Stats().Lost, time.Now()})
+		samples = append(samples, sample{n.Health(), time.Now()})
 	}
 	return samples
 }
@@ -31,7 +30,7 @@ type traffic struct {
 	bytes, maxBytes, messages float64
 
 	// The following are sums of all nodes.
-	gaps, resyncs, lossy, unsent, lost, mismatches, pauses, dropped uint64
+	gaps, resyncs, lossy, unsent, mismatches, pauses, dropped uint64
 }
 
 func between(before, after []sample) (t traffic) {
@@ -47,7 +46,6 @@ func between(before, after []sample) (t traffic) {
 		t.resyncs += a.Resyncs - b.Resyncs
 		t.lossy += a.Lossy - b.Lossy
 		t.unsent += a.Unsent - b.Unsent
-		t.lost += a.lost - b.lost
 		t.mismatches += a.Mismatches - b.Mismatches
 		t.pauses += a.Pauses - b.Pauses
 		t.dropped += a.Dropped - b.Dropped
