@@ -33,7 +33,8 @@ func TestClusterFaults(t *testing.T) {
 	toRight, toLeft := newLink(t, two), newLink(t, one)
 	left := f.add("left", "-cluster", "-cluster-listen", one, "-cluster-client", server, "-cluster-seeds", toRight.address())
 	right := f.add("right", "-cluster", "-cluster-listen", two, "-cluster-client", other, "-cluster-seeds", toLeft.address())
-	near := f.add("near", "-nats", server)
+	toServer := newLink(t, server)
+	near := f.add("near", "-nats", toServer.address())
 	far1 := f.add("far1", "-nats", other)
 	far2 := f.add("far2", "-nats", other)
 	for _, p := range f.servers {
@@ -82,18 +83,19 @@ func TestClusterFaults(t *testing.T) {
 		far1.signal(syscall.SIGCONT)
 		record("10 s SIGSTOP of a node, from SIGCONT", "2.5 s", f.waitCorrect(healed))
 
+		begun := time.Now()
+		toServer.mute()
+		record("no message from a node arrives: until this node is degraded", "5 s", f.waitDegraded(begun, near))
+		changeCounts(t, 10*time.Second-time.Since(begun), left, right, far1, far2)
+		healed = time.Now()
+		toServer.restore()
+		record("the same for 10 s, from its end", "2.5 s", f.waitCorrect(healed))
+
+		begun = time.Now()
 		toRight.cut()
 		toLeft.cut()
-		changeCounts(t, 10*time.Second, left, right, near, far1, far2)
-		for _, p := range []*process{left, near} { // the smaller part
-			f.waitUntil("the nodes of the smaller part are degraded", func() error {
-				h, err := p.health()
-				if err == nil && !h.Degraded {
-					err = fmt.Errorf("%s is not degraded: %s", p.name, marshal(h))
-				}
-				return err
-			})
-		}
+		record("network split of 2 and 3 nodes: until all nodes are degraded", "6 s", f.waitDegraded(begun, f.servers...))
+		changeCounts(t, 10*time.Second-time.Since(begun), f.servers...)
 		healed = time.Now()
 		toRight.restore()
 		toLeft.restore()
@@ -157,6 +159,21 @@ func TestRollingDeploy_NoPartialCounts(t *testing.T) {
 		require.GreaterOrEqual(t, least, (nodes-1)*clients, "restart %d", i)
 		require.LessOrEqual(t, most, (nodes+1)*clients, "restart %d", i)
 	}
+}
+
+// waitDegraded waits until the processes are degraded. It returns the time since begun.
+func (f *fleet) waitDegraded(begun time.Time, processes ...*process) time.Duration {
+	f.t.Helper()
+	for _, p := range processes {
+		f.waitUntil("the nodes are degraded", func() error {
+			h, err := p.health()
+			if err == nil && !h.Degraded {
+				err = fmt.Errorf("%s is not degraded: %s", p.name, marshal(h))
+			}
+			return err
+		})
+	}
+	return time.Since(begun)
 }
 
 // row is one row of the printed table.

@@ -8,14 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// link is a TCP proxy between two seeds that simulates a network. It can delay all data.
+// link is a TCP proxy that simulates a network. It can delay all data in one or both
+// directions.
 type link struct {
 	listener net.Listener
 	target   string
 	wg       sync.WaitGroup
 
-	mu        sync.Mutex    // protects the following
-	connected chan struct{} // closed while the link forwards data
+	mu        sync.Mutex       // protects the following
+	connected [2]chan struct{} // closed while the link forwards data to, and from, the target
 	conns     []net.Conn
 	closed    bool
 }
@@ -24,8 +25,8 @@ func newLink(t *testing.T, target string) *link {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &link{listener: ln, target: target, connected: make(chan struct{})}
-	close(l.connected)
+	l := &link{listener: ln, target: target, connected: [2]chan struct{}{make(chan struct{}), make(chan struct{})}}
+	l.restore()
 	l.wg.Go(l.accept)
 	t.Cleanup(func() {
 		_ = ln.Close()
@@ -57,7 +58,7 @@ func (l *link) accept() {
 // forward closes the connection when the link is restored.
 func (l *link) forward(from net.Conn) {
 	defer from.Close()
-	if connected := l.state(); !isClosed(connected) {
+	if connected := l.state(0); !isClosed(connected) {
 		<-connected
 		return
 	}
@@ -74,18 +75,18 @@ func (l *link) forward(from net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { l.copy(to, from) })
-	both.Go(func() { l.copy(from, to) })
+	both.Go(func() { l.copy(to, from, 0) })
+	both.Go(func() { l.copy(from, to, 1) })
 	both.Wait()
 }
 
 // copy copies data until the connection is closed. While the link is cut, copy waits: the
 // data and the end of the connection arrive when the link is restored.
-func (l *link) copy(to, from net.Conn) {
+func (l *link) copy(to, from net.Conn, direction int) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		<-l.state()
+		<-l.state(direction)
 		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
 			_, _ = to.Close(), from.Close()
 			return
@@ -93,10 +94,10 @@ func (l *link) copy(to, from net.Conn) {
 	}
 }
 
-func (l *link) state() chan struct{} {
+func (l *link) state(direction int) chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.connected
+	return l.connected[direction]
 }
 
 func isClosed(c chan struct{}) bool {
@@ -112,14 +113,23 @@ func isClosed(c chan struct{}) bool {
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.connected = make(chan struct{})
+	l.connected = [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+}
+
+// mute delays the data to the target until restore is called.
+func (l *link) mute() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.connected[0] = make(chan struct{})
 }
 
 // restore forwards data again, including the delayed data.
 func (l *link) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !isClosed(l.connected) {
-		close(l.connected)
+	for _, c := range l.connected {
+		if !isClosed(c) {
+			close(c)
+		}
 	}
 }
