@@ -64,7 +64,8 @@
 //     name, the counts of its previous incarnation are removed within 1.5 seconds.
 //     If a peer is closed, its counts are removed at once.
 //  2. No lease expires while this node's own bus is disconnected, or because this process
-//     was paused.
+//     was paused. If heartbeats of some peers still arrive, the leases of the others expire:
+//     the clients of an embedded server can be connected while no other server is.
 //  3. While counts may be incomplete or out of date, [Health] reports Degraded with the
 //     reasons. Get returns an error if it cannot query every known peer. A node detects a
 //     missed change at the peer's next heartbeat. If no heartbeat arrives, the node is

@@ -25,6 +25,7 @@ type Machine struct {
 	beats        uint64        // the number of sent heartbeats
 	beatDeadline time.Duration // after this time, the node is degraded unless it sends a heartbeat
 	connected    bool          // whether the bus is connected
+	lostAt       time.Duration // when the bus was disconnected
 	busKnown     bool          // whether SetConnected was called
 	freshAt      time.Duration // until this time, the node is degraded
 	greetedAt    time.Duration // when the peers have greeted this node, or Never afterwards
@@ -161,7 +162,7 @@ func (m *Machine) check(now time.Duration) {
 		m.resume(now) // heartbeats were possibly missed during the pause
 	}
 	m.members.checkAt = Never
-	if m.connected {
+	if m.connected || m.members.heardSince(m.lostAt) {
 		lost, dropped := m.members.expire(now)
 		for _, p := range lost {
 			m.Dropped++
@@ -228,7 +229,7 @@ func (m *Machine) send(msg Message) { m.messages = append(m.messages, msg) }
 
 // SetConnected reports that the bus is connected or disconnected.
 func (m *Machine) SetConnected(connected bool, now time.Duration) {
-	m.connected, m.busKnown = connected, true
+	m.connected, m.busKnown, m.lostAt = connected, true, now
 	if connected {
 		m.resume(now)
 		for _, p := range m.members.peers {

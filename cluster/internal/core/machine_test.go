@@ -82,3 +82,31 @@ func TestMachine_OverloadedOnlyRenewsLeases(t *testing.T) {
 	m.Receive(Heartbeat, beatOf(1, 3, 7), 4*beat)
 	require.Equal(t, 1, sent(m, 4*beat)[SyncRequest])
 }
+
+func TestMachine_Disconnected_LosesPeersOnlyIfItHearsOthers(t *testing.T) {
+	for _, hears := range []bool{false, true} {
+		m := testMachine()
+		for id := range byte(3) {
+			m.Receive(Heartbeat, beatOf(id, 1, 0), 0)
+		}
+		m.SetConnected(false, 0)
+		for now := beat; now < lease+3*beat; now += beat {
+			if hears {
+				m.Receive(Heartbeat, beatOf(0, uint64(now), 0), now)
+				m.Receive(Heartbeat, beatOf(1, uint64(now), 0), now)
+			}
+			m.Tick(now, 800)
+			m.Take()
+		}
+		states := map[State]int{}
+		for _, p := range m.members.peers {
+			states[p.state]++
+		}
+		if hears {
+			require.Equal(t, map[State]int{Live: 2, Missing: 1}, states)
+		} else {
+			require.Equal(t, map[State]int{Live: 3}, states)
+		}
+		require.NotEmpty(t, m.Reasons(lease+3*beat))
+	}
+}

@@ -115,6 +115,13 @@ func (s *members) drop(p *peer, bye bool, now time.Duration) {
 	})
 }
 
+// heardSince reports whether a heartbeat has arrived after the given time. If the bus is
+// disconnected, heartbeats can still arrive: the clients of an embedded server that has lost
+// the other servers are connected to this node.
+func (s *members) heardSince(t time.Duration) bool {
+	return slices.ContainsFunc(s.peers, func(p *peer) bool { return p.beatAt > t })
+}
+
 // memory returns how long a dropped peer is remembered.
 func (s *members) memory() time.Duration { return max(s.cfg.Lease, s.cfg.Forget, syncInterval) }
 

@@ -28,7 +28,7 @@ func TestSimulation_FailsWithoutEachRule(t *testing.T) {
 		{"limit the sync requests", "stream.go", "return s.syncSent + wait + roundTrip", "return 0"},
 		{"expire leases", "members.go", "now >= s.leaseEnd(p)", "false"},
 		{"shorten the lease of a replaced peer", "members.go", "other.replaced, other.beatsSince = true, 0", ""},
-		{"expire no lease while disconnected", "machine.go", "\tif m.connected {\n", "\tif true {\n"},
+		{"expire no lease while disconnected", "machine.go", "\tif m.connected || m.members.heardSince(m.lostAt) {\n", "\tif true {\n"},
 		{"renew the leases after a pause", "members.go", "p.leaseStart, p.state = now, Live\n", "p.leaseStart += 0\n"},
 		{"keep the counts after a mass loss", "members.go", "return total == 2 && lost == 2 || total >= 3 && 2*lost > total", "return false"},
 		{"be degraded while a peer is lost", "reasons.go", "add(p.state == Missing,", "add(false,"},
