@@ -187,7 +187,9 @@ func (r *Remote) set(part Part) error {
 		}
 	}
 	r.put(c, now)
-	shrink(&r.parts, &r.most, blockLen)
+	if r.most = max(r.most, len(r.parts)); len(r.parts) <= maxShard { // mu is locked, so do not copy a larger map
+		shrink(&r.parts, &r.most, blockLen)
+	}
 	return nil
 }
 

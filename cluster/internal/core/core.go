@@ -37,7 +37,7 @@ type Config struct {
 	// Local returns the current counts of this process.
 	Local func(room string) occupancy.Occupancy
 
-	// Yield is called after every 128 rooms of a large update. During the call, Ask, Result and
+	// Yield is called after every 64 rooms of a large update. During the call, Ask, Result and
 	// the methods without changes can be called.
 	Yield func()
 

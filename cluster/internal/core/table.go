@@ -206,8 +206,8 @@ func (t *table) last(room string) roomCounts {
 
 // batchLen is the maximum number of parts in one call of Table.Set, and the number of rooms
 // between two calls of Yield. The engine holds its lock during Set. With 512 rooms, it can
-// split several parts of its table during one call, which takes up to 20 ms.
-const batchLen = 128
+// split several shards of its table during one call, which takes up to 20 ms.
+const batchLen = 64
 
 // batch collects parts for one call of Table.Set, each room once.
 type batch struct {
