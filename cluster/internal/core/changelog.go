@@ -11,8 +11,6 @@ type changeLog struct {
 
 const chunkLen = 4096
 
-func (l *changeLog) len() int { return l.n }
-
 func (l *changeLog) at(i int) *change { return &l.chunks[i/chunkLen][i%chunkLen] }
 
 func (l *changeLog) append(c change) {

@@ -23,7 +23,7 @@ func TestChangeLog_MatchesSlice(t *testing.T) {
 			log.deleteFunc(remove)
 			want = slices.DeleteFunc(want, remove)
 		}
-		require.Len(t, want, log.len())
+		require.Len(t, want, log.n)
 		for i, c := range want {
 			require.Equal(t, c, *log.at(i))
 		}

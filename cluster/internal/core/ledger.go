@@ -75,7 +75,7 @@ func (l *ledger) endFlush() {
 	l.seq++
 	l.peak = max(l.peak, len(l.rooms))
 	live := l.live()
-	if !l.pinned && (l.tombstones > live+l.slack || l.changes.len() > 2*len(l.rooms)+l.slack) {
+	if !l.pinned && (l.tombstones > live+l.slack || l.changes.n > 2*len(l.rooms)+l.slack) {
 		l.compact(live)
 	}
 }
@@ -147,7 +147,7 @@ func (l *ledger) next(c *cursor, w *digestWriter) (payload []byte, done bool) {
 	// begin is the mark before the first change of the current flush, and previous is the seq
 	// of the flush before it.
 	begin, previous := w.mark(), c.base
-	for i := first; i < l.changes.len(); i++ {
+	for i := first; i < l.changes.n; i++ {
 		l.yield()
 		ch := *l.changes.at(i)
 		if i > first && ch.at != l.changes.at(i-1).at {

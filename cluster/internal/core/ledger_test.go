@@ -52,7 +52,7 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 		require.Positive(t, l.removedUpTo) // tombstones were removed
 		require.Equal(t, len(now), l.live())
 		require.LessOrEqual(t, len(l.rooms), 2*len(now)+2*l.slack)
-		require.LessOrEqual(t, l.changes.len(), 2*len(l.rooms)+2*l.slack)
+		require.LessOrEqual(t, l.changes.n, 2*len(l.rooms)+2*l.slack)
 		hash := uint64(0)
 		for room, p := range now {
 			hash += hashRoom(room, p)
