@@ -27,7 +27,7 @@ func TestPage_TwoNodes(t *testing.T) {
 	two.waitText("status", "")
 
 	seed.kill() // the NATS server runs in the same process
-	two.waitTrue(`document.getElementById("status").textContent.startsWith("These numbers may be out of date: ")`)
+	two.waitTrue(`document.getElementById("status").textContent.startsWith("These numbers may be out of date (")`)
 	two.waitTrue(`document.body.classList.contains("stale")`)
 	seed.start()
 	two.waitText("status", "")

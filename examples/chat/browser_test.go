@@ -183,6 +183,10 @@ func TestPage_TwoTabs(t *testing.T) {
 	third.waitListed(room, 2, 1)
 	third.waitListed("lobby", 0, 0)
 	third.waitText("allConnections", "2")
+	two.do(chromedp.SendKeys("#nickname", "bob"+kb.Enter))
+	third.waitText("allMembers", "2")
+	third.waitTrue(`/^\d+ ms$/.test(document.getElementById("latency").textContent)`)
+	two.do(chromedp.Click("#exit"))
 	third.waitTrue(`document.querySelector("#rooms .name").textContent === "night owls"`) // the most popular room is first
 	third.waitTrue(`document.querySelector("#trendingList .name")?.textContent === "night owls"`)
 	third.do(chromedp.SendKeys("#openName", "a/b ü"+kb.Enter))

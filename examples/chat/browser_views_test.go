@@ -51,7 +51,11 @@ func TestPage_AxeFindsNoFault(t *testing.T) {
 		name, fragment string
 		prepare        func()
 	}{
-		{"all rooms", "", func() { page.waitTrue(`!document.getElementById("scenes").hidden`) }},
+		{"all rooms", "", func() {
+			page.waitTrue(`!document.getElementById("scenes").hidden`)
+			page.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-scene=raid]").click()`))
+			page.waitTrue(`document.querySelector("[data-scene=raid].running")`)
+		}},
 		{"room", "lobby", func() { page.waitText("connections", "3") }},
 		{"room with a nickname", "games", func() {
 			page.do(chromedp.SendKeys("#nickname", strings.Repeat("W", 40)+kb.Enter))

@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		flags.PrintDefaults()
 	}
 	addr := flags.String("addr", "localhost:8080", "`host:port` to listen on; port 0 selects a free port")
-	bots := flags.Int("bots", 0, "number `n` of bots; a bot is a client that connects to rooms and sends messages")
+	bots := flags.Int("bots", 0, "number `n` of bots; a bot is a client that connects to rooms and sends messages.\nWith -cluster, a second chat server runs in this process, and half of the bots connect to it")
 	cluster := clusterFlags{token: os.Getenv(tokenVariable)}
 	cluster.register(flags)
 	switch err := flags.Parse(args); {

@@ -7,7 +7,9 @@ import * as roomList from "./roomlist.js";
 
 const $ = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const parts = [overview, room, roomList];
 let currentUntil; // when the shown counts were current for the last time, in ms
+let hasFailed = false; // whether an attempt to open the stream has failed since then
 
 function currentRoom() {
   const fragment = location.hash.slice(1);
@@ -31,10 +33,12 @@ function navigate() {
 function problem() {
   if (stream.isCurrent) {
     currentUntil = Date.now();
-    return connection.stale ? `These numbers may be out of date: ${connection.reasons.join(", ")}.` : "";
+    hasFailed = false;
+    return connection.stale ? `These numbers may be out of date (${connection.reasons.join(", ")}).` : "";
   }
   if (currentUntil) return `Not connected to the server. These numbers are from ${clock.format(currentUntil)}. Trying again …`;
-  return connection.status === "connecting" ? "Loading …" : "Cannot reach the server. Trying again …";
+  hasFailed ||= ["waiting", "failed"].includes(connection.status);
+  return hasFailed ? "Cannot reach the server. Trying again …" : "Loading …";
 }
 
 function showStatus() {
@@ -42,8 +46,6 @@ function showStatus() {
   if ($("status").textContent !== text) $("status").textContent = text; // a screen reader announces it
   document.body.classList.toggle("stale", text !== "");
 }
-
-const parts = [overview, room, roomList];
 
 /** Calls f now, once per period (in ms), and when the page becomes visible. Does not call f while the page is hidden. */
 function repeat(period, f) {

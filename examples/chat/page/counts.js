@@ -118,6 +118,8 @@ export async function fetchJSON(path) {
 }
 
 const delays = []; // { time, delay }: of the counts that were drawn in the last minute, in ms
+let shownAt = 0; // when the page was shown or hidden for the last time; a hidden page is not drawn
+addEventListener("visibilitychange", () => (shownAt = Date.now()));
 
 /** Measures the time from the publication of a count until the browser has drawn what the page changes now. */
 export function measure(publishedAt) {
@@ -126,7 +128,7 @@ export function measure(publishedAt) {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       const time = Date.now();
-      delays.push({ time, delay: Math.max(0, time - publishedAt) });
+      if (shownAt < publishedAt) delays.push({ time, delay: Math.max(0, time - publishedAt) });
       port1.close();
     };
     port2.postMessage(undefined); // arrives after the frame was drawn

@@ -48,7 +48,7 @@ function showScenes({ bots, scenes }) {
   for (const button of $("scenes").querySelectorAll("button")) {
     const scene = scenes.find(({ name }) => name === button.dataset.scene);
     button.hidden = !scene;
-    button.ariaPressed = scene?.playing ?? false;
+    button.classList.toggle("running", scene?.playing ?? false);
   }
 }
 

@@ -9,6 +9,13 @@ const format = new Intl.NumberFormat();
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const maxMessages = 300; // in the log
 
+let storage = {}; // if the user has disabled localStorage
+try {
+  storage = localStorage;
+} catch {
+  // The page forgets the nickname.
+}
+
 let room; // the open room, or undefined
 let nodes = []; // of the cluster, sorted by name
 
@@ -56,7 +63,7 @@ export const lose = () => room?.series.lose();
 
 class Room {
   failures = 0;
-  nickname = storage.get("nickname"); // with which the user has entered, or empty
+  nickname = storage.nickname ?? ""; // with which the user has entered, or empty
 
   constructor(name) {
     this.name = name;
@@ -87,7 +94,7 @@ class Room {
     if (this.closed) return;
     this.close();
     $("room").classList.add("refused");
-    this.showStatus(`The server refuses this room (${error.message.replace(/^occupancy: /, "")}).`);
+    this.showStatus(`The server refuses this room (${error.message.replace(/^occupancy: /, "")}). Choose another name.`);
   }
 
   /** Connects with the nickname, so that the server recognizes a user whose page was reloaded or whose network broke. */
@@ -147,7 +154,7 @@ class Room {
   setNickname(nickname) {
     if (this.nickname) $("nickname").value = this.nickname; // the form proposes the last nickname
     this.nickname = nickname;
-    storage.set("nickname", nickname);
+    storage.nickname = nickname;
     this.sendNickname();
     this.showForm();
     $(nickname ? "text" : "nickname").focus();
@@ -177,24 +184,6 @@ class Room {
     append(item);
   }
 }
-
-/** Gets and sets values in localStorage. The user may have disabled localStorage. */
-const storage = {
-  get(key) {
-    try {
-      return localStorage.getItem(key) ?? "";
-    } catch {
-      return "";
-    }
-  },
-  set(key, value) {
-    try {
-      localStorage.setItem(key, value);
-    } catch {
-      // localStorage is disabled
-    }
-  },
-};
 
 function showError(text) {
   const item = document.createElement("li");
