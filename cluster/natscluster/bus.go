@@ -12,7 +12,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/natscluster/internal/loglimit"
+	"github.com/occupancy/occupancy/cluster/internal/loglimit"
 )
 
 // Bus is a [cluster.Bus] on NATS. [Connect] and [New] create a Bus. All methods can be called

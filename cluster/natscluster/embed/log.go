@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/occupancy/occupancy/cluster/natscluster/internal/loglimit"
+	"github.com/occupancy/occupancy/cluster/internal/loglimit"
 )
 
 // serverLog forwards the log of a NATS server to slog, and collects its fatal errors.
