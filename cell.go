@@ -16,9 +16,12 @@ type cell struct {
 
 // extra is the state of a cell whose room has subscriptions or parts of other nodes.
 type extra struct {
-	remote atomic.Pointer[counts] // the sum of the other nodes' parts, or nil; set under publisher.mu
+	remote    atomic.Pointer[counts] // what the other nodes' parts add to the word, or nil; set under publisher.mu
+	elsewhere atomic.Int64           // users of this process that are counted in remote, minus users of other nodes that are counted in the word: see userIndex
 
 	// publisher.mu protects the following.
+	parts       counts        // the sum of the other nodes' parts, with the users that are counted here: see userIndex
+	sampled     int           // how many of the parts do not have all users: see estimate
 	lastTotal   publication   // of the total; without an extra, cell.last is the publication of both
 	version     uint64        // of the newest event
 	undelivered bool          // some subscriber may not have received the last published value
@@ -78,7 +81,7 @@ func (c *cell) step(r *rooms, f func(w uint64) (uint64, error)) (before, after u
 		var swapped bool
 		if err == nil {
 			changed := n&countMask != w&countMask
-			empties := changed && n&countMask == 0
+			empties := changed && n&occupiedMask == 0
 			if changed && w&idle != 0 || empties || stateOf(n) == absent {
 				n = n&^idle | queued // to be published, or dropped
 			}
@@ -138,19 +141,43 @@ func (c *cell) local() uint64 {
 	if w == retired {
 		return c.last.word // 0, or the counts when the engine was closed; it never changes again
 	}
-	return w & countMask
+	return c.localOf(w)
 }
 
-// total returns the whole service's counts as last received, given this process's part.
-func (c *cell) total(local uint64) counts {
-	total := countsOf(local)
+// localOf is local for the word w, which is not retired.
+func (c *cell) localOf(w uint64) uint64 {
+	w &= countMask
+	if x := c.extra.Load(); x != nil {
+		if d := x.elsewhere.Load(); d != 0 {
+			n := countsOf(w)
+			// While a hook changes the word and then elsewhere, the sum may be out of range.
+			n.users = uint32(max(0, min(int64(n.users)+d, int64(n.members))))
+			w = withCounts(0, n)
+		}
+	}
+	return w
+}
+
+// total returns the whole service's counts as last received.
+func (c *cell) total() counts {
+	if w := c.word.Load(); w != retired {
+		return c.totalOf(w)
+	}
+	return c.lastTotal().value // it never changes again
+}
+
+// totalOf is total for the word w, which is not retired. Users never exceed members, even if
+// another node reports impossible users.
+func (c *cell) totalOf(w uint64) counts {
+	total := countsOf(w)
 	if x := c.extra.Load(); x != nil {
 		total, _ = total.plus(x.remoteCounts())
+		total.users = min(total.users, total.members)
 	}
 	return total
 }
 
-// remoteCounts returns the sum of the other nodes' parts.
+// remoteCounts returns what the other nodes' parts add to the word.
 func (x *extra) remoteCounts() counts {
 	if n := x.remote.Load(); n != nil {
 		return *n
@@ -161,7 +188,7 @@ func (x *extra) remoteCounts() counts {
 // settledEmpty reports whether the room is empty, and is published as such.
 func (c *cell) settledEmpty() bool {
 	w := c.word.Load()
-	return w&(idle|countMask) == idle && w != retired && c.total(0) == counts{}
+	return w&(idle|countMask) == idle && w != retired && c.totalOf(w) == counts{}
 }
 
 // lastLocal returns the last publication of this process's part.

@@ -21,7 +21,8 @@ type Occupancy struct {
 //	|idle| connections |  members  | users |tracked|queued| held |
 //	+----+-------------+-----------+-------+-------+------+------+
 //
-// queued: the room is in the publisher's inbox or in one of its queues.
+// users is the number of users of this process, unless another node reports some of them, too: see
+// userIndex. queued: the room is in the publisher's inbox or in one of its queues.
 //
 // idle: the room needs no visit. The hook that changes the room replaces idle by queued, and
 // publishes the room or pushes it to the inbox.
@@ -34,7 +35,7 @@ type Occupancy struct {
 // tracked: the engine counts users, so that Enter and Exit need to know the client: see
 // userTable. Either all rooms of an engine have this flag or none.
 //
-// A room is occupied if a count is not zero. A room exists if it is occupied or held. A
+// A room is occupied if it has connections or members. A room exists if it is occupied or held. A
 // word that is neither occupied nor held belongs to a room that was just created, or that
 // emptied and is not dropped yet. All ones is a retired word: its room was dropped, or
 // frozen by the engine's Close. It never changes again.
@@ -59,6 +60,7 @@ const (
 	memberMask     = maxLocal * member
 	connectionMask = maxLocal * connection
 	countMask      = userMask | memberMask | connectionMask
+	occupiedMask   = memberMask | connectionMask
 
 	retired = ^uint64(0)
 )
@@ -75,7 +77,7 @@ const (
 // stateOf returns the state of a word that is not retired.
 func stateOf(w uint64) state {
 	switch {
-	case w&countMask != 0:
+	case w&occupiedMask != 0:
 		return occupied
 	case w&held != 0:
 		return heldOnly
@@ -91,25 +93,25 @@ func stateOf(w uint64) state {
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	return w&idle == 0 && w&countMask != 0 && w&connectionMask < connectionMask &&
+	return w&idle == 0 && w&occupiedMask != 0 && w&connectionMask < connectionMask &&
 		c.word.CompareAndSwap(w, w+connection)
 }
 
 func (c *counter) tryLeave() bool {
 	w := c.word.Load()
-	return w&idle == 0 && w&connectionMask != 0 && (w-connection)&countMask != 0 &&
+	return w&idle == 0 && w&connectionMask != 0 && (w-connection)&occupiedMask != 0 &&
 		c.word.CompareAndSwap(w, w-connection)
 }
 
 func (c *counter) tryEnter() bool {
 	w := c.word.Load()
-	return w&(idle|tracked) == 0 && w&countMask != 0 && w&memberMask < memberMask &&
+	return w&(idle|tracked) == 0 && w&occupiedMask != 0 && w&memberMask < memberMask &&
 		c.word.CompareAndSwap(w, w+member)
 }
 
 func (c *counter) tryExit() bool {
 	w := c.word.Load()
-	return w&(idle|tracked) == 0 && w&memberMask != 0 && (w-member)&countMask != 0 &&
+	return w&(idle|tracked) == 0 && w&memberMask != 0 && (w-member)&occupiedMask != 0 &&
 		c.word.CompareAndSwap(w, w-member)
 }
 
@@ -132,7 +134,7 @@ func withCounts(w uint64, n counts) uint64 {
 // plus returns w with more connections, members and users.
 func plus(w uint64, n counts) (uint64, error) {
 	sum, _ := countsOf(w).plus(n)
-	if sum.connections > maxLocal || sum.members > maxLocal {
+	if sum.connections > maxLocal || sum.members > maxLocal || sum.users > maxLocal {
 		return w, ErrCount
 	}
 	return withCounts(w, sum), nil

@@ -84,7 +84,7 @@ func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 			check := func(what string, step func(*counter) bool, want uint64) {
 				c.word.Store(w)
 				did := step(&c)
-				allowed := may && w&countMask != 0 && want&countMask != 0 && want != w
+				allowed := may && w&occupiedMask != 0 && want&occupiedMask != 0 && want != w
 				if did != allowed || !did && c.word.Load() != w || did && c.word.Load() != want {
 					t.Fatalf("%s of %+v, flags %x: %v, %+v", what, n, flags, did, countsOf(c.word.Load()))
 				}
@@ -233,7 +233,7 @@ func TestCounter_StateOfWord(t *testing.T) {
 	words(func(w uint64, n counts, flags uint64) {
 		want := absent
 		switch {
-		case n != counts{}:
+		case n.connections|n.members != 0:
 			want = occupied
 		case flags&held != 0:
 			want = heldOnly

@@ -45,7 +45,7 @@ func WithMaxRooms(n int) Option { return func(c *config) { c.maxRooms = n } }
 // presence members. Two tabs that entered as "alice" are two members and one user.
 // All three counts are exact, and are read together as one value. Enter and Exit are slower,
 // because they lock one of the 64 parts of the engine's table of users for a moment. Each user of
-// a room takes 50 to 85 bytes, and its ID.
+// a room takes 50 to 85 bytes, and its ID. See [WithUserHash] for the users of several nodes.
 func WithUsers() Option { return func(c *config) { c.users = true } }
 
 // New returns an engine, which runs one goroutine until [Engine.Close]. It panics if an
@@ -85,7 +85,7 @@ func (e *Engine) Current(room string) Occupancy {
 	if w&held == 0 { // so the word is not retired, either
 		return countsOf(w).occupancy()
 	}
-	return c.total(c.local()).occupancy()
+	return c.total().occupancy()
 }
 
 // Local returns this process's own part of the room's occupancy. Like Current it is
@@ -101,6 +101,9 @@ func (e *Engine) Local(room string) Occupancy {
 // Get returns the room's occupancy from the source: this process's own counts plus, if
 // the engine is linked, what each of the other nodes answers now. Without a [Link] it
 // returns the same as Current. It blocks until the nodes have answered or ctx is done.
+//
+// Users cannot be added up. With [WithUserHash] they are those of Current, but not more than
+// the members.
 //
 // The error is ErrClosed, ErrInvalidRoom, ErrCount if the nodes answered an impossible
 // count, the error of ctx, or that of [Peers]. Together with an error of Peers, Get
@@ -120,6 +123,9 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 		return ours.occupancy(), fmt.Errorf("%w: peers answered %+v", bad, theirs)
 	}
 	total, _ := ours.plus(part)
+	if link.index != nil {
+		total.users = min(uint32(e.Current(room).Users), total.members)
+	}
 	return total.occupancy(), err
 }
 
@@ -130,7 +136,7 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 func (e *Engine) All() iter.Seq2[string, Occupancy] {
 	return func(yield func(string, Occupancy) bool) {
 		e.rooms.cells.Range(func(c *cell) bool {
-			o := c.total(c.local()).occupancy()
+			o := c.total().occupancy()
 			return o == Occupancy{} || yield(c.name, o)
 		})
 	}

@@ -586,12 +586,12 @@ func ExampleRemote_Get() {
 	_ = engine.Join("lobby")
 	_ = chat2.Set(occupancy.Part{Room: "lobby", Occupancy: occupancy.Occupancy{Connections: 40}})
 
-	fmt.Println(chat2.Get("lobby"))
+	fmt.Println(chat2.Get("lobby").Occupancy)
 	for part := range chat2.All() {
 		fmt.Println(part.Room, part.Occupancy.Connections)
 	}
 	// Output:
-	// {lobby {40 0 0}}
+	// {40 0 0}
 	// lobby 40
 }
 

@@ -147,25 +147,27 @@ func (e *Engine) remove(c *cell, room string, removed place, errNone error) erro
 // addPlace adds a place to the counts of c, in one step: see add. It reports false if c is retired.
 func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok bool, err error) {
 	n := counts{members: uint32(len(added.clients))}
-	var locked uint64
+	var locked lockedUsers
+	indexed := false
 	if p.users != nil {
 		locked = p.users.lock(added.clients)
 		n = p.users.entering(c, added.clients)
 	}
 	n.connections = added.connections
 	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
-		if limit != noLimit && int(c.total(w&countMask).connections) >= limit {
+		if limit != noLimit && int(c.totalOf(w).connections) >= limit {
 			return w, ErrRoomFull
 		}
 		return plus(w, n)
 	})
 	if p.users != nil {
 		if before != retired && err == nil {
-			p.users.enter(c, added.clients)
+			indexed = p.users.enter(c, added.clients)
 		}
 		p.users.unlock(locked)
 	}
 	p.dispatch(c, before, after, inline)
+	p.requeue(c, before, indexed)
 	return before != retired, err
 }
 
@@ -174,7 +176,8 @@ func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok b
 // It reports whether the counts have changed, and whether c is retired instead.
 func (p *publisher) removePlace(c *cell, removed place, inline bool) (changed, isRetired bool) {
 	n := counts{members: uint32(len(removed.clients))}
-	var locked uint64
+	var locked lockedUsers
+	indexed := false
 	if p.users != nil {
 		locked = p.users.lock(removed.clients)
 		n = p.users.exiting(c, removed.clients)
@@ -188,12 +191,21 @@ func (p *publisher) removePlace(c *cell, removed place, inline bool) (changed, i
 	})
 	if p.users != nil {
 		if before != retired {
-			p.users.exit(c, removed.clients)
+			indexed = p.users.exit(c, removed.clients)
 		}
 		p.users.unlock(locked)
 	}
 	p.dispatch(c, before, after, inline)
+	p.requeue(c, before, indexed)
 	return before != retired && err == nil, before == retired
+}
+
+// requeue queues c again if a step has changed the index after the word, and the room was queued
+// before the step: the publisher may have visited it between the two changes.
+func (p *publisher) requeue(c *cell, before uint64, indexed bool) {
+	if indexed && before&queued != 0 {
+		_, _ = p.change(c, false, enqueue)
+	}
 }
 
 // errNothing refuses a step that would change nothing.

@@ -20,6 +20,9 @@ import (
 // first is taken over. A lease has one client that can take it over: one that has entered,
 // or its session's.
 //
+// A link can report that the client is in the room on another node: if the client enters there, the
+// lease ends when the report arrives. See [WithUserHash].
+//
 // Enter and Exit return ErrClosed on a lease that lingers. Close ends it at once, so a handler
 // must call either Linger or Close when its connection ends. If d is zero or negative, Linger is
 // Close. Otherwise it does nothing if the lease is closed or lingers already, or if the engine is
@@ -55,15 +58,17 @@ type lingering struct {
 	count atomic.Int64
 	next  atomic.Int64 // the first deadline, or never
 
-	mu      sync.Mutex // protects the following, and Lease.heapIndex and Lease.next
-	heap    lingerHeap
-	clients map[uint64]*Lease // the newest lease of each ring, by the hash of the room and the client
-	most    int               // see shrink
-	closed  bool
+	mu       sync.Mutex // protects the following, and Lease.heapIndex and Lease.next
+	heap     lingerHeap
+	userHash func(clientID string) uint64 // of client IDs: that of the link, after the first Link with one
+	clients  map[uint64]*Lease            // the newest lease of each ring, by the hash of the room and the client
+	most     int                          // see shrink
+	closed   bool
 }
 
 func newLingering() *lingering {
 	s := &lingering{seed: maphash.MakeSeed(), clients: map[uint64]*Lease{}}
+	s.userHash = func(id string) uint64 { return maphash.String(s.seed, id) }
 	s.next.Store(int64(never))
 	return s
 }
@@ -74,7 +79,52 @@ func (s *lingering) len() int { return int(s.count.Load()) }
 func (s *lingering) first() time.Duration { return time.Duration(s.next.Load()) }
 
 func (s *lingering) hash(c *cell, id string) uint64 {
-	return maphash.Comparable(s.seed, roomClient{c, id})
+	return s.hashUser(roomUser{c, s.userHash(id)})
+}
+
+func (s *lingering) hashUser(u roomUser) uint64 { return maphash.Comparable(s.seed, u) }
+
+// setHash replaces userHash.
+func (s *lingering) setHash(hash func(clientID string) uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.clients
+	s.userHash, s.clients = hash, make(map[uint64]*Lease, len(old))
+	for _, last := range old {
+		for l, next := last.next, (*Lease)(nil); ; l = next {
+			next = l.next
+			s.join(l)
+			if l == last {
+				break
+			}
+		}
+	}
+}
+
+// join adds a lease to the end of its ring.
+func (s *lingering) join(l *Lease) {
+	h := s.hash(l.cell, l.client)
+	if last := s.clients[h]; last != nil {
+		l.next, last.next = last.next, l
+	} else {
+		l.next = l
+	}
+	s.clients[h] = l
+}
+
+// endAll ends the leases of a user that linger, because the user is on another node now.
+func (s *lingering) endAll(u roomUser) {
+	for {
+		s.mu.Lock()
+		l := s.clients[s.hashUser(u)]
+		s.mu.Unlock()
+		if l == nil || l.cell != u.room {
+			return
+		}
+		l.mu.Lock()
+		l.stopLingering(false)
+		l.mu.Unlock()
+	}
 }
 
 // add adds a lease, and reports whether its deadline is the first.
@@ -86,13 +136,7 @@ func (s *lingering) add(l *Lease, at time.Duration) bool {
 	}
 	heap.Push(&s.heap, lingerer{at, l})
 	if l.client != "" {
-		h := s.hash(l.cell, l.client)
-		if last := s.clients[h]; last != nil {
-			l.next, last.next = last.next, l
-		} else {
-			l.next = l
-		}
-		s.clients[h] = l
+		s.join(l)
 	}
 	s.update()
 	return s.heap[0].lease == l

@@ -34,6 +34,8 @@ type publisher struct {
 	waiting         fifo[deadline] // rooms with listeners, until their interval is over
 	emptied         fifo[deadline] // emptied rooms without listeners, until their dropDelay is over
 	watchers        watchers
+	index           *userIndex    // nil if the engine is not linked, or does not count users across nodes
+	common          []roomUser    // the users of this process that a call of Remote.Set newly reports
 	remoteRooms     int           // rooms that have parts of other nodes
 	subscribedRooms int           // rooms that have subscriptions
 	totalsUpdated   chan struct{} // closed when the totals are up to date; nil if no call of Stats waits
@@ -288,7 +290,7 @@ func (p *publisher) visit(c *cell, now, due time.Duration, fromQueue bool) (work
 		if x != nil && now < x.next {
 			return work // published less than an interval ago, so it is in the waiting queue
 		}
-		published := p.publish(c, c.local())
+		published := p.publish(c, c.word.Load())
 		if x != nil && x.undelivered {
 			subscribers := len(x.subs)
 			// If every subscriber has the value already, the interval does not begin.
@@ -328,13 +330,17 @@ func (p *publisher) hasListeners(c *cell) bool {
 	return x != nil && len(x.subs) > 0 || p.watchers.watched(c)
 }
 
-// publish sets c.last to the current occupancy, given this process's counts, and notifies the
+// publish sets c.last to the current occupancy, given the word of c, and notifies the
 // watchers. It does not notify subscribers: see deliver. It reports whether the total
 // changed. If only this process's part changed, for example because a connection moved
 // here from another node, the room has no new event, and its interval does not begin.
-func (p *publisher) publish(c *cell, local uint64) bool {
-	x := c.extra.Load()
-	total, lastTotal, lastLocal := c.total(local), c.lastTotal(), c.lastLocal()
+func (p *publisher) publish(c *cell, w uint64) bool {
+	if w == retired {
+		return false
+	}
+	usersChanged := p.index.noteChanges(c.name)
+	x, local := c.extra.Load(), c.localOf(w)
+	total, lastTotal, lastLocal := c.totalOf(w), c.lastTotal(), c.lastLocal()
 	totalChanged, localChanged := total != lastTotal.value, local != c.last.word
 	if totalChanged {
 		p.seq++
@@ -358,6 +364,8 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 		}
 		p.watchers.localChanged(c, lastLocal, c.lastLocal())
 		p.countLocal(lastLocal.value, countsOf(local))
+	} else if usersChanged {
+		p.watchers.usersChanged(c.name)
 	}
 	return totalChanged
 }
@@ -365,7 +373,7 @@ func (p *publisher) publish(c *cell, local uint64) bool {
 // refresh publishes c before its interval is over, for a new listener. It attaches c if c is
 // detached.
 func (p *publisher) refresh(c *cell) {
-	p.publish(c, c.local())
+	p.publish(c, c.word.Load())
 	if c.detached() {
 		p.settle(c)
 		_, _ = p.change(c, false, attach) // if c changed meanwhile
@@ -380,8 +388,7 @@ func (p *publisher) settle(c *cell) bool {
 	if w == retired {
 		return true
 	}
-	local := w & countMask
-	if c.last.word != local || c.lastTotal().value != c.total(local) {
+	if c.last.word != c.localOf(w) || c.lastTotal().value != c.totalOf(w) {
 		return false
 	}
 	w, ok := c.trySettle(w, p.hasListeners(c), stateOf(w) == absent && !p.watchers.mustKeep(c))
@@ -426,6 +433,7 @@ func (p *publisher) finish() {
 		return true
 	})
 	p.users.clear()
+	p.index.clear()
 	for _, w := range p.watchers.sleepers {
 		p.watchers.notify(w)
 	}
@@ -440,7 +448,7 @@ func (p *publisher) freeze(c *cell) {
 		if w == retired {
 			return
 		}
-		p.publish(c, w&countMask)
+		p.publish(c, w)
 		frozen = c.word.CompareAndSwap(w, retired)
 	}
 }

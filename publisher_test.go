@@ -45,7 +45,7 @@ func TestPublisher_KeepsEmptiedRoomUntilAllWatchersHaveReadIt(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, e.Join("a"))
 				peer := link.Remote("peer") // so that the room has separate publications of its total and its local counts
-				require.NoError(t, peer.Set(Part{"a", Occupancy{Connections: 1}}))
+				require.NoError(t, peer.Set(Part{Room: "a", Occupancy: Occupancy{Connections: 1}}))
 				time.Sleep(time.Second)
 				drain(t, totals)
 				drain(t, locals)
@@ -407,7 +407,7 @@ func TestPublisher_VisitsRoomWithCappedTotalOncePerInterval(t *testing.T) {
 			defer e.Close()
 			link, err := e.Link(nil)
 			require.NoError(t, err)
-			require.NoError(t, link.Remote("node").Set(Part{"room", most}))
+			require.NoError(t, link.Remote("node").Set(Part{Room: "room", Occupancy: most}))
 			watch(t, e)
 			time.Sleep(time.Second)
 			before := e.pub.rounds.Load()
@@ -486,7 +486,7 @@ func TestPublisher_DetachedRoomIsDroppedWhenItEmpties(t *testing.T) {
 		"while another node reports it": func(t *testing.T, e *Engine) {
 			link, err := e.Link(nil)
 			require.NoError(t, err)
-			require.NoError(t, link.Remote("node").Set(Part{"room", Occupancy{Connections: 1}}))
+			require.NoError(t, link.Remote("node").Set(Part{Room: "room", Occupancy: Occupancy{Connections: 1}}))
 			time.Sleep(time.Second)
 			require.NoError(t, e.Leave("room"))
 			require.NoError(t, e.Exit("room", "c"))

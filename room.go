@@ -84,7 +84,7 @@ func (r *Room) Current() Occupancy {
 		return countsOf(w).occupancy()
 	}
 	if c := r.live(); c != nil {
-		return c.total(c.local()).occupancy()
+		return c.total().occupancy()
 	}
 	return r.e.Current(r.name)
 }

@@ -66,13 +66,13 @@ func TestRooms_RefusedNamesDoNotFillTheMap(t *testing.T) {
 		require.NoError(t, err)
 		remote := link.Remote("node")
 		require.NoError(t, e.Join("a"))
-		require.NoError(t, remote.Set(Part{"reported", Occupancy{Connections: 1}}))
+		require.NoError(t, remote.Set(Part{Room: "reported", Occupancy: Occupancy{Connections: 1}}))
 		s := subscribe(t, e, "subscribed")
 		for i := range 100 {
 			name := fmt.Sprint(i)
 			_, subscribe := e.Subscribe(name)
 			_, connect := e.Connect(name)
-			set := remote.Set(Part{name, Occupancy{Connections: 1}})
+			set := remote.Set(Part{Room: name, Occupancy: Occupancy{Connections: 1}})
 			for _, err := range []error{e.Join(name), e.Enter(name, "c"), subscribe, connect, set} {
 				require.ErrorIs(t, err, ErrTooManyRooms)
 			}
@@ -82,8 +82,8 @@ func TestRooms_RefusedNamesDoNotFillTheMap(t *testing.T) {
 			e.Room(name).Local()
 			remote.Get(name)
 			require.ErrorIs(t, e.Join(name+"\xff"), ErrInvalidRoom)
-			require.ErrorIs(t, remote.Set(Part{name, Occupancy{Connections: -1}}), ErrCount)
-			require.NoError(t, remote.Set(Part{name, Occupancy{}}))
+			require.ErrorIs(t, remote.Set(Part{Room: name, Occupancy: Occupancy{Connections: -1}}), ErrCount)
+			require.NoError(t, remote.Set(Part{Room: name, Occupancy: Occupancy{}}))
 			require.Equal(t, 3, e.rooms.cells.Size())
 		}
 		s.Unsubscribe()
@@ -264,7 +264,7 @@ func TestRooms_MapHasOnlyRoomsThatExist(t *testing.T) {
 							subs = append(subs, s)
 						}
 					case 7:
-						_ = remotes[r.IntN(2)].Set(Part{name, Occupancy{r.IntN(2), r.IntN(2), 0}})
+						_ = remotes[r.IntN(2)].Set(Part{Room: name, Occupancy: Occupancy{r.IntN(2), r.IntN(2), 0}})
 					case 8:
 						if len(leases) > 3 {
 							_ = leases[0].Close()

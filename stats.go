@@ -183,7 +183,7 @@ func (p *publisher) updateTotals() {
 	began, left := p.now(), quantum
 	p.rooms.cells.Range(func(c *cell) bool {
 		if c.detached() || !p.hasListeners(c) { // the latter may wait for its interval
-			p.publish(c, c.local())
+			p.publish(c, c.word.Load())
 		}
 		if left--; left > 0 {
 			return true

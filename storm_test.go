@@ -62,8 +62,8 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 			require.True(t, p.watchers.mustKeep(c), "an emptied cell was not dropped: %s", at)
 		}
 		if w&idle != 0 {
-			require.Equal(t, c.total(w&countMask), c.lastTotal().value, "idle and not published: %s", at)
-			require.Equal(t, w&countMask, c.last.word, "idle and not published: %s", at)
+			require.Equal(t, c.totalOf(w), c.lastTotal().value, "idle and not published: %s", at)
+			require.Equal(t, c.localOf(w), c.last.word, "idle and not published: %s", at)
 		}
 		require.Equal(t, x != nil && x.holds(), w&held != 0, "held: %s", at)
 		if x != nil {
@@ -249,7 +249,7 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 						subs = subs[1:]
 					}
 				case 16:
-					_ = node.Set(Part{room, Occupancy{r.IntN(3) / 2, 0, 0}})
+					_ = node.Set(Part{Room: room, Occupancy: Occupancy{r.IntN(3) / 2, 0, 0}})
 				case 17:
 					if len(kinds) == 0 {
 						continue

@@ -69,7 +69,7 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	}
 	// If the snapshot is a new value, it is an event of the room. The room is still in a queue
 	// then, and its next visit delivers the event, or a newer one, to the other subscribers.
-	p.publish(c, c.local())
+	p.publish(c, c.word.Load())
 	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs)}
 	s.events <- x.event()
 	x.subs = append(x.subs, subscriber{s, s.events, x.lastTotal.value})

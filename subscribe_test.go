@@ -508,7 +508,7 @@ func TestSubscription_VersionsIncreaseWithoutTheExtra(t *testing.T) {
 			ev := <-s.Events()
 			require.GreaterOrEqual(t, ev.Version, last)
 			for _, n := range []int{1, 2, 0} {
-				require.NoError(t, remote.Set(Part{"room", Occupancy{Connections: n}}))
+				require.NoError(t, remote.Set(Part{Room: "room", Occupancy: Occupancy{Connections: n}}))
 				ev = <-s.Events()
 				require.Equal(t, n+1, ev.Occupancy.Connections)
 			}
@@ -541,7 +541,7 @@ func TestSubscription_RoomKeepsItsExtraWhileItIsNecessary(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, drain(t, w), 1)
 		node := link.Remote("node")
-		require.NoError(t, node.Set(Part{"room", Occupancy{Connections: 1}}))
+		require.NoError(t, node.Set(Part{Room: "room", Occupancy: Occupancy{Connections: 1}}))
 		time.Sleep(time.Second)
 		require.NoError(t, node.Set(Part{Room: "room"})) // the journal of local counts has no entry of it
 		time.Sleep(time.Second)
@@ -551,7 +551,7 @@ func TestSubscription_RoomKeepsItsExtraWhileItIsNecessary(t *testing.T) {
 		require.Len(t, drain(t, w), 1)
 
 		// A connection moves from the other node to this process, so the total does not change.
-		require.NoError(t, node.Set(Part{"room", Occupancy{Connections: 1}}))
+		require.NoError(t, node.Set(Part{Room: "room", Occupancy: Occupancy{Connections: 1}}))
 		time.Sleep(time.Second)
 		require.NoError(t, e.Join("another"))
 		time.Sleep(time.Second)
@@ -584,7 +584,7 @@ func TestSubscription_RoomGivesBackItsExtra(t *testing.T) {
 				version := uint64(0)
 				for range 10 {
 					s := subscribe(t, e, "room")
-					require.NoError(t, link.Remote("node").Set(Part{"room", Occupancy{Connections: 1}}))
+					require.NoError(t, link.Remote("node").Set(Part{Room: "room", Occupancy: Occupancy{Connections: 1}}))
 					time.Sleep(time.Second)
 					require.NoError(t, e.Join("room"))
 					require.NoError(t, link.Close())

@@ -23,7 +23,8 @@ type userShard struct {
 	mu      sync.Mutex
 	members map[roomClient]uint32 // the number of members of each client, at least 1
 	most    int                   // see shrink
-	_       [40]byte              // keeps two shards out of one cache line
+	index   *userIndex            // has the clients of this shard; nil if there is no index
+	_       [32]byte              // keeps two shards out of one cache line
 }
 
 // roomClient identifies a client in a room.
@@ -40,23 +41,56 @@ func newUserTable() *userTable {
 	return t
 }
 
-func (t *userTable) index(id string) int { return int(maphash.String(t.seed, id) % userShards) }
+func (t *userTable) shardOf(id string) int { return int(maphash.String(t.seed, id) % userShards) }
 
-// lock locks the shards of the clients, always in the same order, and returns the set of these
-// shards.
-func (t *userTable) lock(ids []string) (set uint64) {
-	for _, id := range ids {
-		set |= 1 << t.index(id)
-	}
-	for rest := set; rest != 0; rest &= rest - 1 {
-		t.shards[bits.TrailingZeros64(rest)].mu.Lock()
-	}
-	return set
+// lockedUsers are the shards that a step has locked.
+type lockedUsers struct {
+	table, indexed uint64 // sets of shards
+	index          *userIndex
 }
 
-func (t *userTable) unlock(set uint64) {
-	for ; set != 0; set &= set - 1 {
+// lock locks the shards of the clients, always in the same order.
+func (t *userTable) lock(ids []string) (l lockedUsers) {
+	for _, id := range ids {
+		l.table |= 1 << t.shardOf(id)
+	}
+	for rest := l.table; rest != 0; rest &= rest - 1 {
+		s := &t.shards[bits.TrailingZeros64(rest)]
+		s.mu.Lock()
+		if s.index != nil {
+			l.index = s.index
+		}
+	}
+	if l.index != nil {
+		l.indexed = l.index.lock(ids)
+	}
+	return l
+}
+
+func (t *userTable) unlock(l lockedUsers) {
+	if l.index != nil {
+		l.index.unlock(l.indexed)
+	}
+	for set := l.table; set != 0; set &= set - 1 {
 		t.shards[bits.TrailingZeros64(set)].mu.Unlock()
+	}
+}
+
+// setIndex adds the clients of all rooms to an index, and keeps the index up to date from then on.
+// With nil, it ends that. It locks one shard at a time.
+func (t *userTable) setIndex(x *userIndex) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		if x != nil {
+			for k := range s.members {
+				set := x.lock([]string{k.id})
+				x.enter(k.room, k.id)
+				x.unlock(set)
+			}
+		}
+		s.index = x
+		s.mu.Unlock()
 	}
 }
 
@@ -66,7 +100,8 @@ func (t *userTable) unlock(set uint64) {
 func (t *userTable) entering(c *cell, ids []string) (n counts) {
 	for _, id := range ids {
 		n.members++
-		if t.shards[t.index(id)].members[roomClient{c, id}] == 0 {
+		s := &t.shards[t.shardOf(id)]
+		if s.members[roomClient{c, id}] == 0 && !s.index.isElsewhere(c, id, 0) {
 			n.users++
 		}
 	}
@@ -77,11 +112,14 @@ func (t *userTable) entering(c *cell, ids []string) (n counts) {
 // ignores clients that are not members.
 func (t *userTable) exiting(c *cell, ids []string) (n counts) {
 	for _, id := range ids {
-		switch t.shards[t.index(id)].members[roomClient{c, id}] {
+		s := &t.shards[t.shardOf(id)]
+		switch s.members[roomClient{c, id}] {
 		case 0:
 		case 1:
-			n.users++
 			n.members++
+			if !s.index.isElsewhere(c, id, 1) {
+				n.users++
+			}
 		default:
 			n.members++
 		}
@@ -89,22 +127,31 @@ func (t *userTable) exiting(c *cell, ids []string) (n counts) {
 	return n
 }
 
-// enter adds a member for each client. The table keeps the IDs.
-func (t *userTable) enter(c *cell, ids []string) {
+// enter adds a member for each client. The table keeps the IDs. It reports whether an index has
+// changed.
+func (t *userTable) enter(c *cell, ids []string) (indexed bool) {
 	for _, id := range ids {
-		s := &t.shards[t.index(id)]
-		s.members[roomClient{c, id}]++
+		s := &t.shards[t.shardOf(id)]
+		n := s.members[roomClient{c, id}]
+		if n == 0 && s.index.enter(c, id) {
+			indexed = true
+		}
+		s.members[roomClient{c, id}] = n + 1
 		s.most = max(s.most, len(s.members))
 	}
+	return indexed
 }
 
-// exit removes a member of each client that has one.
-func (t *userTable) exit(c *cell, ids []string) {
+// exit removes a member of each client that has one. It reports whether an index has changed.
+func (t *userTable) exit(c *cell, ids []string) (indexed bool) {
 	for _, id := range ids {
-		s := &t.shards[t.index(id)]
+		s := &t.shards[t.shardOf(id)]
 		switch n := s.members[roomClient{c, id}]; n {
 		case 0:
 		case 1:
+			if s.index.exit(c, id) {
+				indexed = true
+			}
 			delete(s.members, roomClient{c, id})
 			shrink(&s.members, &s.most, 16)
 		default:
@@ -113,6 +160,7 @@ func (t *userTable) exit(c *cell, ids []string) {
 			s.members[roomClient{c, strings.Clone(id)}] = n - 1
 		}
 	}
+	return indexed
 }
 
 // shrink replaces the map *m by a copy if most of its entries were deleted, because a map never

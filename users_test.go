@@ -81,7 +81,7 @@ func TestUsers_AreZeroWithoutTheOption(t *testing.T) {
 	require.Equal(t, Occupancy{1, 2, 0}, e.Current("room"))
 	link, err := e.Link(nil)
 	require.NoError(t, err)
-	require.NoError(t, link.Remote("node").Set(Part{"room", Occupancy{3, 2, 1}}))
+	require.NoError(t, link.Remote("node").Set(Part{Room: "room", Occupancy: Occupancy{3, 2, 1}}))
 	require.Equal(t, Occupancy{4, 4, 0}, e.Current("room"))
 	require.NoError(t, e.Exit("room", "somebody"))
 	require.NoError(t, l.Close())
@@ -96,15 +96,15 @@ func TestUsers_OfOtherNodesAreAdded(t *testing.T) {
 	link, err := e.Link(nil)
 	require.NoError(t, err)
 	remote := link.Remote("node")
-	require.NoError(t, remote.Set(Part{"room", Occupancy{3, 2, 1}}))
+	require.NoError(t, remote.Set(Part{Room: "room", Occupancy: Occupancy{3, 2, 1}}))
 	require.Equal(t, Occupancy{3, 2, 1}, (<-s.Events()).Occupancy)
 	require.NoError(t, e.Enter("room", "ann"))
 	require.Equal(t, Occupancy{3, 3, 2}, e.Current("room"))
-	require.Equal(t, Part{"room", Occupancy{3, 2, 1}}, remote.Get("room"))
-	err = remote.Set(Part{"room", Occupancy{3, 1, 2}})
+	require.Equal(t, Part{Room: "room", Occupancy: Occupancy{3, 2, 1}}, remote.Get("room"))
+	err = remote.Set(Part{Room: "room", Occupancy: Occupancy{3, 1, 2}})
 	require.ErrorIs(t, err, ErrCount, "more users than members")
 	for _, n := range []int{maxCount, maxCount - 1} { // the new part replaces the old one
-		require.NoError(t, remote.Set(Part{"full", Occupancy{n, n, n}}))
+		require.NoError(t, remote.Set(Part{Room: "full", Occupancy: Occupancy{n, n, n}}))
 		require.Equal(t, Occupancy{n, n, n}, e.Current("full"))
 	}
 	require.NoError(t, link.Close())
@@ -308,7 +308,7 @@ func TestConnect_MaxRefusesAFullRoom(t *testing.T) {
 		link, err := e.Link(nil)
 		require.NoError(t, err)
 		remote := link.Remote("node")
-		require.NoError(t, remote.Set(Part{"room", Occupancy{1, 0, 0}}))
+		require.NoError(t, remote.Set(Part{Room: "room", Occupancy: Occupancy{1, 0, 0}}))
 		_, err = e.Connect("room", Max(3))
 		require.ErrorIs(t, err, ErrRoomFull, "connections of other nodes count, too")
 		require.NoError(t, remote.Close())
@@ -415,7 +415,7 @@ func TestRemote_PartsOfAnySize(t *testing.T) {
 		{maxLocal, maxLocal, maxLocal}, {large, 0, 0}, {0, 1, 1}, {0, large, 0}, {1, large, large}, {},
 		{maxCount, maxCount, maxCount}, {1, 0, 0}, {large, 2, 1}, {},
 	} {
-		require.NoError(t, remote.Set(Part{"room", o}))
+		require.NoError(t, remote.Set(Part{Room: "room", Occupancy: o}))
 		require.Equal(t, o, remote.Get("room").Occupancy)
 		require.Equal(t, o, e.Current("room"))
 		parts := slices.Collect(remote.All())
@@ -423,7 +423,7 @@ func TestRemote_PartsOfAnySize(t *testing.T) {
 			require.Empty(t, parts)
 			require.Empty(t, remote.parts)
 		} else {
-			require.Equal(t, []Part{{"room", o}}, parts)
+			require.Equal(t, []Part{{Room: "room", Occupancy: o}}, parts)
 		}
 		require.LessOrEqual(t, len(remote.large), 1)
 	}

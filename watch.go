@@ -21,14 +21,15 @@ type Watcher struct {
 	done    chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
-	start          uint64             // the journal has the publications from this seq on
-	next           uint64             // the first seq that is not read
-	backlog        []*cell            // the rooms that existed when it began, not read yet
-	pendingInitial map[*cell]struct{} // the rooms that moved from the backlog to the journal, until Next has returned them
-	selected       *selection         // nil for all rooms
-	sleeping       bool               // it is in watchers.sleepers
-	due            bool               // to be woken
-	incomplete     bool               // the watcher was closed before it had caught up
+	start          uint64              // the journal has the publications from this seq on
+	next           uint64              // the first seq that is not read
+	backlog        []*cell             // the rooms that existed when it began, not read yet
+	pendingInitial map[*cell]struct{}  // the rooms that moved from the backlog to the journal, until Next has returned them
+	users          map[string]struct{} // rooms whose users have changed, and maybe not their counts; for a link
+	selected       *selection          // nil for all rooms
+	sleeping       bool                // it is in watchers.sleepers
+	due            bool                // to be woken
+	incomplete     bool                // the watcher was closed before it had caught up
 	closed         bool
 }
 
@@ -282,6 +283,17 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 		return events, true
 	}
 	w.backlog = nil
+	for room := range w.users {
+		if len(events) == maxBatch {
+			return events, true
+		}
+		delete(w.users, room)
+		if c := p.rooms.live(room); c != nil {
+			events = append(events, w.event(c))
+		} else {
+			events = append(events, RoomEvent{room, Event{Type: EventUpdated}})
+		}
+	}
 
 	next := w.next
 	var emptied []*cell

@@ -69,7 +69,7 @@ func TestWatcher_IsWokenOnlyByRoomsThatItReturns(t *testing.T) {
 					if name != "local" {
 						require.NoError(t, e.Join("other"))
 					}
-					require.NoError(t, node.Set(Part{"other", Occupancy{Connections: changes}}))
+					require.NoError(t, node.Set(Part{Room: "other", Occupancy: Occupancy{Connections: changes}}))
 				}
 				drain(t, w) // from here on it waits
 				require.True(t, waits())

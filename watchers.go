@@ -35,6 +35,20 @@ func (s *watchers) localChanged(c *cell, before, now publication) {
 	s.changed(&s.locals, c, before, now)
 }
 
+// usersChanged notifies the watchers of local counts that this process's users of a room have
+// changed, although the counts have not.
+func (s *watchers) usersChanged(room string) {
+	for _, w := range s.locals.readers {
+		if w.users == nil {
+			w.users = map[string]struct{}{}
+		}
+		w.users[room] = struct{}{}
+		if w.sleeping {
+			s.notify(w)
+		}
+	}
+}
+
 func (s *watchers) changed(j *journal, c *cell, before, now publication) {
 	j.add(c, before, now)
 	for _, w := range s.sleepers {

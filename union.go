@@ -1,0 +1,320 @@
+package occupancy
+
+import (
+	"math/bits"
+	"slices"
+	"sync"
+)
+
+// userIndex has the users of this process and of the other nodes by the hashes of their client IDs,
+// so that a user on several nodes counts once. Only a linked engine WithUsers has an index: see
+// WithUserHash.
+//
+// Each user of a room is counted in one of two places: in the word of the room, or in
+// extra.parts. It is the place in which the user was counted first, while this process or any
+// other node has the user. So a hook that enters or exits a user who is also on another node
+// does not change the number of users at all, and every other hook changes the word only: no
+// reader of the word and of extra.remote can see a user twice. extra.elsewhere is the difference
+// between the users of this process and the users that the word counts.
+//
+// A change by Remote.Set may move a user from one place to the other. It holds publisher.mu, so
+// no event can have the user in neither place.
+type userIndex struct {
+	hash   func(clientID string) uint64
+	shards [userShards]indexShard
+
+	mu      sync.Mutex                // taken last; protects the following
+	changed map[string]*roomUserDelta // by room; nil if nobody reads it
+}
+
+type indexShard struct {
+	mu    sync.Mutex // taken after the locks of userTable
+	users map[roomUser]userRef
+	most  int // see shrink
+	_     [40]byte
+}
+
+// roomUser identifies a user in a room, by the hash of the client ID.
+type roomUser struct {
+	room *cell
+	hash uint64
+}
+
+// userRef says which nodes have a user.
+type userRef struct {
+	nodes   uint32 // the number of other nodes that report the user
+	clients uint16 // the clients of this process: 1, or more if several IDs have the same hash
+	inParts bool   // the user is counted in extra.parts, and not in the word
+}
+
+// roomUserDelta are the users of this process in a room that have entered or exited since the last
+// call of Link.UserChanges.
+type roomUserDelta struct {
+	entered map[uint64]bool // false: exited
+	noted   bool            // the watchers of the link know it
+}
+
+func newUserIndex(hash func(string) uint64) *userIndex {
+	x := &userIndex{hash: hash, changed: map[string]*roomUserDelta{}}
+	for i := range x.shards {
+		x.shards[i].users = map[roomUser]userRef{}
+	}
+	return x
+}
+
+func (x *userIndex) shard(hash uint64) *indexShard { return &x.shards[hash%userShards] }
+
+// lock locks the shards of the clients, always in the same order, and returns the set of these
+// shards.
+func (x *userIndex) lock(ids []string) (set uint64) {
+	for _, id := range ids {
+		set |= 1 << (x.hash(id) % userShards)
+	}
+	for rest := set; rest != 0; rest &= rest - 1 {
+		x.shards[bits.TrailingZeros64(rest)].mu.Lock()
+	}
+	return set
+}
+
+func (x *userIndex) unlock(set uint64) {
+	for ; set != 0; set &= set - 1 {
+		x.shards[bits.TrailingZeros64(set)].mu.Unlock()
+	}
+}
+
+// The following require that the shard of the client is locked. A nil index knows no other nodes.
+
+// isElsewhere reports whether another node has the user, and this process has at most the given
+// number of clients with its hash.
+func (x *userIndex) isElsewhere(c *cell, id string, clients uint16) bool {
+	if x == nil {
+		return false
+	}
+	h := x.hash(id)
+	ref := x.shard(h).users[roomUser{c, h}]
+	return ref.nodes > 0 && ref.clients <= clients
+}
+
+// enter adds a client of this process that was not in the room, and reports whether there is an
+// index.
+func (x *userIndex) enter(c *cell, id string) bool {
+	if x == nil {
+		return false
+	}
+	h := x.hash(id)
+	s, u := x.shard(h), roomUser{c, h}
+	ref := s.users[u]
+	if ref.clients++; ref.clients == 1 {
+		if ref.nodes > 0 {
+			c.extra.Load().elsewhere.Add(1)
+		}
+		x.toggle(c.name, h, true)
+	}
+	s.users[u] = ref
+	s.most = max(s.most, len(s.users))
+	return true
+}
+
+// exit removes a client that has left the room.
+func (x *userIndex) exit(c *cell, id string) bool {
+	if x == nil {
+		return false
+	}
+	h := x.hash(id)
+	s, u := x.shard(h), roomUser{c, h}
+	ref := s.users[u]
+	if ref.clients--; ref.clients == 0 {
+		if ref.nodes > 0 {
+			c.extra.Load().elsewhere.Add(-1)
+		}
+		x.toggle(c.name, h, false)
+	}
+	s.put(u, ref)
+	return true
+}
+
+func (s *indexShard) put(u roomUser, ref userRef) {
+	if ref.clients > 0 || ref.nodes > 0 {
+		s.users[u] = ref
+		s.most = max(s.most, len(s.users))
+		return
+	}
+	delete(s.users, u)
+	shrink(&s.users, &s.most, 16)
+}
+
+// replace replaces the users that a node reports in c: both lists are sorted. It returns the
+// changes of the users in extra.parts and in the word, and appends the new users that this
+// process has, too, to common. The caller holds publisher.mu.
+func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (parts, word int, _ []roomUser) {
+	e := c.extra.Load()
+	diffUsers(old, now, func(h uint64, added bool) {
+		s, u := x.shard(h), roomUser{c, h}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		ref := s.users[u]
+		switch {
+		case added:
+			if ref.nodes == 0 && ref.clients == 0 {
+				ref.inParts = true
+				parts++
+			}
+			if ref.nodes++; ref.clients > 0 {
+				common = append(common, u)
+			}
+		default:
+			if ref.nodes--; ref.nodes > 0 {
+				break
+			}
+			switch { // only this process may have the user: it must be counted in the word
+			case ref.inParts && ref.clients > 0:
+				parts--
+				word++
+				e.elsewhere.Add(-1)
+			case ref.inParts:
+				parts--
+			case ref.clients == 0:
+				word--
+				e.elsewhere.Add(1)
+			}
+			ref.inParts = false
+		}
+		s.put(u, ref)
+	})
+	return parts, word, common
+}
+
+// diffUsers calls f for each hash that is in one of two sorted lists only.
+func diffUsers(old, now []uint64, f func(hash uint64, added bool)) {
+	if len(old) == len(now) && (len(old) == 0 || &old[0] == &now[0]) {
+		return
+	}
+	for len(old) > 0 || len(now) > 0 {
+		switch {
+		case len(old) == 0 || len(now) > 0 && now[0] < old[0]:
+			f(now[0], true)
+			now = now[1:]
+		case len(now) == 0 || old[0] < now[0]:
+			f(old[0], false)
+			old = old[1:]
+		default:
+			old, now = old[1:], now[1:]
+		}
+	}
+}
+
+// toggle records that a user has entered or exited this process's part of a room.
+func (x *userIndex) toggle(room string, hash uint64, entered bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.changed == nil {
+		return
+	}
+	d := x.changed[room]
+	if d == nil {
+		d = &roomUserDelta{entered: map[uint64]bool{}}
+		x.changed[room] = d
+	}
+	d.noted = false
+	if _, undone := d.entered[hash]; !undone {
+		d.entered[hash] = entered
+		return
+	}
+	if delete(d.entered, hash); len(d.entered) == 0 {
+		delete(x.changed, room)
+	}
+}
+
+// noteChanges reports whether users of the room have changed, once for all changes until now.
+func (x *userIndex) noteChanges(room string) bool {
+	if x == nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	d := x.changed[room]
+	if d == nil || d.noted {
+		return false
+	}
+	d.noted = true
+	return true
+}
+
+// takeChanges is Link.UserChanges.
+func (x *userIndex) takeChanges(room string) (entered, exited []uint64) {
+	x.mu.Lock()
+	d := x.changed[room]
+	delete(x.changed, room)
+	x.mu.Unlock()
+	if d == nil {
+		return nil, nil
+	}
+	for hash, in := range d.entered {
+		if in {
+			entered = append(entered, hash)
+		} else {
+			exited = append(exited, hash)
+		}
+	}
+	slices.Sort(entered)
+	slices.Sort(exited)
+	return entered, exited
+}
+
+// stopChanges forgets the changes: nobody reads them any more.
+func (x *userIndex) stopChanges() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.changed = nil
+}
+
+// clear removes all users. finish calls it when the words of all rooms are retired.
+func (x *userIndex) clear() {
+	if x == nil {
+		return
+	}
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.mu.Lock()
+		s.users = map[roomUser]userRef{}
+		s.mu.Unlock()
+	}
+	x.stopChanges()
+}
+
+// maxEstimate limits the work of estimate, which is called with publisher.mu locked. It is the
+// expected number of hashes that estimate reads.
+const maxEstimate = 8192
+
+// estimate returns how many users of c only other nodes have, if some of these nodes report only the
+// smallest hashes of their users. All nodes report the hashes below a limit, and hashes are evenly
+// distributed. So the users below the limit are counted, and the others are as many in proportion.
+func (x *userIndex) estimate(c *cell, remotes map[*Remote]struct{}) uint32 {
+	limit, below := ^uint64(0), 0
+	for r := range remotes {
+		if users := r.users[c]; len(users) > 0 && int(r.part(c).users) > len(users) {
+			limit = min(limit, users[len(users)-1])
+		}
+	}
+	find := func(users []uint64) int { n, _ := slices.BinarySearch(users, limit); return n }
+	for r := range remotes {
+		below += find(r.users[c])
+	}
+	if below > maxEstimate {
+		limit = uint64(float64(limit) * maxEstimate / float64(below))
+	}
+	users := 0.0
+	for r := range remotes {
+		list := r.users[c]
+		for _, h := range list[:find(list)] {
+			s := x.shard(h)
+			s.mu.Lock()
+			ref := s.users[roomUser{c, h}]
+			s.mu.Unlock()
+			if ref.clients == 0 {
+				users += 1 / float64(max(1, ref.nodes))
+			}
+		}
+	}
+	return uint32(min(users*(1<<64)/max(1, float64(limit)), maxCount))
+}
