@@ -64,7 +64,7 @@ type Bus interface {
 }
 
 // MinPayload is the maximum payload in bytes that every Bus must support.
-const MinPayload = 32 << 10
+const MinPayload = 64 << 10
 
 // Message is a message that a Bus delivers.
 type Message struct {

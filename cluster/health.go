@@ -63,6 +63,7 @@ type Health struct {
 //   - own heartbeats are not delivered: for two heartbeat intervals, none has returned;
 //   - the delay of the bus is longer than half a lease;
 //   - fewer nodes are known than WithExpectedNodes requires;
+//   - a peer has another secret, see [WithSecret];
 //   - the version of a peer is not supported;
 //   - a peer is not Live, or no heartbeat of a peer has arrived within its lease;
 //   - a peer has published a change that this node has not received yet;
@@ -82,6 +83,7 @@ type PeerHealth struct {
 	Behind      bool   `json:"behind"`    // the peer has published a change that this node has not received yet
 	Refused     int    `json:"refused"`   // rooms that the engine has refused, or whose counts exceed the limit of WithMaxCount
 	OverLimit   bool   `json:"overLimit"` // the peer has more rooms than WithMaxRooms allows; this node ignores the rest
+	Estimated   int    `json:"estimated"` // rooms with more than 4096 users of the peer: this node estimates the users of these rooms
 	Degraded    bool   `json:"degraded"`  // the peer reports that it is Degraded
 	Backlog     bool   `json:"backlog"`   // the peer reports that it is overloaded: messages or sync requests wait to be handled
 
@@ -92,6 +94,10 @@ type PeerHealth struct {
 	// SameName reports that another running node has the same name. Both are counted, but
 	// Reasons and PartialError cannot distinguish them.
 	SameName bool `json:"sameName"`
+
+	// OtherSecret reports that the peer has another secret, see [WithSecret]: a user on both nodes
+	// counts more than once.
+	OtherSecret bool `json:"otherSecret"`
 
 	// Unsupported reports that this version of the package cannot read the messages of the
 	// peer. The counts of the peer are not part of the totals.
@@ -146,6 +152,8 @@ func (n *Node) Health() Health {
 			Behind:         p.Behind,
 			Refused:        p.Refused,
 			OverLimit:      p.OverLimit,
+			Estimated:      p.Estimated,
+			OtherSecret:    p.OtherSecret,
 			Degraded:       p.Degraded,
 			Backlog:        p.Backlog,
 			IgnoresRooms:   p.IgnoresRooms,

@@ -24,13 +24,13 @@ func (n *Node) run() {
 			n.handleBacklog()
 		case m := <-n.answers:
 			n.receive(m)
-		case rooms, open := <-n.changes:
+		case changes, open := <-n.changes:
 			if !open { // the engine is closed
 				n.cancel()
 				continue
 			}
-			n.update(func(time.Duration) { n.core.Change(rooms) })
-			n.waiting.Add(-int64(len(rooms)))
+			n.update(func(time.Duration) { n.core.Change(changes) })
+			n.waiting.Add(-int64(len(changes)))
 		case <-n.asked:
 			n.update(func(time.Duration) {})
 		case <-timer.C:
@@ -152,8 +152,13 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 			return
 		}
 		n.waiting.Add(int64(len(rooms)))
+		changes := make([]core.Change, len(rooms))
+		for i, e := range rooms {
+			changes[i].RoomEvent = e
+			changes[i].Entered, changes[i].Exited = n.link.UserChanges(e.Room)
+		}
 		select {
-		case n.changes <- rooms:
+		case n.changes <- changes:
 		case <-n.ctx.Done():
 			return
 		}

@@ -26,9 +26,9 @@ type Node struct {
 	events  <-chan BusEvent // nil when the bus is closed
 	inbox   chan Message    // messages from the bus, in order, except answers
 	answers chan Message
-	changes chan []occupancy.RoomEvent // changes of this process's counts; closed when the engine is closed
-	asked   chan struct{}              // receives a value when a call of Get waits for a query
-	ready   chan struct{}              // closed when the node is ready
+	changes chan []core.Change // changes of this process's counts; closed when the engine is closed
+	asked   chan struct{}      // receives a value when a call of Get waits for a query
+	ready   chan struct{}      // closed when the node is ready
 	reports changes
 	waiting atomic.Int64 // see Health.Waiting
 
@@ -83,7 +83,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		events:  bus.Events(),
 		inbox:   make(chan Message, inboxLen),
 		answers: make(chan Message, answersLen),
-		changes: make(chan []occupancy.RoomEvent),
+		changes: make(chan []core.Change),
 		asked:   make(chan struct{}, 1),
 		ready:   make(chan struct{}),
 		reports: changes{out: make(chan Health, 1)},
@@ -97,7 +97,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	n.core = core.New(n.Config)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	// When Link has returned, the engine can call Get.
-	if n.link, err = eng.Link((*linkPeers)(n)); err != nil {
+	if n.link, err = eng.Link((*linkPeers)(n), occupancy.WithUserHash(cfg.hashUser)); err != nil {
 		busesInUse.Delete(bus.Events())
 		n.cancel()
 		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)

@@ -21,7 +21,8 @@ type config struct {
 	core.Config
 	flush, getTimeout time.Duration
 	log               *slog.Logger
-	strict            bool      // see WithStrictReadiness
+	strict            bool // see WithStrictReadiness
+	userKey           userKey
 	entropy           io.Reader // the source of the incarnation
 }
 
@@ -31,6 +32,14 @@ type config struct {
 // waiting for the end of its lease. If two running nodes have the same name, both are
 // counted correctly, and Health reports SameName.
 func WithName(name string) Option { return func(c *config) { c.Name = name } }
+
+// WithSecret sets the secret of the service; all nodes need the same one. The nodes publish the
+// users of rooms as hashes of their client IDs, whose key is derived from the secret. So a user
+// on several nodes counts once, and a client of the bus that does not know the secret cannot
+// recognize a user. Without a secret the key is public: then a client of the bus can find out
+// whether a client ID that it knows is in a room. If a peer has another secret, the node is
+// Degraded. Only engines [occupancy.WithUsers] publish users.
+func WithSecret(secret string) Option { return func(c *config) { c.userKey = newUserKey(secret) } }
 
 // WithLogger sets the logger. The default discards all messages. The node logs at level Warn
 // when counts may be incomplete and when a peer is lost, and at level Info when peers come
@@ -113,15 +122,18 @@ func newConfig(opts []Option) (config, error) {
 			FlushSize:      MinPayload,
 			ReplySize:      maxReply,
 			TombstoneSlack: 1024,
+			MaxUsers:       core.MaxUsers,
 		},
 		flush:      200 * time.Millisecond,
 		getTimeout: 250 * time.Millisecond,
 		log:        slog.New(slog.DiscardHandler),
+		userKey:    newUserKey(""),
 		entropy:    rand.Reader,
 	}
 	for _, o := range opts {
 		o(&c)
 	}
+	c.UserKey = c.userKey.id()
 	c.Heartbeat = min(c.Heartbeat, maxDuration/5)
 	if c.Lease == 0 {
 		c.Lease = 5 * c.Heartbeat

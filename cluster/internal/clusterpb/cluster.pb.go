@@ -80,10 +80,15 @@ func (Flag) EnumDescriptor() ([]byte, []int) {
 }
 
 // A list of the sender's rooms that changed in (base, seq], with their current counts. A
-// room that has become empty has zeros. Each flush is one Digest, whose seq is one more
-// than its base. The reply to a sync request has an older base. If a receiver has applied
-// all changes up to s, it can apply a Digest with base <= s < seq. After this, it has
-// applied all changes up to seq.
+// room that has become empty has zeros. Each change of a room has the next seq. A flush is one
+// Digest with one or more changes. The reply to a sync request has an older base. If a receiver
+// has applied all changes up to s, it can apply a Digest with base <= s < seq. After this, it
+// has applied all changes up to seq.
+//
+// The users of a room are published as hashes: SipHash-2-4 of the client ID, with a key that all
+// nodes have. If the room has more than 4096 users, only the 4096 smallest hashes are published. A
+// flush contains the hashes that were added and removed. A reply contains all published hashes.
+// A room without members has no users.
 type Digest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
@@ -93,11 +98,20 @@ type Digest struct {
 	// If true, this is the first Digest of a snapshot, and base is 0. The Digests up to the
 	// seq `snapshot` contain all rooms of the sender that are not empty. When the receiver
 	// has applied them, it removes the rooms that they do not contain.
-	Reset_        bool     `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
-	Snapshot      uint64   `protobuf:"varint,6,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
-	Rooms         []string `protobuf:"bytes,7,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	Connections   []uint32 `protobuf:"varint,8,rep,packed,name=connections,proto3" json:"connections,omitempty"`
-	Members       []uint32 `protobuf:"varint,9,rep,packed,name=members,proto3" json:"members,omitempty"`
+	Reset_      bool     `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
+	Snapshot    uint64   `protobuf:"varint,6,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	Rooms       []string `protobuf:"bytes,7,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Connections []uint32 `protobuf:"varint,8,rep,packed,name=connections,proto3" json:"connections,omitempty"`
+	Members     []uint32 `protobuf:"varint,9,rep,packed,name=members,proto3" json:"members,omitempty"`
+	// In a reply, the seq of the sender when it encoded this Digest; otherwise 0. A reply may omit
+	// a change if the room has changed again. So a receiver that has applied a reply applies no
+	// flush until it has applied all changes up to `until`. If it is not 0, `added` are all
+	// published users of each room.
+	Until         uint64   `protobuf:"varint,10,opt,name=until,proto3" json:"until,omitempty"`
+	Users         []uint32 `protobuf:"varint,11,rep,packed,name=users,proto3" json:"users,omitempty"`     // the number of users of a room with more users than published hashes; otherwise 0
+	Added         []uint32 `protobuf:"varint,12,rep,packed,name=added,proto3" json:"added,omitempty"`     // the number of added hashes of each room
+	Removed       []uint32 `protobuf:"varint,13,rep,packed,name=removed,proto3" json:"removed,omitempty"` // the number of removed hashes of each room
+	Hashes        []uint64 `protobuf:"fixed64,14,rep,packed,name=hashes,proto3" json:"hashes,omitempty"`  // of the first room: the added ones, then the removed ones; then of the next room; sorted
 	LeastVersion  uint32   `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -196,6 +210,41 @@ func (x *Digest) GetMembers() []uint32 {
 	return nil
 }
 
+func (x *Digest) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Digest) GetUsers() []uint32 {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Digest) GetAdded() []uint32 {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *Digest) GetRemoved() []uint32 {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *Digest) GetHashes() []uint64 {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
 func (x *Digest) GetLeastVersion() uint32 {
 	if x != nil {
 		return x.LeastVersion
@@ -209,7 +258,7 @@ type Heartbeat struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation []byte                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Seq         uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`     // the seq of the last flush, or 0 before the first flush
+	Seq         uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`     // the seq of the last change, or 0 before the first flush
 	Hash        uint64                 `protobuf:"fixed64,4,opt,name=hash,proto3" json:"hash,omitempty"`  // the hash of all rooms after the last flush; see below
 	Flags       uint32                 `protobuf:"varint,5,opt,name=flags,proto3" json:"flags,omitempty"` // FLAG_...
 	Beat        uint64                 `protobuf:"varint,6,opt,name=beat,proto3" json:"beat,omitempty"`   // the number of the heartbeat: 1, 2, 3...; if the number decreases, the message was delayed
@@ -220,6 +269,7 @@ type Heartbeat struct {
 	Rooms      uint64 `protobuf:"varint,10,opt,name=rooms,proto3" json:"rooms,omitempty"`                            // the number of rooms that are not empty
 	// The sender stores at most this number of rooms of each peer.
 	MaxRooms      uint64 `protobuf:"varint,11,opt,name=max_rooms,json=maxRooms,proto3" json:"max_rooms,omitempty"`
+	UserKey       uint64 `protobuf:"fixed64,12,opt,name=user_key,json=userKey,proto3" json:"user_key,omitempty"` // the hash of the key of the users' hashes
 	LeastVersion  uint32 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -328,6 +378,13 @@ func (x *Heartbeat) GetRooms() uint64 {
 func (x *Heartbeat) GetMaxRooms() uint64 {
 	if x != nil {
 		return x.MaxRooms
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetUserKey() uint64 {
+	if x != nil {
+		return x.UserKey
 	}
 	return 0
 }
@@ -620,7 +677,7 @@ var File_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\rcluster.proto\x12\x14occupancy.cluster.v1\"\x8d\x02\n" +
+	"\rcluster.proto\x12\x14occupancy.cluster.v1\"\x81\x03\n" +
 	"\x06Digest\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -630,8 +687,14 @@ const file_cluster_proto_rawDesc = "" +
 	"\bsnapshot\x18\x06 \x01(\x04R\bsnapshot\x12\x14\n" +
 	"\x05rooms\x18\a \x03(\tR\x05rooms\x12 \n" +
 	"\vconnections\x18\b \x03(\rR\vconnections\x12\x18\n" +
-	"\amembers\x18\t \x03(\rR\amembers\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xcc\x02\n" +
+	"\amembers\x18\t \x03(\rR\amembers\x12\x14\n" +
+	"\x05until\x18\n" +
+	" \x01(\x04R\x05until\x12\x14\n" +
+	"\x05users\x18\v \x03(\rR\x05users\x12\x14\n" +
+	"\x05added\x18\f \x03(\rR\x05added\x12\x18\n" +
+	"\aremoved\x18\r \x03(\rR\aremoved\x12\x16\n" +
+	"\x06hashes\x18\x0e \x03(\x06R\x06hashes\x12#\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xe7\x02\n" +
 	"\tHeartbeat\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -647,7 +710,8 @@ const file_cluster_proto_rawDesc = "" +
 	"intervalMs\x12\x14\n" +
 	"\x05rooms\x18\n" +
 	" \x01(\x04R\x05rooms\x12\x1b\n" +
-	"\tmax_rooms\x18\v \x01(\x04R\bmaxRooms\x12#\n" +
+	"\tmax_rooms\x18\v \x01(\x04R\bmaxRooms\x12\x19\n" +
+	"\buser_key\x18\f \x01(\x06R\auserKey\x12#\n" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"l\n" +
 	"\vSyncRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +

@@ -37,7 +37,7 @@ func BenchmarkDigestEncode(b *testing.B) {
 	w, rooms, size := digestWriter{name: "chat-1", limit: 32 << 10}, names(), 0
 	for b.Loop() {
 		for i, room := range rooms {
-			w.add(room, roomCounts(i)<<32|roomCounts(i/2))
+			w.add(room, roomCounts(i)<<32|roomCounts(i/2), 0, nil, nil)
 		}
 		size = len(w.finish(span{base: 100_000, seq: 100_001}))
 	}
@@ -67,7 +67,7 @@ func BenchmarkDigestEncodeGenerated(b *testing.B) {
 func benchDigest() []byte {
 	w := digestWriter{name: "chat-1", limit: 32 << 10}
 	for i, room := range names() {
-		w.add(room, roomCounts(i)<<32|roomCounts(i/2))
+		w.add(room, roomCounts(i)<<32|roomCounts(i/2), 0, nil, nil)
 	}
 	return w.finish(span{base: 100_000, seq: 100_001})
 }
@@ -80,7 +80,7 @@ func BenchmarkDigestDecode(b *testing.B) {
 		if !d.decode(payload) {
 			b.Fatal("no digest")
 		}
-		d.forEach(func(_ []byte, p roomCounts) { sum += p })
+		d.forEach(func(_ []byte, p roomCounts, _ userUpdate) { sum += p })
 	}
 	perRoom(b, len(payload))
 }
@@ -110,7 +110,7 @@ func BenchmarkDigestApply(b *testing.B) {
 	for i := range digests {
 		w := digestWriter{name: "chat-1", limit: 32 << 10}
 		for j, room := range names() {
-			w.add(room, roomCounts(i+j+1)<<32)
+			w.add(room, roomCounts(i+j+1)<<32, 0, nil, nil)
 		}
 		if !digests[i].decode(append([]byte(nil), w.finish(span{seq: 1})...)) {
 			b.Fatal("no digest")
@@ -128,7 +128,7 @@ func BenchmarkDigestApply(b *testing.B) {
 }
 
 func newBenchTable(l *occupancy.Link, name string) *table {
-	return &table{cfg: &Config{MaxRooms: 1 << 30, MaxCount: 1 << 30, Yield: func() {}}, batch: new(batch), accepted: l.Remote(name)}
+	return &table{cfg: &Config{MaxRooms: 1 << 30, MaxCount: 1 << 30, MaxUsers: MaxUsers, Yield: func() {}}, batch: new(batch), accepted: l.Remote(name)}
 }
 
 func link(e *occupancy.Engine) *occupancy.Link {
@@ -162,7 +162,7 @@ func measureMemory(rooms int) (second, first float64) {
 			buf = fmt.Appendf(buf[:0], "room-%07d", i)
 			n := 1 + rand.IntN(100)
 			connections += n
-			p.set(buf, roomCounts(n)<<32)
+			p.set(buf, roomCounts(n)<<32, userUpdate{})
 		}
 		p.applyBatch()
 		for e.Stats().Total.Connections != connections { // the engine has changes to publish

@@ -21,7 +21,7 @@ func (l *changeLog) append(c change) {
 	l.n++
 }
 
-// after returns the index of the first change after the flush with this seq.
+// after returns the index of the first change after this seq.
 func (l *changeLog) after(seq uint64) int {
 	return sort.Search(l.n, func(i int) bool { return l.at(i).at > seq })
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -25,32 +26,72 @@ func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
 	if r.IntN(3) == 0 {
 		s = span{reset: true, seq: s.seq, snapshotEnd: s.seq + uint64(r.IntN(2))}
 	}
+	if r.IntN(2) == 0 {
+		s.until = s.seq + uint64(r.IntN(2))
+	}
 	d := &clusterpb.Digest{
-		Incarnation: w.id[:], Name: w.name, Base: s.base, Seq: s.seq, Reset_: s.reset, Snapshot: s.snapshotEnd,
+		Incarnation: w.id[:], Name: w.name, Base: s.base, Seq: s.seq, Reset_: s.reset, Snapshot: s.snapshotEnd, Until: s.until,
 	}
 	for i := range rooms {
 		room := fmt.Sprintf("room-%d-é", i*r.IntN(1<<20))
 		p := roomCounts(r.Uint32N(1<<31)>>r.IntN(31))<<32 | roomCounts(r.Uint32N(1<<31)>>r.IntN(31))
-		if !w.add(room, p) {
+		count, added, removed := someUsers(r, s.until == 0)
+		if !w.add(room, p, count, added, removed) {
 			panic("the room does not fit")
 		}
+		d.Users, d.Added, d.Removed = append(d.Users, uint32(count)), append(d.Added, uint32(len(added))), append(d.Removed, uint32(len(removed)))
+		d.Hashes = append(append(d.Hashes, added...), removed...)
 		d.Rooms = append(d.Rooms, room)
 		d.Connections = append(d.Connections, uint32(p.connections()))
 		d.Members = append(d.Members, uint32(p.members()))
 	}
+	omitZeros(d)
 	return slices.Clone(w.finish(s)), d
+}
+
+// someUsers returns users of a room in a digest. Most rooms have none.
+func someUsers(r *rand.Rand, flush bool) (count uint64, added, removed []uint64) {
+	if r.IntN(4) > 0 {
+		return 0, nil, nil
+	}
+	for range r.IntN(4) {
+		added = append(added, r.Uint64())
+		if flush {
+			removed = append(removed, r.Uint64())
+		}
+	}
+	slices.Sort(added)
+	slices.Sort(removed)
+	return uint64(r.IntN(2) * r.IntN(1<<20)), added, removed
+}
+
+// omitZeros removes the columns of users that have no other values than zero.
+func omitZeros(d *clusterpb.Digest) {
+	for _, column := range []*[]uint32{&d.Users, &d.Added, &d.Removed} {
+		if !slices.ContainsFunc(*column, func(n uint32) bool { return n != 0 }) {
+			*column = nil
+		}
+	}
 }
 
 // asGenerated converts a decoded digest to the generated type.
 func asGenerated(d *digest) *clusterpb.Digest {
 	g := &clusterpb.Digest{
-		Incarnation: d.from[:], Name: string(d.name), Base: d.base, Seq: d.seq, Reset_: d.reset, Snapshot: d.snapshotEnd,
+		Incarnation: d.from[:], Name: string(d.name), Base: d.base, Seq: d.seq, Reset_: d.reset, Snapshot: d.snapshotEnd, Until: d.until,
 	}
-	d.forEach(func(room []byte, p roomCounts) {
+	d.forEach(func(room []byte, p roomCounts, u userUpdate) {
 		g.Rooms = append(g.Rooms, string(room))
 		g.Connections = append(g.Connections, uint32(p.connections()))
 		g.Members = append(g.Members, uint32(p.members()))
+		g.Users = append(g.Users, uint32(u.count))
+		g.Added, g.Removed = append(g.Added, uint32(len(u.added)/8)), append(g.Removed, uint32(len(u.removed)/8))
+		for _, b := range [][]byte{u.added, u.removed} {
+			for ; len(b) > 0; b = b[8:] {
+				g.Hashes = append(g.Hashes, binary.LittleEndian.Uint64(b))
+			}
+		}
 	})
+	omitZeros(g)
 	return g
 }
 
@@ -71,8 +112,8 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 		want proto.Message
 	}{
 		{
-			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3, minVersion: 1, maxVersion: 2, intervalMS: 1000, rooms: 9, maxRooms: 5}).encode(),
-			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3, MinVersion: 1, MaxVersion: 2, IntervalMs: 1000, Rooms: 9, MaxRooms: 5},
+			(&heartbeat{from: id, name: []byte("node"), seq: 1 << 40, hash: 7, flags: 1, beat: 3, minVersion: 1, maxVersion: 2, intervalMS: 1000, rooms: 9, maxRooms: 5, userKey: 8}).encode(),
+			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3, MinVersion: 1, MaxVersion: 2, IntervalMs: 1000, Rooms: 9, MaxRooms: 5, UserKey: 8},
 		},
 		{(&heartbeat{from: id, beat: 1}).encode(), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
 		{(&bye{id}).encode(), &clusterpb.Bye{Incarnation: id[:]}},
@@ -99,11 +140,11 @@ func TestDigestWriter_StaysWithinLimit(t *testing.T) {
 	w := digestWriter{name: fmt.Sprintf("%255d", 1), limit: 32 << 10}
 	for _, room := range []string{"r", fmt.Sprintf("%1024d", 1)} {
 		n := 0
-		for w.add(room, largestCount<<32|largestCount) {
+		for w.add(room, largestCount<<32|largestCount, largestCount, []uint64{1}, []uint64{2, 3}) {
 			n++
 		}
 		require.Positive(t, n)
-		b := w.finish(span{base: 1<<64 - 2, seq: 1<<64 - 1, snapshotEnd: 1<<64 - 1, reset: true})
+		b := w.finish(span{base: 1<<64 - 2, seq: 1<<64 - 1, snapshotEnd: 1<<64 - 1, until: 1<<64 - 1, reset: true})
 		require.LessOrEqual(t, len(b), w.limit)
 		require.Greater(t, len(b), w.limit-1100)
 	}
@@ -115,7 +156,7 @@ func TestDigest_DecodeDoesNotAllocate(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		var d digest
 		if d.decode(b) {
-			d.forEach(func(_ []byte, p roomCounts) { sum += p })
+			d.forEach(func(_ []byte, p roomCounts, _ userUpdate) { sum += p })
 		}
 	}))
 	require.NotZero(t, sum)
@@ -123,8 +164,8 @@ func TestDigest_DecodeDoesNotAllocate(t *testing.T) {
 
 func TestHash_MatchesPublishedValue(t *testing.T) {
 	// Other versions and other programs must compute the same hash.
-	require.Equal(t, uint64(0x674c0e20cbec0cb6), hashRoom("lobby", 103<<32|95))
-	require.Zero(t, hashRoom("lobby", 0))
+	require.Equal(t, uint64(0x674c0e20cbec0cb6), hashRoom("lobby", 103<<32|95, nil))
+	require.Zero(t, hashRoom("lobby", 0, nil))
 }
 
 // FuzzDecode compares the decoders with the generated code. They must not panic.
@@ -147,6 +188,7 @@ func FuzzDecode(f *testing.F) {
 		case Digest, SyncReply:
 			var d digest
 			agrees(t, b, d.decode(b), new(clusterpb.Digest), func(want proto.Message) {
+				omitZeros(want.(*clusterpb.Digest))
 				require.True(t, proto.Equal(want, asGenerated(&d)))
 			})
 		case Heartbeat:
@@ -154,7 +196,7 @@ func FuzzDecode(f *testing.F) {
 			agrees(t, b, h.decode(b) && !h.unsupported, new(clusterpb.Heartbeat), func(want proto.Message) {
 				require.True(t, proto.Equal(want, &clusterpb.Heartbeat{
 					Incarnation: h.from[:], Name: string(h.name), Seq: h.seq, Hash: h.hash, Flags: uint32(h.flags), Beat: h.beat,
-					MinVersion: uint32(h.minVersion), MaxVersion: uint32(h.maxVersion), IntervalMs: h.intervalMS, Rooms: h.rooms, MaxRooms: h.maxRooms,
+					MinVersion: uint32(h.minVersion), MaxVersion: uint32(h.maxVersion), IntervalMs: h.intervalMS, Rooms: h.rooms, MaxRooms: h.maxRooms, UserKey: h.userKey,
 				}))
 			})
 		case Bye:

@@ -30,6 +30,9 @@ type Config struct {
 	Heartbeat, Lease, Hold, Forget              time.Duration
 	ExpectedNodes, MaxPeers, MaxRooms, MaxCount int
 
+	MaxUsers int    // see the constant MaxUsers; simulations use less
+	UserKey  uint64 // identifies the secret key of the hashes of users
+
 	FlushSize      int // maximum size in bytes of a digest in a flush
 	ReplySize      int // maximum size in bytes of a digest in a reply
 	TombstoneSlack int // number of tombstones that are always kept
@@ -109,6 +112,8 @@ type PeerStatus struct {
 	Behind         bool
 	Refused        int
 	OverLimit      bool
+	Estimated      int
+	OtherSecret    bool
 	Degraded       bool
 	Backlog        bool
 	IgnoresRooms   bool

@@ -20,17 +20,23 @@ func (p roomCounts) occupancy() occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: int(p.connections()), PresenceMembers: int(p.members())}
 }
 
-// hashRoom returns the hash of a room and its counts, as cluster.proto defines it. The hash
-// of an empty room is 0.
-func hashRoom(room string, counts roomCounts) uint64 { return hashCounts(hashName(room), counts) }
+// hashRoom returns the hash of a room with its counts and published users, as cluster.proto
+// defines it. The hash of an empty room is 0.
+func hashRoom(room string, counts roomCounts, users []uint64) uint64 {
+	return hashCounts(hashName(room), counts, users)
+}
 
 // hashCounts returns the same hash as hashRoom, for the room whose name has the hash
 // nameHash.
-func hashCounts(nameHash uint64, counts roomCounts) uint64 {
+func hashCounts(nameHash uint64, counts roomCounts, users []uint64) uint64 {
 	if counts == 0 {
 		return 0
 	}
-	return mix(nameHash ^ mix(uint64(counts)))
+	x := mix(nameHash ^ mix(uint64(counts)))
+	for _, h := range users {
+		x += mix(nameHash ^ h)
+	}
+	return x
 }
 
 // hashName returns the FNV-1a hash of the name.

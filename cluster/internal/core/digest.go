@@ -6,7 +6,8 @@ import "google.golang.org/protobuf/encoding/protowire"
 type span struct {
 	base, seq   uint64
 	reset       bool   // the digest starts a snapshot
-	snapshotEnd uint64 // the seq at which the snapshot is complete
+	snapshotEnd uint64 // in a snapshot: the seq at which it is complete; otherwise 0
+	until       uint64 // in a reply: the seq of the sender when it encoded the digest; otherwise 0
 }
 
 // digest is a decoded Digest: a numbered list of changed rooms with their current counts.
@@ -18,14 +19,21 @@ type digest struct {
 	payload []byte
 	rooms   int
 
-	connections, members column
+	connections, members       column
+	userCounts, added, removed column // each of them is empty if all its values are 0
+	hashes                     []byte
 }
 
-// The field numbers of the rooms of a Digest, and of their counts.
+// The field numbers of the rooms of a Digest, and of their counts and users.
 const (
 	digestRooms       = 7
 	digestConnections = 8
 	digestMembers     = 9
+	digestUntil       = 10
+	digestUserCounts  = 11
+	digestAdded       = 12
+	digestRemoved     = 13
+	digestHashes      = 14
 )
 
 // decode decodes the payload and reports whether it is a valid Digest. It checks the whole
@@ -33,6 +41,7 @@ const (
 func (d *digest) decode(payload []byte) bool {
 	*d = digest{payload: payload}
 	connections, members, hasID := 0, 0, false
+	userCounts, added, removed := 0, 0, 0
 	return scan(payload, func(f field) bool {
 		switch f.num {
 		case 1:
@@ -56,28 +65,50 @@ func (d *digest) decode(payload []byte) bool {
 			return f.column(&d.connections, &connections)
 		case digestMembers:
 			return f.column(&d.members, &members)
+		case digestUntil:
+			return f.number(&d.until)
+		case digestUserCounts:
+			return f.column(&d.userCounts, &userCounts)
+		case digestAdded:
+			return f.column(&d.added, &added)
+		case digestRemoved:
+			return f.column(&d.removed, &removed)
+		case digestHashes:
+			valid := f.typ == protowire.BytesType && d.hashes == nil && len(f.bytes)%8 == 0
+			d.hashes = f.bytes
+			return valid
 		}
 		return true
-	}) && hasID && connections == d.rooms && members == d.rooms && d.valid()
+	}) && hasID && connections == d.rooms && members == d.rooms &&
+		(userCounts == 0 || userCounts == d.rooms) && (added == 0 || added == d.rooms) && (removed == 0 || removed == d.rooms) &&
+		d.added.sum()+d.removed.sum() == uint64(len(d.hashes)/8) && d.valid()
 }
 
 // valid reports whether the protocol allows a digest with this span.
 func (s span) valid() bool {
 	if s.reset {
-		return s.base == 0 && s.seq <= s.snapshotEnd
+		return s.base == 0 && s.seq <= s.snapshotEnd && (s.until == 0 || s.seq <= s.until)
 	}
-	return s.base < s.seq
+	return s.base < s.seq && (s.until == 0 || s.seq <= s.until)
 }
 
-// forEach calls f with the name and the counts of every room. The name refers to the
+// forEach calls f with the name, the counts and the users of every room. The name refers to the
 // payload.
-func (d *digest) forEach(f func(room []byte, p roomCounts)) {
+func (d *digest) forEach(f func(room []byte, p roomCounts, u userUpdate)) {
 	connections, members := d.connections, d.members
+	userCounts, added, removed, hashes := d.userCounts, d.added, d.removed, d.hashes
+	take := func(n uint64) (b []byte) {
+		b, hashes = hashes[:8*n], hashes[8*n:]
+		return b
+	}
 	for b := d.payload; len(b) > 0; {
 		var field field
 		field, b, _ = nextField(b)
 		if field.num == digestRooms {
-			f(field.bytes, roomCounts(connections.next()<<32|members.next()))
+			u := userUpdate{whole: d.until != 0, count: userCounts.next()}
+			u.added = take(added.next())
+			u.removed = take(removed.next())
+			f(field.bytes, roomCounts(connections.next()<<32|members.next()), u)
 		}
 	}
 }
@@ -88,41 +119,48 @@ type digestWriter struct {
 	name  string
 	limit int
 
+	n                           int // the number of rooms
 	rooms, connections, members []byte
+
+	// The columns of the users. A column is written if it has a value that is not 0.
+	userCounts, added, removed          []byte
+	hasUserCounts, hasAdded, hasRemoved bool
+	hashes                              []byte
 }
 
 // maxDigestHead is the maximum size in bytes of a digest without rooms.
-const maxDigestHead = (2 + 16) + (1 + 2 + MaxNodeName) + 3*(1+10) + 2 + 2*(1+5)
+const maxDigestHead = (2 + 16) + (1 + 2 + MaxNodeName) + 4*(1+10) + 2 + 6*(1+5)
 
 // add adds a room and returns true. If the digest would exceed limit, it returns false and
 // adds nothing.
-func (w *digestWriter) add(room string, p roomCounts) bool {
-	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members())
-	if maxDigestHead+len(w.rooms)+len(w.connections)+len(w.members)+size > w.limit {
+func (w *digestWriter) add(room string, p roomCounts, count uint64, added, removed []uint64) bool {
+	a, r := uint64(len(added)), uint64(len(removed))
+	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members()) +
+		protowire.SizeVarint(count) + protowire.SizeVarint(a) + protowire.SizeVarint(r) + 8*int(a+r)
+	if w.size()+size > w.limit {
 		return false
 	}
+	w.n++
 	w.rooms = appendBytes(w.rooms, digestRooms, room)
 	w.connections = protowire.AppendVarint(w.connections, p.connections())
 	w.members = protowire.AppendVarint(w.members, p.members())
+	w.userCounts = protowire.AppendVarint(w.userCounts, count)
+	w.added = protowire.AppendVarint(w.added, a)
+	w.removed = protowire.AppendVarint(w.removed, r)
+	w.hasUserCounts, w.hasAdded, w.hasRemoved = w.hasUserCounts || count > 0, w.hasAdded || a > 0, w.hasRemoved || r > 0
+	w.hashes = appendHashes(appendHashes(w.hashes, added), removed)
 	return true
 }
 
-func (w *digestWriter) empty() bool { return len(w.rooms) == 0 }
-
-// mark is a position in a digest to which the writer can return.
-type mark struct{ rooms, connections, members int }
-
-func (w *digestWriter) mark() mark { return mark{len(w.rooms), len(w.connections), len(w.members)} }
-
-// rollback removes the rooms that were added after the mark.
-func (w *digestWriter) rollback(m mark) {
-	w.rooms, w.connections, w.members = w.rooms[:m.rooms], w.connections[:m.connections], w.members[:m.members]
+// size returns the maximum size of the digest.
+func (w *digestWriter) size() int {
+	return maxDigestHead + len(w.rooms) + len(w.connections) + len(w.members) +
+		len(w.userCounts) + len(w.added) + len(w.removed) + len(w.hashes)
 }
 
 // finish returns the digest and empties the writer.
 func (w *digestWriter) finish(s span) []byte {
-	size := maxDigestHead + len(w.rooms) + len(w.connections) + len(w.members)
-	b := appendBytes(make([]byte, 0, size), 1, w.id[:])
+	b := appendBytes(make([]byte, 0, w.size()), 1, w.id[:])
 	b = appendBytes(b, 2, w.name)
 	b = appendNumber(b, 3, s.base)
 	b = appendNumber(b, 4, s.seq)
@@ -133,6 +171,19 @@ func (w *digestWriter) finish(s span) []byte {
 	b = append(b, w.rooms...)
 	b = appendBytes(b, digestConnections, w.connections)
 	b = appendBytes(b, digestMembers, w.members)
-	w.rollback(mark{})
+	b = appendNumber(b, digestUntil, s.until)
+	if w.hasUserCounts {
+		b = appendBytes(b, digestUserCounts, w.userCounts)
+	}
+	if w.hasAdded {
+		b = appendBytes(b, digestAdded, w.added)
+	}
+	if w.hasRemoved {
+		b = appendBytes(b, digestRemoved, w.removed)
+	}
+	b = appendBytes(b, digestHashes, w.hashes)
+	w.rooms, w.connections, w.members = w.rooms[:0], w.connections[:0], w.members[:0]
+	w.userCounts, w.added, w.removed, w.hashes = w.userCounts[:0], w.added[:0], w.removed[:0], w.hashes[:0]
+	w.n, w.hasUserCounts, w.hasAdded, w.hasRemoved = 0, false, false, false
 	return b
 }

@@ -17,14 +17,14 @@ func TestGolden_MessagesOfVersion1(t *testing.T) {
 	id, to := Incarnation{1, 2, 3, 15: 16}, Incarnation{15: 1}
 	h := heartbeat{
 		from: id, name: []byte("chat-1"), seq: 300, hash: 0x0123456789abcdef, flags: flagDegraded | flagBacklog, beat: 7,
-		minVersion: 1, maxVersion: 1, intervalMS: 1000, rooms: 2, maxRooms: 1_000_000,
+		minVersion: 1, maxVersion: 1, intervalMS: 1000, rooms: 2, maxRooms: 1_000_000, userKey: 0xfedcba9876543210,
 	}
 	w := digestWriter{id: id, name: "chat-1", limit: 1000}
-	w.add("lobby", 3<<32|2)
-	w.add("empty", 0)
-	digestBytes := w.finish(span{base: 299, seq: 300})
-	w.add("lobby", 3<<32|2)
-	snapshotBytes := w.finish(span{reset: true, seq: 5, snapshotEnd: 300})
+	w.add("lobby", 3<<32|2, 0, []uint64{7, 1 << 63}, []uint64{5})
+	w.add("empty", 0, 0, nil, nil)
+	digestBytes := w.finish(span{base: 298, seq: 300})
+	w.add("lobby", 9<<32|9, 9, []uint64{7, 8}, nil)
+	snapshotBytes := w.finish(span{reset: true, seq: 5, snapshotEnd: 300, until: 301})
 	request := syncRequest{from: id, to: to, since: 300}
 	query := queryMessage{from: id, id: 9, rooms: [][]byte{[]byte("lobby"), []byte("other")}}
 	ans := answer{from: id, to: to, id: 9, parts: []roomCounts{3<<32 | 2, 0}}
@@ -55,12 +55,18 @@ func TestGolden_MessagesOfVersion1(t *testing.T) {
 			var m digest
 			decoded = m.decode(golden)
 			rooms := map[string]roomCounts{}
-			m.forEach(func(room []byte, counts roomCounts) { rooms[string(room)] = counts })
+			users := map[string][]uint64{}
+			m.forEach(func(room []byte, counts roomCounts, u userUpdate) {
+				rooms[string(room)], users[string(room)] = counts, u.apply([]uint64{3, 5}, MaxUsers)
+				require.Equal(t, counts.members()/9*9, u.count)
+			})
 			if name == "digest" {
-				require.Equal(t, span{base: 299, seq: 300}, m.span)
+				require.Equal(t, span{base: 298, seq: 300}, m.span)
 				require.Equal(t, map[string]roomCounts{"lobby": 3<<32 | 2, "empty": 0}, rooms)
+				require.Equal(t, map[string][]uint64{"lobby": {3, 7, 1 << 63}, "empty": {3, 5}}, users)
 			} else {
-				require.Equal(t, span{reset: true, seq: 5, snapshotEnd: 300}, m.span)
+				require.Equal(t, span{reset: true, seq: 5, snapshotEnd: 300, until: 301}, m.span)
+				require.Equal(t, map[string][]uint64{"lobby": {7, 8}}, users)
 			}
 		case "syncrequest":
 			var m syncRequest

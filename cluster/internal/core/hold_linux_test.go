@@ -68,9 +68,9 @@ func BenchmarkLongestHold(b *testing.B) {
 				s = span{base: s.seq, seq: s.seq + 1}
 			}
 			for i := range rooms * toInt(counts != 0) {
-				if name := fmt.Sprintf("room-%07d", i); !w.add(name, counts) {
+				if name := fmt.Sprintf("room-%07d", i); !w.add(name, counts, 0, nil, nil) {
 					send()
-					w.add(name, counts)
+					w.add(name, counts, 0, nil, nil)
 				}
 			}
 			s.seq = seq
@@ -100,9 +100,9 @@ func BenchmarkLongestHold(b *testing.B) {
 			b.Fatal("rooms remain")
 		}
 		for step, connections := range []int{1, 2, 0} {
-			var events []occupancy.RoomEvent
+			var events []Change
 			for i := range rooms {
-				events = append(events, occupancy.RoomEvent{Room: fmt.Sprintf("room-%07d", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: connections}}})
+				events = append(events, Change{RoomEvent: occupancy.RoomEvent{Room: fmt.Sprintf("room-%07d", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: connections}}}})
 				if len(events) == 4096 || i == rooms-1 {
 					h.do("publish", func() { m.Change(events) })
 					events = events[:0]

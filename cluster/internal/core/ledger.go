@@ -1,8 +1,8 @@
 package core
 
-// ledger stores the published counts of this node: the last counts of each room, and the
-// seq of the flush that published them. The ledger returns all changes since a given seq,
-// with each room once, even if it changed several times.
+// ledger stores the published counts and users of this node. Each change of a room has the next
+// seq, and a flush contains one or more changes. The ledger returns all changes since a given
+// seq, with each room once, even if it changed several times.
 //
 // When a room becomes empty, it stays in the ledger as a tombstone, so that peers that
 // missed the change can request it. If there are more tombstones than other rooms, the
@@ -10,14 +10,16 @@ package core
 type ledger struct {
 	rooms       map[string]*record
 	changes     changeLog
-	seq         uint64 // the seq of the last flush
-	removedUpTo uint64 // the highest seq of a removed tombstone
-	tombstones  int    // the number of empty records
-	peak        int    // the largest len(rooms) since the map was created
-	hash        uint64 // the sum of the hashes of all rooms
-	slack       int    // the number of tombstones, and of outdated changes, that are always kept
-	pinned      bool   // a reply is encoded: do not compact
-	yield       func() // called for each room of a large update
+	users       map[string][]uint64 // the sorted hashes of all users, by room
+	maxUsers    int                 // this number of users of a room is published
+	seq         uint64              // the seq of the last change
+	removedUpTo uint64              // the highest seq of a removed tombstone
+	tombstones  int                 // the number of empty records
+	peak        int                 // the largest len(rooms) since the map was created
+	hash        uint64              // the sum of the hashes of all rooms
+	slack       int                 // the number of tombstones, and of outdated changes, that are always kept
+	pinned      bool                // a reply is encoded: do not compact
+	yield       func()              // called for each room of a large update
 }
 
 // record is the last published state of a room.
@@ -27,27 +29,31 @@ type record struct {
 	seq    uint64
 }
 
-// change is a change of a room in a flush. A change is outdated if a later flush contains
-// the room again.
+// change is a change of a room. It is outdated if the room has changed again.
 type change struct {
 	*record
-	at uint64 // the seq of the flush
+	at uint64 // the seq of the change
 }
 
 func (c change) outdated() bool { return c.at != c.seq }
 
-func newLedger(slack int, yield func()) *ledger {
-	return &ledger{rooms: map[string]*record{}, slack: slack, yield: yield}
+func newLedger(slack, maxUsers int, yield func()) *ledger {
+	return &ledger{rooms: map[string]*record{}, users: map[string][]uint64{}, slack: slack, maxUsers: maxUsers, yield: yield}
 }
 
-// differs reports whether the counts differ from the last published counts.
-func (l *ledger) differs(room string, p roomCounts) bool {
-	r := l.rooms[room]
-	return r == nil && p != 0 || r != nil && r.counts != p
+// get returns the last counts of a room, and the published users.
+func (l *ledger) get(room string) (counts roomCounts, users published) {
+	if r := l.rooms[room]; r != nil {
+		counts = r.counts
+	}
+	return counts, publish(counts, l.users[room], l.maxUsers)
 }
 
-// put records the counts that the next flush publishes.
-func (l *ledger) put(room string, p roomCounts) {
+// put records a change, which the next flush publishes. The list of all users is kept.
+func (l *ledger) put(room string, p roomCounts, users []uint64) {
+	_, before := l.get(room)
+	l.setUsers(room, users)
+	now := publish(p, users, l.maxUsers)
 	r := l.rooms[room]
 	if r == nil {
 		r = &record{room: room}
@@ -55,10 +61,19 @@ func (l *ledger) put(room string, p roomCounts) {
 		l.tombstones++ // the new record is empty until it is set below
 	}
 	nameHash := hashName(room)
-	l.hash += hashCounts(nameHash, p) - hashCounts(nameHash, r.counts)
+	l.hash += hashCounts(nameHash, p, now.hashes) - hashCounts(nameHash, r.counts, before.hashes)
 	l.tombstones += toInt(p == 0) - toInt(r.counts == 0)
-	r.counts, r.seq = p, l.seq+1
+	l.seq++
+	r.counts, r.seq = p, l.seq
 	l.changes.append(change{r, r.seq})
+}
+
+func (l *ledger) setUsers(room string, users []uint64) {
+	if len(users) > 0 {
+		l.users[room] = users
+	} else {
+		delete(l.users, room)
+	}
 }
 
 // toInt returns 1 if b is true, and otherwise 0.
@@ -72,7 +87,6 @@ func toInt(b bool) int {
 // endFlush ends a flush. A flush contains the rooms of all calls of put since the previous
 // endFlush.
 func (l *ledger) endFlush() {
-	l.seq++
 	l.peak = max(l.peak, len(l.rooms))
 	live := l.live()
 	if !l.pinned && (l.tombstones > live+l.slack || l.changes.n > 2*len(l.rooms)+l.slack) {
@@ -135,27 +149,25 @@ func (l *ledger) begin(s uint64) cursor {
 // next encodes the next digest of a reply, and reports whether it was the last one. New
 // flushes are allowed between two calls, but no compaction.
 //
-// A digest ends at the end of a flush, because its seq is the seq of a flush. All rooms of
-// a flush always fit in one digest: the flush was itself one digest, and w.limit is not
-// smaller than the limit of that digest.
+// The digest contains the current counts and users of each room, which always fit in one
+// digest. It can end before a later change of the same room. Then the counts and users of the
+// receiver are those of different times, until it has applied all changes up to the current
+// seq.
 func (l *ledger) next(c *cursor, w *digestWriter) (payload []byte, done bool) {
-	sp := span{base: c.base, seq: l.seq}
-	if c.snapshot && !c.started {
-		sp.reset, sp.snapshotEnd = true, c.end
+	sp := span{base: c.base, seq: l.seq, until: l.seq}
+	sp.reset = c.snapshot && !c.started
+	if sp.reset || c.snapshot && c.base < c.end {
+		sp.snapshotEnd = c.end
 	}
-	first := l.changes.after(c.base)
-	// begin is the mark before the first change of the current flush, and previous is the seq
-	// of the flush before it.
-	begin, previous := w.mark(), c.base
-	for i := first; i < l.changes.n; i++ {
+	for i := l.changes.after(c.base); i < l.changes.n; i++ {
 		l.yield()
 		ch := *l.changes.at(i)
-		if i > first && ch.at != l.changes.at(i-1).at {
-			begin, previous = w.mark(), l.changes.at(i-1).at
+		if !l.needed(ch, c) {
+			continue
 		}
-		if l.needed(ch, c) && !w.add(ch.room, ch.counts) {
-			w.rollback(begin)
-			sp.seq = previous
+		counts, users := l.get(ch.room)
+		if !w.add(ch.room, counts, users.count, users.hashes, nil) {
+			sp.seq = l.changes.at(i - 1).at
 			break
 		}
 	}

@@ -14,29 +14,24 @@ import (
 func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		l, w := newLedger(1024, func() {}), digestWriter{limit: 600}
-		now := map[string]roomCounts{}
-		history := []map[string]roomCounts{{}} // by seq
-		flush := func() {
-			l.endFlush()
-			w.finish(span{base: 0, seq: 1})
+		l, changed := newLedger(1024, 10, func() {}), false
+		now := map[string]roomState{}
+		history := []map[string]roomState{{}} // by seq
+		set := func(room string, p roomCounts) {
+			users := randomUsers(r)
+			state := stateOf(p, publish(p, users, 10))
+			if state == now[room] {
+				return
+			}
+			l.put(room, p, users)
+			changed = true
+			now[room] = state
+			if p == 0 {
+				delete(now, room)
+			}
 			history = append(history, maps.Clone(now))
 			if len(history) > 1500 {
 				history[len(history)-1500] = nil // old states are not needed
-			}
-		}
-		set := func(room string, p roomCounts) {
-			if !l.differs(room, p) {
-				return
-			}
-			if !w.add(room, p) {
-				flush()
-				w.add(room, p)
-			}
-			l.put(room, p)
-			now[room] = p
-			if p == 0 {
-				delete(now, room)
 			}
 		}
 		for i := range 2000 {
@@ -45,9 +40,10 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 			}
 			set(fmt.Sprint("once", i), 1)
 			set(fmt.Sprint("once", i-5), 0)
-			if !w.empty() {
-				flush()
+			if changed {
+				l.endFlush()
 			}
+			changed = false
 		}
 		require.Positive(t, l.removedUpTo) // tombstones were removed
 		require.Equal(t, len(now), l.live())
@@ -55,7 +51,7 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 		require.LessOrEqual(t, l.changes.n, 2*len(l.rooms)+2*l.slack)
 		hash := uint64(0)
 		for room, p := range now {
-			hash += hashRoom(room, p)
+			hash += hashRoom(room, p.counts, p.list())
 		}
 		require.Equal(t, hash, l.hash)
 
@@ -64,7 +60,7 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 			if since > 0 && since < l.seq && (history[since] == nil || r.IntN(10) > 0) || since == l.seq {
 				continue
 			}
-			got, last, whole := map[string]roomCounts{}, since, false
+			got, last, whole := map[string]roomState{}, since, false
 			if since < l.seq {
 				got = maps.Clone(history[since])
 			}
@@ -73,12 +69,13 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 				var d digest
 				require.True(t, d.decode(payload))
 				if d.reset {
-					got, last, whole = map[string]roomCounts{}, 0, true
+					got, last, whole = map[string]roomState{}, 0, true
 				}
 				require.Equal(t, last, d.base)
+				require.Equal(t, l.seq, d.until)
 				last = d.seq
-				d.forEach(func(room []byte, p roomCounts) {
-					got[string(room)] = p
+				d.forEach(func(room []byte, p roomCounts, u userUpdate) {
+					got[string(room)] = stateOf(p, published{u.apply([]uint64{1, 2, 3}, 10), u.count})
 					if p == 0 {
 						delete(got, string(room))
 					}
@@ -89,6 +86,29 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 			require.Equal(t, since == 0 || since < l.removedUpTo || since > l.seq, whole)
 		}
 	}
+}
+
+// roomState is the state of a room at a receiver. It is comparable.
+type roomState struct {
+	counts roomCounts
+	count  uint64
+	hashes string
+}
+
+func stateOf(counts roomCounts, users published) roomState {
+	return roomState{counts, users.count, string(appendHashes(nil, users.hashes))}
+}
+
+func (s roomState) list() []uint64 { return decodeHashes([]byte(s.hashes)) }
+
+// randomUsers returns the sorted hashes of at most 14 users.
+func randomUsers(r *rand.Rand) (all []uint64) {
+	for i := range uint64(14) {
+		if r.IntN(4) == 0 {
+			all = append(all, i<<60|i)
+		}
+	}
+	return all
 }
 
 // encodeSince encodes a whole reply.
@@ -106,7 +126,7 @@ func encodeSince(l *ledger, since uint64, w *digestWriter, emit func(payload []b
 func TestLedger_ReplyWhileRoomsChange(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		l, w := newLedger(4, func() {}), digestWriter{limit: 400}
+		l, w := newLedger(4, 10, func() {}), digestWriter{limit: 500}
 		now, got := map[string]roomCounts{}, map[string]roomCounts{}
 		change := func(rooms int) {
 			for range rooms {
@@ -114,8 +134,8 @@ func TestLedger_ReplyWhileRoomsChange(t *testing.T) {
 				if room == "room7" {
 					counts = max(counts, 1) // never empty
 				}
-				if l.differs(room, counts) {
-					l.put(room, counts)
+				if before, _ := l.get(room); before != counts {
+					l.put(room, counts, nil)
 					l.endFlush()
 				}
 				now[room] = counts
@@ -125,7 +145,7 @@ func TestLedger_ReplyWhileRoomsChange(t *testing.T) {
 			}
 		}
 		now["room7"] = 1
-		l.put("room7", 1)
+		l.put("room7", 1, nil)
 		l.endFlush()
 		change(200)
 		since := uint64(r.IntN(2)) * uint64(r.IntN(int(l.seq)))
@@ -142,7 +162,7 @@ func TestLedger_ReplyWhileRoomsChange(t *testing.T) {
 			var d digest
 			require.True(t, d.decode(payload))
 			require.Equal(t, apply, s.receive(d.span))
-			d.forEach(func(room []byte, p roomCounts) {
+			d.forEach(func(room []byte, p roomCounts, _ userUpdate) {
 				got[string(room)], seen[string(room)] = p, true
 				if p == 0 {
 					delete(got, string(room))

@@ -46,7 +46,7 @@ func New(cfg Config) *Machine {
 	cfg.Yield = every(batchLen, cfg.Yield)
 	m := &Machine{
 		cfg:      cfg,
-		ledger:   newLedger(cfg.TombstoneSlack, cfg.Yield),
+		ledger:   newLedger(cfg.TombstoneSlack, cfg.MaxUsers, cfg.Yield),
 		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
 		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}},
 		flush:    digestWriter{id: cfg.ID, name: cfg.Name, limit: cfg.FlushSize},
@@ -167,7 +167,7 @@ func (m *Machine) check(now time.Duration) {
 		for _, p := range lost {
 			m.Dropped++
 			m.end(p)
-			m.closed = append(m.closed, p.table.moveTo(keptCounts{}))
+			m.closed = append(m.closed, p.table.moveTo(newKeptCounts()))
 		}
 		for _, p := range dropped {
 			m.Dropped += uint64(toInt(p.state != Missing)) // a Missing peer was counted before
@@ -215,7 +215,7 @@ func (m *Machine) sendHeartbeat(now time.Duration) {
 func (m *Machine) nextHeartbeat(now time.Duration) []byte {
 	m.beats++
 	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), seq: m.ledger.seq, hash: m.ledger.hash, beat: m.beats,
-		minVersion: version, maxVersion: version, intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), rooms: uint64(m.ledger.live()), maxRooms: uint64(m.cfg.MaxRooms)}
+		minVersion: version, maxVersion: version, intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), rooms: uint64(m.ledger.live()), maxRooms: uint64(m.cfg.MaxRooms), userKey: m.cfg.UserKey}
 	if len(m.Reasons(now)) > 0 {
 		h.flags |= flagDegraded
 	}
@@ -255,32 +255,57 @@ func (m *Machine) Stop() {
 	m.members, m.connected = newMembers(&m.cfg), false
 }
 
-// Change publishes the rooms whose counts differ from the last published counts. Each
-// digest is one flush and has its own seq.
-func (m *Machine) Change(rooms []occupancy.RoomEvent) {
+// Change publishes the rooms whose counts or users differ from the last published ones. Each
+// digest is one flush.
+func (m *Machine) Change(rooms []Change) {
 	for _, e := range rooms {
 		m.cfg.Yield()
 		// Publish the counts of the event, and not newer counts of the engine. The engine
 		// sends no event for a change that is undone within its interval. Therefore no later
 		// event would correct the newer counts.
 		counts := toRoomCounts(e.Occupancy)
-		if !m.ledger.differs(e.Room, counts) {
+		users := m.ledger.users[e.Room]
+		if len(e.Entered)+len(e.Exited) > 0 {
+			users = mergeUsers(users, e.Entered, e.Exited)
+		}
+		before, had := m.ledger.get(e.Room)
+		now := publish(counts, users, m.cfg.MaxUsers)
+		added, removed := diffUsers(had.hashes, now.hashes)
+		if before == counts && had.count == now.count && len(added)+len(removed) == 0 {
+			m.ledger.setUsers(e.Room, users)
 			continue
 		}
-		if !m.flush.add(e.Room, counts) {
-			m.endFlush()
-			m.flush.add(e.Room, counts)
+		if counts.members() == 0 {
+			added, removed = nil, nil // the peers remove all users
 		}
-		m.ledger.put(e.Room, counts)
+		whole := len(added)+len(removed) > m.cfg.MaxUsers // the change takes more space than all users
+		if whole {
+			m.endFlush(false)
+			added, removed = now.hashes, nil
+		}
+		if !m.flush.add(e.Room, counts, now.count, added, removed) {
+			m.endFlush(false)
+			m.flush.add(e.Room, counts, now.count, added, removed)
+		}
+		m.ledger.put(e.Room, counts, users)
+		if whole {
+			m.endFlush(true)
+		}
 	}
-	if !m.flush.empty() {
-		m.endFlush()
-	}
+	m.endFlush(false)
 }
 
-// endFlush sends a flush. If it is lost, the peers request the changes later.
-func (m *Machine) endFlush() {
-	payload := m.flush.finish(span{base: m.ledger.seq, seq: m.ledger.seq + 1})
+// endFlush sends a flush, if there are changes. If it is lost, the peers request the changes
+// later. If whole is true, it contains all users of its rooms.
+func (m *Machine) endFlush(whole bool) {
+	if m.flush.n == 0 {
+		return
+	}
+	sp := span{base: m.ledger.seq - uint64(m.flush.n), seq: m.ledger.seq}
+	if whole {
+		sp.until = sp.seq
+	}
+	payload := m.flush.finish(sp)
 	m.ledger.endFlush()
 	m.send(Message{Kind: Digest, Payload: payload})
 }
@@ -326,6 +351,8 @@ func (m *Machine) Peers(now time.Duration) []PeerStatus {
 			Behind:         p.stream.behind(),
 			Refused:        len(p.table.refused),
 			OverLimit:      p.table.overLimit,
+			Estimated:      len(p.table.estimated),
+			OtherSecret:    p.otherSecret,
 			Degraded:       p.flags&flagDegraded != 0,
 			Backlog:        p.flags&flagBacklog != 0,
 			IgnoresRooms:   p.maxRooms > 0 && uint64(m.ledger.live()) > p.maxRooms,

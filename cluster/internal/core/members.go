@@ -23,6 +23,7 @@ type peer struct {
 	ignoredBeatNumber uint64        // the number of the last heartbeat if it was ignored, and otherwise 0
 	flags             uint64        // the flags of the last heartbeat
 	maxRooms          uint64        // the peer stores at most this number of rooms, or 0 if it is not known
+	otherSecret       bool          // the peer's hashes of users have another key
 	unsupported       bool          // this node cannot read the peer's messages
 	dropped           bool
 }

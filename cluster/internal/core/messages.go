@@ -16,6 +16,7 @@ type heartbeat struct {
 	minVersion, maxVersion uint64 // the versions that the sender can read
 	intervalMS             uint64
 	rooms, maxRooms        uint64
+	userKey                uint64
 	unsupported            bool // only name and the fields of this paragraph are valid
 }
 
@@ -52,6 +53,8 @@ func (h *heartbeat) decode(payload []byte) bool {
 			return f.number(&h.rooms)
 		case 11:
 			valid = f.number(&h.maxRooms) && valid
+		case 12:
+			valid = f.hash(&h.userKey) && valid
 		case fieldVersion:
 			return f.number(&least)
 		}
@@ -65,16 +68,15 @@ func (h *heartbeat) encode() []byte {
 	b := appendBytes(nil, 1, h.from[:])
 	b = appendBytes(b, 2, h.name)
 	b = appendNumber(b, 3, h.seq)
-	if h.hash != 0 {
-		b = protowire.AppendFixed64(protowire.AppendTag(b, 4, protowire.Fixed64Type), h.hash)
-	}
+	b = appendHash(b, 4, h.hash)
 	b = appendNumber(b, 5, h.flags)
 	b = appendNumber(b, 6, h.beat)
 	b = appendNumber(b, 7, h.minVersion)
 	b = appendNumber(b, 8, h.maxVersion)
 	b = appendNumber(b, 9, h.intervalMS)
 	b = appendNumber(b, 10, h.rooms)
-	return appendNumber(b, 11, h.maxRooms)
+	b = appendNumber(b, 11, h.maxRooms)
+	return appendHash(b, 12, h.userKey)
 }
 
 type bye struct{ from Incarnation }

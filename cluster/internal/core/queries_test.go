@@ -18,7 +18,7 @@ func TestQueries_CollectAnswers(t *testing.T) {
 		peers[i] = &peer{id: Incarnation{byte(i)}, name: fmt.Sprint("p", i)}
 		peers[i].table = table{cfg: cfg, batch: new(batch), accepted: tables.newTable("")}
 		for r := range 10 {
-			peers[i].table.set(fmt.Append(nil, "r", r), 7<<32)
+			peers[i].table.set(fmt.Append(nil, "r", r), 7<<32, userUpdate{})
 		}
 		peers[i].table.applyBatch()
 	}

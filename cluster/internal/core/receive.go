@@ -151,7 +151,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		m.members.renewLease(p, now)
 		return
 	}
-	p.maxRooms = h.maxRooms
+	p.maxRooms, p.otherSecret = h.maxRooms, h.userKey != 0 && h.userKey != m.cfg.UserKey
 	wasMissing := p.state == Missing
 	accepted, returned := m.members.heartbeat(p, h, now)
 	if !accepted {

@@ -9,9 +9,9 @@ import (
 )
 
 func TestReplies_OneDigestAtATime(t *testing.T) {
-	l := newLedger(10, func() {})
+	l := newLedger(10, 10, func() {})
 	for i := range 40 {
-		l.put(fmt.Sprint("room", i), 1)
+		l.put(fmt.Sprint("room", i), 1, nil)
 		l.endFlush()
 	}
 	var r replies
@@ -37,7 +37,7 @@ func TestReplies_OneDigestAtATime(t *testing.T) {
 	require.Equal(t, b, to)
 	var d digest
 	require.True(t, d.decode(payload))
-	require.Equal(t, span{base: 39, seq: 40}, d.span)
+	require.Equal(t, span{base: 39, seq: 40, until: 40}, d.span)
 	require.True(t, r.sent(l, true, 700, 1000)) // the digest was lost: the peer will repeat its request
 	require.Empty(t, r.queue)
 	r.add(syncRequest{from: a, since: 40}) // nothing is missing

@@ -161,14 +161,16 @@ type node struct {
 	m       *Machine
 	tables  map[*mapTable]struct{}
 	counts  map[string]occupancy.Occupancy // of this process
+	clients map[string]map[string]int      // the members of each client, by room
 	ended   bool
 
 	// The events of this process's counts. A room has at most one event in an interval. The
 	// events are collected until the next flush.
 	last    map[string]roomEvent
 	pending map[string]occupancy.Occupancy
-	flushAt time.Duration // the next flush
-	offset  time.Duration // of the flushes
+	users   map[string][]uint64 // the users that the machine knows
+	flushAt time.Duration       // the next flush
+	offset  time.Duration       // of the flushes
 
 	outage   bool
 	stalled  bool
@@ -254,7 +256,7 @@ func (n *node) deliver(kind Kind, payload []byte) {
 func (n *node) changed(room string) {
 	s, e := n.s, n.last[room]
 	switch now := n.counts[room]; {
-	case n.ended || now == e.Occupancy:
+	case n.ended || now == e.Occupancy && slices.Equal(n.users[room], n.hashes(room)):
 	case s.now < e.at+s.interval:
 		s.at(e.at+s.interval, func() { n.changed(room) })
 	default:
@@ -271,32 +273,73 @@ func (n *node) flush() {
 	}
 	const interval = 200 * time.Millisecond
 	n.flushAt = (n.s.now + n.offset).Truncate(interval) + interval - n.offset
-	var rooms []occupancy.RoomEvent
+	var changes []Change
 	for _, room := range slices.Sorted(maps.Keys(n.pending)) {
-		rooms = append(rooms, occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}})
+		// The users can be newer than the counts.
+		entered, exited := diffUsers(n.users[room], n.hashes(room))
+		n.users[room] = n.hashes(room)
+		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited})
 	}
 	clear(n.pending)
-	n.input(func() { n.m.Change(rooms) })
+	n.input(func() { n.m.Change(changes) })
+}
+
+// simUsers is the number of users of a room that a simulated node publishes.
+const simUsers = 12
+
+// hashes returns the sorted hashes of this process's users in a room.
+func (n *node) hashes(room string) (all []uint64) {
+	for client := range n.clients[room] {
+		all = append(all, mix(hashName(client)))
+	}
+	slices.Sort(all)
+	return all
 }
 
 // totals returns the counts of all nodes, as this node knows them.
 func (n *node) totals() map[string]occupancy.Occupancy {
-	sum := maps.Clone(n.counts)
+	sum := totals{}
+	sum.addNode(n)
 	for t := range n.tables {
-		for room, counts := range t.keptCounts {
-			add(sum, room, counts.occupancy())
+		for part := range t.All() {
+			sum.add(part.Room, part.Occupancy, part.Users)
 		}
 	}
-	return sum
+	return sum.occupancies()
 }
 
-// add adds the counts of a room to sum.
-func add(sum map[string]occupancy.Occupancy, room string, o occupancy.Occupancy) {
-	was := sum[room]
-	sum[room] = occupancy.Occupancy{
-		Connections:     was.Connections + o.Connections,
-		PresenceMembers: was.PresenceMembers + o.PresenceMembers,
+// totals are the sums of counts, and the unions of users.
+type totals map[string]*total
+
+type total struct {
+	occupancy.Occupancy
+	users map[uint64]bool
+}
+
+func (t totals) add(room string, o occupancy.Occupancy, users []uint64) {
+	if t[room] == nil {
+		t[room] = &total{users: map[uint64]bool{}}
 	}
+	t[room].Connections += o.Connections
+	t[room].PresenceMembers += o.PresenceMembers
+	for _, h := range users {
+		t[room].users[h] = true
+	}
+}
+
+func (t totals) addNode(n *node) {
+	for room, o := range n.counts {
+		t.add(room, o, n.hashes(room))
+	}
+}
+
+func (t totals) occupancies() map[string]occupancy.Occupancy {
+	all := map[string]occupancy.Occupancy{}
+	for room, sum := range t {
+		sum.Users = len(sum.users)
+		all[room] = sum.Occupancy
+	}
+	return all
 }
 
 // mapTable is a table whose counts are part of the totals until Close.
@@ -306,7 +349,7 @@ type mapTable struct {
 }
 
 func (n *node) newTable(string) Table {
-	t := &mapTable{keptCounts{}, n}
+	t := &mapTable{newKeptCounts(), n}
 	n.tables[t] = struct{}{}
 	return t
 }

@@ -130,6 +130,8 @@ func (s *sim) start(name string) {
 		counts:  map[string]occupancy.Occupancy{},
 		last:    map[string]roomEvent{},
 		pending: map[string]occupancy.Occupancy{},
+		clients: map[string]map[string]int{},
+		users:   map[string][]uint64{},
 		offset:  s.between(0, time.Second),
 	}
 	cfg := Config{
@@ -142,6 +144,7 @@ func (s *sim) start(name string) {
 		MaxPeers:       100,
 		MaxRooms:       1000,
 		MaxCount:       1 << 30,
+		MaxUsers:       simUsers,
 		FlushSize:      700, // about 25 rooms
 		ReplySize:      800,
 		TombstoneSlack: s.rand.IntN(4),
@@ -218,7 +221,7 @@ func (s *sim) checkHealth() {
 		}
 		has, sum := n.totals(), s.truth(func(other *node) bool { return other == n || n.known[other.m.cfg.ID] })
 		for room, at := range s.changed {
-			if at <= since && has[room] != sum[room] {
+			if at <= since && !s.same(room, has[room], sum[room]) {
 				s.fail("%v is healthy since %v, but has %+v in %q, not %+v", n, n.healthySince, has[room], room, sum[room])
 			}
 		}
@@ -233,12 +236,27 @@ func (s *sim) callHook(n *node) {
 	case k < 2:
 		o.Connections++
 	case k < 3:
+		client := fmt.Sprint("client", s.rand.IntN(20))
+		if n.clients[room] == nil {
+			n.clients[room] = map[string]int{}
+		}
+		n.clients[room][client]++
 		o.PresenceMembers++
 	case k < 5 && o.Connections > 0:
 		o.Connections--
 	case k == 5 && o.PresenceMembers > 0:
+		clients := slices.Sorted(maps.Keys(n.clients[room]))
+		client := clients[s.rand.IntN(len(clients))]
+		if n.clients[room][client]--; n.clients[room][client] == 0 {
+			delete(n.clients[room], client)
+		}
 		o.PresenceMembers--
+		if s.chance(0.3) { // another client enters at the same time: the counts do not change
+			n.clients[room][fmt.Sprint("client", s.rand.IntN(20))]++
+			o.PresenceMembers++
+		}
 	}
+	o.Users = len(n.clients[room])
 	n.counts[room] = o
 	s.changed[room] = s.now
 	n.changed(room)
@@ -372,16 +390,22 @@ func (s *sim) checkStable() {
 
 // truth returns the counts of all nodes that are included.
 func (s *sim) truth(included func(*node) bool) map[string]occupancy.Occupancy {
-	sum := map[string]occupancy.Occupancy{}
+	sum := totals{}
 	for _, n := range s.nodes {
-		if !included(n) {
-			continue
-		}
-		for room, o := range n.counts {
-			add(sum, room, o)
+		if included(n) {
+			sum.addNode(n)
 		}
 	}
-	return sum
+	return sum.occupancies()
+}
+
+// same reports whether the counts of a room are right. The number of users is exact if every node
+// publishes all users of the room.
+func (s *sim) same(room string, has, want occupancy.Occupancy) bool {
+	if slices.ContainsFunc(s.nodes, func(n *node) bool { return len(n.clients[room]) > simUsers }) {
+		has.Users = want.Users
+	}
+	return has == want
 }
 
 // mismatch returns a node with a wrong count, and an error that describes this count.
@@ -390,12 +414,12 @@ func (s *sim) mismatch() (*node, error) {
 	for _, n := range s.nodes {
 		has := n.totals()
 		for _, room := range slices.Sorted(maps.Keys(sum)) {
-			if has[room] != sum[room] {
+			if !s.same(room, has[room], sum[room]) {
 				return n, fmt.Errorf("%v has %+v in %q, not %+v", n, has[room], room, sum[room])
 			}
 		}
 		for room, o := range has {
-			if o != sum[room] {
+			if !s.same(room, o, sum[room]) {
 				return n, fmt.Errorf("%v has %+v in %q, not %+v", n, o, room, sum[room])
 			}
 		}

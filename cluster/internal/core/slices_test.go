@@ -68,7 +68,7 @@ func TestMachine_LargeUpdatesRunInSlices(t *testing.T) {
 	cfg := testConfig()
 	cfg.TombstoneSlack = 3 * rooms
 	cfg.MaxRooms, cfg.Forget, cfg.FlushSize, cfg.ReplySize, cfg.Yield = rooms, time.Hour, 32<<10, 256<<10, c.yield
-	cfg.NewTable = func(string) Table { return countedTable{keptCounts{}, &c, &refuse} }
+	cfg.NewTable = func(string) Table { return countedTable{newKeptCounts(), &c, &refuse} }
 	m := New(*cfg)
 	m.Start(0)
 	m.SetConnected(true, 0)
@@ -78,7 +78,7 @@ func TestMachine_LargeUpdatesRunInSlices(t *testing.T) {
 	receive := func(w *digestWriter, s span, counts roomCounts) {
 		if counts != 0 {
 			for i := range rooms {
-				require.True(t, w.add(fmt.Sprint("room", i), counts))
+				require.True(t, w.add(fmt.Sprint("room", i), counts, 0, nil, nil))
 			}
 		}
 		m.Receive(SyncReply, w.finish(s), now)
@@ -127,9 +127,9 @@ func TestMachine_LargeUpdatesRunInSlices(t *testing.T) {
 	do("the engine accepts refused counts again", p.table.retryRefused)
 	require.Empty(t, p.table.refused)
 
-	var events []occupancy.RoomEvent
+	var events []Change
 	for i := range rooms {
-		events = append(events, occupancy.RoomEvent{Room: fmt.Sprint("room", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: 1}}})
+		events = append(events, Change{RoomEvent: occupancy.RoomEvent{Room: fmt.Sprint("room", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: 1}}}})
 	}
 	do("changes are published", func() { m.Change(events) })
 	for i := range events {

@@ -14,6 +14,7 @@ type stream struct {
 	published     uint64        // the peer has published changes up to this seq
 	needsSnapshot bool          // the received counts are wrong: only a snapshot is applied
 	snapshotEnd   uint64        // the seq at which the current snapshot is complete, or 0 without a snapshot
+	until         uint64        // before all changes up to this seq are applied, a reply is incomplete: apply no digest that was encoded earlier
 	syncSent      time.Duration // when the last sync request was sent, or the last digest of a reply has arrived
 	requested     bool          // a sync request was sent, and changes are still missing
 	attempts      int           // the number of sync requests since the last progress
@@ -30,7 +31,7 @@ const (
 
 // behind reports whether the peer has published a change that was not received yet.
 func (s *stream) behind() bool {
-	return s.published > s.applied || s.needsSnapshot || s.snapshotEnd != 0
+	return max(s.published, s.until) > s.applied || s.needsSnapshot || s.snapshotEnd != 0
 }
 
 // receive decides about a digest. The first digest of a newer snapshot is always applied:
@@ -41,6 +42,10 @@ func (s *stream) receive(d span) verdict {
 	case s.needsSnapshot && d.reset: // the requested snapshot
 	case s.needsSnapshot || d.seq <= s.applied && (!d.reset || d.snapshotEnd <= max(s.applied, s.snapshotEnd)):
 		return duplicate
+	case !d.reset && d.snapshotEnd != 0 && d.snapshotEnd != s.snapshotEnd:
+		return duplicate // a part of another snapshot, which does not contain empty rooms
+	case s.applied < s.until && d.until < s.until:
+		return duplicate // it was encoded earlier: its changes can be relative to changes that the reply omits
 	case d.base > s.applied:
 		return gap
 	}
@@ -50,9 +55,9 @@ func (s *stream) receive(d span) verdict {
 // apply records that a digest is applied, and reports whether it completes a snapshot.
 func (s *stream) apply(d span, now time.Duration) (complete bool) {
 	if d.reset {
-		s.snapshotEnd, s.needsSnapshot = d.snapshotEnd, false
+		s.snapshotEnd, s.needsSnapshot, s.until = d.snapshotEnd, false, 0
 	}
-	s.applied, s.attempts = d.seq, 0
+	s.applied, s.attempts, s.until = d.seq, 0, max(s.until, d.until)
 	if complete = (d.reset || s.snapshotEnd != 0) && s.applied >= s.snapshotEnd; complete {
 		s.snapshotEnd = 0
 	}
@@ -68,7 +73,7 @@ func (s *stream) apply(d span, now time.Duration) (complete bool) {
 // whether all changes are received, so that the hash must be the same.
 func (s *stream) heartbeat(seq uint64) (current bool) {
 	s.published = seq
-	if seq < max(s.applied, s.snapshotEnd) {
+	if seq < max(s.applied, s.snapshotEnd, s.until) {
 		// A received digest was forged, or the digest has overtaken the heartbeat.
 		s.needsSnapshot = true
 	}

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"iter"
+	"slices"
 	"unsafe"
 
 	"github.com/occupancy/occupancy"
@@ -11,27 +12,44 @@ import (
 // table is a peer's counts of its rooms, whether or not the engine has accepted them.
 type table struct {
 	cfg       *Config
-	batch     *batch                // counts to set in accepted; all tables use the same batch
-	accepted  Table                 // the counts that the engine has accepted
-	refused   map[string]roomCounts // the counts that the engine has not accepted, by room; nil if there are no such counts
-	stale     map[string]struct{}   // the known rooms that the current snapshot has not contained yet
-	rooms     int                   // the number of rooms that are not empty
-	hash      uint64                // the sum of the hashes of the rooms
-	overLimit bool                  // the peer has more rooms than MaxRooms allows; the rest is ignored
+	batch     *batch                    // counts to set in accepted; all tables use the same batch
+	accepted  Table                     // the counts that the engine has accepted
+	refused   map[string]occupancy.Part // the counts that the engine has not accepted, by room; nil if there are no such counts
+	estimated map[string]struct{}       // the rooms of which the peer does not publish all users
+	stale     map[string]struct{}       // the known rooms that the current snapshot has not contained yet
+	rooms     int                       // the number of rooms that are not empty
+	hash      uint64                    // the sum of the hashes of the rooms
+	overLimit bool                      // the peer has more rooms than MaxRooms allows; the rest is ignored
 }
 
 // keptCounts are the counts of a Missing peer. They are not part of the totals. The methods
 // implement Table.
-type keptCounts map[string]roomCounts
+type keptCounts struct {
+	counts map[string]roomCounts     // of rooms without users
+	parts  map[string]occupancy.Part // of rooms with users
+}
+
+func newKeptCounts() keptCounts {
+	return keptCounts{map[string]roomCounts{}, map[string]occupancy.Part{}}
+}
 
 func (k keptCounts) Get(room string) occupancy.Part {
-	return occupancy.Part{Room: room, Occupancy: k[room].occupancy()}
+	if part, ok := k.parts[room]; ok {
+		return part
+	}
+	return occupancy.Part{Room: room, Occupancy: k.counts[room].occupancy()}
 }
 
 func (k keptCounts) Set(parts ...occupancy.Part) error {
 	for _, part := range parts {
-		if k[part.Room] = toRoomCounts(part.Occupancy); k[part.Room] == 0 {
-			delete(k, part.Room)
+		counts := toRoomCounts(part.Occupancy)
+		delete(k.counts, part.Room)
+		delete(k.parts, part.Room)
+		switch {
+		case len(part.Users) > 0:
+			k.parts[part.Room] = part
+		case counts != 0:
+			k.counts[part.Room] = counts
 		}
 	}
 	return nil
@@ -39,8 +57,13 @@ func (k keptCounts) Set(parts ...occupancy.Part) error {
 
 func (k keptCounts) All() iter.Seq[occupancy.Part] {
 	return func(yield func(occupancy.Part) bool) {
-		for room, counts := range k {
-			if !yield(occupancy.Part{Room: room, Occupancy: counts.occupancy()}) {
+		for room := range k.counts {
+			if !yield(k.Get(room)) {
+				return
+			}
+		}
+		for _, part := range k.parts {
+			if !yield(part) {
 				return
 			}
 		}
@@ -58,16 +81,18 @@ func (t *table) moveTo(other Table) (previous Table) {
 		if t.batch.full() {
 			t.applyBatch()
 		}
-		t.batch.add(part.Room, hashName(part.Room), toRoomCounts(part.Occupancy))
+		t.batch.add(part, hashName(part.Room))
 	}
 	t.applyBatch()
 	return previous
 }
 
-// set stores the peer's counts of a room. The engine receives these counts when applyBatch
+// set stores the peer's counts and users of a room. The engine receives them when applyBatch
 // is called.
-func (t *table) set(room []byte, counts roomCounts) {
-	t.cfg.Yield()
+func (t *table) set(room []byte, counts roomCounts, u userUpdate) {
+	for range 1 + len(u.added)/256 { // 32 users are as much work as a room
+		t.cfg.Yield()
+	}
 	hash := hashName(room)
 	if t.batch.full() || t.batch.mayHave(hash) {
 		t.applyBatch()
@@ -75,10 +100,11 @@ func (t *table) set(room []byte, counts roomCounts) {
 	// This unsafe conversion is correct because Table.Get does not keep its argument. If
 	// the room is known, part.Room is the engine's own copy of the name.
 	part := t.accepted.Get(unsafe.String(unsafe.SliceData(room), len(room)))
-	before, isRefused := t.refused[string(room)]
+	last, isRefused := t.refused[string(room)]
 	if !isRefused {
-		before = toRoomCounts(part.Occupancy)
+		last = part
 	}
+	before := toRoomCounts(last.Occupancy)
 	if before == 0 && counts == 0 {
 		return
 	}
@@ -95,15 +121,23 @@ func (t *table) set(room []byte, counts roomCounts) {
 	if part.Occupancy == (occupancy.Occupancy{}) {
 		name = string(room)
 	}
-	t.hash += hashCounts(hash, counts) - hashCounts(hash, before)
+	users := u.apply(last.Users, t.cfg.MaxUsers)
+	if counts.members() == 0 {
+		users = nil
+	}
+	unchanged := counts == before && slices.Equal(users, last.Users) && u.count == 0 && !t.isEstimated(name)
+	t.setEstimated(name, u.count > uint64(len(users)) && len(users) > 0)
+	t.hash += hashCounts(hash, counts, users) - hashCounts(hash, before, last.Users)
 	t.rooms += toInt(counts != 0) - toInt(before != 0)
 	delete(t.stale, name)
+	now := occupancy.Part{Room: name, Occupancy: counts.occupancy(), Users: users}
+	now.Occupancy.Users = int(min(max(u.count, uint64(len(users))), counts.members()))
 	switch {
-	case counts == before && !isRefused:
+	case unchanged && !isRefused:
 	case t.valid(counts):
-		t.batch.add(name, hash, counts)
+		t.batch.add(now, hash)
 	default:
-		t.refuse(name, counts)
+		t.refuse(now)
 	}
 }
 
@@ -123,7 +157,7 @@ func (t *table) applyBatch() {
 		var refused *occupancy.SetError
 		if errors.As(err, &refused) {
 			for _, r := range refused.Refused {
-				t.refuse(r.Part.Room, toRoomCounts(r.Part.Occupancy))
+				t.refuse(r.Part)
 			}
 		}
 	}
@@ -134,11 +168,27 @@ func (t *table) applyBatch() {
 }
 
 // refuse stores counts that are not set in the engine.
-func (t *table) refuse(room string, counts roomCounts) {
+func (t *table) refuse(part occupancy.Part) {
 	if t.refused == nil {
-		t.refused = map[string]roomCounts{}
+		t.refused = map[string]occupancy.Part{}
 	}
-	t.refused[room] = counts
+	t.refused[part.Room] = part
+}
+
+func (t *table) isEstimated(room string) bool {
+	_, ok := t.estimated[room]
+	return ok
+}
+
+func (t *table) setEstimated(room string, estimated bool) {
+	if !estimated {
+		delete(t.estimated, room)
+		return
+	}
+	if t.estimated == nil {
+		t.estimated = map[string]struct{}{}
+	}
+	t.estimated[room] = struct{}{}
 }
 
 // valid reports whether the counts do not exceed MaxCount.
@@ -152,13 +202,13 @@ func (t *table) valid(counts roomCounts) bool {
 func (t *table) retryRefused() {
 	for again := true; again; {
 		before, n := len(t.refused), 0
-		for room, counts := range t.refused { // begins at a random room
+		for room, part := range t.refused { // begins at a random room
 			if n++; n > batchLen {
 				break
 			}
 			t.cfg.Yield()
-			if t.valid(counts) {
-				t.batch.add(room, hashName(room), counts)
+			if t.valid(toRoomCounts(part.Occupancy)) {
+				t.batch.add(part, hashName(room))
 			}
 		}
 		t.applyBatch()
@@ -187,7 +237,7 @@ func (t *table) beginSnapshot() {
 // endSnapshot ends a snapshot and removes the rooms that are still stale.
 func (t *table) endSnapshot() {
 	for room := range t.stale {
-		t.set([]byte(room), 0)
+		t.set([]byte(room), 0, userUpdate{})
 	}
 	t.applyBatch()
 	t.stale = nil
@@ -195,7 +245,8 @@ func (t *table) endSnapshot() {
 
 // last returns the peer's last counts of the room, or 0 if they exceed MaxCount.
 func (t *table) last(room string) roomCounts {
-	if counts, ok := t.refused[room]; ok {
+	if part, ok := t.refused[room]; ok {
+		counts := toRoomCounts(part.Occupancy)
 		if !t.valid(counts) {
 			return 0
 		}
@@ -212,23 +263,25 @@ const batchLen = 64
 // batch collects parts for one call of Table.Set, each room once.
 type batch struct {
 	parts []occupancy.Part
+	users int             // the number of users in parts
 	seen  [1 << 10]uint64 // a bit set, indexed by the low 16 bits of the name's hash
 }
 
-func (b *batch) full() bool { return len(b.parts) == batchLen }
+func (b *batch) full() bool { return len(b.parts) == batchLen || b.users >= 16*batchLen }
 
 // mayHave reports whether the batch may contain the room whose name has this hash.
 func (b *batch) mayHave(hash uint64) bool {
 	return b.seen[hash>>6%uint64(len(b.seen))]&(1<<(hash%64)) != 0
 }
 
-func (b *batch) add(room string, hash uint64, counts roomCounts) {
-	b.parts = append(b.parts, occupancy.Part{Room: room, Occupancy: counts.occupancy()})
+func (b *batch) add(part occupancy.Part, hash uint64) {
+	b.parts = append(b.parts, part)
+	b.users += len(part.Users)
 	b.seen[hash>>6%uint64(len(b.seen))] |= 1 << (hash % 64)
 }
 
 func (b *batch) clear() {
 	clear(b.parts)
-	b.parts = b.parts[:0]
+	b.parts, b.users = b.parts[:0], 0
 	clear(b.seen[:])
 }

@@ -48,11 +48,11 @@ func TestTable_MatchesModel(t *testing.T) {
 				if _, ok := claims[room]; now != 0 && (!ok || stale[room]) {
 					if len(claims)-len(stale) >= maxRooms || !ok && len(claims) >= 2*maxRooms {
 						overLimit++
-						p.set([]byte(room), now)
+						p.set([]byte(room), now, userUpdate{})
 						continue
 					}
 				}
-				p.set([]byte(room), now)
+				p.set([]byte(room), now, userUpdate{})
 				delete(stale, room)
 				claims[room] = now
 				if now == 0 {
@@ -63,11 +63,11 @@ func TestTable_MatchesModel(t *testing.T) {
 
 			hash := uint64(0)
 			for room, now := range claims {
-				hash += hashRoom(room, now)
+				hash += hashRoom(room, now, nil)
 				accepted := e.Current(room)
 				refused, ok := p.refused[room]
-				if ok != (accepted != now.occupancy()) || ok && refused != now || p.valid(now) != (p.last(room) == now) {
-					t.Fatalf("seed %d: room %s is %x, accepted %v, refused %x", seed, room, now, accepted, refused)
+				if ok != (accepted != now.occupancy()) || ok && toRoomCounts(refused.Occupancy) != now || p.valid(now) != (p.last(room) == now) {
+					t.Fatalf("seed %d: room %s is %x, accepted %v, refused %v", seed, room, now, accepted, refused)
 				}
 			}
 			require.Equal(t, hash, p.hash, "seed %d", seed)
@@ -81,7 +81,7 @@ func TestTable_MatchesModel(t *testing.T) {
 			refusals += len(p.refused)
 		}
 		for room := range claims {
-			p.set([]byte(room), 0)
+			p.set([]byte(room), 0, userUpdate{})
 		}
 		p.applyBatch()
 		require.Nil(t, p.refused) // its memory is released

@@ -134,11 +134,21 @@ func (f field) column(to *column, length *int) bool {
 	return true
 }
 
-// next removes the first count and returns it. The column must not be empty.
+// next removes the first count and returns it. An empty column has zeros.
 func (c *column) next() uint64 {
+	if len(*c) == 0 {
+		return 0
+	}
 	v, n := protowire.ConsumeVarint(*c)
 	*c = (*c)[n:]
 	return v
+}
+
+func (c column) sum() (sum uint64) {
+	for len(c) > 0 {
+		sum += c.next()
+	}
+	return sum
 }
 
 // The following functions append a field. As always in proto3, zero values are omitted.
@@ -148,6 +158,13 @@ func appendNumber(b []byte, num protowire.Number, v uint64) []byte {
 		return b
 	}
 	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), v)
+}
+
+func appendHash(b []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendFixed64(protowire.AppendTag(b, num, protowire.Fixed64Type), v)
 }
 
 func appendBytes[T string | []byte](b []byte, num protowire.Number, v T) []byte {
