@@ -74,7 +74,7 @@ func (p *publisher) hold(room string) (*cell, *extra, error) {
 }
 
 // holds reports whether a subscription or another node's part holds the room.
-func (x *extra) holds() bool { return len(x.subs)+x.remoteParts > 0 }
+func (x *extra) holds() bool { return len(x.subs) > 0 || x.remoteParts > 0 }
 
 // release ends the hold of c if nothing holds it any more.
 func (p *publisher) release(c *cell, x *extra) {

@@ -32,11 +32,12 @@ type Remote struct {
 	node string
 
 	// publisher.mu protects the following.
-	parts  map[*cell]uint64 // as words, or tooLarge; empty parts are not stored
-	large  map[*cell]counts // the parts that do not fit into a word
-	users  map[*cell][]uint64
-	most   int // see shrink
+	parts  map[*cell]uint64   // as words, or tooLarge; empty parts are not stored
+	large  map[*cell]counts   // the parts that do not fit into a word
+	users  map[*cell][]uint64 // the users of the parts that have users
 	closed bool
+
+	most, mostUsers int // see shrink
 }
 
 // SetError is the error of a [Remote.Set] that refused some of its parts.
@@ -215,7 +216,7 @@ func (r *Remote) set(part Part) error {
 	}
 	if c != nil {
 		if x := c.extra.Load(); x != nil {
-			if _, fits := x.parts.minus(p.unlisted(was, old)).plus(p.unlisted(now, users)); !fits {
+			if _, fits := x.parts().minus(p.unlisted(was, old)).plus(p.unlisted(now, users)); !fits {
 				return ErrCount
 			}
 		}
@@ -226,8 +227,10 @@ func (r *Remote) set(part Part) error {
 		}
 	}
 	r.put(c, now, users)
-	if r.most = max(r.most, len(r.parts)); len(r.parts) <= maxShard { // mu is locked, so do not copy a larger map
+	r.most, r.mostUsers = max(r.most, len(r.parts)), max(r.mostUsers, len(r.users))
+	if len(r.parts) <= maxShard { // mu is locked, so do not copy a larger map
 		shrink(&r.parts, &r.most, blockLen)
+		shrink(&r.users, &r.mostUsers, blockLen)
 	}
 	return nil
 }
@@ -241,7 +244,7 @@ func (p *publisher) unlisted(part counts, users []uint64) counts {
 }
 
 // sampled returns 1 if a part does not have the hashes of all users, and otherwise 0.
-func (p *publisher) sampled(part counts, users []uint64) int {
+func (p *publisher) sampled(part counts, users []uint64) uint16 {
 	if p.index != nil && len(users) > 0 && int(part.users) > len(users) {
 		return 1
 	}
@@ -264,13 +267,13 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 	p := r.l.e.pub
 	x := c.extra.Load()
 	was, old := r.part(c), r.users[c]
-	x.parts, _ = x.parts.minus(p.unlisted(was, old)).plus(p.unlisted(part, users))
+	sum, _ := x.parts().minus(p.unlisted(was, old)).plus(p.unlisted(part, users))
 	x.sampled += p.sampled(part, users) - p.sampled(was, old)
 	word := 0
 	if p.index != nil {
 		var parts int
 		parts, word, p.common = p.index.replace(c, old, users, p.common)
-		x.parts.users = uint32(int(x.parts.users) + parts)
+		sum.users = uint32(int(sum.users) + parts)
 	}
 	if delete(r.users, c); len(users) > 0 {
 		r.users[c] = users
@@ -285,9 +288,9 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 		r.parts[c] = tooLarge
 		r.large[c] = part
 	}
-	sum := x.parts
+	x.remoteUsers = sum.users
 	if x.sampled > 0 {
-		users := int64(p.index.estimate(c, r.l.remotes)) + x.elsewhere.Load()
+		users := int64(p.index.estimate(c, r.l.remotes)) + int64(x.elsewhere.Load())
 		sum.users = uint32(min(max(int64(sum.users), users), maxCount))
 	}
 	x.remote.Store(&sum)

@@ -14,10 +14,15 @@ import (
 func BenchmarkUsers(b *testing.B) {
 	for _, n := range []int{3, 100_000} {
 		b.Run(fmt.Sprintf("members=%d", n), func(b *testing.B) {
-			for name, opts := range map[string][]Option{"floor": nil, "users": {WithUsers()}} {
+			for name, opts := range map[string][]Option{"floor": nil, "users": {WithUsers()}, "linked": {WithUsers()}} {
 				b.Run(name, func(b *testing.B) {
 					e := New(opts...)
 					defer e.Close()
+					if name == "linked" {
+						l, err := e.Link(nil, WithUserHash(testHash))
+						must(b, err)
+						l.Release() // nobody reads the changes
+					}
 					for i := range n {
 						must(b, e.Enter("room", strconv.Itoa(i)))
 					}
@@ -43,22 +48,32 @@ func BenchmarkUsers(b *testing.B) {
 // BenchmarkUsersMemory measures the memory of each user of a room, without the bytes of its ID.
 func BenchmarkUsersMemory(b *testing.B) {
 	for _, n := range []int{60_000, 100_000, 1_000_000} {
-		b.Run(fmt.Sprintf("users=%d", n), func(b *testing.B) {
-			var perUser float64
-			for b.Loop() {
-				e := New(WithUsers())
-				before, idBytes := heapSize(), 0
-				for i := range n {
-					id := fmt.Sprintf("client-%09d", i)
-					idBytes += len(id)
-					must(b, e.Enter("room", id))
-				}
-				perUser = float64(heapSize()-before-idBytes) / float64(n)
-				must(b, e.Close())
-			}
-			b.ReportMetric(perUser, "B/user")
-		})
+		benchmarkUsersMemory(b, n, false)
+		benchmarkUsersMemory(b, n, true)
 	}
+}
+
+func benchmarkUsersMemory(b *testing.B, n int, linked bool) {
+	b.Run(fmt.Sprintf("users=%d/linked=%v", n, linked), func(b *testing.B) {
+		var perUser float64
+		for b.Loop() {
+			e := New(WithUsers())
+			if linked {
+				l, err := e.Link(nil, WithUserHash(testHash))
+				must(b, err)
+				l.Release() // nobody reads the changes
+			}
+			before, idBytes := heapSize(), 0
+			for i := range n {
+				id := fmt.Sprintf("client-%09d", i)
+				idBytes += len(id)
+				must(b, e.Enter("room", id))
+			}
+			perUser = float64(heapSize()-before-idBytes) / float64(n)
+			must(b, e.Close())
+		}
+		b.ReportMetric(perUser, "B/user")
+	})
 }
 
 // BenchmarkTakeOver has a Connect and Close as its floor. The client breaks off and returns.

@@ -70,15 +70,6 @@ func (f *clusterFlags) validate(flags *flag.FlagSet) (err error) {
 
 func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" }
 
-// engineOptions returns the options of the engine. The nodes of a cluster do not exchange
-// their users, so a clustered chat server does not count them.
-func (f *clusterFlags) engineOptions() []occupancy.Option {
-	if f.clustered() {
-		return nil
-	}
-	return []occupancy.Option{occupancy.WithUsers()}
-}
-
 // clusterNode connects this chat server to the cluster. It is nil on a chat server without a
 // cluster; all methods accept a nil receiver.
 type clusterNode struct {
@@ -117,7 +108,8 @@ func (f *clusterFlags) join(ctx context.Context, s *server, listen net.Addr, log
 	if _, err := n.bus.Conn().Subscribe(subject, func(m *nats.Msg) { n.relay.receive(m.Data) }); err != nil {
 		return nil, errors.Join(err, closeBus(n.bus))
 	}
-	if n.node, err = cluster.Start(ctx, s.engine, n.bus, cluster.WithName(name), cluster.WithLogger(log)); err != nil {
+	if n.node, err = cluster.Start(ctx, s.engine, n.bus, cluster.WithName(name), cluster.WithLogger(log),
+		cluster.WithSecret(n.prefix+"\x00"+f.token)); err != nil {
 		return nil, errors.Join(err, closeBus(n.bus))
 	}
 	// Serve clients only when the counts of the other chat servers have arrived. Do not wait

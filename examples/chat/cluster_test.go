@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"regexp"
@@ -156,6 +157,40 @@ func startRun(t *testing.T, args ...string) *output {
 		require.Zero(t, <-code)
 	})
 	return out
+}
+
+// One user who is on three chat servers is one user on each of them, also while the user's
+// connections come and go.
+func TestUsers_OnThreeServersCountOnce(t *testing.T) {
+	bus, err := embed.Start(t.Context(), embed.WithClientListen("127.0.0.1:0"))
+	require.NoError(t, err)
+	defer bus.Close(context.Background())
+	var servers []*testServer
+	for i := range 3 {
+		servers = append(servers, startWith(t, longTimeouts, clusterFlags{servers: bus.ClientURL(), name: fmt.Sprint("server", i)}))
+	}
+	want := func(connections, users int) {
+		t.Helper()
+		for _, s := range servers {
+			occupancytest.Wait(t, s.engine, "lobby", occupancy.Occupancy{Connections: connections, PresenceMembers: connections, Users: users})
+		}
+	}
+	var conns []*websocket.Conn
+	for _, s := range servers {
+		ws := s.dial("lobby")
+		require.NoError(t, send(ws, `{"type":"enter","clientId":"ann"}`))
+		conns = append(conns, ws)
+	}
+	want(3, 1)
+	bob := servers[0].dial("lobby")
+	require.NoError(t, send(bob, `{"type":"enter","clientId":"bob"}`))
+	want(4, 2)
+	require.NoError(t, conns[0].Close(websocket.StatusNormalClosure, ""))
+	want(3, 2)
+	for _, ws := range append(conns[1:], bob) {
+		require.NoError(t, ws.Close(websocket.StatusNormalClosure, ""))
+	}
+	want(0, 0)
 }
 
 // A server that stops leaves the cluster first and then disconnects its clients. So the

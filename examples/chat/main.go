@@ -116,7 +116,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 // runs the bots until ctx is done.
 func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFlags, logger *log.Logger) error {
 	addr := clientAddress(ln.Addr())
-	s := newServer(defaultLimits, cluster.engineOptions()...)
+	s := newServer(defaultLimits)
 	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if cluster.servers != "" {
 		logger.Print("waiting for a NATS server before serving requests")

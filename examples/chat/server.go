@@ -72,9 +72,9 @@ type server struct {
 	sessions sync.WaitGroup // no session is added after stopped is true
 }
 
-func newServer(l limits, options ...occupancy.Option) *server {
+func newServer(l limits) *server {
 	ctx, stop := context.WithCancelCause(context.Background())
-	engine := occupancy.New(options...)
+	engine := occupancy.New(occupancy.WithUsers())
 	// A demonstration has few people. Larger services should use the defaults.
 	board := trending.New(engine, trending.WithMinimum(1), trending.WithWarmup(0))
 	return &server{limits: l, engine: engine, board: board, history: newHistory(engine, board), ctx: ctx, stop: stop}

@@ -47,7 +47,7 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := newServer(l, cluster.engineOptions()...)
+	s := newServer(l)
 	s.node, err = cluster.join(ctx, s, ln.Addr(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	serveErr := make(chan error, 1)

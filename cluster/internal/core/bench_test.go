@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -145,16 +146,9 @@ func link(e *occupancy.Engine) *occupancy.Link {
 func measureMemory(rooms int) (second, first float64) {
 	e := occupancy.New()
 	defer e.Close()
-	heap := func() float64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc)
-	}
 	l := link(e)
 	one, other := newBenchTable(l, "one"), newBenchTable(l, "other")
-	empty := heap()
+	empty := heapSize()
 	connections := 0
 	fill := func(p *table) {
 		var buf []byte
@@ -170,9 +164,9 @@ func measureMemory(rooms int) (second, first float64) {
 		}
 	}
 	fill(one)
-	before := heap()
+	before := heapSize()
 	fill(other)
-	after := heap()
+	after := heapSize()
 	runtime.KeepAlive(one)
 	runtime.KeepAlive(other)
 	const name = 16 // the size of a string of 12 bytes
@@ -191,4 +185,71 @@ func BenchmarkTableRoomMemory(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// BenchmarkDigestUsers measures a digest in which a user enters each room. Its floor is the same
+// digest without users.
+func BenchmarkDigestUsers(b *testing.B) {
+	for name, entered := range map[string][]uint64{"floor": nil, "users": {1 << 40}} {
+		b.Run(name, func(b *testing.B) {
+			w, rooms, size := digestWriter{name: "chat-1", limit: 32 << 10}, names(), 0
+			for b.Loop() {
+				for i, room := range rooms {
+					w.add(room, roomCounts(i)<<32|roomCounts(i/2), 0, entered, nil)
+				}
+				size = len(w.finish(span{base: 100_000, seq: 100_100}))
+			}
+			perRoom(b, size)
+		})
+	}
+}
+
+// BenchmarkTableUsersMemory measures the memory for each user of a peer, in rooms of different
+// sizes: users whom only this peer has, and users whom this node already knows from another peer.
+func BenchmarkTableUsersMemory(b *testing.B) {
+	for _, size := range []int{1, 10, 1000} {
+		b.Run(fmt.Sprint("users=", size), func(b *testing.B) {
+			const users = 200_000
+			var own, known float64
+			for b.Loop() {
+				e := occupancy.New(occupancy.WithUsers())
+				l, err := e.Link(nil, occupancy.WithUserHash(hashName[string]))
+				if err != nil {
+					b.Fatal(err)
+				}
+				tables := []*table{newBenchTable(l, "one"), newBenchTable(l, "other")}
+				fill := func(t *table, users bool) (bytes float64) {
+					before := heapSize()
+					for i := range 200_000 / size {
+						var all []uint64
+						for j := range size * toInt(users) {
+							all = append(all, mix(uint64(i*size+j)))
+						}
+						slices.Sort(all)
+						u := userUpdate{added: appendHashes(nil, all)}
+						t.set(fmt.Appendf(nil, "room-%07d", i), roomCounts(size)<<32|roomCounts(size), u)
+					}
+					t.applyBatch()
+					return heapSize() - before
+				}
+				for _, t := range tables {
+					fill(t, false)
+				}
+				own, known = fill(tables[0], true)/users, fill(tables[1], true)/users
+				runtime.KeepAlive(tables)
+				_ = e.Close()
+			}
+			b.ReportMetric(own, "B/user")
+			b.ReportMetric(known, "B/known-user")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func heapSize() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
 }

@@ -40,8 +40,7 @@ export function redraw() {
 function showCounts({ connections, presenceMembers, users }) {
   $("connections").textContent = format.format(connections);
   $("members").textContent = format.format(presenceMembers);
-  // The server omits users if it is 0. A server in a cluster does not count users.
-  $("users").textContent = users === undefined && presenceMembers > 0 ? "–" : format.format(users ?? 0);
+  $("users").textContent = format.format(users ?? 0); // the server omits users if it is 0
   redraw();
 }
 
