@@ -150,12 +150,17 @@ func minus(w uint64, n counts) uint64 {
 
 // plus returns the sum, and whether it fits: each count is capped at maxCount.
 func (a counts) plus(b counts) (sum counts, fits bool) {
-	sum = counts{a.connections + b.connections, a.members + b.members, a.users + b.users}
+	sum = a.add(b)
 	fits = !(sum.connections > maxCount || sum.members > maxCount || sum.users > maxCount)
 	if !fits {
 		sum = counts{min(sum.connections, maxCount), min(sum.members, maxCount), min(sum.users, maxCount)}
 	}
 	return sum, fits
+}
+
+// add is plus for counts of which the caller knows that they fit.
+func (a counts) add(b counts) counts {
+	return counts{a.connections + b.connections, a.members + b.members, a.users + b.users}
 }
 
 func (a counts) minus(b counts) counts {

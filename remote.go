@@ -216,7 +216,9 @@ func (r *Remote) set(part Part) error {
 	}
 	if c != nil {
 		if x := c.extra.Load(); x != nil {
-			if _, fits := x.parts().minus(p.unlisted(was, old)).plus(p.unlisted(now, users)); !fits {
+			sum := x.parts().minus(p.unlisted(was, old))
+			sum.users = 0 // there are fewer than members
+			if _, fits := sum.plus(p.unlisted(now, users)); !fits {
 				return ErrCount
 			}
 		}
@@ -267,7 +269,7 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 	p := r.l.e.pub
 	x := c.extra.Load()
 	was, old := r.part(c), r.users[c]
-	sum, _ := x.parts().minus(p.unlisted(was, old)).plus(p.unlisted(part, users))
+	sum := x.parts().minus(p.unlisted(was, old)).add(p.unlisted(part, users))
 	x.sampled += p.sampled(part, users) - p.sampled(was, old)
 	word := 0
 	if p.index != nil {

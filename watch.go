@@ -283,18 +283,6 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 		return events, true
 	}
 	w.backlog = nil
-	for room := range w.users {
-		if len(events) == maxBatch {
-			return events, true
-		}
-		delete(w.users, room)
-		if c := p.rooms.live(room); c != nil {
-			events = append(events, w.event(c))
-		} else {
-			events = append(events, RoomEvent{room, Event{Type: EventUpdated}})
-		}
-	}
-
 	next := w.next
 	var emptied []*cell
 	for left := maxScan; left > 0 && len(events) < maxBatch; {
@@ -321,6 +309,17 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 		next = unread[len(unread)-1].seq + 1
 		left -= len(unread)
 	}
+	for room := range w.users {
+		if len(events) == maxBatch {
+			break
+		}
+		if c := p.rooms.live(room); c != nil {
+			events = append(events, w.event(c))
+		} else {
+			events = append(events, RoomEvent{room, Event{Type: EventUpdated}})
+			delete(w.users, room)
+		}
+	}
 	if next == w.next {
 		return events, false
 	}
@@ -333,8 +332,10 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	return events, true
 }
 
-// event returns the room's last published value, for this watcher.
+// event returns the room's last published value, for this watcher. It is the event for changed
+// users, too.
 func (w *Watcher) event(c *cell) RoomEvent {
+	delete(w.users, c.name)
 	last := c.lastTotal()
 	if w.j != nil {
 		last = w.j.last(c)

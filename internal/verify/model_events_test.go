@@ -253,6 +253,9 @@ func (m *machine) drain(t *rapid.T, w *watcher) {
 			m.watched(t, w, e)
 		}
 	}
+	if w.local {
+		m.checkUserChanges(t)
+	}
 	for name, p := range m.rooms {
 		h := p.history(w.local)
 		if !strings.HasPrefix(name, w.prefix) || w.view[name].Occupancy == h.now() {
@@ -270,12 +273,40 @@ func (m *machine) drain(t *rapid.T, w *watcher) {
 	}
 }
 
+// checkUserChanges checks that the link has reported every user of this process once.
+func (m *machine) checkUserChanges(t *rapid.T) {
+	for name, p := range m.rooms {
+		entered, exited := m.link.UserChanges(name)
+		for _, h := range entered {
+			if m.reported[name][h] {
+				t.Fatalf("a user of %q is reported again", name)
+			}
+			if m.reported[name] == nil {
+				m.reported[name] = map[uint64]bool{}
+			}
+			m.reported[name][h] = true
+		}
+		for _, h := range exited {
+			if !m.reported[name][h] {
+				t.Fatalf("a user of %q has exited, and was not reported", name)
+			}
+			delete(m.reported[name], h)
+		}
+		if m.users && m.hashed && !m.closed && len(m.reported[name]) != len(p.members) {
+			t.Fatalf("%d users of %q are reported, not %d", len(m.reported[name]), name, len(p.members))
+		}
+	}
+}
+
 // watched checks one event.
 func (m *machine) watched(t *rapid.T, w *watcher, e occupancy.RoomEvent) {
 	m.checkEvent(t, e.Event, e.Room, w.local)
 	p := m.state(e.Room)
 	h := p.history(w.local)
 	was, known := w.view[e.Room]
+	if w.local && m.hashed && m.users && e.Occupancy == was.Occupancy {
+		return // the users have changed, and not their number
+	}
 	at, changed := h.changed()
 	recent := changed && !at.Before(w.at.Add(-m.interval)) // since the last read, or published since
 	switch {

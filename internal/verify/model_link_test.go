@@ -3,8 +3,10 @@ package verify
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/occupancy/occupancy"
 	"pgregory.net/rapid"
@@ -46,13 +48,26 @@ func fits(n int) bool { return 0 <= n && n <= most }
 func (m *machine) set(t *rapid.T) {
 	r := pick(t, "remote", m.remotes)
 	room, want := m.name(t)
-	sent := drawPart(t)
-	part, possible := m.accept(sent)
+	sent := occupancy.Part{Room: room, Occupancy: drawPart(t)}
+	ids := rapid.SliceOfNDistinct(rapid.SampledFrom(clients), 0, 2, rapid.ID).Draw(t, "users")
+	if len(ids) > 0 {
+		sent.Occupancy.Users = 0
+		sent.Users = hashes(ids)
+	}
+	o, possible := m.accept(sent.Occupancy)
+	if o.PresenceMembers <= 0 {
+		ids = nil
+	}
+	if m.users && len(ids) > 0 {
+		o.Users = min(len(ids), o.PresenceMembers)
+	}
+	slices.Sort(ids)
+	part := part{o, strings.Join(ids, " ")}
 	p := m.state(room)
 	was := p.parts[r]
 	delete(p.parts, r)
 	others := p.remote()
-	if was != (occupancy.Occupancy{}) {
+	if was.Occupancy != (occupancy.Occupancy{}) {
 		p.parts[r] = was
 	}
 	switch {
@@ -63,21 +78,55 @@ func (m *machine) set(t *rapid.T) {
 		want = occupancy.ErrCount
 	case part == was:
 	case int64(others.Connections)+int64(part.Connections) > most,
-		int64(others.PresenceMembers)+int64(part.PresenceMembers) > most,
-		int64(others.Users)+int64(part.Users) > most:
+		int64(others.PresenceMembers)+int64(part.PresenceMembers) > most:
 		want = occupancy.ErrCount
-	case part == occupancy.Occupancy{}:
+	case part.Occupancy == occupancy.Occupancy{}:
 		delete(p.parts, r)
 	default:
 		if want = limited(m.fullForRemotes(room)); want == nil {
 			p.parts[r] = part
+			defer m.endElsewhere(p, room, ids, was.users)
 		}
 	}
-	same(t, "Set", r.r.Set(occupancy.Part{Room: room, Occupancy: sent}), want)
-	if got := r.r.Get(room).Occupancy; !m.closed && got != p.parts[r] {
+	same(t, "Set", r.r.Set(sent), want)
+	if got := r.r.Get(room); !m.closed && (got.Occupancy != p.parts[r].Occupancy || !slices.Equal(got.Users, hashes(strings.Fields(p.parts[r].users)))) {
 		t.Fatalf("Remote.Get of %q returned %+v, want %+v", room, got, p.parts[r])
 	}
 	p.note()
+}
+
+// endElsewhere ends the leases that linger of clients that another node newly reports.
+func (m *machine) endElsewhere(p *roomState, room string, now []string, before string) {
+	if !m.hashed || !m.users {
+		return
+	}
+	for _, id := range now {
+		if strings.Contains(before, id) || p.members[id] == 0 {
+			continue
+		}
+		m.lingering = slices.DeleteFunc(m.lingering, func(l *openLease) bool {
+			ends := l.room == room && l.client == id
+			if ends {
+				m.endLease(l)
+			}
+			return ends
+		})
+	}
+}
+
+// hashUser is the hash of the links.
+func hashUser(id string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(id))
+	return h.Sum64()
+}
+
+func hashes(ids []string) (all []uint64) {
+	for _, id := range ids {
+		all = append(all, hashUser(id))
+	}
+	slices.Sort(all)
+	return all
 }
 
 func (m *machine) unremote(t *rapid.T) {
@@ -127,7 +176,15 @@ func (m *machine) openLink(t *rapid.T) {
 	if m.peers != nil {
 		p = m.peers
 	}
-	link, err := m.e.Link(p)
+	var opts []occupancy.LinkOption
+	hashed := rapid.Bool().Draw(t, "hashed")
+	if hashed {
+		opts = append(opts, occupancy.WithUserHash(hashUser))
+	}
+	if !m.closed {
+		m.hashed, m.reported = hashed, map[string]map[uint64]bool{}
+	}
+	link, err := m.e.Link(p, opts...)
 	if m.closed {
 		same(t, "Link", err, occupancy.ErrClosed)
 		return

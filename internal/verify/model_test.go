@@ -273,6 +273,9 @@ func (m *machine) get(t *rapid.T) {
 	default:
 		if part, possible := m.accept(m.peers.part); possible {
 			o, want = sum(p.local, part), m.peers.err
+			if m.users && m.hashed {
+				o.Users = min(p.total().Users, o.PresenceMembers)
+			}
 		} else {
 			o, want = p.local, occupancy.ErrCount
 		}

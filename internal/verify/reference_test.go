@@ -1,8 +1,10 @@
 package verify
 
 import (
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -16,6 +18,8 @@ type reference struct {
 	limit     int
 	interval  time.Duration
 	users     bool
+	hashed    bool                       // the link has a hash of users
+	reported  map[string]map[uint64]bool // by Link.UserChanges
 	rooms     map[string]*roomState
 	lingering []*openLease // in the order of Linger
 }
@@ -25,9 +29,10 @@ type roomState struct {
 	local   occupancy.Occupancy
 	members map[string]int // of local, by client
 	raw     place          // the part of local that hooks added
-	parts   map[*remote]occupancy.Occupancy
+	parts   map[*remote]part
 	subs    int
 	users   bool
+	hashed  *bool // of the reference
 
 	totals, locals history
 	changes        []time.Time                    // of either
@@ -36,6 +41,12 @@ type roomState struct {
 	received  time.Time // when a subscriber last received a change
 	unread    bool      // a subscriber that is not eager may have received one
 	snapshots int       // Subscribe and the first Next may add a version that others do not receive
+}
+
+// part is a remote part. It is comparable.
+type part struct {
+	occupancy.Occupancy
+	users string // the client IDs, each with a space after it
 }
 
 // place is a number of connections, and of members by client.
@@ -57,7 +68,7 @@ func (b *reference) state(room string) *roomState {
 	if p == nil {
 		p = &roomState{
 			users: b.users, members: map[string]int{}, raw: place{members: map[string]int{}},
-			parts: map[*remote]occupancy.Occupancy{}, versions: map[uint64]occupancy.Occupancy{},
+			hashed: &b.hashed, parts: map[*remote]part{}, versions: map[uint64]occupancy.Occupancy{},
 		}
 		p.note()
 		b.rooms[room] = p
@@ -83,13 +94,32 @@ func (p *roomState) exit(client string) {
 	}
 }
 
-// total returns the room's occupancy, capped at the maximum.
-func (p *roomState) total() occupancy.Occupancy { return sum(p.local, p.remote()) }
+// total returns the room's occupancy, capped at the maximum. If the link has a hash, a user of
+// several parts counts once.
+func (p *roomState) total() occupancy.Occupancy {
+	all := p.local
+	users := maps.Clone(p.members)
+	for _, part := range p.parts {
+		o := part.Occupancy
+		if *p.hashed && part.users != "" {
+			o.Users = 0
+			for _, id := range strings.Fields(part.users) {
+				users[id]++
+			}
+		}
+		all = sum(all, o)
+	}
+	if *p.hashed && p.users {
+		all.Users += len(users) - len(p.members)
+	}
+	all.Users = min(all.Users, all.PresenceMembers)
+	return all
+}
 
-// remote returns the sum of the remote parts.
+// remote returns the sum of the remote parts, without users.
 func (p *roomState) remote() (all occupancy.Occupancy) {
 	for _, part := range p.parts {
-		all = sum(all, part)
+		all = sum(all, part.Occupancy)
 	}
 	return all
 }
