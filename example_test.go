@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"time"
@@ -576,6 +577,31 @@ func ExampleRemote_Set() {
 	// chat-2 lobby occupancy: count is negative or greater than the maximum of a room
 	// true
 	// {0 0 0} {2 0 0}
+}
+
+func ExampleWithUserHash() {
+	seed := maphash.MakeSeed() // a cluster needs a keyed hash that is the same on all nodes
+	hash := func(clientID string) uint64 { return maphash.String(seed, clientID) }
+
+	engine := occupancy.New(occupancy.WithUsers())
+	defer engine.Close()
+	link, _ := engine.Link(nil, occupancy.WithUserHash(hash))
+	_, _ = engine.Connect("lobby", occupancy.As("alice"))
+
+	// Send this process's users to the other nodes...
+	entered, _ := link.UserChanges("lobby")
+	fmt.Println(len(entered), "user has entered")
+
+	// ...and count those of the others. Alice is there, too.
+	_ = link.Remote("chat-2").Set(occupancy.Part{
+		Room:      "lobby",
+		Occupancy: occupancy.Occupancy{Connections: 1, PresenceMembers: 1},
+		Users:     []uint64{hash("alice")},
+	})
+	fmt.Println(engine.Current("lobby"))
+	// Output:
+	// 1 user has entered
+	// {2 2 1}
 }
 
 func ExampleRemote_Get() {

@@ -76,8 +76,9 @@ type LinkOption func(*Link)
 // distribute the hashes evenly, and nobody outside the service should be able to compute
 // it: use a keyed hash such as SipHash. It is called from any goroutine, by hooks.
 //
-// Without this option, the users of the nodes are added. Each user of a linked engine takes
-// about 40 bytes more.
+// Without this option, the users of the nodes are added. With it, each user of the engine takes
+// 35 to 55 bytes more, and Enter and Exit take about half as long again. The engine keeps the
+// changes of users until UserChanges returns them.
 func WithUserHash(hash func(clientID string) uint64) LinkOption {
 	return func(l *Link) { l.hash = hash }
 }
@@ -95,7 +96,8 @@ func (l *Link) UserChanges(room string) (entered, exited []uint64) {
 }
 
 // Watch returns a watcher of this process's own counts: [Engine.Watch] without the
-// other nodes' parts. The error is ErrClosed.
+// other nodes' parts. With [WithUserHash], it also returns a room whose users changed but not
+// its counts, with the same counts again. The error is ErrClosed.
 func (l *Link) Watch() (*Watcher, error) {
 	return l.e.watch(watchConfig{link: l})
 }

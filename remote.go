@@ -17,7 +17,7 @@ type Part struct {
 	//
 	// If Occupancy.Users is greater than the number of hashes, then these are the smallest of the
 	// node's hashes, and the engine estimates the room's users. With 4,096 hashes the standard
-	// error is 1.6%. If there are no hashes, Occupancy.Users is added. If Occupancy.Users is less
+	// error is at most 1.6%. If there are no hashes, Occupancy.Users is added. If Occupancy.Users is less
 	// than the number of hashes, it has no meaning.
 	//
 	// Set keeps the slice, and Get and All return it: do not change it.

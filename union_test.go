@@ -3,6 +3,7 @@ package occupancy
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -380,6 +381,30 @@ func TestUnion_EstimatesUsersOfLargeRooms(t *testing.T) {
 	require.ErrorIs(t, two.Set(Part{"room", Occupancy{1, 5, 5}, []uint64{2, 1}}), ErrCount)
 	require.NoError(t, two.Close())
 	require.Equal(t, Occupancy{0, 20_000, 20_000}, e.Current("room"))
+}
+
+// The standard error of estimates is at most 1/√4096, and they have no bias.
+func TestUnion_StandardErrorOfEstimates(t *testing.T) {
+	_, l := newLinkedWithUsers(t)
+	one, two := l.Remote("one"), l.Remote("two")
+	r := rand.New(rand.NewPCG(1, 1))
+	const trials, union = 100, 35_000
+	sum, squares := 0.0, 0.0
+	for range trials {
+		users := make([]uint64, union)
+		for i := range users {
+			users[i] = r.Uint64()
+		}
+		for node, part := range map[*Remote][]uint64{one: slices.Clone(users[:20_000]), two: slices.Clone(users[10_000:])} {
+			slices.Sort(part)
+			n := len(part)
+			require.NoError(t, node.Set(Part{"room", Occupancy{n, n, n}, part[:4096]}))
+		}
+		e := float64(l.e.Current("room").Users)/union - 1
+		sum, squares = sum+e, squares+e*e
+	}
+	require.InDelta(t, 0, sum/trials, 3*0.016/math.Sqrt(trials))
+	require.Less(t, math.Sqrt(squares/trials), 1.0/64)
 }
 
 // A lease that lingers ends when its client is reported by another node.

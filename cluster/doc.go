@@ -48,8 +48,14 @@
 // peer returns, a node with the same name starts, or ten minutes have passed ([WithForget]).
 // The node keeps the counts of a Missing peer, so that one heartbeat restores them.
 //
-// Get queries the peers, so its result includes changes that have not been flushed yet.
-// If a peer does not answer, Get returns the known sum and a [PartialError].
+// Engines [occupancy.WithUsers] count a user of several nodes once. The nodes publish the
+// hashes of their users' client IDs: see [WithSecret]. At most 4096 users of a room are
+// published, those with the smallest hashes. If a node has more, its peers estimate the
+// number of users of this room.
+//
+// Get queries the peers, so its result includes changes that have not been flushed yet,
+// except that the number of users is the last received one. If a peer does not answer, Get
+// returns the known sum and a [PartialError].
 //
 // # What is promised
 //

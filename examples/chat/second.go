@@ -54,7 +54,7 @@ func (n *secondNode) serveUntilLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := newServer(defaultLimits, n.cluster.engineOptions()...)
+	s := newServer(defaultLimits)
 	if s.node, err = n.cluster.join(ctx, s, ln.Addr(), n.log); err != nil {
 		_, _ = ln.Close(), s.close()
 		return err
