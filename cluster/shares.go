@@ -5,7 +5,7 @@ import "github.com/occupancy/occupancy"
 // Shares returns the counts of a room by the name of the node whose process counts them, as
 // last received: those of this process, and those of each peer whose counts are part of the
 // totals. A node without connections to the room is contained, too. Nodes with the same name
-// share an entry. After Close, the map contains only this node.
+// share an entry. The users of two nodes cannot be added up: a user can be on both. After Close, the map contains only this node.
 func (n *Node) Shares(room string) map[string]occupancy.Occupancy {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -14,6 +14,7 @@ func (n *Node) Shares(room string) map[string]occupancy.Occupancy {
 		sum := shares[peer]
 		sum.Connections += counts.Connections
 		sum.PresenceMembers += counts.PresenceMembers
+		sum.Users += counts.Users
 		shares[peer] = sum
 	})
 	return shares

@@ -15,7 +15,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"

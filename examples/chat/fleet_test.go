@@ -217,6 +217,7 @@ func sum(servers []*process) map[string]occupancy.Occupancy {
 			o.Connections++
 			if c.present {
 				o.PresenceMembers++
+				o.Users = 1 // all clients have the same nickname
 			}
 			rooms[c.room] = o
 		}
