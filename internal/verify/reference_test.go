@@ -103,7 +103,7 @@ func (p *roomState) total() occupancy.Occupancy {
 		o := part.Occupancy
 		if *p.hashed && part.users != "" {
 			o.Users = 0
-			for _, id := range strings.Fields(part.users) {
+			for id := range strings.FieldsSeq(part.users) {
 				users[id]++
 			}
 		}
