@@ -48,6 +48,8 @@
 // peer returns, a node with the same name starts, or ten minutes have passed ([WithForget]).
 // The node keeps the counts of a Missing peer, so that one heartbeat restores them.
 //
+// With [WithTrending], the nodes also show the same trending rooms.
+//
 // Get queries the peers, so its result includes changes that have not been flushed yet.
 // If a peer does not answer, Get returns the known sum and a [PartialError].
 //

@@ -22,6 +22,7 @@ type config struct {
 	flush, getTimeout time.Duration
 	log               *slog.Logger
 	strict            bool      // see WithStrictReadiness
+	trends            Trends    // nil without WithTrending
 	entropy           io.Reader // the source of the incarnation
 }
 

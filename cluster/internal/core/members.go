@@ -24,6 +24,7 @@ type peer struct {
 	flags             uint64        // the flags of the last heartbeat
 	maxRooms          uint64        // the peer stores at most this number of rooms, or 0 if it is not known
 	unsupported       bool          // this node cannot read the peer's messages
+	known             bool          // all counts that the peer had when it was added were received
 	dropped           bool
 }
 
