@@ -78,7 +78,7 @@ type Message struct {
 //
 // Each node chooses a random shard number when it starts. A message to one node has the
 // shard number of this node. A message to all nodes has the shard number 0. A node
-// subscribes to eight subjects, however many rooms and peers there are.
+// subscribes to at most nine subjects, however many rooms and peers there are.
 type Subject struct {
 	Kind  Kind
 	Shard uint32 // the receiver: the shard number of one node, or 0 for all nodes
@@ -101,6 +101,7 @@ const (
 	KindAnswer                      // to one node: the counts that this node has queried
 	KindSyncRequest                 // to one node: a request for the changes that the sender has missed
 	KindSyncReply                   // to one node: a digest of the requested changes
+	KindTrends                      // to one node: a request for the history of the trending rooms, or a piece of it
 )
 
 var kindNames = [...]string{
@@ -111,6 +112,7 @@ var kindNames = [...]string{
 	KindAnswer:      "answer",
 	KindSyncRequest: "sync",
 	KindSyncReply:   "reply",
+	KindTrends:      "trends",
 }
 
 // String returns the kind's name, in lower case letters only.

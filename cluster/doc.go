@@ -53,6 +53,8 @@
 // published, those with the smallest hashes. If a node has more, its peers estimate the
 // number of users of this room.
 //
+// With [WithTrending], the nodes also show the same trending rooms.
+//
 // Get queries the peers, so its result includes changes that have not been flushed yet,
 // except that the number of users is the last received one. If a peer does not answer, Get
 // returns the known sum and a [PartialError].

@@ -9,6 +9,7 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
+	"github.com/occupancy/occupancy/trending"
 )
 
 // Two processes of a service. In this example, both run in one process. Each of them has
@@ -108,4 +109,38 @@ func waitFor(condition func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// All nodes show the same trending rooms.
+func ExampleWithTrending() {
+	ctx, net := context.Background(), clustertest.NewNetwork(1)
+	var engines []*occupancy.Engine
+	var boards []*trending.Board
+	for _, name := range []string{"chat-1", "chat-2"} {
+		engine, bus := occupancy.New(), net.Bus(name)
+		defer engine.Close()
+		// begin: trending
+		board := trending.New(engine)
+		defer board.Close()
+		node, err := cluster.Start(ctx, engine, bus, cluster.WithTrending(board))
+		// end: trending
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer node.Close()
+		_ = node.Ready(ctx)
+		board.Import(nil, true) // for this example: end the warm-up
+		engines, boards = append(engines, engine), append(boards, board)
+	}
+	for range 20 {
+		_ = engines[0].Join("party")
+	}
+	for rooms := range boards[1].Subscribe(trending.Trending, 10).Rooms() {
+		if len(rooms) > 0 {
+			fmt.Println("chat-2 lists:", rooms[0].Name)
+			break
+		}
+	}
+	// Output: chat-2 lists: party
 }

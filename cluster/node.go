@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,8 @@ type Node struct {
 	events  <-chan BusEvent // nil when the bus is closed
 	inbox   chan Message    // messages from the bus, in order, except answers
 	answers chan Message
+	history chan Message       // messages of KindTrends
+	linked  chan struct{}      // receives a value when a running peer was added
 	changes chan []core.Change // changes of this process's counts; closed when the engine is closed
 	asked   chan struct{}      // receives a value when a call of Get waits for a query
 	ready   chan struct{}      // closed when the node is ready
@@ -83,6 +86,8 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		events:  bus.Events(),
 		inbox:   make(chan Message, inboxLen),
 		answers: make(chan Message, answersLen),
+		history: make(chan Message, inboxLen),
+		linked:  make(chan struct{}, 1),
 		changes: make(chan []core.Change),
 		asked:   make(chan struct{}, 1),
 		ready:   make(chan struct{}),
@@ -94,6 +99,9 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		n.mu.Lock()
 	}
 	n.NewTable = func(name string) core.Table { return n.link.Remote(name) }
+	if n.trends != nil {
+		n.Expect = n.expect
+	}
 	n.core = core.New(n.Config)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	// When Link has returned, the engine can call Get.
@@ -107,24 +115,28 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 		n.unlink()
 		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)
 	}
-	sub, err := bus.Subscribe(ctx, n.subjects(), n.inbox)
-	if err != nil {
-		n.unlink()
-		return nil, fmt.Errorf("cluster: cannot subscribe on the bus: %w", err)
-	}
-	answers, err := bus.Subscribe(ctx, []Subject{{KindAnswer, n.ID.Shard()}}, n.answers)
-	if err != nil {
-		_ = sub.Close()
-		n.unlink()
-		return nil, fmt.Errorf("cluster: cannot subscribe on the bus: %w", err)
+	var subscriptions []io.Closer
+	for subjects, out := range n.subscriptions() {
+		sub, err := bus.Subscribe(ctx, subjects, out)
+		if err != nil {
+			for _, sub := range subscriptions {
+				_ = sub.Close()
+			}
+			n.unlink()
+			return nil, fmt.Errorf("cluster: cannot subscribe on the bus: %w", err)
+		}
+		subscriptions = append(subscriptions, sub)
 	}
 	n.core.Start(n.now())
 	var goroutines sync.WaitGroup
 	goroutines.Go(func() { n.forwardChanges(watch) })
 	goroutines.Go(n.run)
+	if n.trends != nil {
+		goroutines.Go(n.shareTrends)
+	}
 	go func() {
 		goroutines.Wait()
-		n.shutdown(sub, answers)
+		n.shutdown(subscriptions)
 		close(n.closed)
 	}()
 	return n, nil
@@ -156,12 +168,16 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 }
 
-// subjects returns the subjects of the inbox.
-func (n *Node) subjects() []Subject {
-	me := n.ID.Shard()
-	return []Subject{
-		{KindDigest, 0}, {KindHeartbeat, 0}, {KindBye, 0}, {KindQuery, 0},
-		{KindHeartbeat, me}, {KindSyncRequest, me}, {KindSyncReply, me},
+// subscriptions returns the subjects of this node, with the channels for their messages.
+func (n *Node) subscriptions() iter.Seq2[[]Subject, chan<- Message] {
+	return func(yield func([]Subject, chan<- Message) bool) {
+		me := n.ID.Shard()
+		_ = yield([]Subject{
+			{KindDigest, 0}, {KindHeartbeat, 0}, {KindBye, 0}, {KindQuery, 0},
+			{KindHeartbeat, me}, {KindSyncRequest, me}, {KindSyncReply, me},
+		}, n.inbox) &&
+			yield([]Subject{{KindAnswer, me}}, n.answers) &&
+			n.trends != nil && yield([]Subject{{KindTrends, me}}, n.history)
 	}
 }
 
@@ -180,7 +196,7 @@ func (n *Node) Close() error {
 
 // shutdown publishes the Bye and releases the engine and the bus. The method run has
 // returned already.
-func (n *Node) shutdown(subscriptions ...io.Closer) {
+func (n *Node) shutdown(subscriptions []io.Closer) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.Heartbeat)
 	defer cancel()
 	n.mu.Lock()

@@ -21,7 +21,8 @@ type config struct {
 	core.Config
 	flush, getTimeout time.Duration
 	log               *slog.Logger
-	strict            bool // see WithStrictReadiness
+	strict            bool   // see WithStrictReadiness
+	trends            Trends // nil without WithTrending
 	userKey           userKey
 	entropy           io.Reader // the source of the incarnation
 }

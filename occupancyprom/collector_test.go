@@ -154,6 +154,7 @@ func allCollectors(t testing.TB) []prometheus.Collector {
 	return []prometheus.Collector{
 		occupancyprom.NewCollector(e, occupancyprom.WithTopRooms(1, board)),
 		occupancyprom.NewHTTPCollector(occupancyhttp.NewHandler(e)),
+		occupancyprom.NewTrendingCollector(board),
 		newClusterCollector(cluster.Health{Reasons: []cluster.Reason{{Text: "missing: a"}}}),
 	}
 }

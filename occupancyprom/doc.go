@@ -1,10 +1,11 @@
-// Package occupancyprom exports metrics of an [occupancy.Engine], an [occupancyhttp.Handler]
-// and a node of package cluster to Prometheus:
+// Package occupancyprom exports metrics of an [occupancy.Engine], an [occupancyhttp.Handler],
+// a node of package cluster and a [trending.Board] to Prometheus:
 //
 //	prometheus.MustRegister(
 //		occupancyprom.NewCollector(engine),
 //		occupancyprom.NewHTTPCollector(handler),
 //		occupancyprom.NewClusterCollector(node.Health),
+//		occupancyprom.NewTrendingCollector(board),
 //	)
 //
 // The collectors read the numbers at each scrape and store nothing in between. A scrape
@@ -96,6 +97,11 @@
 //	occupancy_cluster_pauses_total                 pauses of this node
 //	occupancy_cluster_dropped_peers_total          peers that were dropped without a Bye
 //	occupancy_cluster_rejected_peers_total         messages of nodes that WithMaxPeers rejected
+//
+// # Metrics of NewTrendingCollector
+//
+//	occupancy_trending_changes_total         changes of rooms that the board has applied
+//	occupancy_trending_busy_seconds_total    time spent on applying changes and publishing lists
 //
 // If a process has several engines, register each collector with
 // [prometheus.WrapRegistererWith] and a label that names the engine.

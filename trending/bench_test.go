@@ -59,10 +59,12 @@ func newFilledBoard(b *testing.B, names []string) (*occupancy.Engine, *Board) {
 	board.inSteps(len(entries), func(i int) {
 		if e := entries[i]; r.IntN(3) == 0 {
 			then := 2 - r.Float64()
-			e.occupancy.Connections = int(min(100_000, 3/(1-r.Float64())))
-			grown := float64(e.occupancy.Connections) * min(0.9, 0.2*math.Exp(0.8*r.NormFloat64()))
-			e.history = history{grown, grown, then}
-			board.rank(e, then+max(0, 2-reviewEvery-then)*r.Float64()) // until the last review
+			e.counts[Connections] = int32(min(100_000, 3/(1-r.Float64())))
+			grown := float64(e.counts[Connections]) * min(0.9, 0.2*math.Exp(0.8*r.NormFloat64()))
+			changed, ranked := momentAt(then), momentAt(then+max(0, 2-reviewEvery-then)*r.Float64()) // until the last review
+			e.history = history{}
+			e.history.add(grown, grown, &changed)
+			board.rank(e, &ranked)
 		}
 	})
 	return e, board

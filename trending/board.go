@@ -3,6 +3,7 @@ package trending
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -31,12 +32,15 @@ type Board struct {
 	mapSize int // the largest len(rooms) since the map was made; Go maps do not shrink
 
 	rankings [numOrders]ranking
-	reviews  []review           // in the order of due; only guarded by writing
-	changes  map[string]float64 // see Changes; only guarded by writing
+	reviews  []review // in the order of due; only guarded by writing
 
-	// away has the clients that left a room in the warm-up and have not returned. As many
-	// arrivals in the warm-up count as returns. Only guarded by writing.
-	away map[string]int32
+	warm map[string]warmRoom // nil after the warm-up; only guarded by writing
+
+	expected   map[string]int32 // see Expect; only guarded by writing
+	expectedAt time.Time        // the last call of Expect
+
+	changes atomic.Uint64 // see Stats
+	busy    atomic.Int64
 
 	// listsMu protects the following two fields, and the fields of every list and
 	// Subscription. The board locks listsMu before mu and never while it holds mu, so that
@@ -44,6 +48,12 @@ type Board struct {
 	listsMu sync.Mutex
 	lists   map[listKey]*list
 	closed  bool
+}
+
+// warmRoom contains the changes of a room in the warm-up.
+type warmRoom struct {
+	away    int32 // clients that left and have not returned: as many arrivals count as returns
+	ignored int32 // arrivals that do not count
 }
 
 // New creates a board. When New returns, the board contains every room that is not
@@ -60,7 +70,7 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 		imported: make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		rooms:    map[string]*entry{},
-		away:     map[string]int32{},
+		warm:     map[string]warmRoom{},
 		rankings: [numOrders]ranking{{order: Popular}, {order: Trending}},
 		lists:    map[listKey]*list{},
 	}
@@ -78,6 +88,7 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 		}
 		b.apply(events, true)
 	}
+	b.warm = map[string]warmRoom{} // without the clients that were connected before
 	go b.read()
 	go b.run()
 	return b
@@ -122,12 +133,12 @@ func (b *Board) Top(by Order, n int) []Room {
 }
 
 // top is Top for a caller that has locked mu.
-func (b *Board) top(by Order, n int, now float64) []*entry {
+func (b *Board) top(by Order, n int, m *moment) []*entry {
 	var present func(*entry) (float64, bool)
 	if by == Trending {
 		present = func(e *entry) (float64, bool) {
-			g := b.growth(&e.row, now)
-			return bound(g.ratio, now), g.trends
+			g := b.growth(&e.row, m)
+			return bound(g.ratio, m.now), g.trends
 		}
 	}
 	return b.rankings[by].top(n, present)
@@ -138,6 +149,17 @@ func (b *Board) Len() int {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.listed
+}
+
+// Stats is the work of a board since its creation.
+type Stats struct {
+	Changes uint64        // applied changes of rooms
+	Busy    time.Duration // the time spent on applying changes and publishing lists
+}
+
+// Stats returns the work of the board. It does not wait for the board.
+func (b *Board) Stats() Stats {
+	return Stats{b.changes.Load(), time.Duration(b.busy.Load())}
 }
 
 // read passes the events to run, which also waits for a timer.
@@ -159,24 +181,31 @@ func (b *Board) run() {
 	defer b.finish()
 	interval := b.engine.Interval()
 	published, changed := b.start.Add(-interval), false
-	warming := func() bool { return time.Since(b.start) < b.warmup }
 	timer := time.NewTimer(0)
 	timer.Stop()
 	for {
+		var events []occupancy.RoomEvent
+		open, due := true, false
 		select {
-		case events, ok := <-b.batches:
-			if !ok {
-				return
-			}
-			b.apply(events, warming())
-			changed = true
+		case events, open = <-b.batches:
 		case <-b.imported:
-			changed = true
 		case <-timer.C:
-			b.apply(nil, warming())
-			b.publish()
-			published, changed = time.Now(), false
+			due = true
 		}
+		if !open {
+			return
+		}
+		began := time.Now()
+		changed = !due
+		if due || len(events) > 0 {
+			b.apply(events, b.warming())
+		}
+		if due {
+			b.publish()
+			published = time.Now()
+		}
+		b.changes.Add(uint64(len(events)))
+		b.busy.Add(int64(time.Since(began)))
 		if changed {
 			timer.Reset(time.Until(published.Add(interval)))
 		} else if b.reviewing() {
@@ -185,5 +214,11 @@ func (b *Board) run() {
 	}
 }
 
-// now returns the time since the board was created, in half-lives.
-func (b *Board) now() float64 { return float64(time.Since(b.start)) / float64(b.halfLife) }
+// warming reports whether clients that connect are not arrivals yet.
+func (b *Board) warming() bool { return time.Since(b.start) < b.warmup }
+
+// now returns the time since the board was created.
+func (b *Board) now() *moment {
+	m := momentAt(float64(time.Since(b.start)) / float64(b.halfLife))
+	return &m
+}

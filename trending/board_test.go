@@ -74,8 +74,9 @@ func TestTrending_ExistingConnectionsAreNotArrivals(t *testing.T) {
 		repeat(t, 10, e.Join, "a")
 		b := newBoard(t, e)
 		repeat(t, 10, e.Join, "b")
-		other := newRemote(t, e)
-		must(t, other.Set(part("c", 1000), part("a", 1000)))
+		other, parts := newRemote(t, e), []occupancy.Part{part("c", 1000), part("a", 1000)}
+		b.Expect(parts, 0)
+		must(t, other.Set(parts...))
 		settle()
 		wantTrending(t, b, "b")
 		if got := names(b.Popular(3)); got != "a c b" {
@@ -93,7 +94,7 @@ func TestRoom_ExplainsItsRank(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			got := b.Popular(1)[0]
-			for _, pair := range [][2]float64{{got.Arrivals, arrivals}, {got.Usual, usual}, {got.Ratio, ratio}} {
+			for _, pair := range [][3]float64{{got.Arrivals, arrivals}, {got.Usual, usual}, {got.Ratio, ratio}} {
 				if math.Abs(pair[0]-pair[1]) > 0.01 {
 					t.Fatalf("%+v, want %v, %v, %v", got, arrivals, usual, ratio)
 				}
@@ -165,18 +166,16 @@ func TestTrending_ExactForYears(t *testing.T) {
 func TestEmptiedRooms_HistoriesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard(t, newEngine(t))
-		var all []trending.Activity
 		for i := range 10_000 {
-			all = append(all, trending.Activity{Room: fmt.Sprint(i), Fast: -10, Slow: -10})
+			b.Import(map[string][3]float64{fmt.Sprint(i): {-10, -10, 0}}, false)
 		}
-		b.Import(all)
-		kept := b.History()
+		kept, _ := b.History()
 		if len(kept) != 4096 {
 			t.Fatalf("%d histories", len(kept))
 		}
-		for _, a := range kept {
-			if len(a.Room) < 4 || a.Room < fmt.Sprint(10_000-4096) {
-				t.Fatalf("the history of room %s is kept, but not those of newer ones", a.Room)
+		for room := range kept {
+			if len(room) < 4 || room < fmt.Sprint(10_000-4096) {
+				t.Fatalf("the history of room %s is kept, but not those of newer ones", room)
 			}
 		}
 	})

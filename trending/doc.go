@@ -20,16 +20,17 @@
 // cancel those who arrived. This makes the usual causes of wrong trends harmless: a client
 // that reconnects again and again, a page that is reloaded, a network in which all
 // clients connect again before their old connections time out, a load balancer that
-// restarts. If all clients of a room return within four minutes, it does not trend.
+// restarts, a client that moves to another node. If all clients of a room return within four
+// minutes, it does not trend.
 //
 // The ID of a client matters if the board counts users: see [WithCount]. Then a second tab
 // of a user who is in the room is not an arrival.
 //
 // The clients that are connected when the board is created are not arrivals, and neither are
-// those that connect, or lose their connections, in the first minute: see [WithWarmup]. The clients of other nodes are not
-// arrivals unless a node imports them, see [Board.Changes]. So linking a node causes no
-// arrivals. The interval of the engine does not matter, because a change has the same weight
-// however the engine groups the changes into events.
+// those that connect, or lose their connections, in the first minute: see [WithWarmup]. The
+// clients of a node that is linked are not arrivals, see [Board.Expect]. The interval of the
+// engine does not matter, because a change has the same weight however the engine groups the
+// changes into events.
 //
 // A room that empties is no longer listed, but the board remembers its arrivals and its usual
 // size until they no longer matter. It remembers at most as many empty rooms as it had rooms,
@@ -41,7 +42,8 @@
 // Comparing a short moving average with a long one is known as MACD, for example in Lu and
 // Yang, "Trend Analysis of News Topics on Twitter" (IJMLC 2012). Adding a constant to the
 // usual value, so that small numbers do not stand out, follows Schubert, Weiler and Kriegel,
-// "SigniTrend" (KDD 2014). [Board.Top] stops when no other room can be listed, like the
+// "SigniTrend" (KDD 2014). The weights of changes that grow instead of shrinking are the forward
+// decay of Cormode et al. (ICDE 2009). [Board.Top] stops when no other room can be listed, like the
 // threshold algorithm of Fagin, Lotem and Naor (PODS 2001).
 //
 // # Cost

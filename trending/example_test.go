@@ -1,6 +1,7 @@
 package trending_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -53,14 +54,18 @@ func ExampleBoard_Subscribe() {
 func ExampleBoard_History() {
 	engine := occupancy.New()
 	defer engine.Close()
-	board := trending.New(engine, trending.WithWarmup(0))
+	board := trending.New(engine)
 	defer board.Close()
-	saved := []trending.Activity{{Room: "party", Fast: 20, Slow: 20}} // of History, for example from a file
-	board.Import(saved)
-	for _, a := range board.History() {
-		fmt.Printf("%s %.0f\n", a.Room, a.Fast)
+	saved := []byte(`{"party": [20, 20, 25]}`) // the history of the other process, from a file
+
+	var history map[string][3]float64
+	if err := json.Unmarshal(saved, &history); err != nil {
+		fmt.Println(err)
 	}
-	// Output: party 20
+	board.Import(history, false)
+	history, complete := board.History()
+	fmt.Printf("%.0f %v\n", history["party"], complete)
+	// Output: [20 20 0] false
 }
 
 func ExampleParseOrder() {

@@ -6,30 +6,61 @@ import "math"
 // count, an arrival being +1 and a departure -1. Each change loses half its weight in a
 // half-life in fast, and in slowFactor half-lives in slow.
 //
-// Both sums are linear. So a departure and a return cancel each other, it does not matter
-// how the engine groups the changes into events, and the sums of the nodes can be added.
+// Both sums are linear. So a departure and a return cancel each other, and it does not matter
+// how the engine groups the changes into events.
+//
+// Instead of reducing the weights of old changes, add gives greater weights to later changes.
+// So a sum that does not change needs no update, and a moment has the factors for all rooms.
+// To keep the numbers small, the weights begin at 1 again in each period.
 type history struct {
 	fast, slow float64
-	updated    float64 // the time for which the sums are computed, in half-lives
+	period     int32
 }
 
 const (
 	slowFactor = 24
 	minRatio   = 0.25
+	periodLen  = 512 // half-lives; greater weights than 2^512 times a count would overflow
 )
 
-// at returns the sums at the time now.
-func (h *history) at(now float64) (fast, slow float64) {
-	weight := math.Exp((h.updated - now) * (math.Ln2 / slowFactor)) // faster than Exp2
-	third := weight * weight * weight
-	sixth := third * third
-	twelfth := sixth * sixth // the square of it is the 24th power of weight, without another Exp
-	return h.fast * twelfth * twelfth, h.slow * weight
+// moment is a time, in half-lives, with the weights of a change at this time.
+type moment struct {
+	now        float64
+	fast, slow float64
+	period     int32
 }
 
-func (h *history) add(fast, slow, now float64) {
-	h.fast, h.slow = h.at(now)
-	h.fast, h.slow, h.updated = h.fast+fast, h.slow+slow, now
+func momentAt(now float64) moment {
+	period := math.Floor(now / periodLen)
+	age := now - period*periodLen
+	return moment{now, math.Exp2(age), math.Exp2(age / slowFactor), int32(period)}
+}
+
+// at returns the sums at the moment.
+func (h *history) at(m *moment) (fast, slow float64) {
+	if h.period != m.period {
+		h = &history{h.fast, h.slow, h.period}
+		h.rebase(m.period)
+	}
+	return h.fast / m.fast, h.slow / m.slow
+}
+
+func (h *history) rebase(period int32) {
+	age := periodLen * float64(h.period-period)
+	h.fast, h.slow, h.period = h.fast*math.Exp2(age), h.slow*math.Exp2(age/slowFactor), period
+}
+
+func (h *history) add(fast, slow float64, m *moment) {
+	if h.period != m.period {
+		h.rebase(m.period)
+	}
+	h.fast, h.slow = h.fast+fast*m.fast, h.slow+slow*m.slow
+}
+
+// negligible reports whether this history can be forgotten.
+func (c *config) negligible(h *history, m *moment) bool {
+	fast, slow := h.at(m)
+	return max(fast, -fast, slow, -slow) < c.minimum/50
 }
 
 // decayRate is the slowest rate at which the logarithm of a ratio decreases in a half-life:

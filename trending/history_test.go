@@ -3,8 +3,6 @@ package trending
 import (
 	"math/rand/v2"
 	"testing"
-
-	"github.com/occupancy/occupancy"
 )
 
 // While nothing happens, no ratio becomes greater than its bound allows, and the heap of
@@ -13,12 +11,14 @@ func TestBound_RatiosDecreaseAtLeastAsFast(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 9))
 	c := newConfig(nil)
 	for range 10_000 {
-		then := 100 * r.Float64()
+		then := 1000 * r.Float64()
 		later := then + 3*r.Float64()
-		e := row{history: history{100 * r.Float64(), 200 * (r.Float64() - 0.5), then - r.Float64()}}
-		e.occupancy = occupancy.Occupancy{Connections: r.IntN(100)}
-		if before, after := c.room(&e, then).Ratio, c.room(&e, later).Ratio; bound(before, then) < bound(after, later)-1e-9 {
-			t.Fatalf("the ratio of %+v is %v, and %v half-lives later %v", e, before, later-then, after)
+		before, now, after := momentAt(then-r.Float64()), momentAt(then), momentAt(later)
+		var e row
+		e.history.add(100*r.Float64(), 200*(r.Float64()-0.5), &before)
+		e.counts[Connections] = int32(r.IntN(100))
+		if first, second := c.room(&e, &now).Ratio, c.room(&e, &after).Ratio; bound(first, then) < bound(second, later)-1e-9 {
+			t.Fatalf("the ratio of %+v is %v, and %v half-lives later %v", e, first, later-then, second)
 		}
 	}
 }

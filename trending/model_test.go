@@ -20,7 +20,7 @@ const halfLife, minimum = time.Minute, 2
 // model computes the lists that a board must return. It remembers every change, and sorts
 // all rooms of the engine.
 type model struct {
-	local   map[string]int
+	total   map[string]int
 	changes map[string][]change
 }
 
@@ -31,21 +31,18 @@ type change struct {
 
 func newModel(e *occupancy.Engine) *model {
 	m := &model{map[string]int{}, map[string][]change{}}
-	for room := range e.All() {
-		m.local[room] = e.Local(room).Connections
+	for room, o := range e.All() {
+		m.total[room] = o.Connections
 	}
 	return m
 }
 
 // update must be called after each change of the room.
 func (m *model) update(e *occupancy.Engine, room string) {
-	n := e.Local(room).Connections
-	m.add(room, float64(n-m.local[room]), float64(n-m.local[room]))
-	m.local[room] = n
-}
-
-func (m *model) add(room string, fast, slow float64) {
-	m.changes[room] = append(m.changes[room], change{time.Now(), fast, slow})
+	n := e.Current(room).Connections
+	arrivals := float64(n - m.total[room])
+	m.changes[room] = append(m.changes[room], change{time.Now(), arrivals, arrivals})
+	m.total[room] = n
 }
 
 func (m *model) room(name string, o occupancy.Occupancy) trending.Room {
@@ -112,7 +109,7 @@ func TestLists_EqualFullSortAtAnyTime(t *testing.T) {
 			hooks := []func(string) error{e.Join, e.Join, e.Join, e.Leave, e.Leave, enter(e), exit(e)}
 			for step := range 1000 {
 				name := room()
-				switch n := r.IntN(len(hooks) + 4); {
+				switch n := r.IntN(len(hooks) + 5); {
 				case n < len(hooks):
 					_ = hooks[n](name)
 				case n == len(hooks): // a group
@@ -120,9 +117,14 @@ func TestLists_EqualFullSortAtAnyTime(t *testing.T) {
 				case n == len(hooks)+1:
 					repeat(t, e.Local(name).Connections, e.Leave, name)
 				case n == len(hooks)+2:
-					a := trending.Activity{Room: name, Fast: 10 * (r.Float64() - 0.3), Slow: 10 * (r.Float64() - 0.3)}
-					b.Import([]trending.Activity{a})
-					m.add(name, a.Fast, a.Slow)
+					fast, slow := 10*(r.Float64()-0.3), 10*(r.Float64()-0.3)
+					b.Import(map[string][3]float64{name: {fast, slow, 0}}, false)
+					m.changes[name] = []change{{time.Now(), fast, slow}}
+				case n == len(hooks)+3: // another node is linked
+					p := other.Get(name)
+					b.Expect([]occupancy.Part{part(name, 3)}, 0)
+					m.total[name] += 3
+					must(t, other.Set(part(name, p.Occupancy.Connections+3)))
 				default:
 					must(t, other.Set(part(name, 1+r.IntN(5))))
 				}

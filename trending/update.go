@@ -2,6 +2,7 @@ package trending
 
 import (
 	"maps"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
@@ -17,21 +18,23 @@ const (
 	refreshes    = 64      // times that the lists are compared in a half-life while there are reviews
 	minHistories = 4096    // the least number of empty rooms whose histories are kept
 	stepSize     = 16      // rooms that are written before mu is unlocked for readers
+
+	expectTime = 10 * time.Second // after it, the parts of Expect are forgotten
 )
 
 // apply updates the rankings. If initial is true, clients that connect are not arrivals.
 func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
-	local := make([]int32, len(events))
+	listed := make([]bool, len(events))
 	for i := range events {
-		local[i] = int32(b.count.of(events[i].Occupancy) - b.remote(events[i].Room))
-		if !b.filter(events[i].Room) {
-			events[i].Occupancy = occupancy.Occupancy{} // like an empty room, it is not listed
-		}
+		listed[i] = b.filter(events[i].Room)
 	}
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	if !initial {
-		b.away = nil
+		b.warm = nil
+	}
+	if b.expected != nil && time.Since(b.expectedAt) > expectTime {
+		b.expected = nil
 	}
 	// In a loop of their own, the cache misses of several lookups overlap.
 	entries := make([]*entry, len(events))
@@ -39,22 +42,8 @@ func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 		entries[i] = b.rooms[events[i].Room]
 	}
 	now := b.now()
-	b.inSteps(len(events), func(i int) { b.update(entries[i], events[i], local[i], initial, now) })
+	b.inSteps(len(events), func(i int) { b.update(entries[i], events[i], listed[i], now) })
 	b.review(now)
-}
-
-// remote returns the count of the other nodes in a room. The count of this process may have
-// changed since the room's last event, and the change may be undone without another event. So
-// the board subtracts the others' count from that of the event.
-func (b *Board) remote(room string) int {
-	local := b.engine.Local(room)
-	for {
-		total, again := b.engine.Current(room), b.engine.Local(room)
-		if local == again {
-			return b.count.of(total) - b.count.of(local)
-		}
-		local = again
-	}
 }
 
 // inSteps calls f for 0 to n-1. It unlocks mu after every few calls.
@@ -69,44 +58,45 @@ func (b *Board) inSteps(n int, f func(i int)) {
 	}
 }
 
-// update applies the engine's event. The occupancy is the total, and the arrivals are those
-// of this process.
-func (b *Board) update(e *entry, ev occupancy.RoomEvent, local int32, initial bool, now float64) {
-	empty := ev.Occupancy == occupancy.Occupancy{}
+// update applies an event. On the board, a room that is not listed is empty.
+func (b *Board) update(e *entry, ev occupancy.RoomEvent, listed bool, now *moment) {
+	expected := b.expected[ev.Room]
+	delete(b.expected, ev.Room)
+	total := toCounts(ev.Occupancy)
+	counted := total[b.count]
+	if !listed {
+		total = counts{}
+	}
 	if e == nil {
-		if empty {
+		if total.empty() {
 			return
 		}
 		e = b.add(ev.Room)
 	}
-	switch wasEmpty := e.occupancy == (occupancy.Occupancy{}); {
-	case wasEmpty && !empty:
+	switch wasEmpty := e.counts.empty(); {
+	case wasEmpty && !total.empty():
 		b.listed++
 		b.peak = max(b.peak, b.listed)
-	case !wasEmpty && empty:
+	case !wasEmpty && total.empty():
 		b.listed--
 	}
-	e.occupancy = ev.Occupancy
-	change := local - e.local
-	if initial { // only clients that return count
-		away := b.away[e.name]
-		change = min(change, away)
-		if change != 0 {
-			b.away[e.name] = away - change
-		}
+	e.counts = total
+	change := counted - e.counted - expected
+	e.counted = counted
+	if b.warm != nil && change != 0 { // in the warm-up, only clients that return count
+		w := b.warm[e.name]
+		ignored := max(0, change-w.away)
+		change -= ignored
+		b.warm[e.name] = warmRoom{w.away - change, w.ignored + ignored}
 	}
-	if change := float64(change); change != 0 {
-		e.history.add(change, change, now)
-		if b.changes != nil {
-			b.changes[e.name] += change
-		}
+	if change != 0 {
+		e.history.add(float64(change), float64(change), now)
 	}
-	e.local = local
 	b.rank(e, now)
 }
 
 func (b *Board) add(room string) *entry {
-	e := &entry{row: row{name: room}, index: [numOrders]int32{noIndex, noIndex}}
+	e := &entry{row: row{name: room}, index: [numOrders]int32{unranked, unranked}}
 	b.rooms[room] = e
 	b.mapSize = max(b.mapSize, len(b.rooms))
 	return e
@@ -114,52 +104,46 @@ func (b *Board) add(room string) *entry {
 
 // rank moves the entry to its place in both rankings. An entry that trends is visited again
 // later, to bring its key up to date or to remove it from the ranking. So is an empty room,
-// to forget it. The other entries change only with their events. An empty room is not
-// forgotten at once, because Import may come before the event with the room's counts.
-func (b *Board) rank(e *entry, now float64) {
-	empty := e.occupancy == occupancy.Occupancy{}
-	listed := !empty && e.occupancy.Users >= b.minUsers
+// to forget it. The other entries change only with their events.
+func (b *Board) rank(e *entry, now *moment) {
+	listed := !e.counts.empty() && int(e.counts[Users]) >= b.minUsers
 	g := b.growth(&e.row, now)
-	if listed {
-		b.rankings[Popular].set(e, float64(b.count.of(e.occupancy)))
-	} else {
-		b.rankings[Popular].remove(e)
-	}
 	trends := listed && g.trends
+	if e.index[Trending] == unranked && (trends || e.counts.empty()) {
+		e.index[Trending] = queued
+		b.reviews = append(b.reviews, review{e, now.now + reviewEvery})
+	}
+	b.rankings[Popular].set(e, float64(e.counts[b.count]), listed)
+	var key float64
 	if trends {
-		b.rankings[Trending].set(e, bound(g.ratio, now))
-	} else {
-		b.rankings[Trending].remove(e)
+		key = bound(g.ratio, now.now)
 	}
-	if !e.queued && (empty || trends) {
-		e.queued = true
-		b.reviews = append(b.reviews, review{e, now + reviewEvery})
-	}
-}
-
-// negligible reports whether this history can be forgotten.
-func (c *config) negligible(h *history, now float64) bool {
-	fast, slow := h.at(now)
-	return max(fast, -fast, slow, -slow) < c.minimum/50
+	b.rankings[Trending].set(e, key, trends)
 }
 
 // review visits the entries that are due. If the histories of too many empty rooms are kept,
 // it also forgets those that were visited longest ago.
-func (b *Board) review(now float64) {
+func (b *Board) review(now *moment) {
 	limit := max(b.peak, minHistories)
 	next := 0
-	for next < len(b.reviews) && (b.reviews[next].due <= now || len(b.rooms)-b.listed > limit) {
-		b.inSteps(min(stepSize, len(b.reviews)-next), func(int) {
-			e := b.reviews[next].entry
-			next++
-			e.queued = false
-			empty := e.occupancy == occupancy.Occupancy{}
-			forgettable := e.local == 0 && b.negligible(&e.history, now)
-			if empty && (forgettable || len(b.rooms)-b.listed > limit) {
-				delete(b.rooms, e.name)
-				delete(b.away, e.name)
+	due := func() bool {
+		return next < len(b.reviews) && (b.reviews[next].due <= now.now || len(b.rooms)-b.listed > limit)
+	}
+	for due() {
+		b.inSteps(stepSize, func(int) {
+			if !due() {
 				return
 			}
+			e := b.reviews[next].entry
+			next++
+			forgettable := e.counted == 0 && b.negligible(&e.history, now)
+			if e.counts.empty() && (forgettable || len(b.rooms)-b.listed > limit) {
+				delete(b.rooms, e.name)
+				delete(b.warm, e.name)
+				return
+			}
+			b.rankings[Trending].set(e, 0, false)
+			e.index[Trending] = unranked
 			b.rank(e, now)
 		})
 	}

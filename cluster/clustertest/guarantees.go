@@ -60,7 +60,7 @@ func testOnlySubscribedSubjects(s *suite) {
 	from, mine := s.bus(), s.subject(cluster.KindDigest)
 	in := s.subscribe(s.bus(), 64, mine)
 	in.awaitDelivery(from, mine)
-	for kind := cluster.KindDigest; kind <= cluster.KindSyncReply; kind++ {
+	for kind := cluster.KindDigest; kind <= cluster.KindTrends; kind++ {
 		for _, shard := range []uint32{0, mine.Shard - 1, mine.Shard + 1, mine.Shard * 10} {
 			s.publish(from, cluster.Subject{Kind: kind, Shard: shard}, nil)
 		}

@@ -107,8 +107,10 @@ func (f *clusterFlags) join(ctx context.Context, s *server, listen net.Addr, log
 	if _, err := n.bus.Conn().Subscribe(subject, func(m *nats.Msg) { n.relay.receive(m.Data) }); err != nil {
 		return nil, errors.Join(err, closeBus(n.bus))
 	}
-	if n.node, err = cluster.Start(ctx, s.engine, n.bus, cluster.WithName(name), cluster.WithLogger(log),
-		cluster.WithSecret(n.prefix+"\x00"+f.token)); err != nil {
+	options := []cluster.Option{
+		cluster.WithName(name), cluster.WithLogger(log), cluster.WithSecret(n.prefix + "\x00" + f.token), cluster.WithTrending(s.board),
+	}
+	if n.node, err = cluster.Start(ctx, s.engine, n.bus, options...); err != nil {
 		return nil, errors.Join(err, closeBus(n.bus))
 	}
 	// Serve clients only when the counts of the other chat servers have arrived. Do not wait

@@ -13,13 +13,14 @@ import (
 )
 
 // newMetricsHandler returns the handler of GET /metrics. It exports the metrics of the engine,
-// the ten most popular rooms, the streams and the cluster. node is nil without a cluster.
+// the ten most popular rooms, the streams, the board and the cluster. node is nil without a cluster.
 func newMetricsHandler(engine *occupancy.Engine, board *trending.Board, handler *occupancyhttp.Handler, node *clusterNode) http.Handler {
 	// begin: metrics
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		occupancyprom.NewCollector(engine, occupancyprom.WithTopRooms(10, board)),
 		occupancyprom.NewHTTPCollector(handler),
+		occupancyprom.NewTrendingCollector(board),
 	)
 	// end: metrics
 	if node != nil {

@@ -673,6 +673,116 @@ func (x *Bye) GetLeastVersion() uint32 {
 	return 0
 }
 
+// A request for the history of the trending rooms if `pieces` is 0, or a piece of it. Only
+// nodes with a ranking of the rooms send it.
+type Trends struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`      // the incarnation of the sender
+	To            []byte                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`          // the incarnation of the receiver
+	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`         // of the request; the pieces have the same id
+	Pieces        uint64                 `protobuf:"varint,4,opt,name=pieces,proto3" json:"pieces,omitempty"` // the number of pieces
+	Piece         uint64                 `protobuf:"varint,5,opt,name=piece,proto3" json:"piece,omitempty"`   // the number of this piece, from 0
+	Rooms         []string               `protobuf:"bytes,6,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Numbers       []float32              `protobuf:"fixed32,7,rep,packed,name=numbers,proto3" json:"numbers,omitempty"`  // three for each room: see trending.Board.History
+	AgeMs         uint64                 `protobuf:"varint,8,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"` // in a request: the time since the start of the sender; only nodes that have run longer answer
+	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trends) Reset() {
+	*x = Trends{}
+	mi := &file_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trends) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trends) ProtoMessage() {}
+
+func (x *Trends) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trends.ProtoReflect.Descriptor instead.
+func (*Trends) Descriptor() ([]byte, []int) {
+	return file_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Trends) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Trends) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Trends) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Trends) GetPieces() uint64 {
+	if x != nil {
+		return x.Pieces
+	}
+	return 0
+}
+
+func (x *Trends) GetPiece() uint64 {
+	if x != nil {
+		return x.Piece
+	}
+	return 0
+}
+
+func (x *Trends) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *Trends) GetNumbers() []float32 {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *Trends) GetAgeMs() uint64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *Trends) GetLeastVersion() uint32 {
+	if x != nil {
+		return x.LeastVersion
+	}
+	return 0
+}
+
 var File_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_proto_rawDesc = "" +
@@ -732,6 +842,16 @@ const file_cluster_proto_rawDesc = "" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"L\n" +
 	"\x03Bye\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12#\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xd6\x01\n" +
+	"\x06Trends\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\fR\x02to\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06pieces\x18\x04 \x01(\x04R\x06pieces\x12\x14\n" +
+	"\x05piece\x18\x05 \x01(\x04R\x05piece\x12\x14\n" +
+	"\x05rooms\x18\x06 \x03(\tR\x05rooms\x12\x18\n" +
+	"\anumbers\x18\a \x03(\x02R\anumbers\x12\x15\n" +
+	"\x06age_ms\x18\b \x01(\x04R\x05ageMs\x12#\n" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion*:\n" +
 	"\x04Flag\x12\r\n" +
 	"\tFLAG_NONE\x10\x00\x12\x11\n" +
@@ -751,7 +871,7 @@ func file_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_cluster_proto_goTypes = []any{
 	(Flag)(0),           // 0: occupancy.cluster.v1.Flag
 	(*Digest)(nil),      // 1: occupancy.cluster.v1.Digest
@@ -760,6 +880,7 @@ var file_cluster_proto_goTypes = []any{
 	(*Query)(nil),       // 4: occupancy.cluster.v1.Query
 	(*Answer)(nil),      // 5: occupancy.cluster.v1.Answer
 	(*Bye)(nil),         // 6: occupancy.cluster.v1.Bye
+	(*Trends)(nil),      // 7: occupancy.cluster.v1.Trends
 }
 var file_cluster_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -780,7 +901,7 @@ func file_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_proto_rawDesc), len(file_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -46,6 +46,10 @@ type Config struct {
 
 	// NewTable returns an empty table for the counts of a peer.
 	NewTable func(name string) Table
+
+	// Expect announces counts that are set next in a table, although nobody arrives: see
+	// package trending. It can be nil.
+	Expect func(parts []occupancy.Part, away time.Duration)
 }
 
 // Table stores the counts of a peer that are part of the totals. It is an

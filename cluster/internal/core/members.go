@@ -25,6 +25,7 @@ type peer struct {
 	maxRooms          uint64        // the peer stores at most this number of rooms, or 0 if it is not known
 	otherSecret       bool          // the peer's hashes of users have another key
 	unsupported       bool          // this node cannot read the peer's messages
+	known             bool          // all counts that the peer had when it was added were received
 	dropped           bool
 }
 

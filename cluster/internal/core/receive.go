@@ -124,12 +124,18 @@ func (m *Machine) handleDigest(d *digest, now time.Duration) {
 	if d.reset {
 		p.table.beginSnapshot()
 	}
+	accepted := p.table.accepted
+	if p.isFirstSnapshot(d.span) {
+		p.table.accepted = m.expecting(accepted, 0)
+	}
 	d.forEach(p.table.set)
 	p.table.applyBatch()
+	p.table.accepted = accepted
 	requested := p.stream.requested
 	if p.stream.apply(d.span, now) {
 		p.table.endSnapshot()
 	}
+	p.known = p.known || p.stream.snapshotEnd == 0
 	if p.stream.behind() || !requested {
 		m.requestSync(p, now)
 		return
@@ -158,7 +164,9 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		return
 	}
 	if wasMissing {
-		p.table.moveTo(m.cfg.NewTable(p.name)) // the kept counts count again
+		accepted := m.cfg.NewTable(p.name)
+		p.table.moveTo(m.expecting(accepted, now-p.lostAt)) // the kept counts count again
+		p.table.accepted = accepted
 	}
 	if returned {
 		p.stream.attempts = 0
@@ -168,6 +176,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		return // the digests before this heartbeat wait in the inbox
 	}
 	if p.stream.heartbeat(h.seq) {
+		p.known = true
 		switch {
 		case p.table.overLimit:
 			// The hash differs because rooms were ignored. Request a snapshot when all rooms fit.
