@@ -24,6 +24,7 @@ const maxLines = 20
 //   - no node is Degraded, except because a peer is Missing;
 //   - each node has the connections and members of the whole service: in each room, the sums
 //     of the nodes' own counts;
+//   - all nodes have the same number of users in each room, unless a node estimates it;
 //   - no message except heartbeats is in transit, and the engines have published all
 //     changes.
 //
@@ -85,9 +86,12 @@ func (n *Network) problems(t testing.TB) (all []string) {
 	t.Helper()
 	nodes := n.running(t)
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	rooms := map[string]bool{}
+	rooms, estimated := map[string]bool{}, false
 	for _, node := range nodes {
 		all = append(all, node.problems(nodes)...)
+		for _, p := range node.Health().Peers {
+			estimated = estimated || p.Estimated > 0
+		}
 		for room := range node.Engine.All() {
 			rooms[room] = true
 		}
@@ -100,8 +104,12 @@ func (n *Network) problems(t testing.TB) (all []string) {
 			sum.PresenceMembers += own.PresenceMembers
 		}
 		for _, node := range nodes {
-			if has := node.Engine.Current(room); has.Connections != sum.Connections || has.PresenceMembers != sum.PresenceMembers {
+			has := node.Engine.Current(room)
+			if has.Connections != sum.Connections || has.PresenceMembers != sum.PresenceMembers {
 				add("%s has %+v in room %q, and the nodes' own parts are %+v", node.name, has, room, sum)
+			}
+			if first := nodes[0]; !estimated && has.Users != first.Engine.Current(room).Users {
+				add("%s has %d users in room %q, and %s has %d", node.name, has.Users, room, first.name, first.Engine.Current(room).Users)
 			}
 		}
 	}

@@ -81,6 +81,24 @@ func TestSettle_NodesAgree(t *testing.T) {
 	})
 }
 
+// The engine of c does not count users, so the nodes never agree on them.
+func TestSettle_ComparesUsers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a := net.StartNode(t, "a", occupancy.New(occupancy.WithUsers()))
+		b := net.StartNode(t, "b", occupancy.New(occupancy.WithUsers()))
+		for _, node := range []*clustertest.Node{a, b} {
+			_, err := node.Engine.Connect("lobby", occupancy.As("alice"))
+			require.NoError(t, err)
+		}
+		net.Settle(t)
+		net.Want(t, "lobby", occupancy.Occupancy{Connections: 2, PresenceMembers: 2, Users: 1})
+
+		net.StartNode(t, "c", occupancy.New())
+		require.Contains(t, settleFailure(net), `c has 0 users in room "lobby", and a has 1`)
+	})
+}
+
 func TestSettle_LossAndDelay(t *testing.T) {
 	service(t, func(t *testing.T, net *clustertest.Network, a, b, c *clustertest.Node) {
 		net.SetFaults(clustertest.Faults{Loss: 0.2, Duplicate: 0.2, Reorder: 0.2, MaxDelay: 300 * time.Millisecond})
