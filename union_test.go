@@ -332,6 +332,40 @@ func TestUnion_ReplacedUserHasAnEventForOtherNodes(t *testing.T) {
 	})
 }
 
+// The publisher visits a room after a hook has changed the counts and before it has changed the
+// index. The change of the users has an event nevertheless.
+func TestUnion_ChangeDuringVisitHasAnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(WithUsers(), WithInterval(time.Second))
+		defer e.Close()
+		l, err := e.Link(nil, WithUserHash(func(id string) uint64 {
+			if e.Local("room").PresenceMembers == 2 {
+				time.Sleep(time.Minute) // the room becomes idle
+			}
+			return testHash(id)
+		}))
+		require.NoError(t, err)
+		w, err := l.Watch()
+		require.NoError(t, err)
+		reported := 0
+		go func() {
+			for {
+				if _, err := w.Next(t.Context()); err != nil {
+					return
+				}
+				in, _ := l.UserChanges("room")
+				reported += len(in)
+			}
+		}()
+		require.NoError(t, e.Enter("room", "ann"))
+		synctest.Wait()
+		require.NoError(t, e.Enter("room", "bob")) // the room waits for its interval
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, 2, reported)
+	})
+}
+
 // If a node reports the smallest hashes of its users only, the number of users is an estimate.
 func TestUnion_EstimatesUsersOfLargeRooms(t *testing.T) {
 	const k = 4096

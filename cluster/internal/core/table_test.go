@@ -21,8 +21,8 @@ func TestTable_MatchesModel(t *testing.T) {
 		e := occupancy.New(occupancy.WithMaxRooms(25))
 		l, err := e.Link(nil)
 		require.NoError(t, err)
-		p := &table{cfg: &Config{MaxRooms: maxRooms, MaxCount: maxCount, Yield: func() {}}, batch: new(batch), accepted: l.Remote("p")}
-		claims := map[string]roomCounts{}
+		p := &table{cfg: &Config{MaxRooms: maxRooms, MaxCount: maxCount, MaxUsers: 20, Yield: func() {}}, batch: new(batch), accepted: l.Remote("p")}
+		claims, users := map[string]roomCounts{}, map[string][]uint64{}
 		var stale map[string]bool // nil while no snapshot is received
 		for range 300 {
 			switch {
@@ -35,6 +35,7 @@ func TestTable_MatchesModel(t *testing.T) {
 			case stale != nil && r.IntN(5) == 0:
 				p.endSnapshot()
 				maps.DeleteFunc(claims, func(room string, _ roomCounts) bool { return stale[room] })
+				maps.DeleteFunc(users, func(room string, _ []uint64) bool { return stale[room] })
 				stale = nil
 			case r.IntN(5) == 0:
 				p.retryRefused()
@@ -52,9 +53,18 @@ func TestTable_MatchesModel(t *testing.T) {
 						continue
 					}
 				}
-				p.set([]byte(room), now, userUpdate{})
+				all := randomUsers(r)
+				u := userUpdate{whole: true, added: appendHashes(nil, all)}
+				if r.IntN(2) == 0 {
+					added, removed := diffUsers(users[room], all)
+					u = userUpdate{added: appendHashes(nil, added), removed: appendHashes(nil, removed)}
+				}
+				p.set([]byte(room), now, u)
 				delete(stale, room)
-				claims[room] = now
+				claims[room], users[room] = now, all
+				if now.members() == 0 {
+					delete(users, room)
+				}
 				if now == 0 {
 					delete(claims, room)
 				}
@@ -63,7 +73,7 @@ func TestTable_MatchesModel(t *testing.T) {
 
 			hash := uint64(0)
 			for room, now := range claims {
-				hash += hashRoom(room, now, nil)
+				hash += hashRoom(room, now, users[room])
 				accepted := e.Current(room)
 				refused, ok := p.refused[room]
 				if ok != (accepted != now.occupancy()) || ok && toRoomCounts(refused.Occupancy) != now || p.valid(now) != (p.last(room) == now) {
