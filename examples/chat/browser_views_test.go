@@ -28,6 +28,20 @@ func axe(t *testing.T) string {
 	return string(script) + ";0"
 }
 
+// startWithBots starts a chat server whose page shows the scenes. The bots do not run.
+func startWithBots(t *testing.T) *testServer {
+	t.Helper()
+	s := newServer(longTimeouts)
+	s.crowd = newCrowd(t.Context(), 60, "", nil)
+	web := httptest.NewServer(s.routes())
+	t.Cleanup(func() {
+		s.stop(errStopping)
+		require.NoError(t, s.close())
+		web.Close()
+	})
+	return &testServer{server: s, t: t, addr: web.Listener.Addr().String()}
+}
+
 // emulate sets a media feature, such as prefers-color-scheme.
 func (b *tab) emulate(feature, value string) {
 	b.t.Helper()
@@ -41,8 +55,7 @@ func (b *tab) emulate(feature, value string) {
 func TestPage_AxeFindsNoFault(t *testing.T) {
 	script := axe(t)
 	browser := chromium(t)
-	s := start(t, longTimeouts)
-	s.crowd = newCrowd(t.Context(), 60, s.addr, nil) // the page shows the scenes; the bots do not run
+	s := startWithBots(t)
 	for _, room := range []string{"lobby", "lobby", "שלום \u202e abc", strings.Repeat("W", 200)} {
 		s.dial(strings.ReplaceAll(room, " ", "%20"))
 	}

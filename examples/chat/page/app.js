@@ -45,6 +45,7 @@ function showStatus() {
   const text = problem();
   if ($("status").textContent !== text) $("status").textContent = text; // a screen reader announces it
   document.body.classList.toggle("stale", text !== "");
+  document.body.classList.toggle("loading", !currentUntil && !hasFailed);
 }
 
 /** Calls f now, once per period (in ms), and when the page becomes visible. Does not call f while the page is hidden. */
