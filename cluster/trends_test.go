@@ -179,6 +179,26 @@ func TestTrending_NewNodeCopiesHistory(t *testing.T) {
 	}
 }
 
+// A node can copy the history before it knows a peer whose counts the history contains.
+func TestTrending_NewNodeLearnsOfPeerAfterCopying(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a, b := startRanked(t, net, "a"), startRanked(t, net, "b")
+		after(2 * time.Minute)
+		a.join(t, "room", 20)
+		b.join(t, "room", 30)
+		after(time.Second)
+		b.bus.Mute(true)
+		c := startRanked(t, net, "c")
+		must(t, c.node.Ready(t.Context()))
+		after(time.Second)
+		require.Equal(t, 20, c.Current("room").Connections)
+		b.bus.Mute(false)
+		after(5 * time.Second)
+		require.Equal(t, []string{"room"}, roomNames(wantSameRooms(t, 0.001, a, b, c)))
+	})
+}
+
 // If the whole service starts, no node has a history. The warm-ups end as usual.
 func TestTrending_NewServiceHasNoHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
