@@ -92,7 +92,8 @@ func (b *Board) Import(rooms map[string][3]float64, complete bool) {
 // longer. Otherwise away is 0.
 //
 // Call Expect before [occupancy.Remote.Set]. Package cluster does so if it knows the board. A
-// part that the engine does not count within ten seconds is forgotten.
+// part that the engine does not count within ten seconds is forgotten. If the board counts
+// users, a user of both nodes is expected but does not increase the count, which is a departure.
 func (b *Board) Expect(parts []occupancy.Part, away time.Duration) {
 	b.writing.Lock()
 	defer b.writing.Unlock()
