@@ -33,7 +33,7 @@ type admission struct {
 
 	mu      sync.Mutex // protects the following
 	open    int
-	byKey   map[string]int // open streams by key; not the streams with an empty key
+	byKey   map[string]int // open streams by key
 	opened  uint64
 	refused map[string]uint64
 }
@@ -49,43 +49,35 @@ func (a *admission) admit(r *http.Request) (release func(), err error) {
 	if a.maxPerKey > 0 {
 		key = a.streamKey(r)
 	}
-	if err := a.tryAdmit(key); err != nil {
-		a.warnings.log(r.Context(), err.Message, "remote", r.RemoteAddr)
-		return nil, err
-	}
-	return func() { a.release(key) }, nil
-}
-
-func (a *admission) tryAdmit(key string) *httpError {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.maxStreams > 0 && a.open >= a.maxStreams:
-		return errStreamLimit
+		return nil, errStreamLimit
 	case key != "" && a.byKey[key] >= a.maxPerKey:
-		return errClientLimit
+		return nil, errClientLimit
 	}
 	a.open++
 	a.opened++
-	if key != "" {
-		a.byKey[key]++
-	}
-	return nil
+	a.byKey[key]++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.open--
+		if a.byKey[key]--; a.byKey[key] == 0 {
+			delete(a.byKey, key)
+		}
+	}, nil
 }
 
-func (a *admission) release(key string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.open--
-	if a.byKey[key]--; a.byKey[key] <= 0 {
-		delete(a.byKey, key)
+// countRefused counts a refused request, and logs a warning if a limit was reached.
+func (a *admission) countRefused(r *http.Request, e *httpError) {
+	if e == errStreamLimit || e == errClientLimit {
+		a.warnings.log(r.Context(), e.Message, "remote", r.RemoteAddr)
 	}
-}
-
-func (a *admission) countRefused(code string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.refused[code]++
+	a.refused[e.Code]++
 }
 
 // addressKey is the default of [WithStreamKey].

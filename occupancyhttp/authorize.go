@@ -17,15 +17,6 @@ type refusal struct {
 
 func newRefusal(room string, e *httpError) refusal { return refusal{room, e.status, e} }
 
-// refusalFrames encodes the refusals as events.
-func refusalFrames(refused []refusal) []frame {
-	frames := make([]frame, len(refused))
-	for i, r := range refused {
-		frames[i] = newFrame("occupancy.refused", "", r)
-	}
-	return frames
-}
-
 // check moves the rooms that the request may not read from s.rooms to s.refused. It returns
 // the error of a refusal if no room and no list is left.
 func (h *Handler) check(r *http.Request, s *selection) error {
@@ -42,11 +33,11 @@ func (h *Handler) check(r *http.Request, s *selection) error {
 		return err
 	}
 	s.rooms = nil
-	for i, room := range valid {
-		if denials[i] == nil {
-			s.rooms = append(s.rooms, room)
+	for i, denial := range denials {
+		if denial == nil {
+			s.rooms = append(s.rooms, valid[i])
 		} else {
-			s.refused = append(s.refused, newRefusal(room, denials[i]))
+			s.refused = append(s.refused, newRefusal(valid[i], denial))
 		}
 	}
 	switch {
@@ -94,15 +85,12 @@ func (h *Handler) accessErrors(r *http.Request, rooms []string) ([]*httpError, e
 func (h *Handler) Revoke(f func(r *http.Request, room string) bool) {
 	h.hub.revocations.Add(1) // before openStreams: see serveStream
 	for _, s := range h.hub.openStreams() {
-		for i, room := range h.hub.rooms(s) {
-			if room != "" && f(s.request, room) {
+		for i := range s.slots {
+			if f(s.request, s.slots[i].feed.room) {
 				s.revoked.set(i)
-				s.notify()
 			}
 		}
-		if len(s.lists) > 0 {
-			s.recheck.Store(true)
-			s.notify()
-		}
+		s.recheck.Store(true)
+		s.notify()
 	}
 }

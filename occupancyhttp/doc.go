@@ -31,12 +31,12 @@
 //
 // The counts are those that the engine has, as returned by [occupancy.Engine.Current].
 // With fresh=1 in the query, the handler queries the other nodes of a cluster with
-// [occupancy.Engine.Get], and waits for at most five seconds. Concurrent requests for a
+// [occupancy.Engine.Get], and waits for at most four seconds. Concurrent requests for a
 // room share one query. Further requests reuse its result for the engine's interval, or
 // for one second if the interval is longer. If some nodes do not respond, the response
-// contains the counts of the other nodes, and the header "Occupancy-Partial: true". If 256
-// queries are running already and none ends in time, the response contains the counts that
-// the engine has, and the same header.
+// contains the counts of the other nodes, and the header "Occupancy-Partial: true". If 1024
+// rooms are being queried already, the response contains the counts that the engine has, and
+// the same header.
 //
 // # Streams
 //

@@ -35,7 +35,7 @@ var (
 	errNotFound         = &httpError{http.StatusNotFound, "not_found", "not found"}
 	errMethodNotAllowed = &httpError{http.StatusMethodNotAllowed, "method_not_allowed", "method not allowed: use GET or HEAD"}
 	errBadQuery         = &httpError{http.StatusBadRequest, "bad_query", "malformed query"}
-	errNoRoom           = &httpError{http.StatusBadRequest, "no_room", "no room given: add ?room=name"}
+	errNoRoom           = &httpError{http.StatusBadRequest, "no_room", "no room given: add ?room=name or ?by=popular"}
 	errBadOrder         = &httpError{http.StatusBadRequest, "bad_order", "unknown order: use by=popular or by=trending"}
 	errBadLimit         = &httpError{http.StatusBadRequest, "bad_limit", "invalid limit: must be 1 to 100"}
 	errNoLists          = &httpError{http.StatusNotFound, "no_lists", "this server has no lists of rooms"}

@@ -7,16 +7,19 @@ import (
 	"time"
 )
 
-// serveEvents serves a stream of the rooms and the lists that parse returns. It counts
-// refused requests.
-func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request, parse func(*http.Request) (selection, error)) error {
-	err := h.serveStream(w, r, parse)
+// serveEvents serves a stream of the rooms and the lists in the query. It counts refused
+// requests.
+func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
+	err := h.serveStream(w, r)
 	if err == nil {
 		return nil
 	}
 	e := toHTTPError(err)
-	h.admission.countRefused(e.Code)
-	if e.status == http.StatusServiceUnavailable && isEventSource(r) {
+	h.admission.countRefused(r, e)
+	// The EventSource of a browser never retries after an error status. Other clients can send
+	// another Accept header.
+	isEventSource := strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
+	if isEventSource && e.status == http.StatusServiceUnavailable {
 		h.setStreamHeaders(w)
 		_, _ = w.Write(newStart(retryAfter * time.Second))
 		return nil
@@ -24,21 +27,13 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request, parse func
 	return err
 }
 
-// isEventSource reports whether the request was sent by the EventSource of a browser,
-// which never retries after an error status. Other clients can send another Accept header.
-func isEventSource(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
-}
-
 // serveStream serves a stream. It returns an error only if it has written nothing yet.
-func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, parse func(*http.Request) (selection, error)) error {
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) error {
 	shutdown := h.shutdowns.channel(r)
-	select {
-	case <-shutdown:
+	if isClosed(shutdown) {
 		return errClosed
-	default:
 	}
-	selected, err := parse(r)
+	selected, err := h.parse(r)
 	if err != nil {
 		return err
 	}
@@ -65,19 +60,16 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, parse func
 	if err := h.hub.attach(s, selected.rooms); err != nil {
 		return err
 	}
-	refused := selected.refused
 	if h.hub.revocations.Load() != revocations {
 		// Revoke was called after check began, and may have missed this stream.
-		revoked, err := s.reauthorize()
-		if err != nil {
+		if err := s.reauthorize(); err != nil {
 			return err
 		}
-		refused = append(refused, revoked...)
-		if s.open == 0 && len(s.lists) == 0 {
-			return refused[len(refused)-1].httpError
+		if s.isEmpty() {
+			return s.refused[len(s.refused)-1].httpError
 		}
 	}
-	first := refusalFrames(refused)
+	var first []frame
 	for i, key := range selected.lists {
 		list, unsubscribe, err := s.follow(&s.lists[i], key)
 		defer unsubscribe()
@@ -86,20 +78,14 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, parse func
 		}
 		first = append(first, list)
 	}
-	h.hub.refresh()
-	h.noteEnd(r, out, s.run(first, shutdown))
+	h.hub.refreshRegularly()
+	if err := s.run(first, shutdown); err != nil {
+		if out.tooSlow {
+			h.admission.tooSlow.Add(1)
+		}
+		h.logger.DebugContext(r.Context(), "occupancyhttp: stream closed: write failed", "remote", r.RemoteAddr, "error", err)
+	}
 	return nil
-}
-
-// noteEnd counts and logs a stream that ended with err, the error of a failed write.
-func (h *Handler) noteEnd(r *http.Request, out *writer, err error) {
-	if err == nil {
-		return
-	}
-	if out.tooSlow {
-		h.admission.tooSlow.Add(1)
-	}
-	h.logger.DebugContext(r.Context(), "occupancyhttp: stream closed: write failed", "remote", r.RemoteAddr, "error", err)
 }
 
 // setStreamHeaders sets the headers of a stream.

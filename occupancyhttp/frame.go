@@ -13,12 +13,7 @@ type frame []byte
 
 // newFrame encodes an event. head contains further lines of the frame.
 func newFrame(event, head string, data any) frame {
-	head = "event: " + event + "\n" + head + "data: "
-	body := mustMarshal(data)
-	f := make(frame, 0, len(head)+len(body)+2) // no larger, because each requested room keeps one
-	f = append(f, head...)
-	f = append(f, body...)
-	return append(f, "\n\n"...)
+	return frame("event: " + event + "\n" + head + "data: " + string(mustMarshal(data)) + "\n\n")
 }
 
 // newUpdate encodes the event of a room. Its id is the version of the event.

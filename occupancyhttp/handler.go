@@ -34,6 +34,7 @@ func NewHandler(engine *occupancy.Engine, opts ...Option) *Handler {
 		shutdowns: shutdowns{channels: map[weak.Pointer[http.Server]]chan struct{}{}},
 	}
 	h.hub = newHub(engine, &h.config)
+	h.hub.state.Store(&state{})
 	h.queries = newQueries(engine, h.warnings)
 	h.admission = newAdmission(&h.config)
 	return h
@@ -63,10 +64,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isClosed reports whether the engine is closed.
-func (h *Handler) isClosed() bool {
+// isClosed reports whether a channel is closed that is never sent to.
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-h.engine.Done():
+	case <-c:
 		return true
 	default:
 		return false
@@ -78,23 +79,18 @@ func (h *Handler) isClosed() bool {
 // [http.StripPrefix] removed, and its errors are not JSON.
 func (h *Handler) route(path string) func(http.ResponseWriter, *http.Request) error {
 	path = strings.TrimPrefix(path, "/")
-	if asset, ok := assets[path]; ok {
-		return asset.serve
-	}
 	switch {
 	case path == "":
 		return h.serveRooms
-	case path == "events":
-		return func(w http.ResponseWriter, r *http.Request) error { return h.serveEvents(w, r, h.parse) }
+	case path == "events", path == "rooms/events" && h.board != nil:
+		return h.serveEvents
 	case path == "rooms" && h.board != nil:
 		return h.serveList
-	case path == "rooms/events" && h.board != nil:
-		return func(w http.ResponseWriter, r *http.Request) error { return h.serveEvents(w, r, parseListEvents) }
 	}
 	if room, ok := strings.CutPrefix(path, "rooms/"); ok && !strings.Contains(room, "/") {
 		return func(w http.ResponseWriter, r *http.Request) error { return h.serveRoom(w, r, room) }
 	}
-	return nil
+	return fileServer(path)
 }
 
 // serveRoom writes the occupancy of the room in the path.
@@ -103,11 +99,7 @@ func (h *Handler) serveRoom(w http.ResponseWriter, r *http.Request, escapedRoom 
 	if err != nil {
 		return errBadRoomName
 	}
-	s := selection{rooms: []string{room}}
-	if err := h.check(r, &s); err != nil {
-		return err
-	}
-	counts, err := h.read(w, r, s.rooms)
+	counts, err := h.read(w, r, &selection{rooms: []string{room}})
 	if err != nil {
 		return err
 	}
@@ -121,10 +113,7 @@ func (h *Handler) serveRooms(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.check(r, &s); err != nil {
-		return err
-	}
-	counts, err := h.read(w, r, s.rooms)
+	counts, err := h.read(w, r, &s)
 	if err != nil {
 		return err
 	}
@@ -146,25 +135,26 @@ func (h *Handler) serveRooms(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// read returns the occupancy of the rooms. If the query contains fresh=1, it queries the
-// other nodes of the cluster, and sets a header if some did not respond.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, rooms []string) (map[string]occupancy.Occupancy, error) {
-	if h.isClosed() {
+// read returns the occupancy of the rooms that the request may read, and moves the others to
+// s.refused. If the query contains fresh=1, it queries the other nodes of the cluster, and
+// sets a header if some did not respond.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, s *selection) (map[string]occupancy.Occupancy, error) {
+	if err := h.check(r, s); err != nil {
+		return nil, err
+	}
+	if isClosed(h.engine.Done()) {
 		return nil, occupancy.ErrClosed
 	}
-	counts := make(map[string]occupancy.Occupancy, len(rooms))
+	counts := make(map[string]occupancy.Occupancy, len(s.rooms))
 	if r.URL.Query().Get("fresh") != "1" {
-		for _, room := range rooms {
+		for _, room := range s.rooms {
 			counts[room] = h.engine.Current(room)
 		}
 		return counts, nil
 	}
-	partial, err := h.queries.get(r.Context(), rooms, counts)
-	if err != nil {
-		return nil, err
-	}
+	partial, err := h.queries.get(r.Context(), s.rooms, counts)
 	if partial {
 		w.Header().Set("Occupancy-Partial", "true")
 	}
-	return counts, nil
+	return counts, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
@@ -18,20 +19,20 @@ import (
 // One watcher of the engine returns the changes of all these rooms. The feed encodes the
 // event as a frame and marks the room as pending in each stream. Each stream then writes
 // the frame to its client. So a room has no goroutine and no subscription of its own.
-//
-// The watcher is open while the hub has streams.
 type hub struct {
 	engine *occupancy.Engine
 	*config
 
-	revocations atomic.Uint64 // number of calls of Revoke
-	state       state
+	revocations atomic.Uint64         // number of calls of Revoke
+	state       atomic.Pointer[state] // never nil
+
+	refreshing sync.Mutex // protects timer
+	timer      *time.Timer
 
 	mu      sync.Mutex // protects the following fields, the fields of the feeds, and slot.feedIndex
 	streams map[*stream]struct{}
 	feeds   map[string]*feed
-	watcher *occupancy.Watcher // nil while no stream is open, and after the engine has closed
-	done    chan struct{}      // closed when the watcher is closed
+	watcher *occupancy.Watcher // nil while no stream is open
 }
 
 // feed has the newest frame of a room, and the slots of all streams of the room.
@@ -46,10 +47,13 @@ type feed struct {
 // slot is one room of a stream.
 type slot struct {
 	stream    *stream
-	feed      *feed  // nil if the room is refused
-	lastSent  *frame // the last frame written to the client; used by the stream's goroutine only
-	index     int32  // in stream.slots
-	feedIndex int32  // in feed.slots
+	feed      *feed
+	feedIndex int32 // in feed.slots
+	index     int16 // in stream.slots
+
+	// used by the stream's goroutine only:
+	attached bool   // whether the slot is in feed.slots
+	lastSent *frame // the last frame written to the client
 }
 
 func newHub(engine *occupancy.Engine, c *config) hub {
@@ -58,10 +62,18 @@ func newHub(engine *occupancy.Engine, c *config) hub {
 
 // attach adds the stream and its slots, one for each of the rooms, to the feeds. If a feed
 // already has a frame, attach marks the slot as pending. The error is
-// [occupancy.ErrClosed].
+// [occupancy.ErrClosed]. The caller must call detach in any case.
 func (h *hub) attach(s *stream, rooms []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.watcher == nil {
+		w, err := h.engine.Watch(occupancy.Rooms())
+		if err != nil {
+			return err
+		}
+		h.watcher = w
+		go h.run(w)
+	}
 	h.streams[s] = struct{}{}
 	var added []string
 	for i, room := range rooms {
@@ -71,25 +83,13 @@ func (h *hub) attach(s *stream, rooms []string) error {
 			h.feeds[f.room] = f
 			added = append(added, f.room)
 		}
-		s.slots[i] = slot{stream: s, feed: f, index: int32(i), feedIndex: int32(len(f.slots))}
+		s.slots[i] = slot{stream: s, feed: f, index: int16(i), feedIndex: int32(len(f.slots)), attached: true}
 		f.slots = append(f.slots, &s.slots[i])
 		if f.newest.Load() != nil {
 			s.markPending(i)
 		}
 	}
-	if h.watcher != nil {
-		return h.watcher.Add(added...)
-	}
-	var err error
-	if h.watcher, err = h.engine.Watch(occupancy.Rooms(added...)); err != nil {
-		return err
-	}
-	h.done = make(chan struct{})
-	go h.run(h.watcher, h.done)
-	if h.health != nil || h.board != nil {
-		go h.refreshRegularly(h.done)
-	}
-	return nil
+	return h.watcher.Add(added...)
 }
 
 // detach removes the stream and its slots.
@@ -97,17 +97,11 @@ func (h *hub) detach(s *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.streams, s)
-	var unused []string
 	for i := range s.slots {
-		unused = h.remove(&s.slots[i], unused)
+		h.remove(&s.slots[i])
 	}
-	switch {
-	case h.watcher == nil:
-	case len(h.streams) > 0:
-		h.watcher.Remove(unused...)
-	default:
-		_ = h.watcher.Close() // run returns
-		close(h.done)
+	if len(h.streams) == 0 && h.watcher != nil {
+		_ = h.watcher.Close()
 		h.watcher, h.feeds = nil, map[string]*feed{} // a map does not release memory when it shrinks
 	}
 }
@@ -116,34 +110,29 @@ func (h *hub) detach(s *stream) {
 func (h *hub) detachRoom(s *slot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if unused := h.remove(s, nil); h.watcher != nil {
-		h.watcher.Remove(unused...)
-	}
+	h.remove(s)
 }
 
-// remove removes the slot from its feed, if it has one. The last slot of the feed takes
-// the free index. If the feed has no slot left, remove deletes the feed and appends its
-// room to unused.
-func (h *hub) remove(s *slot, unused []string) []string {
-	f := s.feed
-	if f == nil {
-		return unused
+// remove removes the slot from its feed, unless it was removed before. The last slot of the
+// feed takes the free index. A feed without slots is deleted.
+func (h *hub) remove(s *slot) {
+	if !s.attached {
+		return
 	}
-	s.feed = nil
+	s.attached = false
+	f := s.feed
 	last := len(f.slots) - 1
 	f.slots[s.feedIndex] = f.slots[last]
 	f.slots[s.feedIndex].feedIndex = s.feedIndex
 	f.slots[last] = nil
-	if f.slots = f.slots[:last]; last > 0 {
-		return unused
+	if f.slots = f.slots[:last]; last == 0 {
+		delete(h.feeds, f.room)
+		h.watcher.Remove(f.room)
 	}
-	delete(h.feeds, f.room)
-	return append(unused, f.room)
 }
 
-// run publishes the events of the watcher until the watcher or the engine is closed. done
-// is closed when only the watcher is closed.
-func (h *hub) run(w *occupancy.Watcher, done <-chan struct{}) {
+// run publishes the events of the watcher until detach or the engine closes it.
+func (h *hub) run(w *occupancy.Watcher) {
 	for {
 		events, err := w.Next(context.Background())
 		if err != nil {
@@ -153,10 +142,30 @@ func (h *hub) run(w *occupancy.Watcher, done <-chan struct{}) {
 			h.receive(w, e)
 		}
 	}
-	select {
-	case <-done:
-	case <-h.engine.Done(): // from now on the occupancy does not change
-		h.end(w)
+	if h.isCurrent(w) {
+		<-h.engine.Done() // from now on the occupancy does not change
+		h.end()
+	}
+}
+
+// isCurrent reports whether detach has not closed the watcher.
+func (h *hub) isCurrent(w *occupancy.Watcher) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.watcher == w
+}
+
+// end publishes the last events of the closed engine, and ends all streams.
+func (h *hub) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.feeds {
+		if o := h.engine.Current(f.room); o != f.last || f.newest.Load() == nil {
+			f.publish(occupancy.RoomEvent{Room: f.room, Event: occupancy.Event{Type: occupancy.EventUpdated, Occupancy: o, Version: f.version + 1}})
+		}
+	}
+	for s := range h.streams {
+		s.endSource()
 	}
 }
 
@@ -181,43 +190,11 @@ func (f *feed) publish(e occupancy.RoomEvent) {
 	}
 }
 
-// end publishes the last events of the closed engine, and ends all streams.
-func (h *hub) end(w *occupancy.Watcher) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.watcher != w {
-		return
-	}
-	h.watcher = nil
-	close(h.done)
-	for _, f := range h.feeds {
-		if o := h.engine.Current(f.room); o != f.last || f.newest.Load() == nil {
-			f.publish(occupancy.RoomEvent{Room: f.room, Event: occupancy.Event{Type: occupancy.EventUpdated, Occupancy: o, Version: f.version + 1}})
-		}
-	}
-	for s := range h.streams {
-		s.endSource()
-	}
-}
-
 // openStreams returns the open streams.
 func (h *hub) openStreams() []*stream {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Collect(maps.Keys(h.streams))
-}
-
-// rooms returns the room of each slot of the stream, or "" if the room has been refused.
-func (h *hub) rooms(s *stream) []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	rooms := make([]string, len(s.slots))
-	for i := range s.slots {
-		if f := s.slots[i].feed; f != nil {
-			rooms[i] = f.room
-		}
-	}
-	return rooms
 }
 
 // roomCount returns the number of rooms of all streams.

@@ -45,7 +45,7 @@ type list struct {
 
 // list returns the rooms of a list that the request may read.
 func (h *Handler) list(r *http.Request, key listKey) (list, error) {
-	if h.isClosed() {
+	if isClosed(h.engine.Done()) {
 		return list{}, occupancy.ErrClosed
 	}
 	rooms, err := h.readable(r, h.board.Top(key.by, key.limit))
@@ -54,11 +54,14 @@ func (h *Handler) list(r *http.Request, key listKey) (list, error) {
 
 // serveList writes the first list in the query.
 func (h *Handler) serveList(w http.ResponseWriter, r *http.Request) error {
-	selected, err := parseLists(r.URL.Query())
-	if err != nil {
+	selected, err := h.parse(r)
+	switch {
+	case err != nil:
 		return err
+	case len(selected.lists) == 0:
+		return errNoRoom
 	}
-	list, err := h.list(r, selected[0])
+	list, err := h.list(r, selected.lists[0])
 	if err != nil {
 		return err
 	}
@@ -72,10 +75,10 @@ type streamList struct {
 	newest atomic.Pointer[[]trending.Room] // as the board has published it
 
 	// used by the stream's goroutine only:
-	last   *[]trending.Room // the newest list when the client's list was last updated
-	rooms  []trending.Room  // the list of the client
-	total  totals           // the totals of the client
-	totals *totals          // the totals of the hub when the client's totals were last updated
+	last  *[]trending.Room // the newest list when the client's list was last updated
+	rooms []trending.Room  // the list of the client
+	total totals           // the totals of the client
+	state *state           // the state of the hub when the client's totals were last updated
 }
 
 // follow subscribes to a list of the board, and returns its first frame. The caller must
@@ -97,10 +100,10 @@ func (s *stream) follow(l *streamList, key listKey) (first frame, unsubscribe fu
 	return first, subscription.Unsubscribe, err
 }
 
-// writeLists writes the lists that have changed. If access cannot be checked now, it does
-// nothing until the next attempt.
+// writeLists writes the lists that have changed. If access cannot be checked now, it tries
+// again after some seconds, and does nothing until then.
 func (s *stream) writeLists() {
-	if s.retry != nil {
+	if time.Now().Before(s.retryAt) {
 		return
 	}
 	recheck := s.recheck.Swap(false)
@@ -108,7 +111,8 @@ func (s *stream) writeLists() {
 		change, err := s.change(&s.lists[i], recheck)
 		if err != nil {
 			s.recheck.Store(true)
-			s.retry = time.After(retryAfter * time.Second)
+			s.retryAt = time.Now().Add(retryAfter * time.Second)
+			time.AfterFunc(retryAfter*time.Second, s.notify)
 			return
 		}
 		if change != nil {
@@ -126,17 +130,16 @@ type placed struct {
 // change returns the frame that updates the list of the client, or nil if nothing has
 // changed. The error is errUnavailable.
 func (s *stream) change(l *streamList, recheck bool) (frame, error) {
-	newest, latest := l.newest.Load(), s.h.hub.state.totals.Load()
-	isFirst, isNew := l.last == nil, newest != l.last || recheck
-	if !isNew && latest == l.totals {
-		return nil, nil
-	}
-	rooms := l.rooms
-	if isNew {
+	newest, state := l.newest.Load(), s.h.hub.state.Load()
+	isFirst, rooms := l.last == nil, l.rooms
+	switch {
+	case newest != l.last || recheck:
 		var err error
 		if rooms, err = s.h.readable(s.request, *newest); err != nil {
 			return nil, err
 		}
+	case state == l.state:
+		return nil, nil
 	}
 	changed := []placed{}
 	for i, room := range rooms {
@@ -146,7 +149,7 @@ func (s *stream) change(l *streamList, recheck bool) (frame, error) {
 	}
 	total := newTotals(s.h.engine)
 	isSame := !isFirst && len(changed) == 0 && len(rooms) == len(l.rooms) && total == l.total
-	l.last, l.rooms, l.total, l.totals = newest, rooms, total, latest
+	l.last, l.rooms, l.total, l.state = newest, rooms, total, state
 	if isSame {
 		return nil, nil
 	}

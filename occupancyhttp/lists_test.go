@@ -61,7 +61,7 @@ func TestLists_PopularAndTrending(t *testing.T) {
 		join(t, e, "new", 20)
 		time.Sleep(2 * time.Second)
 
-		names, body := getList(t, h, "/rooms")
+		names, body := getList(t, h, "/rooms?by=popular")
 		if !slices.Equal(names, []string{"old", "new"}) || body.Rooms[0].Occupancy.Connections != 50 {
 			t.Errorf("%+v", body)
 		}
@@ -80,10 +80,10 @@ func TestLists_PopularAndTrending(t *testing.T) {
 func TestLists_OffUnlessEnabled(t *testing.T) {
 	e := newEngine(t)
 	h := occupancyhttp.NewHandler(e)
-	if response := serve(h, http.MethodGet, "/rooms"); response.StatusCode != http.StatusNotFound {
+	if response := serve(h, http.MethodGet, "/rooms?by=popular"); response.StatusCode != http.StatusNotFound {
 		t.Error(response.Status)
 	}
-	if response := serve(h, http.MethodGet, "/rooms/events"); response.Header.Get("Content-Type") == "text/event-stream" {
+	if response := serve(h, http.MethodGet, "/rooms/events?by=popular"); response.Header.Get("Content-Type") == "text/event-stream" {
 		t.Error("a room named events must have a path of its own")
 	}
 	for _, path := range []string{"/?by=popular", "/events?by=popular", "/events?room=lobby&by=popular"} {
@@ -97,7 +97,7 @@ func TestLists_OffUnlessEnabled(t *testing.T) {
 func TestLists_InvalidQueries(t *testing.T) {
 	e := newEngine(t)
 	h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
-	for query, code := range map[string]string{"by=size": "bad_order", "limit=0": "bad_limit", "limit=101": "bad_limit", "limit=ten": "bad_limit", strings.Repeat("by=popular&", 9): "too_many_lists"} {
+	for query, code := range map[string]string{"by=size": "bad_order", "": "no_room", "by=popular&limit=0": "bad_limit", "by=popular&limit=101": "bad_limit", "by=popular&limit=ten": "bad_limit", strings.Repeat("by=popular&", 9): "too_many_lists"} {
 		for _, path := range []string{"/rooms?", "/rooms/events?"} {
 			response := serve(h, http.MethodGet, path+query)
 			if got := decodeError(t, response).Error.Code; response.StatusCode != http.StatusBadRequest || got != code {
@@ -114,7 +114,7 @@ func TestLists_ClosedEngine(t *testing.T) {
 	e := newEngine(t)
 	h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
 	must(t, e.Close())
-	if response := serve(h, http.MethodGet, "/rooms"); response.StatusCode != http.StatusServiceUnavailable {
+	if response := serve(h, http.MethodGet, "/rooms?by=popular"); response.StatusCode != http.StatusServiceUnavailable {
 		t.Error(response.Status)
 	}
 }
@@ -168,7 +168,7 @@ func TestLists_StreamSendsDifferences(t *testing.T) {
 		set("c", 1)()
 		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
 		time.Sleep(time.Second)
-		stream := newTestServer(t, h).openStream("/rooms/events?limit=3")
+		stream := newTestServer(t, h).openStream("/rooms/events?by=popular&limit=3")
 		for _, step := range []struct {
 			change func()
 			want   string
@@ -214,10 +214,10 @@ func TestLists_OnlyRoomsThatTheRequestMayRead(t *testing.T) {
 			}
 			return nil
 		}))
-		if names, _ := getList(t, h, "/rooms"); !slices.Equal(names, []string{"lobby", "garden"}) {
+		if names, _ := getList(t, h, "/rooms?by=popular"); !slices.Equal(names, []string{"lobby", "garden"}) {
 			t.Error(names)
 		}
-		stream := newTestServer(t, h).openStream("/rooms/events")
+		stream := newTestServer(t, h).openStream("/rooms/events?by=popular")
 		if got, want := nextChange(t, stream), "2 of 3: 0=lobby(3) 1=garden(2)"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
@@ -262,7 +262,7 @@ func TestLists_AccessEnds(t *testing.T) {
 		join(t, e, "garden", 2)
 		join(t, e, "attic", 1)
 		h, closed, _ := authorizedBoard(t, e, occupancyhttp.WithReauthorize(time.Minute))
-		stream := newTestServer(t, h).openStream("/rooms/events")
+		stream := newTestServer(t, h).openStream("/rooms/events?by=popular")
 		if got, want := nextChange(t, stream), "3 of 3: 0=lobby(3) 1=garden(2) 2=attic(1)"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
@@ -292,12 +292,12 @@ func TestLists_AccessUnavailable(t *testing.T) {
 		join(t, e, "lobby", 3)
 		h, _, unavailable := authorizedBoard(t, e, occupancyhttp.WithReauthorize(time.Minute), occupancyhttp.WithHeartbeat(0), occupancyhttp.WithStreamLifetime(0))
 		s := newTestServer(t, h)
-		stream := s.openStream("/rooms/events")
+		stream := s.openStream("/rooms/events?by=popular")
 		nextChange(t, stream)
 		room := s.openStream("/events?room=lobby")
 		room.readUntil(3)
 		unavailable(true)
-		for _, path := range []string{"/rooms", "/rooms/events", "/?by=popular", "/events?by=popular", "/rooms/lobby", "/events?room=lobby", "/?room=lobby&room="} {
+		for _, path := range []string{"/rooms?by=popular", "/rooms/events?by=popular", "/?by=popular", "/events?by=popular", "/rooms/lobby", "/events?room=lobby", "/?room=lobby&room="} {
 			response := serve(h, http.MethodGet, path)
 			if got := decodeError(t, response).Error.Code; response.StatusCode != http.StatusServiceUnavailable || got != "unavailable" || response.Header.Get("Retry-After") == "" {
 				t.Errorf("%s: %s %s", path, response.Status, got)
@@ -325,7 +325,7 @@ func TestLists_StreamReportsStaleCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)), occupancyhttp.WithHealth(func() []string { return []string{"bus disconnected"} }))
-		stream := newTestServer(t, h).openStream("/rooms/events")
+		stream := newTestServer(t, h).openStream("/rooms/events?by=popular")
 		for {
 			frame, err := stream.nextFrame()
 			must(t, err)
@@ -423,7 +423,7 @@ func TestLists_StreamEndsWithEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t)
 		h := occupancyhttp.NewHandler(e, occupancyhttp.WithLists(newBoard(t, e)))
-		stream := newTestServer(t, h).openStream("/rooms/events")
+		stream := newTestServer(t, h).openStream("/rooms/events?by=popular")
 		if got := nextChange(t, stream); got != "0 of 0:" {
 			t.Error(got)
 		}

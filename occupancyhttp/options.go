@@ -124,9 +124,9 @@ func WithStreamKey(key func(r *http.Request) string, n int) Option {
 	return func(c *config) { c.streamKey, c.maxPerKey = key, n }
 }
 
-// WithHeartbeat sets the interval at which an idle stream sends a comment, so that
-// proxies and clients do not close the stream. The default is 15s. With 0 the handler
-// sends no comments.
+// WithHeartbeat sets the interval at which a stream sends a comment, so that proxies and
+// clients do not close an idle stream. The default is 15s. With 0 the handler sends no
+// comments.
 func WithHeartbeat(d time.Duration) Option { return func(c *config) { c.heartbeat = d } }
 
 // WithStreamLifetime makes every stream end after d, or at most 20% earlier. The client
@@ -137,16 +137,14 @@ func WithStreamLifetime(d time.Duration) Option { return func(c *config) { c.lif
 
 // WithHealth sets the function that returns the reasons why the counts may be out of date,
 // or nil if they are current. Streams send these reasons as the event occupancy.stale: when
-// they open, and after each change. The handler calls f when a stream opens, and every
-// second while a stream is open. f must not block and must be safe for concurrent use.
-// By default, streams send no such event.
+// they open, and after each change. The handler calls f every second while a stream is
+// open. f must not block. By default, streams send no such event.
 func WithHealth(f func() (reasons []string)) Option { return func(c *config) { c.health = f } }
 
 // WithLogger sets the logger. The handler logs a warning when a stream limit is reached,
 // when access cannot be checked, and when nodes of a cluster did not respond; each of them
-// at most once a minute, with the number of warnings skipped. At debug level it logs every
-// refused request, and streams that it closed after a failed write. By default, or if l is
-// nil, the handler logs nothing.
+// at most once a minute. At debug level it logs every refused request, and streams that it
+// closed after a failed write. By default, or if l is nil, the handler logs nothing.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
 func newConfig(opts []Option) config {
@@ -160,19 +158,12 @@ func newConfig(opts []Option) config {
 			c.maxPerKey = max(c.maxStreams/10, 6)
 		}
 	}
-	switch {
-	case c.maxStreams < 0:
-		panic(fmt.Sprintf("occupancyhttp: WithMaxStreams: negative number of streams %d", c.maxStreams))
-	case c.heartbeat < 0:
-		panic(fmt.Sprintf("occupancyhttp: WithHeartbeat: negative interval %v", c.heartbeat))
-	case c.reauthorize < 0:
-		panic(fmt.Sprintf("occupancyhttp: WithReauthorize: negative interval %v", c.reauthorize))
-	case c.lifetime != nil && *c.lifetime < 0:
-		panic(fmt.Sprintf("occupancyhttp: WithStreamLifetime: negative duration %v", *c.lifetime))
+	if c.maxStreams < 0 || c.heartbeat < 0 || c.reauthorize < 0 || c.lifetime != nil && *c.lifetime < 0 {
+		panic("occupancyhttp: NewHandler: the value of an option is negative")
 	}
 	if c.logger == nil {
 		c.logger = slog.New(slog.DiscardHandler)
 	}
-	c.warnings = &warnings{logger: c.logger, entries: map[string]*warning{}}
+	c.warnings = &warnings{logger: c.logger, last: map[string]time.Time{}}
 	return c
 }

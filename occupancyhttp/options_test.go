@@ -61,9 +61,8 @@ func TestHeartbeat_IdleStreamStaysOpen(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			must(t, e.Join("lobby"))
 			stream.readUntil(1)
-			start = time.Now()
-			if frame, err := stream.nextFrame(); frame != ":\n\n" || err != nil || time.Since(start) != 40*time.Second {
-				t.Errorf("%q, %v %v after an event", frame, err, time.Since(start))
+			if frame, err := stream.nextFrame(); frame != ":\n\n" || err != nil || time.Since(start) != 160*time.Second {
+				t.Errorf("%q, %v after %v", frame, err, time.Since(start))
 			}
 			stream.close()
 		})
@@ -125,15 +124,9 @@ func TestLogger_LimitsWarnings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged []string
 		h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithMaxStreams(1), occupancyhttp.WithHeartbeat(0), occupancyhttp.WithLogger(slog.New(logFunc(func(r slog.Record) {
-			if r.Level != slog.LevelWarn {
-				return
+			if r.Level == slog.LevelWarn {
+				logged = append(logged, r.Message)
 			}
-			r.Attrs(func(a slog.Attr) bool {
-				if a.Key == "skipped" {
-					logged = append(logged, r.Message+" "+a.Value.String())
-				}
-				return true
-			})
 		}))))
 		stream := newTestServer(t, h).openStream("/events?room=lobby")
 		stream.nextEvent()
@@ -144,8 +137,8 @@ func TestLogger_LimitsWarnings(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		stream.close()
-		text := "occupancyhttp: stream limit reached "
-		if want := []string{text + "0", text + "59", text + "59"}; !slices.Equal(logged, want) {
+		text := "occupancyhttp: stream limit reached"
+		if want := []string{text, text, text}; !slices.Equal(logged, want) {
 			t.Errorf("%q, want %q", logged, want)
 		}
 	})

@@ -14,15 +14,11 @@ const (
 	// queryTimeout limits how long a query waits for the other nodes of a cluster. After
 	// this time the result contains the counts received so far.
 	queryTimeout = 4 * time.Second
-	// maxWait limits how long a request waits for queries, and before that for the start of
-	// its queries.
-	maxWait = 5 * time.Second
 	// maxReuse limits how long the result of a query is reused, if the engine's interval is
 	// longer.
 	maxReuse = time.Second
-	// maxQueries is the maximum number of queries that run at the same time. Further
-	// requests wait.
-	maxQueries = 256
+	// maxQueries limits the number of queries that are running or whose result is reused.
+	maxQueries = 1024
 )
 
 // queries reads the occupancy of rooms from all nodes. Concurrent requests for a room
@@ -30,10 +26,9 @@ const (
 type queries struct {
 	engine   *occupancy.Engine
 	warnings *warnings
-	running  chan struct{} // holds a token for each running query
 
-	mu    sync.Mutex // protects calls
-	calls map[string]*query
+	mu    sync.Mutex        // protects calls
+	calls map[string]*query // by room
 }
 
 // query is the query of one room.
@@ -44,75 +39,48 @@ type query struct {
 }
 
 func newQueries(engine *occupancy.Engine, w *warnings) queries {
-	return queries{engine: engine, warnings: w, running: make(chan struct{}, maxQueries), calls: map[string]*query{}}
+	return queries{engine: engine, warnings: w, calls: map[string]*query{}}
 }
 
 // get adds the occupancy of the rooms to counts. It reports whether some nodes did not
-// respond. If too many queries are running, it adds the counts that the engine has.
+// respond. If there are too many queries, it adds the counts that the engine has.
 func (q *queries) get(ctx context.Context, rooms []string, counts map[string]occupancy.Occupancy) (partial bool, err error) {
-	limited, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
 	started := make([]*query, len(rooms))
 	for i, room := range rooms {
-		started[i] = q.start(limited, room)
+		started[i] = q.start(room)
 	}
-	for i, c := range started {
-		o, err := c.wait(limited)
-		switch {
-		case ctx.Err() != nil:
-			return false, errTimeout
-		case errors.Is(err, occupancy.ErrClosed):
-			return false, err
-		case errors.Is(err, errTimeout):
-			o = q.engine.Current(rooms[i])
+	for i, room := range rooms {
+		c := started[i]
+		if c == nil {
+			counts[room], partial = q.engine.Current(room), true
+			continue
 		}
-		counts[rooms[i]] = o
-		partial = partial || err != nil
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return false, errTimeout
+		}
+		if errors.Is(c.err, occupancy.ErrClosed) {
+			return false, c.err
+		}
+		counts[room], partial = c.o, partial || c.err != nil
 	}
 	return partial, nil
 }
 
-// start returns the query of the room. It starts a new query if the room has none. It
-// returns nil if ctx is done before the query can start.
-func (q *queries) start(ctx context.Context, room string) *query {
-	if c := q.find(room); c != nil {
-		return c
-	}
-	select {
-	case q.running <- struct{}{}:
-	case <-ctx.Done():
-		return nil
-	}
+// start returns the query of the room, a new one if the room has none. It returns nil if
+// there are too many queries.
+func (q *queries) start(room string) *query {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if c := q.calls[room]; c != nil {
-		<-q.running
-		return c
+	c := q.calls[room]
+	if c == nil && len(q.calls) < maxQueries {
+		room = strings.Clone(room) // room may be part of a long query string
+		c = &query{done: make(chan struct{})}
+		q.calls[room] = c
+		go q.run(room, c)
 	}
-	room = strings.Clone(room) // room may be part of a long query string
-	c := &query{done: make(chan struct{})}
-	q.calls[room] = c
-	go q.run(room, c)
 	return c
-}
-
-// wait returns the result of the query, or errTimeout if ctx is done before or c is nil.
-func (c *query) wait(ctx context.Context) (occupancy.Occupancy, error) {
-	if c == nil {
-		return occupancy.Occupancy{}, errTimeout
-	}
-	select {
-	case <-c.done:
-		return c.o, c.err
-	case <-ctx.Done():
-		return occupancy.Occupancy{}, errTimeout
-	}
-}
-
-func (q *queries) find(room string) *query {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.calls[room]
 }
 
 // run is not canceled when the request is canceled that started it, because other
@@ -124,7 +92,6 @@ func (q *queries) run(room string, c *query) {
 	if c.err != nil && !errors.Is(c.err, occupancy.ErrClosed) {
 		q.warnings.log(ctx, "partial response: some nodes did not respond", "room", room, "error", c.err)
 	}
-	<-q.running
 	close(c.done)
 	time.AfterFunc(min(q.engine.Interval(), maxReuse), func() {
 		q.mu.Lock()

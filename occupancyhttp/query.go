@@ -3,6 +3,7 @@ package occupancyhttp
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/occupancy/occupancy/trending"
@@ -30,74 +31,38 @@ type listKey struct {
 }
 
 // parse returns the rooms and the lists in the query of a request. There is at least one.
+// A room that is given twice counts once. The first limit belongs to the first list, and so on.
 func (h *Handler) parse(r *http.Request) (s selection, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
+	rooms, orders, limits := query["room"], query["by"], query["limit"]
+	switch {
+	case err != nil:
 		return s, errBadQuery
-	}
-	if s.rooms, err = parseRooms(query["room"]); err != nil {
-		return s, err
-	}
-	if query.Has("by") {
-		if h.board == nil {
-			return s, errNoLists
-		}
-		if s.lists, err = parseLists(query); err != nil {
-			return s, err
-		}
-	}
-	if s.rooms == nil && s.lists == nil {
+	case len(rooms)+len(orders) == 0:
 		return s, errNoRoom
+	case len(rooms) > maxRooms:
+		return s, errTooManyRooms
+	case len(orders) > 0 && h.board == nil:
+		return s, errNoLists
+	case len(orders) > maxLists:
+		return s, errTooManyLists
 	}
-	return s, nil
-}
-
-// parseRooms returns the names without duplicates.
-func parseRooms(names []string) ([]string, error) {
-	var rooms []string
-	seen := map[string]struct{}{}
-	for _, room := range names {
-		if _, duplicate := seen[room]; duplicate {
-			continue
+	for _, room := range rooms {
+		if !slices.Contains(s.rooms, room) {
+			s.rooms = append(s.rooms, room)
 		}
-		if len(rooms) == maxRooms {
-			return nil, errTooManyRooms
+	}
+	for i, order := range orders {
+		key := listKey{limit: defaultLimit}
+		if key.by, err = trending.ParseOrder(order); err != nil {
+			return s, errBadOrder
 		}
-		seen[room] = struct{}{}
-		rooms = append(rooms, room)
-	}
-	return rooms, nil
-}
-
-// parseListEvents returns the lists in the query of a stream of lists.
-func parseListEvents(r *http.Request) (s selection, err error) {
-	s.lists, err = parseLists(r.URL.Query())
-	return s, err
-}
-
-// parseLists returns the lists of a query. The first limit belongs to the first order, and
-// so on. A query without an order has the list of the popular rooms.
-func parseLists(query url.Values) ([]listKey, error) {
-	orders, limits := query["by"], query["limit"]
-	if len(orders) == 0 {
-		orders = []string{trending.Popular.String()}
-	}
-	if len(orders) > maxLists {
-		return nil, errTooManyLists
-	}
-	lists := make([]listKey, len(orders))
-	for i, name := range orders {
-		by, err := trending.ParseOrder(name)
-		if err != nil {
-			return nil, errBadOrder
-		}
-		limit := defaultLimit
 		if i < len(limits) {
-			if limit, err = strconv.Atoi(limits[i]); err != nil || limit < 1 || limit > maxLimit {
-				return nil, errBadLimit
+			if key.limit, err = strconv.Atoi(limits[i]); err != nil || key.limit < 1 || key.limit > maxLimit {
+				return s, errBadLimit
 			}
 		}
-		lists[i] = listKey{by, limit}
+		s.lists = append(s.lists, key)
 	}
-	return lists, nil
+	return s, nil
 }

@@ -1,9 +1,6 @@
 package occupancyhttp
 
 import (
-	"bytes"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -15,9 +12,8 @@ const refreshInterval = time.Second
 // state contains the values that streams send in addition to rooms and lists. They are
 // polled, because the engine sends no event when they change.
 type state struct {
-	mu     sync.Mutex             // held by refresh
-	status atomic.Pointer[frame]  // the newest event occupancy.stale; nil without WithHealth
-	totals atomic.Pointer[totals] // nil without WithLists
+	status string // the frame of the event occupancy.stale; empty without WithHealth
+	totals totals // zero without WithLists
 }
 
 // totals are the totals of the service.
@@ -31,57 +27,42 @@ func newTotals(e *occupancy.Engine) totals {
 	return totals{s.Rooms, s.Total}
 }
 
-// refreshRegularly calls refresh regularly until done is closed.
-func (h *hub) refreshRegularly(done <-chan struct{}) {
-	ticker := time.NewTicker(refreshInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			h.refresh()
-		case <-done:
-			return
-		}
+// refreshRegularly refreshes the state now and regularly while a stream is open.
+func (h *hub) refreshRegularly() {
+	h.refreshing.Lock()
+	defer h.refreshing.Unlock()
+	if h.timer == nil && (h.health != nil || h.board != nil) {
+		h.refresh()
 	}
 }
 
-// refresh updates the status and the totals, and wakes the streams that send them if they
-// have changed.
+// refresh updates the state. If the state has changed, refresh wakes the streams that send
+// it. If a stream is open, refresh will be called again. The caller must hold h.refreshing.
 func (h *hub) refresh() {
-	statusChanged, totalsChanged := h.state.update(h)
-	if !statusChanged && !totalsChanged {
-		return
+	last, newest := h.state.Load(), &state{}
+	if h.health != nil {
+		reasons := h.health()
+		newest.status = string(newFrame("occupancy.stale", "", struct {
+			Stale   bool     `json:"stale"`
+			Reasons []string `json:"reasons,omitempty"`
+		}{len(reasons) > 0, reasons}))
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.streams {
-		if statusChanged || len(s.lists) > 0 {
+	if h.board != nil {
+		newest.totals = newTotals(h.engine)
+	}
+	h.state.Store(newest)
+	streams := h.openStreams()
+	for _, s := range streams {
+		if newest.status != last.status || newest.totals != last.totals && len(s.lists) > 0 {
 			s.notify()
 		}
 	}
-}
-
-// update updates the values, and reports which of them have changed.
-func (p *state) update(h *hub) (statusChanged, totalsChanged bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if h.health != nil {
-		reasons := h.health()
-		status := newFrame("occupancy.stale", "", struct {
-			Stale   bool     `json:"stale"`
-			Reasons []string `json:"reasons,omitempty"`
-		}{len(reasons) > 0, reasons})
-		if last := p.status.Load(); last == nil || !bytes.Equal(*last, status) {
-			p.status.Store(&status)
-			statusChanged = true
-		}
+	h.timer = nil
+	if len(streams) > 0 {
+		h.timer = time.AfterFunc(refreshInterval, func() {
+			h.refreshing.Lock()
+			defer h.refreshing.Unlock()
+			h.refresh()
+		})
 	}
-	if h.board != nil {
-		total := newTotals(h.engine)
-		if last := p.totals.Load(); last == nil || *last != total {
-			p.totals.Store(&total)
-			totalsChanged = true
-		}
-	}
-	return statusChanged, totalsChanged
 }

@@ -48,10 +48,10 @@ func TestHealth_StreamReportsStaleCounts(t *testing.T) {
 		expect(stream, more)
 		expect(other, more)
 		reasons.Store(new([]string))
-		third := s.openStream("/events?room=lobby") // the status is never older than the stream
-		expect(third, current)
 		expect(stream, current)
 		expect(other, current)
+		third := s.openStream("/events?room=lobby")
+		expect(third, current)
 		time.AfterFunc(5*time.Second, func() { must(t, e.Join("lobby")) })
 		for _, stream := range []*streamReader{stream, other, third} {
 			stream.readUntil(1)

@@ -18,9 +18,10 @@ type stream struct {
 	lists   []streamList
 
 	// used by the stream's goroutine only:
-	open   int              // number of slots that are not refused
-	status *frame           // the last status written to the client
-	retry  <-chan time.Time // receives a value when writeLists must try again; otherwise nil
+	open    int       // number of slots that are not refused
+	refused []refusal // not written to the client yet
+	status  string    // the last status written to the client
+	retryAt time.Time // writeLists does nothing until this time
 
 	wake    chan struct{} // has a buffer of 1; receives a value when one of the following fields, a list, or the status of the hub has changed
 	pending bitset        // the slots that have a frame to write
@@ -33,7 +34,7 @@ func newStream(h *Handler, r *http.Request, out *writer, selected selection) *st
 	s := &stream{
 		h: h, request: r, out: out,
 		slots: make([]slot, len(selected.rooms)), lists: make([]streamList, len(selected.lists)),
-		open: len(selected.rooms),
+		open: len(selected.rooms), refused: selected.refused,
 		wake: make(chan struct{}, 1),
 	}
 	s.sources.Store(1 + int32(len(s.lists)))
@@ -67,17 +68,13 @@ func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 	s.h.setStreamHeaders(s.out.w)
 	s.out.w.WriteHeader(http.StatusOK) // some middleware needs this call before the first flush
 	s.out.write(newStart(2 * time.Second))
+	s.writeRefused()
 	s.writeStatus()
 	s.out.write(first...)
 	if err := s.out.flush(); err != nil {
 		return err
 	}
-	heartbeat := s.h.heartbeat
-	if heartbeat == 0 {
-		heartbeat = never
-	}
-	heartbeats := time.NewTimer(heartbeat)
-	defer heartbeats.Stop()
+	heartbeats := time.Tick(s.h.heartbeat) // nil if it is 0
 	reauthorize := after(s.h.reauthorize)
 	lifetime := after(s.h.lifetimeOf(s.request))
 	for {
@@ -86,17 +83,13 @@ func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 		case <-s.wake:
 			ended = s.sources.Load() == 0 // loaded before the pending bits, so that the last frames are written
 			s.writeChanges()
-		case <-heartbeats.C:
+		case <-heartbeats:
 			s.out.write(comment)
 		case <-reauthorize:
-			refused, _ := s.reauthorize()
-			s.out.write(refusalFrames(refused)...)
+			_ = s.reauthorize()
 			s.recheck.Store(true)
-			s.writeLists()
+			s.writeChanges()
 			reauthorize = after(s.h.reauthorize)
-		case <-s.retry:
-			s.retry = nil
-			s.writeLists()
 		case <-lifetime:
 			return nil
 		case <-shutdown:
@@ -104,17 +97,11 @@ func (s *stream) run(first []frame, shutdown <-chan struct{}) error {
 		case <-s.request.Context().Done():
 			return nil
 		}
-		if err := s.out.flush(); err != nil || ended || s.open == 0 && len(s.lists) == 0 {
+		if err := s.out.flush(); err != nil || ended || s.isEmpty() {
 			return err
-		}
-		if s.out.flushed {
-			heartbeats.Reset(heartbeat)
-			s.out.flushed = false
 		}
 	}
 }
-
-const never = time.Duration(1<<63 - 1)
 
 var comment = frame(":\n\n")
 
@@ -129,7 +116,8 @@ func after(d time.Duration) <-chan time.Time {
 
 // writeChanges writes everything that has changed since the last call.
 func (s *stream) writeChanges() {
-	s.revoked.take(func(i int) { s.out.write(refusalFrames(s.refuse(i, errForbidden, nil))...) })
+	s.revoked.take(func(i int) { s.refuse(i, errForbidden) })
+	s.writeRefused()
 	s.writeStatus()
 	s.writeLists()
 	s.pending.take(s.writeNewest)
@@ -138,7 +126,7 @@ func (s *stream) writeChanges() {
 // writeNewest writes the newest frame of a slot.
 func (s *stream) writeNewest(i int) {
 	slot := &s.slots[i]
-	if slot.feed == nil || s.revoked.has(i) {
+	if !slot.attached || s.revoked.has(i) {
 		return
 	}
 	// If a feed publishes a frame after its pending bit was cleared and before this Load, this
@@ -151,39 +139,46 @@ func (s *stream) writeNewest(i int) {
 
 // writeStatus writes the event occupancy.stale, if it has changed.
 func (s *stream) writeStatus() {
-	if status := s.h.hub.state.status.Load(); status != s.status {
+	if status := s.h.hub.state.Load().status; status != s.status {
 		s.status = status
-		s.out.write(*status)
+		s.out.write(frame(status))
 	}
 }
 
+// writeRefused writes the rooms that were refused since the last call.
+func (s *stream) writeRefused() {
+	for _, refusal := range s.refused {
+		s.out.write(newFrame("occupancy.refused", "", refusal))
+	}
+	s.refused = nil
+}
+
+// isEmpty reports whether the stream has no list, and no room that is not refused.
+func (s *stream) isEmpty() bool { return s.open == 0 && len(s.lists) == 0 }
+
 // reauthorize checks again which rooms the request may read, and refuses the others. The
 // error is errUnavailable, and then all rooms remain.
-func (s *stream) reauthorize() (refused []refusal, err error) {
-	var rooms []string
-	var slots []int
+func (s *stream) reauthorize() error {
+	rooms := make([]string, len(s.slots))
 	for i := range s.slots {
-		if f := s.slots[i].feed; f != nil {
-			rooms, slots = append(rooms, f.room), append(slots, i)
-		}
+		rooms[i] = s.slots[i].feed.room
 	}
 	denials, err := s.h.accessErrors(s.request, rooms)
 	for i, denial := range denials {
 		if denial != nil {
-			refused = s.refuse(slots[i], denial, refused)
+			s.refuse(i, denial)
 		}
 	}
-	return refused, err
+	return err
 }
 
-// refuse removes a slot from the stream, and appends its refusal to refused.
-func (s *stream) refuse(i int, err *httpError, refused []refusal) []refusal {
+// refuse removes a slot from the stream, unless it was refused before.
+func (s *stream) refuse(i int, err *httpError) {
 	slot := &s.slots[i]
-	if slot.feed == nil {
-		return refused
+	if !slot.attached {
+		return
 	}
-	room := slot.feed.room
 	s.h.hub.detachRoom(slot)
 	s.open--
-	return append(refused, newRefusal(room, err))
+	s.refused = append(s.refused, newRefusal(slot.feed.room, err))
 }

@@ -14,34 +14,20 @@ const warnInterval = time.Minute
 type warnings struct {
 	logger *slog.Logger
 
-	mu      sync.Mutex // protects entries
-	entries map[string]*warning
+	mu   sync.Mutex           // protects last
+	last map[string]time.Time // the time of the last warning, by text
 }
 
-// warning is what was logged with one text.
-type warning struct {
-	last    time.Time
-	skipped int // since last
-}
-
-// log logs a warning, unless the same text was logged less than a minute ago. The next
-// warning then contains the number of warnings skipped.
+// log logs a warning, unless the same text was logged less than a minute ago.
 func (w *warnings) log(ctx context.Context, text string, args ...any) {
 	w.mu.Lock()
-	entry := w.entries[text]
-	if entry == nil {
-		entry = &warning{}
-		w.entries[text] = entry
-	}
-	skipped, now := entry.skipped, time.Now()
-	isLogged := now.Sub(entry.last) >= warnInterval
+	now := time.Now()
+	isLogged := now.Sub(w.last[text]) >= warnInterval
 	if isLogged {
-		entry.last, entry.skipped = now, 0
-	} else {
-		entry.skipped++
+		w.last[text] = now
 	}
 	w.mu.Unlock()
 	if isLogged {
-		w.logger.WarnContext(ctx, "occupancyhttp: "+text, append(args, "skipped", skipped)...)
+		w.logger.WarnContext(ctx, "occupancyhttp: "+text, args...)
 	}
 }

@@ -15,9 +15,7 @@ const writeTimeout = 10 * time.Second
 type writer struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
-	http2    bool
 	dirty    bool // whether data was written since the last flush
-	flushed  bool // whether data was flushed; reset by the stream
 	deadline time.Time
 	err      error // of the first write that failed
 	tooSlow  bool  // whether this write reached the deadline
@@ -27,7 +25,7 @@ type writer struct {
 // an [http.Server] and has no write deadlines. Without them, a stream whose client has
 // stopped reading would never end. An example is the adaptor of fasthttp and fiber.
 func newWriter(w http.ResponseWriter, r *http.Request) (*writer, error) {
-	o := &writer{w: w, rc: http.NewResponseController(w), http2: r.ProtoMajor > 1}
+	o := &writer{w: w, rc: http.NewResponseController(w)}
 	if !canFlush(w) {
 		return nil, errNoStreaming
 	}
@@ -70,12 +68,10 @@ func (o *writer) flush() error {
 	if o.err != nil || !o.dirty {
 		return o.err
 	}
-	o.dirty, o.flushed = false, true
+	o.dirty = false
 	o.check(o.rc.Flush())
-	if o.http2 && o.err == nil {
-		// HTTP/2 resets a stream when its deadline passes, even if no write is in progress.
-		_ = o.rc.SetWriteDeadline(time.Time{})
-	}
+	// HTTP/2 resets a stream when its deadline passes, even if no write is in progress.
+	_ = o.rc.SetWriteDeadline(time.Time{})
 	return o.err
 }
 

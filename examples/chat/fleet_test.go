@@ -275,7 +275,7 @@ func (f *fleet) waitCorrect(since time.Time) (took time.Duration) {
 // it misses a killed server.
 func (p *process) check(want map[string]occupancy.Occupancy, nodes int) error {
 	var list struct{ Rooms []trending.Room }
-	if _, err := p.get("/rooms?limit=100", &list); err != nil {
+	if _, err := p.get("/rooms?by=popular&limit=100", &list); err != nil {
 		return err
 	}
 	rooms := map[string]occupancy.Occupancy{}
