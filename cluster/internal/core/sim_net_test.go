@@ -33,6 +33,10 @@ type network struct {
 	earliest  map[[2]*node]time.Duration // a message is not delivered before this time unless it is reordered
 	maxDelay  time.Duration              // the longest delay of a message so far
 	trace     uint64                     // the hash of all published messages
+
+	// fate, if it is not nil, chooses whether a message to another node is lost, and the
+	// additional time by which it is delayed.
+	fate func(from, to *node, msg Message) (lost bool, delay time.Duration)
 }
 
 // permission is the permission of a node to publish or to receive a kind of messages.
@@ -103,6 +107,13 @@ func (s *sim) send(from, to *node, msg Message) {
 	if s.chance(f.loss) || !s.reaches(from, to, msg.Kind) {
 		return
 	}
+	delay := time.Duration(0)
+	if s.fate != nil && from != to {
+		var lost bool
+		if lost, delay = s.fate(from, to, msg); lost {
+			return
+		}
+	}
 	payload := msg.Payload
 	if s.chance(f.garble) && len(payload) > 0 {
 		payload = slices.Clone(payload)
@@ -111,6 +122,8 @@ func (s *sim) send(from, to *node, msg Message) {
 	for i := range 1 + toInt(s.chance(f.duplicate)) {
 		due := s.now + s.between(f.minDelay, f.maxDelay)
 		switch {
+		case delay > 0:
+			due += delay
 		case s.chance(f.reorder):
 			due += s.between(f.minDelay, f.maxDelay) + f.maxDelay
 		case i == 0:

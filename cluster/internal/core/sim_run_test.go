@@ -295,6 +295,13 @@ func (s *sim) run() error {
 		n.overflow = 0
 	}
 	s.log("the faults stop")
+	s.settle()
+	return s.err
+}
+
+// settle checks that all counts become exact after the faults have ended, and that they
+// remain exact.
+func (s *sim) settle() {
 	backoff := s.backoff()
 	for stop := s.now; s.err == nil; s.step(0, 200*time.Millisecond) {
 		n, wrong := s.mismatch()
@@ -313,7 +320,6 @@ func (s *sim) run() error {
 			s.fail("not exact, and not degraded: %v", wrong)
 		}
 	}
-	return s.err
 }
 
 // timeout returns the time within which all counts must be exact after the end of the
