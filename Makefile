@@ -60,8 +60,8 @@ consumers: tools
 	$(RELEASE) consumers
 
 # The race detector needs a C compiler, the browser client's tests need Node, the chat
-# page's tests need Chromium, and the alert rules' tests need promtool. Without Node,
-# Chromium or promtool these tests are skipped; with CI=true they fail.
+# page's tests need Chromium, the alert rules' tests need promtool, and the tests of the Bus on
+# Redis need redis-server. Without one of these its tests are skipped; with CI=true they fail.
 .PHONY: tools
 tools:
 	@command -v $(GO) >/dev/null || { echo 'Go is missing: see https://go.dev/doc/install' >&2; exit 1; }
@@ -71,6 +71,7 @@ tools:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 		.ci/install chromium || test "$$CI" != true
 	@command -v promtool >/dev/null || .ci/install prometheus || test "$$CI" != true
+	@command -v redis-server >/dev/null || .ci/install redis-server || test "$$CI" != true
 
 # The compiler and the minifier for the browser client's tests, in the versions of its lock file.
 $(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json | tools

@@ -12,7 +12,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/internal/loglimit"
+	"github.com/occupancy/occupancy/cluster/internal/busstate"
 )
 
 // Bus is a [cluster.Bus] on NATS. [Connect] and [New] create a Bus. All methods can be called
@@ -24,14 +24,9 @@ type Bus struct {
 
 	conn       *nats.Conn
 	ownsConn   bool // Connect has created conn, and Close closes it
-	events     *cluster.BusEvents
-	connected  atomic.Bool
+	state      *busstate.State
 	maxPayload atomic.Int64
 	reconnects uint64 // as counted by conn; only check uses it
-	errorLog   loglimit.Limiter
-
-	stateMu sync.Mutex
-	state   cluster.BusEvent // the last reported state, protected by stateMu
 
 	ctx      context.Context // done when Close has been called
 	stop     context.CancelFunc
@@ -61,11 +56,11 @@ func (b *Bus) start(conn *nats.Conn) error {
 	b.setMaxPayload(size)
 	switch {
 	case conn.Status() != nats.CONNECTED:
-		b.setState(cluster.Disconnected)
+		b.state.SetDisconnected()
 	case size < cluster.MinPayload:
 		return fmt.Errorf("the server's maximum payload of %d bytes is too small: increase it to at least %d", size, cluster.MinPayload)
 	default:
-		b.setState(cluster.Connected)
+		b.state.SetConnected(conn.ConnectedUrlRedacted())
 	}
 	b.watching.Go(func() { b.watch(status) })
 	return nil
@@ -90,7 +85,7 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 		return errClosed
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case !b.connected.Load(): // the NATS client would block until its dial ends
+	case !b.state.Connected(): // the NATS client would block until its dial ends
 		return ErrDisconnected
 	}
 	err := b.conn.Publish(b.subject(subject), payload)
@@ -109,7 +104,7 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 }
 
 // Events returns the channel of the connection's events. It implements [cluster.Bus].
-func (b *Bus) Events() <-chan cluster.BusEvent { return b.events.C() }
+func (b *Bus) Events() <-chan cluster.BusEvent { return b.state.C() }
 
 // MaxPayload returns the size of the largest payload that the server accepts: 1 MiB
 // unless the server is configured otherwise. It implements [cluster.Bus].
@@ -132,6 +127,7 @@ func (b *Bus) Close(ctx context.Context) error {
 	b.mu.Lock()
 	if b.ctx.Err() == nil {
 		b.stop()
+		b.state.Stop()
 		go b.shutdown(ctx)
 	}
 	b.mu.Unlock()
@@ -147,7 +143,7 @@ func (b *Bus) Close(ctx context.Context) error {
 }
 
 func (b *Bus) shutdown(ctx context.Context) {
-	if b.connected.Load() {
+	if b.state.Connected() {
 		_ = b.flush(ctx)
 	}
 	for s := range b.subs {
@@ -157,6 +153,6 @@ func (b *Bus) shutdown(ctx context.Context) {
 		b.conn.Close()
 	}
 	b.watching.Wait()
-	b.events.Close()
+	b.state.Close()
 	close(b.closed)
 }

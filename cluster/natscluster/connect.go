@@ -7,12 +7,11 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/busstate"
 )
 
 // Connect returns a Bus with its own connection to a NATS server. The parameter urls contains
@@ -60,24 +59,20 @@ func New(conn *nats.Conn, opts ...Option) (*Bus, error) {
 	return b, nil
 }
 
-// A prefix with '$' could address subjects of NATS itself, and a wildcard could address
-// subjects of other services.
-var validPrefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
-
 func newBus(opts []Option) (*Bus, error) {
 	b := &Bus{
 		prefix: "occupancy",
 		log:    slog.New(slog.DiscardHandler),
-		events: cluster.NewBusEvents(),
 		closed: make(chan struct{}),
 		subs:   make(map[*subscription]struct{}),
 	}
 	for _, opt := range opts {
 		opt(b)
 	}
-	if !validPrefix.MatchString(b.prefix) {
-		return nil, fmt.Errorf("natscluster: WithPrefix: %q is invalid: use letters, digits, '-' and '_', with dots between tokens", b.prefix)
+	if err := busstate.CheckPrefix(b.prefix); err != nil {
+		return nil, fmt.Errorf("natscluster: %w", err)
 	}
+	b.state = busstate.New("NATS", b.log)
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b, nil
 }

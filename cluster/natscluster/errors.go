@@ -1,7 +1,6 @@
 package natscluster
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/occupancy/occupancy/cluster/internal/busstate"
 )
 
 // explain adds the cause to an error of the NATS client, in the words that operators search
@@ -33,10 +34,7 @@ func isAny(err error, targets ...error) bool {
 // tlsFailure reports whether one side requires TLS and the other does not, or one side has
 // rejected the certificate of the other.
 func tlsFailure(err error) bool {
-	var invalid *tls.CertificateVerificationError
-	var alert *net.OpError
-	return isAny(err, nats.ErrTLS, nats.ErrSecureConnRequired, nats.ErrSecureConnWanted) ||
-		errors.As(err, &invalid) || errors.As(err, &alert) && alert.Op == "remote error"
+	return isAny(err, nats.ErrTLS, nats.ErrSecureConnRequired, nats.ErrSecureConnWanted) || busstate.TLSFailure(err)
 }
 
 // rejected reports whether a retry would not change the error, for example because the

@@ -68,7 +68,7 @@ func (s *subscription) start(ctx context.Context) error {
 	if err := b.add(s); err != nil {
 		return err
 	}
-	if !b.connected.Load() || b.flush(ctx) != nil {
+	if !b.state.Connected() || b.flush(ctx) != nil {
 		return ctx.Err() // if the Bus is disconnected, the NATS client subscribes when it connects
 	}
 	// If the server denies the subscription, it sends this error before it answers the flush.
@@ -110,7 +110,7 @@ func (s *subscription) deliver() {
 			select {
 			case s.out <- cluster.Message{Subject: s.subjects[m.Subject], Payload: m.Data}:
 			default:
-				s.bus.events.Send(cluster.Lossy)
+				s.bus.state.Send(cluster.Lossy)
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func (b *Bus) reportDropped() {
 		}
 		if dropped > s.dropped {
 			s.dropped = dropped
-			b.events.Send(cluster.Lossy)
+			b.state.Send(cluster.Lossy)
 		}
 	}
 }

@@ -1,13 +1,9 @@
 package natscluster
 
 import (
-	"context"
-	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"github.com/occupancy/occupancy/cluster"
 )
 
 const (
@@ -24,7 +20,7 @@ func (b *Bus) watch(status <-chan nats.Status) {
 		select {
 		case s := <-status:
 			if s != nats.CONNECTED {
-				b.setState(cluster.Disconnected)
+				b.state.SetDisconnected()
 			}
 		case <-time.After(checkInterval):
 		case <-b.ctx.Done():
@@ -37,62 +33,35 @@ func (b *Bus) watch(status <-chan nats.Status) {
 // connection is closed and will not reconnect.
 func (b *Bus) check() bool {
 	// The methods of the NATS client block while it dials or writes.
-	late := time.AfterFunc(answerTimeout, func() { b.setState(cluster.Disconnected) })
+	late := time.AfterFunc(answerTimeout, func() { b.state.SetDisconnected() })
 	defer late.Stop()
 	b.reportDropped()
 	switch b.conn.Status() {
 	case nats.CONNECTED:
 	case nats.CLOSED:
-		b.setState(cluster.Disconnected)
+		b.state.SetDisconnected()
 		if b.ctx.Err() == nil {
 			b.log.Error("the NATS connection is closed and will not reconnect: restart this node", "error", b.conn.LastError())
 		}
 		return false
 	default:
-		b.setState(cluster.Disconnected)
+		b.state.SetDisconnected()
 		if err := b.conn.LastError(); err != nil {
 			b.logError("cannot connect to NATS, retrying", err)
 		}
 	}
 	if b.flush(b.ctx) != nil {
-		b.setState(cluster.Disconnected)
+		b.state.SetDisconnected()
 		return true
 	}
 	if n := b.conn.Stats().Reconnects; n != b.reconnects {
 		b.reconnects = n
-		b.setState(cluster.Disconnected) // messages were lost, even if the disconnection was short
+		b.state.SetDisconnected() // messages were lost, even if the disconnection was short
 	}
 	b.setMaxPayload(b.conn.MaxPayload())
-	b.setState(cluster.Connected)
+	b.state.SetConnected(b.conn.ConnectedUrlRedacted())
 	return true
 }
 
-// setState reports the state if it has changed.
-func (b *Bus) setState(state cluster.BusEvent) {
-	b.stateMu.Lock()
-	defer b.stateMu.Unlock()
-	if b.state == state || b.ctx.Err() != nil {
-		return
-	}
-	// A new connection is logged as a warning, so that "disconnected" is not the last line of
-	// a log of warnings.
-	level := slog.LevelWarn
-	if b.state == 0 {
-		level = slog.LevelInfo
-	}
-	b.state = state
-	b.connected.Store(state == cluster.Connected)
-	b.events.Send(state)
-	if state == cluster.Connected {
-		b.log.Log(context.Background(), level, "connected to NATS", "server", b.conn.ConnectedUrlRedacted())
-	} else {
-		b.log.Log(context.Background(), level, "disconnected from NATS")
-	}
-}
-
-// logError logs an error of the NATS client, but a repeated error only once per 10 s.
-func (b *Bus) logError(text string, err error) {
-	if err = explain(err); err != nil && b.errorLog.Allow(err.Error()) {
-		b.log.Warn(text, "error", err)
-	}
-}
+// logError logs an error of the NATS client.
+func (b *Bus) logError(text string, err error) { b.state.LogError(text, explain(err)) }

@@ -13,11 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/natscluster"
-	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
 // clusterFlags are the settings of a chat server in a cluster.
@@ -27,6 +23,7 @@ type clusterFlags struct {
 	clientAddr string // -cluster-client
 	seeds      string // -cluster-seeds
 	servers    string // -nats
+	redis      string // -redis
 	name       string // -name
 	prefix     string // -cluster-prefix
 	token      string // from the environment, because flags are visible in process lists
@@ -43,7 +40,8 @@ func (f *clusterFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&f.clientAddr, "cluster-client", "127.0.0.1:4222", "`host:port` on which this seed accepts connections from chat servers that are not seeds")
 	flags.StringVar(&f.seeds, "cluster-seeds", "", "comma-separated `list` of the -cluster-listen addresses of all seeds")
 	flags.StringVar(&f.servers, "nats", "", "join the cluster of running NATS servers: comma-separated `URLs` of the NATS servers,\nor the -cluster-client addresses of seeds")
-	flags.StringVar(&f.prefix, "cluster-prefix", "", "`prefix` of the subjects on the NATS server; clusters that use the same server need different prefixes (default: "+defaultPrefix+")")
+	flags.StringVar(&f.redis, "redis", "", "join the cluster of a Redis server: its `URL`, for example redis://localhost:6379, or with TLS rediss://localhost:6379")
+	flags.StringVar(&f.prefix, "cluster-prefix", "", "`prefix` of the subjects on the NATS server, or of the channels on the Redis server; clusters that use the same server need different prefixes (default: "+defaultPrefix+")")
 	flags.StringVar(&f.name, "name", "", "`name` of this chat server; it must be unique in the cluster and the same after a restart (default: host name and port)")
 }
 
@@ -52,43 +50,40 @@ func (f *clusterFlags) validate(flags *flag.FlagSet) (err error) {
 	flags.Visit(func(given *flag.Flag) {
 		switch name := given.Name; {
 		case name == "cluster-prefix" && !f.clustered():
-			err = errors.New("-cluster-prefix requires -cluster or -nats")
+			err = errors.New("-cluster-prefix requires -cluster, -nats or -redis")
 		case name != "cluster-prefix" && strings.HasPrefix(name, "cluster-") && !f.seed:
 			err = fmt.Errorf("-%s requires -cluster", name)
 		case name == "name" && !f.clustered():
-			err = errors.New("-name requires -cluster or -nats")
+			err = errors.New("-name requires -cluster, -nats or -redis")
 		case name == "nats" && f.servers == "":
 			err = errors.New("-nats is empty; it must be a list of URLs")
+		case name == "redis" && f.redis == "":
+			err = errors.New("-redis is empty; it must be a URL")
 		}
 	})
 	if f.seed && f.servers != "" {
 		err = errors.New("-cluster and -nats exclude each other: -cluster runs a NATS server, -nats connects to running NATS servers")
 	}
+	if f.redis != "" && (f.seed || f.servers != "") {
+		err = errors.New("-redis excludes -cluster and -nats: a cluster uses either NATS or Redis")
+	}
 	return err
 }
 
-func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" }
+func (f *clusterFlags) clustered() bool { return f.seed || f.servers != "" || f.redis != "" }
 
 // clusterNode connects this chat server to the cluster. It is nil on a chat server without a
 // cluster; all methods accept a nil receiver.
 type clusterNode struct {
-	bus    natsBus
-	seed   *embed.Bus // the same as bus; nil if this chat server is not a seed
-	node   *cluster.Node
-	relay  *relay
-	prefix string
-}
-
-// natsBus is a *natscluster.Bus or an *embed.Bus.
-type natsBus interface {
-	cluster.Bus
-	Conn() *nats.Conn
+	bus   *broker
+	node  *cluster.Node
+	relay *relay
 }
 
 // join joins the cluster. Afterwards the counts of s.engine include the counts of the other
-// chat servers, and s.hub receives their chat messages. join blocks until a NATS server is
-// connected and the counts have arrived, or ctx is done. If neither -cluster nor -nats is set,
-// join returns nil.
+// chat servers, and s.hub receives their chat messages. join blocks until a server is connected
+// and the counts have arrived, or ctx is done. If the flags configure no cluster, join returns
+// nil.
 func (f *clusterFlags) join(ctx context.Context, s *server, listen net.Addr, log *slog.Logger) (*clusterNode, error) {
 	if !f.clustered() {
 		return nil, nil
@@ -97,18 +92,15 @@ func (f *clusterFlags) join(ctx context.Context, s *server, listen net.Addr, log
 	if name == "" {
 		name = defaultName(listen)
 	}
-	n := &clusterNode{prefix: cmp.Or(f.prefix, defaultPrefix), relay: newRelay(s.hub.broadcast)}
+	prefix := cmp.Or(f.prefix, defaultPrefix)
+	n := &clusterNode{relay: newRelay(s.hub.broadcast)}
 	var err error
-	if n.bus, n.seed, err = f.openBus(ctx, name, n.prefix, log); err != nil {
+	if n.bus, err = f.openBroker(ctx, name, prefix, n.relay.receive, log); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, f.hint())
 	}
-	subject := n.prefix + ".chat"
-	n.relay.publish = func(data []byte) error { return n.bus.Conn().Publish(subject, data) }
-	if _, err := n.bus.Conn().Subscribe(subject, func(m *nats.Msg) { n.relay.receive(m.Data) }); err != nil {
-		return nil, errors.Join(err, closeBus(n.bus))
-	}
+	n.relay.publish = n.bus.publish
 	options := []cluster.Option{
-		cluster.WithName(name), cluster.WithLogger(log), cluster.WithSecret(n.prefix + "\x00" + f.token), cluster.WithTrending(s.board),
+		cluster.WithName(name), cluster.WithLogger(log), cluster.WithSecret(prefix + "\x00" + f.token), cluster.WithTrending(s.board),
 	}
 	if n.node, err = cluster.Start(ctx, s.engine, n.bus, options...); err != nil {
 		return nil, errors.Join(err, closeBus(n.bus))
@@ -125,27 +117,13 @@ func (f *clusterFlags) join(ctx context.Context, s *server, listen net.Addr, log
 
 const readyTimeout = 5 * time.Second
 
-func (f *clusterFlags) openBus(ctx context.Context, name, prefix string, log *slog.Logger) (natsBus, *embed.Bus, error) {
-	if !f.seed {
-		login := natscluster.WithNATS(nats.Name(name), nats.Token(f.token))
-		bus, err := natscluster.Connect(ctx, f.servers, login, natscluster.WithPrefix(prefix), natscluster.WithLogger(log))
-		return bus, nil, err
-	}
-	options := []embed.Option{
-		embed.WithPrefix(prefix), embed.WithLogger(log), embed.WithToken(f.token),
-		embed.WithClusterListen(f.seedAddr), embed.WithClientListen(f.clientAddr),
-	}
-	if f.seeds != "" {
-		options = append(options, embed.WithSeeds(strings.Split(f.seeds, ",")...))
-	}
-	seed, err := embed.Start(ctx, options...)
-	return seed, seed, err
-}
-
 // hint explains which flags correspond to the options in natscluster's error messages.
 func (f *clusterFlags) hint() string {
 	hint := "The token is read from the environment variable " + tokenVariable + "."
-	if f.seed {
+	switch {
+	case f.redis != "":
+		hint = "The password of Redis is read from -redis or from the environment variable " + tokenVariable + "."
+	case f.seed:
 		hint = "The flags -cluster-listen, -cluster-client and -cluster-seeds set the options WithClusterListen, WithClientListen and WithSeeds. " + hint
 	}
 	return hint
@@ -176,7 +154,7 @@ func (n *clusterNode) leave() {
 	}
 }
 
-// close leaves the cluster and disconnects from NATS.
+// close leaves the cluster and disconnects from the broker.
 func (n *clusterNode) close() error {
 	if n == nil {
 		return nil
@@ -189,21 +167,15 @@ func (f *clusterFlags) joinHint(n *clusterNode) string {
 	switch {
 	case n == nil:
 		return "form a cluster:                start one chat server with -cluster, and the others with -addr and -nats"
-	case n.seed != nil && n.seed.ClientURL() != "":
-		command := "run chat -addr localhost:0 -nats " + n.seed.ClientURL() // a free port, because the port of this server is in use
+	case n.bus.seed != nil && n.bus.seed.ClientURL() != "":
+		command := "run chat -addr localhost:0 -nats " + n.bus.seed.ClientURL() // a free port, because the port of this server is in use
 		if f.token != "" {
 			command = "set " + tokenVariable + " and " + command
 		}
 		return "add a chat server:             " + command
 	default:
-		return "joined the cluster of the NATS server " + n.bus.Conn().ConnectedUrlRedacted()
+		return "joined the cluster of the server " + n.bus.health().Server
 	}
-}
-
-func closeBus(bus cluster.Bus) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	return bus.Close(ctx)
 }
 
 // clusterHealth is the response to GET /cluster. Without a cluster it contains only Nodes.
@@ -213,28 +185,17 @@ type clusterHealth struct {
 	Bus *busHealth `json:"bus,omitempty"`
 }
 
-type busHealth struct {
-	Prefix     string `json:"prefix"` // of the subjects
-	Server     string `json:"server"` // the NATS server that this chat server is connected to, or ""
-	Routes     int    `json:"routes"` // connections of this seed to other seeds
-	Reconnects uint64 `json:"reconnects"`
-}
-
 func (n *clusterNode) health() clusterHealth {
 	if n == nil {
 		return clusterHealth{Nodes: 1}
 	}
-	health, conn, routes := n.node.Health(), n.bus.Conn(), 0
-	if n.seed != nil {
-		routes = n.seed.Routes()
-	}
-	nodes := 1
+	health, bus, nodes := n.node.Health(), n.bus.health(), 1
 	for _, p := range health.Peers {
 		if p.State == cluster.Live {
 			nodes++
 		}
 	}
-	return clusterHealth{nodes, &health, &busHealth{n.prefix, conn.ConnectedUrlRedacted(), routes, conn.Stats().Reconnects}}
+	return clusterHealth{nodes, &health, &bus}
 }
 
 // serveHealth responds with status 503 while counts may be incomplete.

@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -46,6 +49,18 @@ func TestRun_PrintsClusterErrors(t *testing.T) {
 	}
 }
 
+func TestRun_RejectsFlagsOfTwoBrokers(t *testing.T) {
+	for _, args := range [][]string{
+		{"-redis", "redis://localhost", "-nats", "localhost"}, {"-redis", "redis://localhost", "-cluster"}, {"-redis", ""},
+	} {
+		require.Equal(t, 2, run(t.Context(), args, io.Discard))
+	}
+	var out bytes.Buffer
+	require.Equal(t, 1, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-redis", "http://:secret@localhost"}, &out))
+	require.Contains(t, out.String(), "-redis is not a URL such as redis://")
+	require.NotContains(t, out.String(), "secret")
+}
+
 func TestRun_StopsWhileConnectingToNATS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -55,7 +70,7 @@ func TestRun_StopsWhileConnectingToNATS(t *testing.T) {
 	var out bytes.Buffer
 	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", listener.Addr().String()}, &out))
 	require.NotContains(t, out.String(), "listening")
-	require.Contains(t, out.String(), "waiting for a NATS server before serving requests\n")
+	require.Contains(t, out.String(), "waiting for a server of the cluster before serving requests\n")
 	require.Contains(t, out.String(), "stopped")
 }
 
@@ -78,10 +93,42 @@ func TestRun_PrintsFlagsToJoin(t *testing.T) {
 }
 
 func TestRun_ChatServersShareMessages(t *testing.T) {
-	first := startRun(t, "-addr", "127.0.0.1:0", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", "127.0.0.1:0", "-cluster-prefix", "staging")
-	nats := first.find(t, `-nats (.*)`)
-	second := startRun(t, "-addr", "127.0.0.1:0", "-nats", nats, "-cluster-prefix", "staging")
-	production := startRun(t, "-addr", "127.0.0.1:0", "-nats", nats)
+	t.Run("NATS", func(t *testing.T) {
+		first := startRun(t, "-addr", "127.0.0.1:0", "-cluster", "-cluster-listen", "127.0.0.1:0", "-cluster-client", "127.0.0.1:0", "-cluster-prefix", "staging")
+		nats := first.find(t, `-nats (.*)`)
+		second := startRun(t, "-addr", "127.0.0.1:0", "-nats", nats, "-cluster-prefix", "staging")
+		testSharedMessages(t, first, second, startRun(t, "-addr", "127.0.0.1:0", "-nats", nats))
+	})
+	t.Run("Redis", func(t *testing.T) {
+		url := startRedis(t)
+		first := startRun(t, "-addr", "127.0.0.1:0", "-redis", url, "-cluster-prefix", "staging")
+		second := startRun(t, "-addr", "127.0.0.1:0", "-redis", url, "-cluster-prefix", "staging")
+		testSharedMessages(t, first, second, startRun(t, "-addr", "127.0.0.1:0", "-redis", url))
+	})
+}
+
+// startRedis starts redis-server and returns its URL. The test is skipped if it is not installed.
+func startRedis(t *testing.T) (url string) {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil && os.Getenv("CI") != "true" {
+		t.Skip("redis-server is not installed")
+	}
+	require.NoError(t, err)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	require.NoError(t, err)
+	server := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	require.NoError(t, server.Start())
+	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+	return "redis://127.0.0.1:" + port
+}
+
+// testSharedMessages tests that the clients of the first two chat servers can talk to each other. The
+// third chat server belongs to another cluster.
+func testSharedMessages(t *testing.T, first, second, production *output) {
 	client := func(server *output, room, name string) *websocket.Conn {
 		url := server.find(t, `open a websocket: +(ws://.*)/lobby`)
 		ws, _, err := websocket.Dial(t.Context(), url+"/"+room+"?clientId="+name, nil)

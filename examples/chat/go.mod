@@ -11,9 +11,11 @@ require (
 	github.com/occupancy/occupancy/cluster v0.1.0
 	github.com/occupancy/occupancy/cluster/natscluster v0.1.0
 	github.com/occupancy/occupancy/cluster/natscluster/embed v0.1.0
+	github.com/occupancy/occupancy/cluster/rediscluster v0.1.0
 	github.com/occupancy/occupancy/occupancyprom v0.1.0
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/common v0.70.1
+	github.com/redis/rueidis v1.0.79
 	github.com/stretchr/testify v1.12.1
 )
 

@@ -21,7 +21,8 @@
 //	/ready                     status 503 until the counts of the other nodes have arrived
 //
 // Several chat servers can form a cluster. Each chat server then shows the counts of the
-// whole cluster, and its clients receive the chat messages of all. Here the first chat server also runs the NATS server of the cluster:
+// whole cluster, and its clients receive the chat messages of all. Here the first chat server
+// also runs the NATS server of the cluster; with -redis, all chat servers use a Redis server:
 //
 //	go run ./examples/chat -cluster
 //	go run ./examples/chat -addr localhost:8081 -nats localhost:4222
@@ -50,6 +51,7 @@ const usage = `Chat is a chat server that shows how many connections, members an
 Usage: chat [-addr host:port] [-bots n]
        chat [-addr host:port] [-bots n] -cluster [-cluster-listen host:port] [-cluster-client host:port] [-cluster-seeds list] [-name name]
        chat [-addr host:port] [-bots n] -nats URLs [-name name]
+       chat [-addr host:port] [-bots n] -redis URL [-name name]
 
 The chat servers of a cluster authenticate with the token in the environment variable ` + tokenVariable + `.
 The token is required if a seed listens on an address that is not a loopback address.
@@ -118,8 +120,8 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	addr := clientAddress(ln.Addr())
 	s := newServer(defaultLimits)
 	warnings := slog.New(slog.NewTextHandler(logger.Writer(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	if cluster.servers != "" {
-		logger.Print("waiting for a NATS server before serving requests")
+	if cluster.servers != "" || cluster.redis != "" {
+		logger.Print("waiting for a server of the cluster before serving requests")
 	}
 	var err error
 	if s.node, err = cluster.join(ctx, s, ln.Addr(), warnings); err != nil {

@@ -41,7 +41,7 @@ func TestRun_ExitCodes(t *testing.T) {
 		"port in use":  {[]string{"-addr", listener.Addr().String()}, 1, "address already in use"},
 		"not a seed":   {[]string{"-cluster-client", "127.0.0.1:4222"}, 2, "-cluster-client requires -cluster"},
 		"both servers": {[]string{"-cluster", "-nats", "localhost"}, 2, "exclude each other"},
-		"name alone":   {[]string{"-name", "chat-1"}, 2, "-name requires -cluster or -nats"},
+		"name alone":   {[]string{"-name", "chat-1"}, 2, "-name requires -cluster, -nats or -redis"},
 		"empty URL":    {[]string{"-nats", ""}, 2, "-nats is empty"},
 		"flag and arg": {[]string{"-bots", "3", "more"}, 2, `unexpected argument "more"`},
 	} {

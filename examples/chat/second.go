@@ -22,10 +22,10 @@ type secondNode struct {
 // newSecondNode returns a second node, which joins the cluster of the first node. It returns nil if
 // the first node does not let other nodes connect.
 func newSecondNode(cluster clusterFlags, first *clusterNode, log *slog.Logger) (*secondNode, error) {
-	if first == nil || first.seed == nil || first.seed.ClientURL() == "" {
+	if first == nil || first.bus.seed == nil || first.bus.seed.ClientURL() == "" {
 		return nil, nil
 	}
-	joining := clusterFlags{servers: first.seed.ClientURL(), prefix: cluster.prefix, token: cluster.token}
+	joining := clusterFlags{servers: first.bus.seed.ClientURL(), prefix: cluster.prefix, token: cluster.token}
 	if cluster.name != "" {
 		joining.name = cluster.name + "-2"
 	}

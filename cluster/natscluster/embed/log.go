@@ -7,13 +7,13 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/occupancy/occupancy/cluster/internal/loglimit"
+	"github.com/occupancy/occupancy/cluster/internal/busstate"
 )
 
 // serverLog forwards the log of a NATS server to slog, and collects its fatal errors.
 type serverLog struct {
 	log     *slog.Logger
-	limiter loglimit.Limiter
+	limiter busstate.Limiter
 
 	mu    sync.Mutex // protects the following
 	fatal []error

@@ -1,6 +1,4 @@
-// Package loglimit limits how often a repeated text is logged, for example the error of
-// each attempt to connect.
-package loglimit
+package busstate
 
 import (
 	"regexp"
