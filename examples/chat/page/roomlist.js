@@ -10,6 +10,7 @@ const rows = new Map(); // by room name
 const format = new Intl.NumberFormat();
 const percent = new Intl.NumberFormat(undefined, { style: "percent" });
 const suggestedRooms = ["lobby", "music", "games", "books", "night owls"]; // listed even if they are empty; bots.go contains the same names
+const empty = { connections: 0, presenceMembers: 0 };
 const maxRows = 100;
 const moveTime = 300; // ms in which a row moves to another place
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
@@ -39,16 +40,18 @@ function newRow(name) {
  */
 function show() {
   if (!list || performance.now() < movingUntil || $("rooms").matches(":active")) return;
-  const empty = { connections: 0, presenceMembers: 0 };
   const names = new Set(list.map(({ name }) => name));
   const others = list.length < maxRows ? suggestedRooms.filter((name) => !names.has(name)) : [];
   const all = [...list, ...others.map((name) => ({ name, occupancy: empty }))];
   const items = all.map(({ name, occupancy }) => {
     const row = rows.get(name) ?? newRow(name);
     row.series.add(occupancy);
-    row.connections.textContent = format.format(occupancy.connections);
-    row.members.textContent = format.format(occupancy.presenceMembers);
-    row.item.classList.toggle("empty", occupancy.connections === 0);
+    if (row.shown !== occupancy) {
+      row.shown = occupancy; // the client keeps the object of a room whose counts have not changed
+      row.connections.textContent = format.format(occupancy.connections);
+      row.members.textContent = format.format(occupancy.presenceMembers);
+      row.item.classList.toggle("empty", occupancy.connections === 0);
+    }
     return row.item;
   });
   for (const [name, { item }] of rows) {
@@ -73,10 +76,15 @@ function arrange(list, items) {
   movingUntil = performance.now() + moveTime;
   for (const [item, top] of tops) {
     const distance = top - item.offsetTop; // NaN for a new item
-    if (!distance) continue;
+    if (!distance || !isInWindow(item)) continue;
     const zIndex = distance > 0 ? 2 : 1; // an item that rises is in front
     item.animate([{ transform: `translateY(${distance}px)`, zIndex }, { transform: "none", zIndex }], { duration: moveTime, easing: "ease-out" });
   }
+}
+
+function isInWindow(item) {
+  const { top, bottom } = item.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
 }
 
 /** Marks the open room in the list. room may be undefined. */
@@ -115,7 +123,7 @@ export function lose() {
 
 export function redraw() {
   show();
-  for (const { svg, series } of rows.values()) draw(svg, series);
+  for (const { item, svg, series } of rows.values()) if (isInWindow(item)) draw(svg, series);
 }
 
 rooms.popular(maxRows).subscribe(({ rooms, total }, publishedAt) => {
