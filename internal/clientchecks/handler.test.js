@@ -134,7 +134,6 @@ test("the error of a listener is reported, and other listeners are called", asyn
   occupancy.subscribe(listener);
   assert.deepEqual(await next(), counts(0));
   assert.deepEqual(reported, [oops]);
-  assert.throws(() => occupancy.subscribe("no function"), TypeError);
 });
 
 test("a new listener of a connected room receives the newest event once, unless it unsubscribes first", async () => {
@@ -270,6 +269,6 @@ test("lists of rooms, on the stream of the rooms", async () => {
   assert.ok(newest.total.rooms >= 1 && newest.total.connections >= 20, JSON.stringify(newest.total));
   await server("join", { room: name });
   await until(21);
-  assert.ok(publishedAt <= Date.now() && publishedAt > Date.now() - 10e3, `${publishedAt}`);
+  assert.ok(Math.abs(Date.now() - publishedAt) < 10e3, `${publishedAt}`);
   assert.ok((await server("opened")) - opened <= 2); // one stream; two if the room was subscribed after the stream was opened
 });

@@ -23,19 +23,16 @@ const maxBackoff = 30e3; // ms: the longest pause between two attempts, in addit
 const heartbeat = 15e3; // ms: the default of the server
 const forever = 2 ** 31 - 1; // ms: the longest time of a timer
 const listMark = "\ud800"; // begins the name of a list: this mark and the list's part of a query. No room has such a name
-const statusOf = { unauthorized: 401, forbidden: 403, bad_room_name: 400 }; // by the code of a refusal
 const idle = { status: "idle", stale: false, reasons: [] };
 
 const newError = (text, { message, ...properties } = {}) => Object.assign(new Error(`occupancy: ${text}`), properties);
-
-const report = (error) => (globalThis.reportError ?? console.error)(error);
 
 /** Calls a function of the page. An error in the function does not stop the client. */
 const call = (f, ...values) => {
   try {
     f(...values);
   } catch (error) {
-    report(error);
+    reportError(error);
   }
 };
 
@@ -119,12 +116,11 @@ export const connect = (base, options = {}, addLists) => {
     const { ok, status, headers } = response;
     const contentType = headers.get("Content-Type") ?? "";
     if (ok && contentType.startsWith(type)) return response;
-    const error = (await response.json().catch(() => {}))?.error;
-    const text = ok ? `unexpected content type ${contentType}: check the base URL and proxies` : (error?.message ?? "request failed");
+    const { code, message = "request failed" } = (await response.json().catch(() => {}))?.error ?? {};
     throw {
       status,
-      code: error?.code,
-      message: `${text} (${status})`,
+      code,
+      message: `${ok ? `unexpected content type ${contentType}: check the base URL and proxies` : message} (${status})`,
       permanent: status < 500 && ![408, 429].includes(status),
       retryAfter: 1e3 * headers.get("Retry-After"),
     };
@@ -162,7 +158,8 @@ export const connect = (base, options = {}, addLists) => {
         update();
       }
       const callbacks = new Set(); // a function that handles the errors of many rooms is called once
-      for (const { listeners } of refused ? [refused] : error.room === undefined ? rooms.values() : []) for (const { onError } of listeners) callbacks.add(onError);
+      const concerned = error.room === undefined ? rooms.values() : refused ? [refused] : [];
+      for (const { listeners } of concerned) for (const { onError } of listeners) callbacks.add(onError);
       for (const callback of callbacks) call(callback, newError(error.message, error));
     }
   };
@@ -171,9 +168,9 @@ export const connect = (base, options = {}, addLists) => {
   let queue = Promise.resolve();
   const enqueue = (f) => (queue = queue.catch(() => {}).then(f));
 
-  /** Returns the errors of these rooms if the error means that all of them are refused. Throws any other error, also status 401: the user may sign in later. */
+  /** Returns the errors of these rooms if all of them are forbidden. Throws any other error, also status 401: the user may sign in later. */
   const refusals = (error, names) => {
-    if (!(error.code in statusOf) || error.status === 401) throw error;
+    if (error.code !== "forbidden") throw error;
     return names.map((room) => ({ ...error, room }));
   };
 
@@ -186,7 +183,7 @@ export const connect = (base, options = {}, addLists) => {
       if (response.headers.get("Occupancy-Partial")) for (const occupancy of Object.values(rooms)) occupancy.partial = true;
       const changes = Object.entries(rooms).map(([name, occupancy]) => [name, updated(occupancy)]);
       for (const list of lists) changes.push(readList(list));
-      return { changes, errors: Object.entries(refused).map(([room, code]) => ({ room, code, status: statusOf[code], message: code })) };
+      return { changes, errors: Object.entries(refused).map(([room, code]) => ({ room, code, status: code === "forbidden" ? 403 : 401, message: code })) };
     } catch (error) {
       return { changes: [], errors: refusals(error, names) };
     }
@@ -209,9 +206,7 @@ export const connect = (base, options = {}, addLists) => {
     batch ??= { names: new Set(), answers: enqueue(sendBatch) };
     const { names, answers } = batch;
     names.add(name);
-    const expired = new Promise((_, reject) => {
-      AbortSignal.timeout(timeout).onabort = () => reject({ message: "timeout" });
-    });
+    const expired = new Promise((_, reject) => setTimeout(reject, timeout, { message: "timeout" }));
     try {
       const { occupancy, error } = (await Promise.race([answers, expired])).get(name);
       if (error) throw error;
@@ -288,17 +283,9 @@ export const connect = (base, options = {}, addLists) => {
       const lists = {}; // the rooms of each list
       let health; // the data of the newest event occupancy.stale
       let startedAt; // the start of the stream, in the server's time
-      let offset = Infinity; // the largest possible offset of the browser's clock from the server's clock
-      /**
-       * Converts the time of an event to the browser's clock. The offset of this clock is at least
-       * requestedAt - startedAt, and at most the smallest difference between the arrival of an event
-       * and its time. The middle has the smallest possible error.
-       */
-      const publishedAt = (at) => {
-        if (!(at > startedAt)) return; // the event is older than the stream
-        offset = Math.min(offset, Date.now() - at);
-        return at + (offset + requestedAt - startedAt) / 2;
-      };
+      let offset; // of the browser's clock from the server's clock
+      /** Converts the time of an event to the browser's clock. The result is undefined if the event is older than the stream. */
+      const publishedAt = (at) => (at > startedAt ? at + offset : undefined);
       for (let text = ""; ; ) {
         const { done, value } = await reader.read();
         if (done || controller.signal.aborted) return;
@@ -310,6 +297,7 @@ export const connect = (base, options = {}, addLists) => {
         for (const frame of frames) {
           const [head, data] = frame.split("\ndata: ");
           const at = +head.split(": at ")[1];
+          offset ??= (requestedAt + Date.now()) / 2 - at; // the server sent this time between the request and now
           startedAt ??= at;
           if (!data) continue; // a comment, or the field retry
           try {
@@ -385,10 +373,7 @@ export const connect = (base, options = {}, addLists) => {
               if (pollFailures) streamPause.wake();
             }
             pollFailures = 0;
-            receive(
-              changes.filter(([name]) => isPolled(name)),
-              errors.filter(({ room }) => isPolled(room)),
-            );
+            receive(changes.filter(([name]) => isPolled(name)), errors);
           }
         } catch (error) {
           if (isPolling() && !stopped) fail(error);
@@ -431,9 +416,8 @@ export const connect = (base, options = {}, addLists) => {
       /** Sets the rooms that a tab needs. Returns whether the tab is new. */
       want: (id, names) => {
         const isNew = !wants.has(id);
-        const needed = new Set(names);
-        wants.set(id, needed);
-        emit({ state, changes: [...known].filter(([name]) => needed.has(name)) });
+        wants.set(id, new Set(names));
+        emit({ state, changes: [...known] });
         update();
         return isNew;
       },
@@ -580,8 +564,7 @@ export const connect = (base, options = {}, addLists) => {
     // subscribe), and calling (the callback that is being called).
     const room = { name, listeners: new Set() };
     const occupancy = {
-      subscribe: (callback, { onError = report } = {}) => {
-        if (typeof callback !== "function") throw new TypeError("occupancy: the listener must be a function");
+      subscribe: (callback, { onError = reportError } = {}) => {
         if (rooms.get(name) !== room) throw newError("released or closed");
         // A function that subscribes itself again while it is being called has received the event.
         const listener = { callback, onError, event: room.calling === callback ? room.event : undefined };
