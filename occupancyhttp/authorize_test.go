@@ -331,3 +331,37 @@ func TestReauthorize_EndsAccess(t *testing.T) {
 		stream.close()
 	})
 }
+
+// A refused room is reported once, however often access is checked and revoked afterwards.
+func TestRefusedRoom_ReportedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t)
+		var expired atomic.Bool
+		h := occupancyhttp.NewHandler(e, occupancyhttp.WithReauthorize(time.Minute), occupancyhttp.WithHeartbeat(0), occupancyhttp.WithStreamLifetime(0),
+			occupancyhttp.WithAuthorize(func(_ *http.Request, room string) error {
+				if expired.Load() && room == "secret" {
+					return errors.New("expired")
+				}
+				return nil
+			}))
+		stream := newTestServer(t, h).openStream("/events?room=secret&room=lobby")
+		for range 2 {
+			stream.nextEvent()
+		}
+		expired.Store(true)
+		if n := stream.nextEvent(); n.event != "occupancy.refused" || n.Room != "secret" {
+			t.Errorf("%+v", n)
+		}
+		for range 2 {
+			h.Revoke(func(_ *http.Request, room string) bool { return room == "secret" })
+			time.Sleep(2 * time.Minute)
+		}
+		must(t, e.Join("secret"))
+		time.Sleep(time.Minute)
+		must(t, e.Join("lobby"))
+		if n := stream.nextEvent(); n.event != "occupancy.updated" || n.Room != "lobby" {
+			t.Errorf("%+v", n)
+		}
+		stream.close()
+	})
+}

@@ -328,6 +328,7 @@ func TestErrors_StatusAndJSON(t *testing.T) {
 		{h, "GET", "/events?room=%ff", 400, "bad_room_name"},
 		{h, "GET", "/events?room=" + long, 400, "bad_room_name"},
 		{h, "GET", "/", 400, "no_room"},
+		{h, "GET", "/?" + strings.Repeat("room=lobby&", 257), 400, "too_many_rooms"},
 		{h, "GET", "/events", 400, "no_room"},
 		{h, "GET", "/events?rooms=lobby", 400, "no_room"},
 		{h, "GET", "/?room=lobby&room=%zz", 400, "bad_query"},
