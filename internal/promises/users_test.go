@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -136,4 +138,39 @@ func TestUsers_AllThreeAreReadTogether(t *testing.T) {
 		}
 	})
 	wg.Wait()
+}
+
+func TestUsers_OfSeveralNodesCountOnce(t *testing.T) {
+	bubble(t, "in every event, while the user moves from node to node", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers(), occupancy.WithInterval(0))
+		link, err := e.Link(nil, occupancy.WithUserHash(func(id string) uint64 { return uint64(len(id)) }))
+		must(t, err)
+		nodes := []*occupancy.Remote{link.Remote("two"), link.Remote("three")}
+		ann := occupancy.Part{Room: "r", Occupancy: occ(1, 1), Users: []uint64{3}}
+		lease := connectAs(t, e, "r", "ann")
+		sub := subscribe(t, e, "r")
+		for range 10 {
+			for _, node := range nodes {
+				must(t, node.Set(ann), lease.Close())
+				require.Equal(t, counts(1, 1, 1), e.Current("r"))
+				lease = connectAs(t, e, "r", "ann")
+				must(t, node.Set(occupancy.Part{Room: "r"}))
+			}
+			for synctest.Wait(); len(sub.Events()) > 0; {
+				require.Equal(t, 1, (<-sub.Events()).Occupancy.Users)
+			}
+		}
+		must(t, lease.Close())
+		require.Equal(t, occ(0, 0), e.Current("r"))
+	})
+	bubble(t, "and a lease that lingers ends when another node reports its client", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		link, err := e.Link(nil, occupancy.WithUserHash(func(id string) uint64 { return uint64(len(id)) }))
+		must(t, err)
+		connectAs(t, e, "r", "ann").Linger(time.Hour)
+		connectAs(t, e, "r", "eveline").Linger(time.Hour)
+		must(t, link.Remote("two").Set(occupancy.Part{Room: "r", Occupancy: occ(1, 1), Users: []uint64{3}}))
+		require.Equal(t, counts(2, 2, 2), e.Current("r"))
+		require.Equal(t, counts(1, 1, 1), e.Local("r"))
+	})
 }
