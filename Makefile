@@ -9,10 +9,12 @@ BENCHTIME ?= 300ms
 BENCH ?= .
 # fuzz: the time for each target.
 FUZZTIME ?= 1m
-# soak: MINUTES under load; the number of recorded HISTORIES and of random programs; the number of simulated clusters (SEEDS).
+# soak: MINUTES under load; the number of recorded HISTORIES and of random programs; the number of simulated clusters (SEEDS);
+# the number of FAULTS of each explored schedule of a cluster.
 MINUTES ?= 5
 HISTORIES ?= 20000
 SEEDS ?= 20000
+FAULTS ?= 3
 # curve: the folder of its results.
 CURVE ?= .bin/curve
 # cluster-load: the number of nodes, their changes per second in total, and the measured time.
@@ -37,7 +39,7 @@ help:
 	@echo 'make vuln            search the public modules for known vulnerabilities'
 	@echo 'make fuzz            run every fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make soak            test under load for MINUTES=$(MINUTES), then check HISTORIES=$(HISTORIES) recorded histories'
-	@echo '                     and SEEDS=$(SEEDS) simulations of the cluster'
+	@echo '                     and SEEDS=$(SEEDS) simulations of the cluster, and explore every schedule with FAULTS=$(FAULTS) faults'
 	@echo 'make bench           run the benchmarks and print their ratios (BENCH=pattern selects some)'
 	@echo 'make bench-once      run each benchmark once, to check that it works'
 	@echo 'make compare         compare the engine with other implementations, and update the published results: 11 minutes'
@@ -131,7 +133,7 @@ fuzz:
 soak:
 	$(GO) run ./internal/verify/soak -minutes $(MINUTES)
 	cd internal/verify && $(GO) test -count=1 -timeout 1h . -histories $(HISTORIES) -rapid.checks $(HISTORIES)
-	cd cluster && $(GO) test -count=1 -timeout 0 -run '^TestSimulation_' ./internal/core -sim.seeds $(SEEDS) -sim.mutants
+	cd cluster && $(GO) test -count=1 -timeout 0 -run '^Test(Simulation|Explore)_' ./internal/core -sim.seeds $(SEEDS) -sim.mutants -explore.faults $(FAULTS)
 
 .PHONY: cluster-faults
 cluster-faults:
