@@ -70,15 +70,15 @@ func (e *Engine) Link(p Peers, opts ...LinkOption) (*Link, error) {
 // LinkOption is a setting of [Engine.Link].
 type LinkOption func(*Link)
 
-// WithUserHash makes an engine [WithUsers] count a user of several nodes once. The nodes report
-// the hashes of their users' client IDs to each other: see [Part] and [Link.UserChanges]. All
-// nodes of a service must use the same function. It must distribute the hashes evenly, and nobody
-// outside the service should be able to compute it: use a keyed hash such as SipHash. Hooks call
-// the function, from any goroutine.
+// WithUserHash makes an engine [WithUsers] count a user of several nodes once. The nodes
+// report the hashes of their users' client IDs to each other: see [Part] and
+// [Link.UserChanges]. All nodes of a service must use the same function. It must distribute
+// the hashes evenly, and nobody outside the service should be able to compute it: use a
+// keyed hash such as SipHash. Hooks call the function, from any goroutine.
 //
-// Without this option, the numbers of users of the nodes are added up. With it, each user of the
-// engine takes 35 to 55 bytes more, and Enter and Exit take about 1.5 times as long. The engine
-// keeps the changes of users until UserChanges returns them.
+// Without this option, the numbers of users of the nodes are added up. With it, each user
+// of the engine takes 35 to 55 bytes more, and Enter and Exit take about 1.5 times as long.
+// The engine keeps the changes of users until UserChanges returns them.
 func WithUserHash(hash func(clientID string) uint64) LinkOption {
 	return func(l *Link) { l.hash = hash }
 }
@@ -95,9 +95,9 @@ func (l *Link) UserChanges(room string) (entered, exited []uint64) {
 	return l.index.takeChanges(room)
 }
 
-// Watch returns a watcher of this process's own counts: [Engine.Watch] without the
-// other nodes' parts. With [WithUserHash], the watcher also returns an event with unchanged counts
-// if only the users of a room have changed. The error is ErrClosed.
+// Watch returns a watcher of this process's own counts: [Engine.Watch] without the other
+// nodes' parts. With [WithUserHash], the watcher also returns an event with unchanged
+// counts if only the users of a room have changed. The error is ErrClosed.
 func (l *Link) Watch() (*Watcher, error) {
 	return l.e.watch(watchConfig{link: l})
 }

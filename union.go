@@ -11,16 +11,16 @@ import (
 // WithUserHash.
 //
 // Each user of a room is counted in one of two places: in the word of the room, or in
-// extra.parts. It is the place in which the user was counted first, and the user remains there
-// until neither this process nor another node has the user. So a hook that enters or exits a user
-// who is also on another node does not change the number of users, and every other hook changes
-// the word only: a reader of the word and of extra.remote never counts a user twice.
-// extra.elsewhere is the difference between the users of this process and the users that the word
-// counts.
+// extra.parts. It is the place in which the user was counted first, and the user remains
+// there until neither this process nor another node has the user. So a hook that enters or
+// exits a user who is also on another node does not change the number of users, and every
+// other hook changes the word only: a reader of the word and of extra.remote never counts a
+// user twice. extra.elsewhere is the difference between the users of this process and the
+// users that the word counts.
 //
-// There is one exception: if the user is counted in extra.parts, and only this process still has
-// the user, Remote.Set moves the user to the word. It holds publisher.mu, so no event contains
-// the counts between the two steps.
+// There is one exception: if the user is counted in extra.parts, and only this process
+// still has the user, Remote.Set moves the user to the word. It holds publisher.mu, so no
+// event contains the counts between the two steps.
 type userIndex struct {
 	hash   func(clientID string) uint64
 	shards [userShards]indexShard
@@ -49,8 +49,8 @@ type userRef struct {
 	inParts bool   // the user is counted in extra.parts, and not in the word
 }
 
-// roomUserDelta contains the users who have entered or exited this process's part of a room since
-// the last call of Link.UserChanges.
+// roomUserDelta contains the users who have entered or exited this process's part of a room
+// since the last call of Link.UserChanges.
 type roomUserDelta struct {
 	entered  map[uint64]bool // by hash; false if the user has exited
 	notified bool            // the watchers of the link have been notified
@@ -145,9 +145,10 @@ func (s *indexShard) put(u roomUser, ref userRef) {
 	shrink(&s.users, &s.most, 16)
 }
 
-// replace replaces the users that a node reports in c. Both lists are sorted. It returns the changes
-// of the numbers of users in extra.parts and in the word. It appends the users that the node newly
-// reports, and that this process also has, to common. The caller holds publisher.mu.
+// replace replaces the users that a node reports in c. Both lists are sorted. It returns
+// the changes of the numbers of users in extra.parts and in the word. It appends the users
+// that the node newly reports, and that this process also has, to common. The caller holds
+// publisher.mu.
 func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (parts, word int, _ []roomUser) {
 	e := c.extra.Load()
 	diffUsers(old, now, func(h uint64, added bool) {
@@ -227,7 +228,8 @@ func (x *userIndex) toggle(room string, hash uint64, entered bool) {
 	}
 }
 
-// noteChanges reports whether users of the room have changed since the last call that returned true.
+// noteChanges reports whether users of the room have changed since the last call that
+// returned true.
 func (x *userIndex) noteChanges(room string) bool {
 	if x == nil {
 		return false
@@ -263,7 +265,8 @@ func (x *userIndex) takeChanges(room string) (entered, exited []uint64) {
 	return entered, exited
 }
 
-// stopChanges drops the changes and stops recording them, because nothing reads them any more.
+// stopChanges drops the changes and stops recording them, because nothing reads them any
+// more.
 func (x *userIndex) stopChanges() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
