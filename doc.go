@@ -42,8 +42,8 @@
 //     methods, which return nil. Current still works.
 //  10. A client that reconnects in time never left. While its lease lingers, it remains
 //     counted, and its next lease takes over the place in one step: no count changes, and no
-//     event is published. If it connects to another node, the lease ends when the link reports
-//     that. See [Lease.Linger] and [WithUserHash].
+//     event is published. If it enters the room on another node, the lease ends when
+//     the link reports that. See [Lease.Linger] and [WithUserHash].
 //
 // All methods of all types may be called from any goroutine. A context must not be nil.
 package occupancy

@@ -20,8 +20,8 @@ import (
 // first is taken over. A lease has one client that can take it over: one that has entered,
 // or its session's.
 //
-// A link can report that the client is in the room on another node: if the client enters there, the
-// lease ends when the report arrives. See [WithUserHash].
+// If the client enters the room on another node, the lease ends when the link reports that
+// the client is there: see [WithUserHash].
 //
 // Enter and Exit return ErrClosed on a lease that lingers. Close ends it at once, so a handler
 // must call either Linger or Close when its connection ends. If d is zero or negative, Linger is

@@ -70,24 +70,24 @@ func (e *Engine) Link(p Peers, opts ...LinkOption) (*Link, error) {
 // LinkOption is a setting of [Engine.Link].
 type LinkOption func(*Link)
 
-// WithUserHash makes an engine [WithUsers] count each user of the service once, although several
-// nodes have the user: the nodes report the hashes of their users' client IDs to each other, see
-// [Part] and [Link.UserChanges]. All nodes of a service must use the same function. It must
-// distribute the hashes evenly, and nobody outside the service should be able to compute
-// it: use a keyed hash such as SipHash. It is called from any goroutine, by hooks.
+// WithUserHash makes an engine [WithUsers] count a user of several nodes once. The nodes
+// report the hashes of their users' client IDs to each other: see [Part] and
+// [Link.UserChanges]. All nodes of a service must use the same function. It must distribute
+// the hashes evenly, and nobody outside the service should be able to compute it: use a
+// keyed hash such as SipHash. Hooks call the function, from any goroutine.
 //
-// Without this option, the users of the nodes are added. With it, each user of the engine takes
-// 35 to 55 bytes more, and Enter and Exit take about half as long again. The engine keeps the
-// changes of users until UserChanges returns them.
+// Without this option, the numbers of users of the nodes are added up. With it, each user
+// of the engine takes 35 to 55 bytes more, and Enter and Exit take about 1.5 times as long.
+// The engine keeps the changes of users until UserChanges returns them.
 func WithUserHash(hash func(clientID string) uint64) LinkOption {
 	return func(l *Link) { l.hash = hash }
 }
 
 // UserChanges returns the hashes of the users who have entered and exited this process's part
-// of the room since the last call for this room, in ascending order. The first call returns the users
-// who were there when the engine was linked. A user who entered and exited in between is left out. Call it for each
-// event of [Link.Watch], which also has an event if only the users changed, and the counts did not.
-// Without [WithUserHash], or on an engine that is not [WithUsers], there are no changes.
+// of the room since the last call for this room, in ascending order. The first call also returns
+// the users who were in the room when the engine was linked, as entered. A user who entered and
+// exited since the last call is left out. Call UserChanges for each event of [Link.Watch]. Without
+// [WithUserHash], or on an engine that is not [WithUsers], there are no changes.
 func (l *Link) UserChanges(room string) (entered, exited []uint64) {
 	if l.index == nil {
 		return nil, nil
@@ -95,9 +95,9 @@ func (l *Link) UserChanges(room string) (entered, exited []uint64) {
 	return l.index.takeChanges(room)
 }
 
-// Watch returns a watcher of this process's own counts: [Engine.Watch] without the
-// other nodes' parts. With [WithUserHash], it also returns a room whose users changed but not
-// its counts, with the same counts again. The error is ErrClosed.
+// Watch returns a watcher of this process's own counts: [Engine.Watch] without the other
+// nodes' parts. With [WithUserHash], the watcher also returns an event with unchanged
+// counts if only the users of a room have changed. The error is ErrClosed.
 func (l *Link) Watch() (*Watcher, error) {
 	return l.e.watch(watchConfig{link: l})
 }

@@ -15,10 +15,10 @@ type Part struct {
 	// in ascending order. A user whose hash several nodes report, or who is a user of this
 	// process, counts once.
 	//
-	// If Occupancy.Users is greater than the number of hashes, then these are the smallest of the
-	// node's hashes, and the engine estimates the room's users. With 4,096 hashes the standard
-	// error is at most 1.6%. If there are no hashes, Occupancy.Users is added. If Occupancy.Users is less
-	// than the number of hashes, it has no meaning.
+	// If Occupancy.Users is greater than the number of hashes, the hashes must be the
+	// smallest of the node's hashes, and the engine estimates the room's users. With 4,096
+	// hashes the standard error is at most 1.6%. If there are no hashes, Occupancy.Users is
+	// added. If Occupancy.Users is less than the number of hashes, it is ignored.
 	//
 	// Set keeps the slice, and Get and All return it: do not change it.
 	Users []uint64
@@ -74,17 +74,17 @@ func (r *Remote) Node() string { return r.node }
 // repeating a call is harmless. An empty occupancy removes the part. Set locks the engine
 // once for all parts, so a call should pass no more than about 500.
 //
-// If the Remote is closed, the error is ErrClosed and no part is set. Otherwise it is nil
-// or a [*SetError], which lists the parts that were refused; the other parts are set. The
-// reasons are ErrInvalidRoom; ErrTooManyRooms if the other nodes have as many rooms as
-// [WithMaxRooms] allows; and ErrCount if a count is negative, if there are more users than
-// members, or if the sum of all nodes' parts exceeds 2³¹−1. If only the sum with this
-// process's own counts exceeds it, the part is accepted, and the room's occupancy is capped at
-// 2³¹−1. An engine that is not [WithUsers] ignores the users. A room never has more users than
-// members, whatever the parts contain.
+// If the Remote is closed, the error is ErrClosed and no part is set. Otherwise it is nil or a
+// [*SetError], which lists the parts that were refused; the other parts are set. The reasons are
+// ErrInvalidRoom; ErrTooManyRooms if the other nodes have as many rooms as [WithMaxRooms] allows;
+// and ErrCount if a count is negative, if Occupancy.Users exceeds the members, if Users is not
+// sorted, or if the sum of all nodes' parts exceeds 2³¹−1. If only the sum with this process's own
+// counts exceeds it, the part is accepted, and the room's occupancy is capped at 2³¹−1. An engine
+// that is not [WithUsers] ignores the users. A room never has more users than members, whatever the
+// parts contain.
 //
-// If the node newly reports a user whose lease lingers in the room of this process, Set
-// ends that lease: see [Lease.Linger].
+// If the node newly reports a user who has a lease of this process that lingers in the room,
+// Set ends that lease: see [Lease.Linger].
 func (r *Remote) Set(parts ...Part) error {
 	p := r.l.e.pub
 	common, err := r.setAll(parts)
@@ -168,8 +168,8 @@ func (r *Remote) All() iter.Seq[Part] {
 }
 
 // Close removes all parts, which is published as a change of each room. It unlocks the
-// engine after every 512 parts, or a few thousand users, so that other callers do not wait. Close may be called
-// more than once; the error is always nil.
+// engine after every 512 parts, or a few thousand users, so that other callers do not wait
+// long. Close may be called more than once; the error is always nil.
 func (r *Remote) Close() error {
 	p := r.l.e.pub
 	for again := true; again; {
@@ -216,9 +216,9 @@ func (r *Remote) set(part Part) error {
 	}
 	if c != nil {
 		if x := c.extra.Load(); x != nil {
-			sum := x.parts().minus(p.unlisted(was, old))
-			sum.users = 0 // there are fewer than members
-			if _, fits := sum.plus(p.unlisted(now, users)); !fits {
+			sum := x.parts().minus(p.unindexed(was, old))
+			sum.users = 0 // there are not more users than members
+			if _, fits := sum.plus(p.unindexed(now, users)); !fits {
 				return ErrCount
 			}
 		}
@@ -237,15 +237,15 @@ func (r *Remote) set(part Part) error {
 	return nil
 }
 
-// unlisted returns the counts of a part without the users that the index counts.
-func (p *publisher) unlisted(part counts, users []uint64) counts {
+// unindexed returns the counts of a part without the users that the index counts.
+func (p *publisher) unindexed(part counts, users []uint64) counts {
 	if p.index != nil && len(users) > 0 {
 		part.users = 0
 	}
 	return part
 }
 
-// sampled returns 1 if a part does not have the hashes of all users, and otherwise 0.
+// sampled returns 1 if a part contains only some of the hashes of its users, and otherwise 0.
 func (p *publisher) sampled(part counts, users []uint64) uint16 {
 	if p.index != nil && len(users) > 0 && int(part.users) > len(users) {
 		return 1
@@ -269,7 +269,7 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 	p := r.l.e.pub
 	x := c.extra.Load()
 	was, old := r.part(c), r.users[c]
-	sum := x.parts().minus(p.unlisted(was, old)).add(p.unlisted(part, users))
+	sum := x.parts().minus(p.unindexed(was, old)).add(p.unindexed(part, users))
 	x.sampled += p.sampled(part, users) - p.sampled(was, old)
 	word := 0
 	if p.index != nil {

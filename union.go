@@ -11,14 +11,16 @@ import (
 // WithUserHash.
 //
 // Each user of a room is counted in one of two places: in the word of the room, or in
-// extra.parts. It is the place in which the user was counted first, while this process or any
-// other node has the user. So a hook that enters or exits a user who is also on another node
-// does not change the number of users at all, and every other hook changes the word only: no
-// reader of the word and of extra.remote can see a user twice. extra.elsewhere is the difference
-// between the users of this process and the users that the word counts.
+// extra.parts. It is the place in which the user was counted first, and the user remains
+// there until neither this process nor another node has the user. So a hook that enters or
+// exits a user who is also on another node does not change the number of users, and every
+// other hook changes the word only: a reader of the word and of extra.remote never counts a
+// user twice. extra.elsewhere is the difference between the users of this process and the
+// users that the word counts.
 //
-// A change by Remote.Set may move a user from one place to the other. It holds publisher.mu, so
-// no event can have the user in neither place.
+// There is one exception: if the user is counted in extra.parts, and only this process
+// still has the user, Remote.Set moves the user to the word. It holds publisher.mu, so no
+// event contains the counts between the two steps.
 type userIndex struct {
 	hash   func(clientID string) uint64
 	shards [userShards]indexShard
@@ -47,11 +49,11 @@ type userRef struct {
 	inParts bool   // the user is counted in extra.parts, and not in the word
 }
 
-// roomUserDelta are the users of this process in a room that have entered or exited since the last
-// call of Link.UserChanges.
+// roomUserDelta contains the users who have entered or exited this process's part of a room
+// since the last call of Link.UserChanges.
 type roomUserDelta struct {
-	entered map[uint64]bool // false: exited
-	noted   bool            // the watchers of the link know it
+	entered  map[uint64]bool // by hash; false if the user has exited
+	notified bool            // the watchers of the link have been notified
 }
 
 func newUserIndex(hash func(string) uint64) *userIndex {
@@ -143,9 +145,10 @@ func (s *indexShard) put(u roomUser, ref userRef) {
 	shrink(&s.users, &s.most, 16)
 }
 
-// replace replaces the users that a node reports in c: both lists are sorted. It returns the
-// changes of the users in extra.parts and in the word, and appends the new users that this
-// process has, too, to common. The caller holds publisher.mu.
+// replace replaces the users that a node reports in c. Both lists are sorted. It returns
+// the changes of the numbers of users in extra.parts and in the word. It appends the users
+// that the node newly reports, and that this process also has, to common. The caller holds
+// publisher.mu.
 func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (parts, word int, _ []roomUser) {
 	e := c.extra.Load()
 	diffUsers(old, now, func(h uint64, added bool) {
@@ -215,7 +218,7 @@ func (x *userIndex) toggle(room string, hash uint64, entered bool) {
 		d = &roomUserDelta{entered: map[uint64]bool{}}
 		x.changed[room] = d
 	}
-	d.noted = false
+	d.notified = false
 	if _, undone := d.entered[hash]; !undone {
 		d.entered[hash] = entered
 		return
@@ -225,7 +228,8 @@ func (x *userIndex) toggle(room string, hash uint64, entered bool) {
 	}
 }
 
-// noteChanges reports whether users of the room have changed, once for all changes until now.
+// noteChanges reports whether users of the room have changed since the last call that
+// returned true.
 func (x *userIndex) noteChanges(room string) bool {
 	if x == nil {
 		return false
@@ -233,10 +237,10 @@ func (x *userIndex) noteChanges(room string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	d := x.changed[room]
-	if d == nil || d.noted {
+	if d == nil || d.notified {
 		return false
 	}
-	d.noted = true
+	d.notified = true
 	return true
 }
 
@@ -261,7 +265,8 @@ func (x *userIndex) takeChanges(room string) (entered, exited []uint64) {
 	return entered, exited
 }
 
-// stopChanges forgets the changes: nobody reads them any more.
+// stopChanges drops the changes and stops recording them, because nothing reads them any
+// more.
 func (x *userIndex) stopChanges() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -287,8 +292,9 @@ func (x *userIndex) clear() {
 const maxEstimate = 8192
 
 // estimate returns how many users of c only other nodes have, if some of these nodes report only the
-// smallest hashes of their users. All nodes report the hashes below a limit, and hashes are evenly
-// distributed. So the users below the limit are counted, and the others are as many in proportion.
+// smallest hashes of their users. It counts the users whose hashes are below a limit, because all
+// nodes report these. Hashes are evenly distributed, so it divides this number by the share of the
+// hashes that are below the limit.
 func (x *userIndex) estimate(c *cell, remotes map[*Remote]struct{}) uint32 {
 	limit, below := ^uint64(0), 0
 	for r := range remotes {

@@ -23,7 +23,7 @@ type userShard struct {
 	mu      sync.Mutex
 	members map[roomClient]uint32 // the number of members of each client, at least 1
 	most    int                   // see shrink
-	index   *userIndex            // has the clients of this shard; nil if there is no index
+	index   *userIndex            // contains the clients of this shard; nil if there is no index
 	_       [32]byte              // keeps two shards out of one cache line
 }
 
@@ -77,7 +77,7 @@ func (t *userTable) unlock(l lockedUsers) {
 }
 
 // setIndex adds the clients of all rooms to an index, and keeps the index up to date from then on.
-// With nil, it ends that. It locks one shard at a time.
+// A nil index stops the updates of the previous one. setIndex locks one shard at a time.
 func (t *userTable) setIndex(x *userIndex) {
 	for i := range t.shards {
 		s := &t.shards[i]

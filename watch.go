@@ -25,7 +25,7 @@ type Watcher struct {
 	next           uint64              // the first seq that is not read
 	backlog        []*cell             // the rooms that existed when it began, not read yet
 	pendingInitial map[*cell]struct{}  // the rooms that moved from the backlog to the journal, until Next has returned them
-	users          map[string]struct{} // rooms whose users have changed, and maybe not their counts; for a link
+	users          map[string]struct{} // rooms whose users have changed, even if their counts have not; only for a link
 	selected       *selection          // nil for all rooms
 	sleeping       bool                // it is in watchers.sleepers
 	due            bool                // to be woken
@@ -332,8 +332,8 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	return events, true
 }
 
-// event returns the room's last published value, for this watcher. It is the event for changed
-// users, too.
+// event returns the room's last published value, for this watcher. It is also the event for
+// changed users.
 func (w *Watcher) event(c *cell) RoomEvent {
 	delete(w.users, c.name)
 	last := c.lastTotal()

@@ -9,8 +9,9 @@
 //	eng.Get(ctx, "lobby")     // queries every live peer
 //	node.Health()             // reports whether these counts are up to date
 //
-// A [Bus] carries the messages between the nodes. Package natscluster, a module of its
-// own, implements it with NATS. Package clustertest implements it in memory, for tests.
+// A [Bus] carries the messages between the nodes. Package natscluster implements it with
+// NATS, and package rediscluster with Redis; each is a module of its own. Package clustertest
+// implements it in memory, for tests.
 //
 // # How it works
 //
@@ -33,13 +34,13 @@
 // peers of this node. The peers add these counts to their own counts.
 //
 // If a node misses a digest, it notices the gap from the number of the next digest or
-// heartbeat. It then requests the changes since the last digest that it applied: once a
-// second at most, and after 2, 4 and then 8 seconds if nothing arrives. It waits for the
-// replies of at most eight peers at once. A heartbeat also contains a hash of all counts of
-// its sender.
+// heartbeat. It then requests the changes since the last digest that it applied, at most once
+// a second. If no reply arrives, it repeats the request after 2, 4 and then every 8 seconds.
+// It waits for the replies of at most eight peers at once. A heartbeat also contains a hash
+// of all counts of its sender.
 //
 // Nothing is stored. Each start of a node is a new incarnation, which knows no counts of
-// its peers. When a node starts, its peers greet it with an early heartbeat, and the node
+// its peers. When a node starts, its peers publish an early heartbeat, and the node
 // requests their counts. [Node.Ready] returns when these counts have arrived.
 //
 // Each heartbeat of a peer renews the peer's lease, which lasts for five heartbeat
@@ -48,29 +49,29 @@
 // peer returns, a node with the same name starts, or ten minutes have passed ([WithForget]).
 // The node keeps the counts of a Missing peer, so that one heartbeat restores them.
 //
-// Engines [occupancy.WithUsers] count a user of several nodes once. The nodes publish the
-// hashes of their users' client IDs: see [WithSecret]. At most 4096 users of a room are
-// published, those with the smallest hashes. If a node has more, its peers estimate the
-// number of users of this room.
+// If the engines count users ([occupancy.WithUsers]), a user of several nodes counts once.
+// The nodes publish the hashes of their users' client IDs: see [WithSecret]. A node
+// publishes at most 4096 users of a room, those with the smallest hashes. If a node has
+// more users in a room, its peers estimate the number of users of this room.
 //
 // With [WithTrending], the nodes also show the same trending rooms.
 //
-// Get queries the peers, so its result includes changes that have not been flushed yet,
-// except that the number of users is the last received one. If a peer does not answer, Get
+// Get queries the peers, so its result includes changes that have not been flushed yet. Only
+// the number of users is the one that was last received. If a peer does not answer, Get
 // returns the known sum and a [PartialError].
 //
 // # What is promised
 //
 // The times are those of the default options.
 //
-//  1. When all faults have ended, all counts are exact within 2.5 seconds, whatever
-//     messages were lost, repeated or reordered. If a node has requested missing changes
-//     several times in vain, it waits up to 8 seconds before the next request. If a peer crashes, its counts are removed
-//     within 6 seconds: the lease and one heartbeat interval. If a node loses both of two
-//     peers or most of more peers at once, their counts are removed within 20 seconds: the
-//     lease and the hold time of 15 seconds ([WithHold]). If a peer restarts under the same
-//     name, the counts of its previous incarnation are removed within 1.5 seconds.
-//     If a peer is closed, its counts are removed at once.
+//  1. When all faults have ended, all counts are exact within 2.5 seconds, whatever messages
+//     were lost, repeated or reordered. If a node has requested missing changes several times
+//     without an answer, it waits up to 8 seconds before the next request. If a peer crashes,
+//     its counts are removed within 6 seconds: the lease and one heartbeat interval. If a
+//     node loses both of two peers or most of more peers at once, their counts are removed
+//     within 20 seconds: the lease and the hold time of 15 seconds ([WithHold]). If a peer
+//     restarts under the same name, the counts of its previous incarnation are removed within
+//     1.5 seconds. If a peer is closed, its counts are removed at once.
 //  2. No lease expires while this node's own bus is disconnected, or because this process
 //     was paused. If heartbeats of some peers still arrive, the leases of the others expire:
 //     the clients of an embedded server can be connected while no other server is.
@@ -80,7 +81,7 @@
 //     Degraded from the end of the lease until the peer returns. A node cannot detect a peer
 //     that it never knew, except with [WithExpectedNodes].
 //  4. No message causes a panic. The options limit the memory for counts. At most 1024
-//     received messages wait to be handled, and 4096 answers. Invalid messages are counted
+//     received messages and 4096 answers wait to be handled. Invalid messages are counted
 //     and dropped. Unknown fields are skipped, so that later versions can add fields.
 //  5. While nothing changes, a node publishes heartbeats only, however many rooms there
 //     are.

@@ -26,8 +26,8 @@ type Health struct {
 
 	Rooms int `json:"rooms"` // occupied rooms that this node has published
 
-	// Waiting is the number of rooms whose changes are due to be published, and wait for the
-	// node or for the bus. At most about 4096 rooms are counted.
+	// Waiting is the number of rooms whose changes are due to be published, but wait
+	// because the node or the bus is slow. At most about 4096 rooms are counted.
 	Waiting int `json:"waiting"`
 
 	Peers []PeerHealth `json:"peers"` // sorted by name and incarnation

@@ -66,11 +66,11 @@ func WithLease(d time.Duration) Option { return func(c *config) { c.Lease = d } 
 // expired.
 func WithHold(d time.Duration) Option { return func(c *config) { c.Hold = d } }
 
-// WithForget sets for how long a lost peer is Missing; the default is 10 minutes. During
-// this time the node is Degraded and Get returns a [PartialError], because the counts of the
-// peer are not part of the totals. The peer ends this state when it returns, when a new node
-// has the same name, and when it sends a Bye. So close nodes that stop, and keep their names
-// after a restart.
+// WithForget sets for how long a lost peer is Missing; the default is 10 minutes. During this time
+// the node is Degraded and Get returns a [PartialError], because the counts of the peer are not
+// part of the totals. This state ends earlier when the peer returns, when a new node has the same
+// name, and when the peer sends a Bye. So close nodes that stop, and keep their names after a
+// restart.
 func WithForget(d time.Duration) Option { return func(c *config) { c.Forget = d } }
 
 // WithExpectedNodes sets the number of nodes of the service, including this one. While the

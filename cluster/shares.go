@@ -4,8 +4,9 @@ import "github.com/occupancy/occupancy"
 
 // Shares returns the counts of a room by the name of the node whose process counts them, as
 // last received: those of this process, and those of each peer whose counts are part of the
-// totals. A node without connections to the room is contained, too. Nodes with the same name
-// share an entry. The users of two nodes cannot be added up: a user can be on both. After Close, the map contains only this node.
+// totals. The map also contains the nodes without connections to the room. Nodes with the
+// same name share an entry. The users of two nodes cannot be added up, because a user can
+// be on both. After Close, the map contains only this node.
 func (n *Node) Shares(room string) map[string]occupancy.Occupancy {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -20,9 +20,9 @@ type Trends interface {
 // engine of this node, with the same options on every node. Close the node before the board.
 //
 // The counts of an engine contain those of all nodes, so each board counts the arrivals of the
-// whole service. The node tells the board when it begins to count the clients of a running
-// peer, or counts the clients of a lost peer again: these are not arrivals. When a node starts,
-// it copies the history of another board.
+// whole service. When the node begins to count the clients of a running peer, or counts the clients
+// of a lost peer again, it informs the board that these are not arrivals. When a node starts, it
+// copies the history of another board.
 //
 // The boards of two nodes differ by the changes of the last two flushes, and after a
 // partition also by the changes during the partition, until these changes have lost their
@@ -34,8 +34,9 @@ func WithTrending(t Trends) Option { return func(c *config) { c.trends = t } }
 // service has started.
 const trendsTimeout = 90 * time.Second
 
-// expect tells the board which counts are no arrivals. If a running peer was added after the
-// history was copied, shareTrends copies it again: the other board had counted this peer.
+// expect informs the board of counts that are not arrivals. If a running peer was added
+// after the history was copied, shareTrends copies the history again, because the other
+// board had counted the clients of this peer.
 func (n *Node) expect(parts []occupancy.Part, away time.Duration) {
 	n.trends.Expect(parts, away)
 	if away == 0 {
@@ -116,8 +117,8 @@ func (n *Node) nextPeer(request *core.Trends) (ok bool) {
 	return ok
 }
 
-// sendHistory answers a request of a node that has not run as long, if the history is
-// complete. So two nodes never exchange their histories.
+// sendHistory answers a request if this node has run longer than the other node and its
+// history is complete. So two nodes never copy the histories of each other.
 func (n *Node) sendHistory(request core.Trends) {
 	if n.ageMS() <= request.AgeMS {
 		return

@@ -78,10 +78,10 @@ func (h *Handler) accessErrors(r *http.Request, rooms []string) ([]*httpError, e
 // for the room, and no further event of this room. A stream ends when it has no room left.
 //
 // Change what the function of [WithAuthorize] returns before the call of Revoke, because
-// clients may request the room again. The function is called again for a stream that
-// opens during the call, and by every stream of a list, which then leaves out the rooms
-// that the request may not read any more. Revoke does not wait for clients. f may block. It
-// must not change the request, nor call a method that does, such as ParseForm.
+// clients may request the room again. A stream that opens during the call, and every stream
+// of a list, calls the function again. A list then leaves out the rooms that the request
+// may not read any more. Revoke does not wait for clients. f may block. It must not change
+// the request, nor call a method that does, such as ParseForm.
 func (h *Handler) Revoke(f func(r *http.Request, room string) bool) {
 	h.hub.revocations.Add(1) // before openStreams: see serveStream
 	for _, s := range h.hub.openStreams() {

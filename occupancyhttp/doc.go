@@ -88,7 +88,7 @@
 // The client puts each changed room at its place, and shortens its list to the length. The
 // first event contains the whole list. One stream can contain rooms and lists, as in
 // /events?room=a&by=popular. The response to /?room=a&by=popular has the lists as "lists".
-// A room named "events" has no path of its own then: read it with ?room=events.
+// With WithLists, a room named "events" has no path of its own: read it with ?room=events.
 //
 // # Access and limits
 //
@@ -100,7 +100,8 @@
 //	data: {"room":"board","status":403,"code":"forbidden","message":"access to this room is denied"}
 //
 // A stream is authorized when it opens. [Handler.Revoke] and [WithReauthorize] end the
-// access of an open stream. If access cannot be checked for a while, return [ErrUnavailable].
+// access of an open stream. If your function cannot check access now, return
+// [ErrUnavailable].
 //
 // [WithMaxStreams] and [WithStreamKey] limit the number of open streams. [Handler.Stats]
 // returns how many streams are open and how many were refused.

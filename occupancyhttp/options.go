@@ -38,8 +38,8 @@ type config struct {
 // response contains these rooms, and lists the others as refused.
 //
 // If f returns [ErrUnavailable], the handler answers the whole request with status 503, and
-// the client retries. Streams that are open already keep the access that they have, and lists
-// do not change until f works again.
+// the client retries. Streams that are already open keep their access, and their
+// lists do not change until f no longer returns ErrUnavailable.
 //
 // f must be safe for concurrent use. WithAuthorize(nil) panics. By default every request
 // may read every room.
@@ -142,7 +142,7 @@ func WithStreamLifetime(d time.Duration) Option { return func(c *config) { c.lif
 func WithHealth(f func() (reasons []string)) Option { return func(c *config) { c.health = f } }
 
 // WithLogger sets the logger. The handler logs a warning when a stream limit is reached,
-// when access cannot be checked, and when nodes of a cluster did not respond; each of them
+// when access cannot be checked, and when nodes of a cluster did not respond; each warning
 // at most once a minute. At debug level it logs every refused request, and streams that it
 // closed after a failed write. By default, or if l is nil, the handler logs nothing.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }

@@ -1,11 +1,11 @@
 // Package occupancytest helps to test servers that embed the engine of package occupancy.
 // Such tests need not sleep: [Wait] returns when a room has the expected counts, and
-// [WaitEmpty] when all rooms are empty. If that does not happen, they fail the test and
-// print the counts that were published, and when.
+// [WaitEmpty] when all rooms are empty. If that does not happen within a minute, they fail
+// the test and print the published counts and their times.
 //
 // In a bubble of [testing/synctest], the intervals and deadlines of the engine pass in
 // virtual time, which takes no real time. Outside a bubble, the functions work with real
-// connections. Package clustertest has the same for several nodes.
+// connections. Package clustertest has similar functions for several nodes.
 package occupancytest
 
 import (

@@ -18,7 +18,7 @@ type Board struct {
 	watcher  *occupancy.Watcher // nil if the engine was closed before New
 	start    time.Time
 	batches  chan []occupancy.RoomEvent // of the watcher; closed when the watcher is closed
-	imported chan struct{}              // receives a token after Import
+	imported chan struct{}              // receives a value after Import
 	done     chan struct{}              // closed when the board's goroutines have ended
 
 	// writing is locked while the following fields and the entries are changed. A goroutine

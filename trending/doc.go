@@ -28,7 +28,7 @@
 //
 // The clients that are connected when the board is created are not arrivals, and neither are
 // those that connect, or lose their connections, in the first minute: see [WithWarmup]. The
-// clients of a node that is linked are not arrivals, see [Board.Expect]. The interval of the
+// clients of a node that is linked later are not arrivals: see [Board.Expect]. The interval of the
 // engine does not matter, because a change has the same weight however the engine groups the
 // changes into events.
 //

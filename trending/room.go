@@ -60,7 +60,7 @@ type row struct {
 	name    string
 	history history
 	counts  counts
-	counted int32 // the count up to which the history contains the changes
+	counted int32 // the count after the last change that the history contains
 }
 
 // counts are the counts of a room, indexed by Count. They are zero if the room is not
@@ -74,7 +74,7 @@ func toCounts(o occupancy.Occupancy) counts {
 
 func (c counts) empty() bool { return c == counts{} }
 
-// growth explains the row's rank at the moment.
+// growth returns the growth of the room at the moment m.
 func (c *config) growth(r *row, m *moment) (g growth) {
 	fast, slow := r.history.at(m)
 	g.arrivals = max(0, fast)

@@ -40,8 +40,8 @@ func (b *Board) History() (rooms map[string][3]float64, complete bool) {
 // its clients were disconnected. It sets complete to false, because its clients will return.
 //
 // If complete is true, the other board counts the same clients, because both engines are
-// linked. Import adds the changes that this board has counted later than the other one, or
-// earlier, and ends the warm-up. Package cluster imports the history of another node in this way.
+// linked. Import then also adds the changes that only one of the two boards has counted so
+// far, and ends the warm-up. Package cluster imports the history of another node in this way.
 func (b *Board) Import(rooms map[string][3]float64, complete bool) {
 	names := make([]string, 0, len(rooms))
 	for name, r := range rooms {
@@ -82,18 +82,19 @@ func (b *Board) Import(rooms map[string][3]float64, complete bool) {
 	b.review(now)
 	select {
 	case b.imported <- struct{}{}:
-	default: // imported already holds a token
+	default: // imported already contains a value
 	}
 }
 
-// Expect announces that the engine's counts will increase by these parts, although nobody
-// arrives: another node is linked. If the counts of this node were removed before, because it
-// was lost, away is the time since then. Then the removal does not count as departures any
-// longer. Otherwise away is 0.
+// Expect announces that the engine's counts will increase by these parts because another
+// node is linked: the increase is not an arrival. If the counts of this node were removed
+// before, because it was lost, away is the time since then, and the board no longer counts
+// the removal as departures. Otherwise away is 0.
 //
-// Call Expect before [occupancy.Remote.Set]. Package cluster does so if it knows the board. A
-// part that the engine does not count within ten seconds is forgotten. If the board counts
-// users, a user of both nodes is expected but does not increase the count, which is a departure.
+// Call Expect before [occupancy.Remote.Set]. Package cluster does so if the board was
+// passed to WithTrending. A part that the engine does not count within ten seconds is
+// forgotten. If the board counts users and a user is on both nodes, Expect announces this
+// user but the count does not increase: the board then counts a departure.
 func (b *Board) Expect(parts []occupancy.Part, away time.Duration) {
 	b.writing.Lock()
 	defer b.writing.Unlock()

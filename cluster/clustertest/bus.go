@@ -169,7 +169,7 @@ func (b *Bus) setConnected(connected bool, event cluster.BusEvent) {
 	}
 }
 
-// Overflow loses the next n messages to subscribers of this bus, as if their channels were
+// Overflow drops the next n messages to subscribers of this bus, as if their channels were
 // full. Events reports Lossy for each lost message.
 func (b *Bus) Overflow(n int) {
 	b.net.mu.Lock()
@@ -177,7 +177,7 @@ func (b *Bus) Overflow(n int) {
 	b.overflow = n
 }
 
-// Mute loses all messages that the bus publishes from now on, although Publish returns nil,
+// Mute drops all messages that the bus publishes from now on, although Publish returns nil,
 // as if the broker denied the permission to publish. A call with false ends the fault.
 func (b *Bus) Mute(muted bool) {
 	b.net.mu.Lock()

@@ -101,7 +101,7 @@ func (n *Network) Partition(groups ...[]string) {
 	}
 }
 
-// Block loses the messages from one bus to another, until the next call of Partition.
+// Block drops the messages from one bus to another, until the next call of Partition.
 // Messages in the other direction are delivered. Delayed messages are also lost.
 func (n *Network) Block(from, to string) {
 	n.mu.Lock()
@@ -187,7 +187,7 @@ func (n *Network) reaches(from, to *Bus) bool {
 	return from.connected && to.connected && !from.muted && !n.separated(from, to)
 }
 
-// separated reports whether the network loses the messages from one bus to the other.
+// separated reports whether the network drops the messages from one bus to the other.
 func (n *Network) separated(from, to *Bus) bool {
 	return n.group[from.name] != n.group[to.name] || n.blocked[[2]string{from.name, to.name}]
 }

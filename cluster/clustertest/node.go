@@ -10,8 +10,8 @@ import (
 )
 
 // Node is one node of a service in memory: an engine, a bus and the node that connects
-// them. Start it with [Network.StartNode]. Its Close is that of [cluster.Node]: the node
-// leaves the service.
+// them. Start it with [Network.StartNode]. Its method Close is that of [cluster.Node]: the
+// node leaves the service.
 type Node struct {
 	*cluster.Node
 	Engine *occupancy.Engine
@@ -20,8 +20,8 @@ type Node struct {
 }
 
 // StartNode links the engine to the other nodes of the network. The name is that of the
-// node and of its bus. To restart a node, call Kill, after Close if it should leave first,
-// and start a node with the same name.
+// node and of its bus. To restart a node, call Kill, and start a node with the same name.
+// To stop a node gracefully before, call Close before Kill.
 //
 // At the end of the test, the node is killed. If the node cannot be started, the test fails.
 func (n *Network) StartNode(t testing.TB, name string, e *occupancy.Engine, opts ...cluster.Option) *Node {
@@ -40,8 +40,8 @@ func (n *Network) StartNode(t testing.TB, name string, e *occupancy.Engine, opts
 	return started
 }
 
-// Kill stops the node, its bus and its engine, as if the process was killed: the other nodes
-// receive no Bye.
+// Kill stops the node, its bus and its engine, as if the process had been killed: the other
+// nodes receive no Bye.
 func (n *Node) Kill() {
 	_ = n.Bus.Close(context.Background())
 	_ = n.Close()

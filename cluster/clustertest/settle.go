@@ -13,7 +13,7 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// settleTimeout is longer than the default times after which nodes agree again.
+// settleTimeout is longer than the time in which nodes with the default options agree again.
 const settleTimeout = time.Minute
 
 // maxLines is the maximum number of lines in the text of a failure.
@@ -21,16 +21,16 @@ const maxLines = 20
 
 // Settle returns when all running nodes agree:
 //   - each node knows all other running nodes as live peers, and no others;
-//   - no node is Degraded, except because a peer is Missing;
+//   - no node is Degraded for a reason other than a Missing peer;
 //   - each node has the connections and members of the whole service: in each room, the sums
 //     of the nodes' own counts;
 //   - all nodes have the same number of users in each room, unless a node estimates it;
 //   - no message except heartbeats is in transit, and the engines have published all
 //     changes.
 //
-// It must be called in a bubble of [testing/synctest]. After a minute of virtual time, it
-// fails the test and prints what the nodes do not agree about: so end faults like a partition
-// before. Settle takes at least one interval of the engines.
+// Settle must be called in a bubble of [testing/synctest]. After a minute of virtual time, it
+// fails the test and prints the differences between the nodes. During a partition the nodes
+// cannot agree, so end it before the call. Settle takes at least one interval of the engines.
 func (n *Network) Settle(t testing.TB) {
 	t.Helper()
 	interval := 10 * time.Millisecond
@@ -52,8 +52,8 @@ func (n *Network) Settle(t testing.TB) {
 }
 
 // Want fails the test unless all running nodes have these counts of the room. The text of
-// the failure contains the counts of each node. Counts of other nodes arrive late, so call
-// Settle before.
+// the failure contains the counts of each node. The counts of other nodes arrive later, so
+// call Settle first.
 func (n *Network) Want(t testing.TB, room string, want occupancy.Occupancy) {
 	t.Helper()
 	var all []string

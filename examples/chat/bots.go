@@ -44,7 +44,7 @@ type scene struct {
 const (
 	raid      = "raid"    // all bots visit one room
 	network   = "network" // the connections of the bots break
-	lostNode  = "node"    // the second node fails; the bots do what they do anyway
+	lostNode  = "node"    // the second node fails; the bots continue as before
 	sceneTime = 30 * time.Second
 )
 

@@ -15,8 +15,8 @@ import (
 const (
 	historyPeriod   = time.Second     // between two samples
 	historyAge      = 5 * time.Minute // of the oldest sample
-	maxHistoryRooms = 1000            // whose counts are recorded
-	historyListed   = 100             // popular rooms that are recorded before a page requests them
+	maxHistoryRooms = 1000            // maximum number of recorded rooms
+	historyListed   = 100             // number of popular rooms that are recorded without a request
 )
 
 // history records the counts of the last five minutes, so that the plots of a page that was

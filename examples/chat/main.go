@@ -14,7 +14,9 @@
 //	/rooms?by=popular          the most popular rooms, or with by=trending the trending rooms, and the totals
 //	/occupancy/                the streams and the browser client of package occupancyhttp
 //	/status                    the number of published events, the bots, and the nodes of the cluster
-//	/scene?name=raid           with POST: all bots go to one room for half a minute; network: their connections break; node: a node fails
+//	/scene?name=raid           with POST: all bots go to one room for half a minute
+//	/scene?name=network        with POST: for half a minute, the connections of the bots break
+//	/scene?name=node           with POST: the second chat server stops for half a minute
 //	/history?room={room}       the counts of a room and the totals in the last five minutes
 //	/metrics                   metrics for Prometheus
 //	/cluster                   the state of the cluster, as JSON; status 503 while counts may be incomplete
@@ -22,13 +24,15 @@
 //
 // Several chat servers can form a cluster. Each chat server then shows the counts of the
 // whole cluster, and its clients receive the chat messages of all. Here the first chat server
-// also runs the NATS server of the cluster; with -redis, all chat servers use a Redis server:
+// also runs the NATS server of the cluster:
 //
 //	go run ./examples/chat -cluster
 //	go run ./examples/chat -addr localhost:8081 -nats localhost:4222
 //
+// With -redis in place of -cluster and -nats, all chat servers connect to a Redis server.
+//
 // With -cluster and -bots, the process also runs a second chat server, to which half of the bots
-// connect. The page can stop it, to show what happens when a node is lost.
+// connect. A button of the page stops it, to show what happens when a node is lost.
 package main
 
 import (
@@ -55,6 +59,7 @@ Usage: chat [-addr host:port] [-bots n]
 
 The chat servers of a cluster authenticate with the token in the environment variable ` + tokenVariable + `.
 The token is required if a seed listens on an address that is not a loopback address.
+With -redis, the token is the password of Redis, unless the URL contains a password.
 
 `
 
@@ -127,7 +132,7 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	if s.node, err = cluster.join(ctx, s, ln.Addr(), warnings); err != nil {
 		_, _ = ln.Close(), s.close()
 		if ctx.Err() != nil {
-			return nil // canceled before a NATS server was connected
+			return nil // canceled before a server of the cluster was connected
 		}
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // secondNode is a second chat server of the cluster, in this process. Half of the bots connect to
-// it. In the scene lostNode it fails like a process that is killed, and later it starts again.
+// it. In the scene lostNode it stops like a process that is killed, and starts again later.
 type secondNode struct {
 	cluster  clusterFlags
 	addr     string

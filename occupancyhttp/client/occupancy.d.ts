@@ -21,7 +21,7 @@ export interface OccupancyEvent {
  * Receives an event. publishedAt is the time at which the server published it, in the milliseconds of
  * Date.now(): Date.now() - publishedAt is the age of the event. The time is corrected for the
  * difference between the clocks of the server and the browser. The error is at most half of the time
- * in which the stream was opened, so publishedAt can be slightly in the future. publishedAt is
+ * that opening the stream took, so publishedAt can be slightly in the future. publishedAt is
  * undefined for an event that is older than the stream or the listener, and while the client polls.
  */
 export type OccupancyListener = (event: OccupancyEvent, publishedAt?: number) => void;

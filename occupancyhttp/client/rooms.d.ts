@@ -10,7 +10,7 @@ export interface ListedRoom {
   readonly arrivals: number;
   /** The usual size of the room. */
   readonly usual: number;
-  /** How much the arrivals are, compared with the usual size. */
+  /** The arrivals in relation to the usual size: arrivals / (usual + 5), with the default options of the board. */
   readonly ratio: number;
 }
 

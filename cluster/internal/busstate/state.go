@@ -1,5 +1,5 @@
-// Package busstate has what the implementations of cluster.Bus have in common: the state of the
-// connection, its log, and the prefix of the subjects.
+// Package busstate contains the code that the implementations of cluster.Bus share: the
+// state of the connection, its log, and the check of the prefix of the subjects.
 package busstate
 
 import (

@@ -47,8 +47,8 @@ type Config struct {
 	// NewTable returns an empty table for the counts of a peer.
 	NewTable func(name string) Table
 
-	// Expect announces counts that are set next in a table, although nobody arrives: see
-	// package trending. It can be nil.
+	// Expect is called before the given parts are added to a table, if these are not
+	// arrivals: see Board.Expect of package trending. It can be nil.
 	Expect func(parts []occupancy.Part, away time.Duration)
 }
 

@@ -165,7 +165,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 	}
 	if wasMissing {
 		accepted := m.cfg.NewTable(p.name)
-		p.table.moveTo(m.expecting(accepted, now-p.lostAt)) // the kept counts count again
+		p.table.moveTo(m.expecting(accepted, now-p.lostAt)) // adds the kept counts to the totals again
 		p.table.accepted = accepted
 	}
 	if returned {

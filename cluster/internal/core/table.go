@@ -90,7 +90,7 @@ func (t *table) moveTo(other Table) (previous Table) {
 // set stores the peer's counts and users of a room. The engine receives them when applyBatch
 // is called.
 func (t *table) set(room []byte, counts roomCounts, u userUpdate) {
-	for range 1 + len(u.added)/256 { // 32 users are as much work as a room
+	for range 1 + len(u.added)/256 { // 256 bytes are 32 users, which are as much work as a room
 		t.cfg.Yield()
 	}
 	hash := hashName(room)
@@ -256,8 +256,8 @@ func (t *table) last(room string) roomCounts {
 }
 
 // batchLen is the maximum number of parts in one call of Table.Set, and the number of rooms
-// between two calls of Yield. The engine holds its lock during Set. With 512 rooms, it can
-// split several shards of its table during one call, which takes up to 20 ms.
+// between two calls of Yield. The engine holds its lock during Set. With 512 rooms in place
+// of 64, it can split several shards of its table during one call, which takes up to 20 ms.
 const batchLen = 64
 
 // batch collects parts for one call of Table.Set, each room once.

@@ -95,7 +95,8 @@ func (m *Trends) Encode(limit int) [][]byte {
 	return messages
 }
 
-// expecting is a Table that announces the counts that are set: nobody arrives.
+// expecting is a Table that calls expect before it sets counts, because they are not
+// arrivals.
 type expecting struct {
 	Table
 	expect func(parts []occupancy.Part, away time.Duration)
@@ -115,7 +116,7 @@ func (t expecting) Set(parts ...occupancy.Part) error {
 	return t.Table.Set(parts...)
 }
 
-// expecting returns t as a Table that announces the counts that are set, if there is a ranking.
+// expecting returns t as a Table that calls Config.Expect, if there is one.
 func (m *Machine) expecting(t Table, away time.Duration) Table {
 	if m.cfg.Expect == nil {
 		return t
@@ -123,13 +124,13 @@ func (m *Machine) expecting(t Table, away time.Duration) Table {
 	return expecting{t, m.cfg.Expect, away}
 }
 
-// newborn is how long the counts of a new peer are arrivals, even if they are received as a
-// snapshot, because the first digests of the peer were lost.
-const newborn = time.Minute
+// newPeerTime is the time after the start of a peer in which its counts are arrivals, even
+// if they are received as a snapshot because the first digests of the peer were lost.
+const newPeerTime = time.Minute
 
 // isFirstSnapshot reports whether d is a part of the first snapshot of a peer that has been
 // running for some time. Its clients were connected before.
 func (p *peer) isFirstSnapshot(d span) bool {
 	age := time.Duration(p.lastBeatNumber) * p.interval
-	return !p.known && (d.reset || p.stream.snapshotEnd != 0) && !(p.lastBeatNumber > 0 && age < newborn)
+	return !p.known && (d.reset || p.stream.snapshotEnd != 0) && !(p.lastBeatNumber > 0 && age < newPeerTime)
 }

@@ -19,11 +19,11 @@ type Change struct {
 	Entered, Exited []uint64
 }
 
-// userUpdate is the users of a room in a digest, or the change of them. It refers to the
+// userUpdate contains the users of a room in a digest, or their changes. It refers to the
 // payload, in which each hash has eight bytes.
 type userUpdate struct {
-	whole          bool   // added are all published users
-	count          uint64 // the number of users if there are more than the published ones
+	whole          bool   // added contains all published users
+	count          uint64 // the number of users, if not all of them are published; otherwise 0
 	added, removed []byte
 }
 

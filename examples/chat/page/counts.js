@@ -105,7 +105,7 @@ async function fetchHistory() {
       const history = await fetchJSON(`history?${new URLSearchParams(some.filter(({ name }) => name).map(({ name }) => ["room", name]))}`);
       for (const series of some) if (series.isKnown) series.merge(series.name ? history.rooms[series.name] : history.totals);
     } catch {
-      // The plots begin later.
+      // Without the history, the plots begin at the time when the page was opened.
     }
   }
 }

@@ -1,4 +1,4 @@
-// What the page shows of all rooms together: their totals, how fast the counts arrive, the nodes of
+// The part of the page about all rooms together: their totals, the latency of the counts, the nodes of
 // the cluster, and the scenes of the bots.
 
 import { fetchJSON, latency, Series } from "./counts.js";

@@ -13,7 +13,7 @@ let storage = {}; // if the user has disabled localStorage
 try {
   storage = localStorage;
 } catch {
-  // The page forgets the nickname.
+  // The nickname is not stored.
 }
 
 let room; // the open room, or undefined
