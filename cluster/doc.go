@@ -9,8 +9,9 @@
 //	eng.Get(ctx, "lobby")     // queries every live peer
 //	node.Health()             // reports whether these counts are up to date
 //
-// A [Bus] carries the messages between the nodes. Package natscluster, a module of its
-// own, implements it with NATS. Package clustertest implements it in memory, for tests.
+// A [Bus] carries the messages between the nodes. The packages natscluster and rediscluster,
+// modules of their own, implement it with NATS and with Redis. Package clustertest implements it
+// in memory, for tests.
 //
 // # How it works
 //
