@@ -94,11 +94,16 @@ func (f *clusterFlags) openRedis(ctx context.Context, name, prefix string, recei
 	}
 	channel, client := prefix+".chat", bus.Client()
 	go func() {
-		// Receive subscribes again after each disconnection, and returns when the Bus closes the client.
-		subscribe := client.B().Subscribe().Channel(channel).Build()
-		err := client.Receive(context.Background(), subscribe, func(m rueidis.PubSubMessage) { receive([]byte(m.Message)) })
-		if !errors.Is(err, rueidis.ErrClosing) {
+		for {
+			// Receive subscribes again after each disconnection. It returns when the Bus closes the
+			// client, or if Redis refuses the subscription.
+			subscribe := client.B().Subscribe().Channel(channel).Build()
+			err := client.Receive(context.Background(), subscribe, func(m rueidis.PubSubMessage) { receive([]byte(m.Message)) })
+			if errors.Is(err, rueidis.ErrClosing) {
+				return
+			}
 			log.Error("cannot receive the messages of other chat servers", "error", err)
+			time.Sleep(time.Second)
 		}
 	}()
 	return &broker{

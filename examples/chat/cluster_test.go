@@ -100,15 +100,30 @@ func TestRun_ChatServersShareMessages(t *testing.T) {
 		testSharedMessages(t, first, second, startRun(t, "-addr", "127.0.0.1:0", "-nats", nats))
 	})
 	t.Run("Redis", func(t *testing.T) {
-		url := startRedis(t)
+		url, restart := startRedis(t)
 		first := startRun(t, "-addr", "127.0.0.1:0", "-redis", url, "-cluster-prefix", "staging")
 		second := startRun(t, "-addr", "127.0.0.1:0", "-redis", url, "-cluster-prefix", "staging")
-		testSharedMessages(t, first, second, startRun(t, "-addr", "127.0.0.1:0", "-redis", url))
+		production := startRun(t, "-addr", "127.0.0.1:0", "-redis", url)
+		alice, bob := testSharedMessages(t, first, second, production)
+
+		restart() // the chat servers connect again, and alice and bob notice nothing
+		received := make(chan string)
+		go func() { received <- nextMessage(t, bob) }()
+		for !t.Failed() {
+			require.NoError(t, send(alice, `{"type":"say","text":"again"}`))
+			select {
+			case message := <-received:
+				require.Equal(t, chatMessage("alice", "again"), message)
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
 	})
 }
 
-// startRedis starts redis-server and returns its URL. The test is skipped if it is not installed.
-func startRedis(t *testing.T) (url string) {
+// startRedis starts redis-server and returns its URL. The function restart kills and restarts it. The
+// test is skipped if it is not installed.
+func startRedis(t *testing.T) (url string, restart func()) {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil && os.Getenv("CI") != "true" {
@@ -120,15 +135,20 @@ func startRedis(t *testing.T) (url string) {
 	require.NoError(t, ln.Close())
 	_, port, err := net.SplitHostPort(ln.Addr().String())
 	require.NoError(t, err)
-	server := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
-	require.NoError(t, server.Start())
-	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
-	return "redis://127.0.0.1:" + port
+	var server *exec.Cmd
+	start := func() {
+		server = exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+		require.NoError(t, server.Start())
+	}
+	kill := func() { _, _ = server.Process.Kill(), server.Wait() }
+	start()
+	t.Cleanup(func() { kill() })
+	return "redis://127.0.0.1:" + port, func() { kill(); start() }
 }
 
 // testSharedMessages tests that the clients of the first two chat servers can talk to each other. The
-// third chat server belongs to another cluster.
-func testSharedMessages(t *testing.T, first, second, production *output) {
+// third chat server belongs to another cluster. The function returns a client of each of the first two.
+func testSharedMessages(t *testing.T, first, second, production *output) (alice, bob *websocket.Conn) {
 	client := func(server *output, room, name string) *websocket.Conn {
 		url := server.find(t, `open a websocket: +(ws://.*)/lobby`)
 		ws, _, err := websocket.Dial(t.Context(), url+"/"+room+"?clientId="+name, nil)
@@ -136,7 +156,7 @@ func testSharedMessages(t *testing.T, first, second, production *output) {
 		t.Cleanup(func() { _ = ws.CloseNow() })
 		return ws
 	}
-	alice, bob := client(first, "lobby", "alice"), client(second, "lobby", "bob")
+	alice, bob = client(first, "lobby", "alice"), client(second, "lobby", "bob")
 	carol, dan := client(second, "other", "carol"), client(production, "lobby", "dan")
 	for _, said := range []struct {
 		from *websocket.Conn
@@ -153,6 +173,7 @@ func testSharedMessages(t *testing.T, first, second, production *output) {
 			require.Equal(t, chatMessage(said.name, "hello"), nextMessage(t, ws), "each client receives each message of its room once")
 		}
 	}
+	return alice, bob
 }
 
 // nextMessage returns the next chat message that the client receives.

@@ -129,6 +129,28 @@ func TestBus_DetectsStoppedServer(t *testing.T) {
 	receive(t, from, in, "after")
 }
 
+// A write that is interrupted has sent only a part of a message. The server must not read the next
+// message as the rest of it.
+func TestBus_ReconnectsAfterInterruptedWrite(t *testing.T) {
+	checkGoroutines(t)
+	s := startServer(t, nil)
+	p := newProxy(t, s.ClientURL())
+	b, other := connect(t, p.URL()), connect(t, s.ClientURL())
+	in := subscribe(t, other, 1<<16, digests)
+	awaitEvent(t, b, cluster.Connected)
+	p.Pause()
+	large := make([]byte, b.MaxPayload())
+	for b.Publish(timeoutContext(t), heartbeats, large) == nil {
+	}
+	p.Resume()
+	for range 3 {
+		_ = b.Publish(timeoutContext(t), heartbeats, large)
+	}
+	awaitEvent(t, b, cluster.Disconnected)
+	awaitEvent(t, b, cluster.Connected)
+	receive(t, b, in, "after")
+}
+
 func TestBus_ReconnectsAfterUnauthorized(t *testing.T) {
 	checkGoroutines(t)
 	addr := freeAddrs(t, 1)[0]
