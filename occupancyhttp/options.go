@@ -130,9 +130,9 @@ func WithStreamKey(key func(r *http.Request) string, n int) Option {
 func WithHeartbeat(d time.Duration) Option { return func(c *config) { c.heartbeat = d } }
 
 // WithStreamLifetime makes every stream end after d, or at most 20% earlier. The client
-// then opens a new stream. So a stream whose client has vanished ends after d at the latest, even if a
-// proxy keeps the connection open. With 0 streams do not end. By default, streams end
-// after five minutes if [ConnContext] is not used or has no effect.
+// then opens a new stream. So a stream whose client has vanished ends after d at the latest,
+// even if a proxy keeps the connection open. With 0 streams do not end. By default, streams
+// end after five minutes if [ConnContext] is not used or has no effect.
 func WithStreamLifetime(d time.Duration) Option { return func(c *config) { c.lifetime = &d } }
 
 // WithHealth sets the function that returns the reasons why the counts may be out of date,

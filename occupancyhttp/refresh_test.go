@@ -72,3 +72,36 @@ func TestHealth_NotReportedByDefault(t *testing.T) {
 		stream.close()
 	})
 }
+
+// The function of WithHealth is called once a second, for any number of streams, and not
+// while no stream is open.
+func TestHealth_CalledOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		h := occupancyhttp.NewHandler(newEngine(t), occupancyhttp.WithHeartbeat(0), occupancyhttp.WithHealth(func() []string {
+			calls.Add(1)
+			return nil
+		}))
+		s := newTestServer(t, h)
+		var streams []*streamReader
+		for range 20 {
+			stream := s.openStream("/events?room=lobby")
+			stream.nextEvent()
+			streams = append(streams, stream)
+		}
+		time.Sleep(10*time.Second + time.Millisecond)
+		if got := calls.Load(); got != 11 {
+			t.Errorf("called %d times in ten seconds", got)
+		}
+		for _, stream := range streams {
+			stream.close()
+		}
+		time.Sleep(time.Minute)
+		if got := calls.Load(); got > 12 {
+			t.Errorf("called %d times", got)
+		}
+		if frame, err := s.openStream("/events?room=lobby").nextFrame(); err != nil || calls.Load() != 13 {
+			t.Errorf("%q, %v, called %d times: a stream that opens later needs a new status", frame, err, calls.Load())
+		}
+	})
+}

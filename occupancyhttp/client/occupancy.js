@@ -136,7 +136,7 @@ export const connect = (base, options = {}, addLists) => {
     room.calling = undefined;
   };
 
-  /** Handles what a feed has received: a new state, changes (lists of a room, its newest event, and when the server published it), and errors. */
+  /** Handles what a feed has received: a new state, changes (each is an array of a room's name, its newest event, and the time of publication), and errors. */
   const apply = ({ state: next = state, changes = [], errors = [] }) => {
     if (next.status !== "live") epoch++;
     const changed = !equal(next, state);
@@ -468,7 +468,7 @@ export const connect = (base, options = {}, addLists) => {
 
     /** Runs the feed as soon as no other tab does: immediately with the option steal. */
     const acquire = (options) => {
-      let own;
+      let own; // the feed of this lock
       const lead = () => {
         if (signal.aborted) return;
         clearTimeout(checkTimer);
