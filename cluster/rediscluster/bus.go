@@ -21,11 +21,10 @@ type Bus struct {
 	log        *slog.Logger
 	background bool // of WithBackgroundConnect
 
-	client     atomic.Pointer[rueidis.Client]          // nil until the first connection of Connect
-	ownsClient bool                                    // Connect has created client, and Close closes it
-	conn       atomic.Pointer[rueidis.DedicatedClient] // the connection; nil while the Bus is disconnected
-	state      *busstate.State
-	results    chan result // the results of the attempts to connect, for Connect
+	client  atomic.Pointer[rueidis.Client]          // nil until the first connection of Connect
+	conn    atomic.Pointer[rueidis.DedicatedClient] // the connection; nil while the Bus is disconnected
+	state   *busstate.State
+	results chan result // the results of the attempts to connect, for Connect
 
 	ctx    context.Context // done when Close has been called
 	stop   context.CancelFunc
@@ -79,9 +78,9 @@ func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []by
 		return build.Publish().Channel(b.channel(subject)).Message(string(payload)).Build()
 	})
 	if isAnswer(err) { // for example, a permission is missing
-		b.state.LogError("Redis error", err)
+		b.state.LogError("Redis error", explain(err))
 	}
-	return err
+	return explain(err)
 }
 
 // do sends a command and waits for the answer.
@@ -92,7 +91,7 @@ func (b *Bus) do(ctx context.Context, command func(rueidis.Builder) rueidis.Comp
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return explain((*conn).Do(ctx, command((*conn).B())).Error())
+	return (*conn).Do(ctx, command((*conn).B())).Error()
 }
 
 // Events returns the channel of the connection's events. It implements [cluster.Bus].

@@ -34,14 +34,13 @@ func WithBackgroundConnect() Option { return func(b *Bus) { b.background = true 
 // With several addresses, or the name of a primary of Sentinels, the client finds the servers
 // itself. Connect changes two defaults: a dial takes at most 2 s, and the client caches nothing.
 //
-// Connect retries until it is connected or ctx ends. If Redis rejects the credentials or the
-// certificate, Connect returns the error at once.
+// Connect retries until it is connected or ctx ends. If Redis rejects the credentials, the
+// permissions or the certificate, Connect returns the error at once.
 func Connect(ctx context.Context, option rueidis.ClientOption, opts ...Option) (*Bus, error) {
 	b, err := newBus(opts)
 	if err != nil {
 		return nil, err
 	}
-	b.ownsClient = true
 	if option.Dialer.Timeout == 0 {
 		option.Dialer.Timeout = 2 * time.Second
 	}
@@ -54,7 +53,7 @@ func Connect(ctx context.Context, option rueidis.ClientOption, opts ...Option) (
 			if r.err == nil {
 				return b, nil
 			}
-			if last = explain(r.err); !rejected(r.err) {
+			if last = explain(r.err); rejection(r.err) == "" {
 				continue
 			}
 		case <-ctx.Done():

@@ -22,6 +22,7 @@ const (
 func (b *Bus) run(option rueidis.ClientOption) {
 	defer close(b.closed)
 	defer b.state.Close()
+	owned := b.client.Load() == nil // connect will create the client
 	for b.ctx.Err() == nil {
 		err := b.connect(option)
 		b.disconnect()
@@ -32,7 +33,7 @@ func (b *Bus) run(option rueidis.ClientOption) {
 		case <-b.ctx.Done():
 		}
 	}
-	if client := b.Client(); b.ownsClient && client != nil {
+	if client := b.Client(); owned && client != nil {
 		client.Close()
 	}
 }

@@ -87,6 +87,7 @@ func TestConnect_ACLUser(t *testing.T) {
 	s := startRedis(t)
 	s.do("ACL", "SETUSER", "node", "on", ">secret", "resetchannels", "&occupancy.v1.*",
 		"+publish", "+subscribe", "+unsubscribe", "+ping", "+hello", "+client")
+	s.do("ACL", "SETUSER", "idle", "on", ">secret", "+hello", "+client")
 	option, log := s.option(), new(logBuffer)
 	option.Username, option.Password = "node", "secret"
 	a, b := connect(t, option, log.option()), connect(t, option)
@@ -96,6 +97,10 @@ func TestConnect_ACLUser(t *testing.T) {
 	s.do("ACL", "SETUSER", "node", "resetchannels", "&occupancy.v1.digest.*")
 	_, err := a.Subscribe(timeoutContext(t), []cluster.Subject{heartbeats}, make(chan cluster.Message, 1))
 	require.ErrorContains(t, err, "permission denied")
+	_, err = rediscluster.Connect(timeoutContext(t), rueidis.ClientOption{InitAddress: []string{s.addr}, Username: "idle", Password: "secret"})
+	require.ErrorContains(t, err, "permission denied", "PING is not allowed")
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
+
 	s.do("ACL", "SETUSER", "node", "-publish")
 	require.ErrorContains(t, a.Publish(timeoutContext(t), digests, nil), "permission denied")
 	require.Equal(t, 1, log.count("permission denied: NOPERM"))

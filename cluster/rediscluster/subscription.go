@@ -39,7 +39,7 @@ func (b *Bus) Subscribe(ctx context.Context, subjects []cluster.Subject, out cha
 	err := b.subscribe(ctx, slices.Collect(maps.Keys(s.subjects)))
 	if isAnswer(err) || ctx.Err() != nil {
 		s.remove()
-		return nil, fmt.Errorf("rediscluster: subscribe: %w", err)
+		return nil, fmt.Errorf("rediscluster: subscribe: %w", explain(err))
 	}
 	return s, nil // after another error, the Bus subscribes when it is connected again
 }
