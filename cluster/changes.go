@@ -3,9 +3,11 @@ package cluster
 import (
 	"cmp"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,6 +16,7 @@ type changes struct {
 	out      chan Health
 	next     time.Duration // when the next comparison is due
 	degraded bool
+	level    slog.Level // of the last log line about reasons
 	reasons  []string
 	peers    map[string]State // by name and incarnation
 }
@@ -50,7 +53,7 @@ func (n *Node) report() {
 		case before != state && state != Live:
 			n.log.Warn("cluster: peer is "+state.String(), "peer", p)
 		case before != state:
-			n.log.Info("cluster: peer has returned", "peer", p)
+			n.log.Warn("cluster: peer has returned", "peer", p)
 		}
 	}
 	for p := range c.peers {
@@ -60,9 +63,13 @@ func (n *Node) report() {
 	}
 	switch {
 	case h.Degraded && !slices.Equal(reasons, c.reasons):
-		n.log.Warn("cluster: counts may be incomplete", "reasons", reasons)
+		c.level = slog.LevelWarn
+		if !n.isReady() {
+			c.level = slog.LevelInfo // the counts of every node are incomplete when it starts
+		}
+		n.log.Log(n.ctx, c.level, "cluster: counts may be incomplete", "reasons", strings.Join(reasons, "; "))
 	case c.degraded && !h.Degraded:
-		n.log.Info("cluster: counts are complete")
+		n.log.Log(n.ctx, c.level, "cluster: counts are complete") // a log of warnings shows that the trouble has ended
 	}
 	c.degraded, c.reasons, c.peers = h.Degraded, reasons, peers
 	select { // the run goroutine is the only sender
@@ -83,9 +90,7 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	lines, h := "", n.Health()
-	select {
-	case <-n.ready:
-	default:
+	if !n.isReady() {
 		lines = "not ready: the counts of the peers have not arrived yet\n"
 	}
 	if n.ctx.Err() != nil {

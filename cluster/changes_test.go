@@ -46,12 +46,13 @@ func TestChanges_ReportHealth(t *testing.T) {
 		_, open := <-a.node.Changes()
 		require.False(t, open)
 		for _, line := range []string{
-			`level=WARN msg="cluster: counts may be incomplete" reasons="[this node has just started`,
+			`level=INFO msg="cluster: counts may be incomplete" reasons="this node has just started`,
 			`level=INFO msg="cluster: new peer" peer="b `,
-			`level=INFO msg="cluster: counts are complete"`,
+			`level=INFO msg="cluster: counts are complete"`, // when it has started
 			`level=WARN msg="cluster: peer is suspect" peer="b `,
 			`level=WARN msg="cluster: peer is missing" peer="b `,
-			`level=WARN msg="cluster: counts may be incomplete" reasons="[missing: b]"`,
+			`level=WARN msg="cluster: counts may be incomplete" reasons="missing: b"`,
+			`level=WARN msg="cluster: counts are complete"`, // when the lost peer has restarted
 			`level=INFO msg="cluster: peer has left or was forgotten" peer="b `,
 		} {
 			require.Contains(t, log.String(), line)

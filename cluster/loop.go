@@ -47,14 +47,10 @@ func (n *Node) tick() time.Duration {
 		n.receive(<-n.inbox)
 	}
 	n.runTimers()
-	n.report()
-	select {
-	case <-n.ready:
-	default:
-		if n.core.Ready() {
-			close(n.ready)
-		}
+	if !n.isReady() && n.core.Ready() {
+		close(n.ready)
 	}
+	n.report()
 	return n.core.Deadline()
 }
 

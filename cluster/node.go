@@ -168,6 +168,16 @@ func (n *Node) Ready(ctx context.Context) error {
 	}
 }
 
+// isReady reports whether Ready returns nil at once.
+func (n *Node) isReady() bool {
+	select {
+	case <-n.ready:
+		return true
+	default:
+		return false
+	}
+}
+
 // subscriptions returns the subjects of this node, with the channels for their messages.
 func (n *Node) subscriptions() iter.Seq2[[]Subject, chan<- Message] {
 	return func(yield func([]Subject, chan<- Message) bool) {

@@ -43,8 +43,9 @@ func WithName(name string) Option { return func(c *config) { c.Name = name } }
 func WithSecret(secret string) Option { return func(c *config) { c.userKey = newUserKey(secret) } }
 
 // WithLogger sets the logger. The default discards all messages. The node logs at level Warn
-// when counts may be incomplete and when a peer is lost, and at level Info when peers come
-// and go and when the counts are complete again.
+// when counts may be incomplete and when a peer is lost, and when that has ended. It logs at
+// level Info when peers come and go, and until it is ready (see [Node.Ready]): when it
+// starts, its counts are always incomplete.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.log = l } }
 
 // WithFlush sets how long changes are collected before they are published; the default

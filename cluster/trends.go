@@ -100,9 +100,7 @@ func (n *Node) nextPeer(request *core.Trends) (ok bool) {
 	n.mu.Lock()
 	peers := n.core.Peers(n.now())
 	n.mu.Unlock()
-	select {
-	case <-n.ready:
-	default:
+	if !n.isReady() {
 		return false
 	}
 	for i := range peers {

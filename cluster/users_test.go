@@ -187,6 +187,9 @@ func TestUsers_OtherSecretIsDegraded(t *testing.T) {
 			require.True(t, h.node.Health().Peers[0].OtherSecret)
 			require.True(t, strings.HasPrefix(h.node.Health().Reasons[0].Text, "different secret"))
 		}
+		b.crash() // then no user of this peer is counted any more
+		after(lease + 2*beat)
+		require.Equal(t, []string{"missing: b"}, reasons(a))
 	})
 }
 

@@ -213,10 +213,12 @@ func (n *clusterNode) staleReasons() (reasons []string) {
 	if n == nil {
 		return nil
 	}
-	for _, r := range n.node.Health().Reasons {
+	// begin: stale-reasons
+	for _, r := range n.node.Health().Reasons { // n.node is the *cluster.Node
 		reasons = append(reasons, r.Text)
 	}
 	return reasons
+	// end: stale-reasons
 }
 
 // nodes returns the nodes of the cluster, this node first.

@@ -162,7 +162,7 @@ func runServer(ctx context.Context, ln net.Listener, bots int, cluster clusterFl
 	logger.Printf(`  and send messages to it:       {"type":"enter","clientId":"alice"} {"type":"say","text":"hello"} {"type":"exit"}`)
 	if bots > 0 {
 		logger.Printf("  %d bots visit the rooms %v at %v", bots, botRooms, s.crowd.addrs)
-	} else {
+	} else if s.node == nil {
 		logger.Print("  all rooms are empty; start the server with -bots 50 to fill them")
 	}
 

@@ -26,10 +26,8 @@ func newSecondNode(cluster clusterFlags, first *clusterNode, log *slog.Logger) (
 		return nil, nil
 	}
 	joining := clusterFlags{servers: first.bus.seed.ClientURL(), prefix: cluster.prefix, token: cluster.token}
-	if cluster.name != "" {
-		joining.name = cluster.name + "-2"
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0") // selects a free port
+	joining.name = first.node.Health().Name + "-2" // unlike the port, the same after a restart
+	ln, err := net.Listen("tcp", "127.0.0.1:0")    // selects a free port
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -17,8 +18,9 @@ import (
 // starts again.
 func TestSecondNode_FailsAndReturns(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	flags := clusterFlags{seed: true, seedAddr: "127.0.0.1:0", clientAddr: "127.0.0.1:0", name: "first"}
+	flags := clusterFlags{seed: true, seedAddr: "127.0.0.1:0", clientAddr: "127.0.0.1:0"}
 	s := startWith(t, longTimeouts, flags)
+	first := s.node.node.Health().Name
 	second, err := newSecondNode(flags, s.node, log)
 	require.NoError(t, err)
 	second.downtime = 0
@@ -27,7 +29,7 @@ func TestSecondNode_FailsAndReturns(t *testing.T) {
 	wg.Go(func() { second.run(ctx) })
 	t.Cleanup(wg.Wait)
 	t.Cleanup(cancel)
-	both := []nodeStatus{{"first", cluster.Live}, {"first-2", cluster.Live}}
+	both := []nodeStatus{{first, cluster.Live}, {first + "-2", cluster.Live}} // the names are the same after a restart
 	waitNodes := func() {
 		s.waitUntil(func() bool {
 			var got status
@@ -42,13 +44,14 @@ func TestSecondNode_FailsAndReturns(t *testing.T) {
 	client, _, err := websocket.Dial(t.Context(), "ws://"+second.addr+"/ws/lobby", nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.CloseNow() })
-	require.NoError(t, receive(client, `{"type":"occupancy.updated","occupancy":{"connections":2,"presenceMembers":0},"nodes":{"first":1,"first-2":1}}`))
+	require.NoError(t, receive(client, fmt.Sprintf(
+		`{"type":"occupancy.updated","occupancy":{"connections":2,"presenceMembers":0},"nodes":{"%[1]s":1,"%[1]s-2":1}}`, first)))
 
 	second.fail()
 	s.waitUntil(func() bool { return s.node.node.Health().Dropped == 1 })
 	waitNodes()
 	s.waitUntil(func() bool {
-		return s.node.connectionsByNode("lobby")["first"] == 1 && s.engine.Current("lobby").Connections == 1
+		return s.node.connectionsByNode("lobby")[first] == 1 && s.engine.Current("lobby").Connections == 1
 	})
 }
 

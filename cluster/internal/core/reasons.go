@@ -40,7 +40,7 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 		add(p.state == Missing, "missing", p.name)
 		add(p.state == Held, "lost together with most peers", p.name)
 		add(p.unsupported, "unsupported version of the protocol", p.name)
-		add(p.otherSecret, "different secret, so users count more than once", p.name)
+		add(p.otherSecret && p.state != Missing, "different secret, so users count more than once", p.name)
 		add(late, "no heartbeat within the lease", p.name)
 		add(p.state != Missing && p.stream.behind(), "changes are missing", p.name)
 		add(len(p.table.refused) > 0, "counts are refused", p.name)
