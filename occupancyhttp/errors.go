@@ -32,7 +32,7 @@ func (e *httpError) Error() string { return e.Message }
 const retryAfter = 5 // seconds
 
 var (
-	errNotFound         = &httpError{http.StatusNotFound, "not_found", "not found"}
+	errNotFound         = &httpError{http.StatusNotFound, "not_found", "no such path; the handler needs http.StripPrefix if it is mounted below a prefix"}
 	errMethodNotAllowed = &httpError{http.StatusMethodNotAllowed, "method_not_allowed", "method not allowed: use GET or HEAD"}
 	errBadQuery         = &httpError{http.StatusBadRequest, "bad_query", "malformed query"}
 	errNoRoom           = &httpError{http.StatusBadRequest, "no_room", "no room given: add ?room=name or ?by=popular"}
