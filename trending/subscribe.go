@@ -1,6 +1,9 @@
 package trending
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Subscription receives the changes of one list. Create it with [Board.Subscribe].
 //
@@ -13,8 +16,6 @@ type Subscription struct {
 	// rooms has a capacity of one. Only a goroutine that holds Board.listsMu sends, so
 	// the channel has space after the unread list is removed.
 	rooms chan []Room
-
-	closed bool // protected by Board.listsMu
 }
 
 // listKey identifies a list. Subscriptions with the same key share a list, so that all
@@ -83,10 +84,9 @@ func (s *Subscription) Unsubscribe() {
 // close closes the channel and removes the subscription from its list. The caller holds
 // listsMu.
 func (s *Subscription) close() {
-	if s.closed {
+	if _, open := s.list.subscriptions[s]; !open {
 		return
 	}
-	s.closed = true
 	close(s.rooms)
 	if delete(s.list.subscriptions, s); len(s.list.subscriptions) == 0 {
 		delete(s.board.lists, s.list.listKey)
@@ -95,6 +95,7 @@ func (s *Subscription) close() {
 
 // publish sends every list that changed to its subscribers.
 func (b *Board) publish() {
+	defer b.addBusy(time.Now())
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()
 	for _, l := range b.lists {
@@ -140,11 +141,8 @@ func (b *Board) publishedRooms(l *list) []Room {
 	return rooms
 }
 
-// finish closes the watcher, publishes the last lists and closes every subscription.
+// finish publishes the last lists and closes every subscription.
 func (b *Board) finish() {
-	if b.watcher != nil {
-		_ = b.watcher.Close()
-	}
 	b.publish()
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()

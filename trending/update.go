@@ -24,6 +24,7 @@ const (
 
 // apply updates the rankings. If initial is true, clients that connect are not arrivals.
 func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
+	defer b.addBusy(time.Now())
 	listed := make([]bool, len(events))
 	for i := range events {
 		listed[i] = b.filter(events[i].Room)
@@ -44,6 +45,27 @@ func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 	now := b.now()
 	b.inSteps(len(events), func(i int) { b.update(entries[i], events[i], listed[i], now) })
 	b.review(now)
+}
+
+// applyRest applies the changes that the watcher had not returned when it was closed.
+func (b *Board) applyRest() {
+	var rest []occupancy.RoomEvent
+	add := func(room string, o occupancy.Occupancy) {
+		rest = append(rest, occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: o}})
+	}
+	b.writing.Lock()
+	for room, e := range b.rooms {
+		if o := b.engine.Current(room); toCounts(o) != e.counts {
+			add(room, o)
+		}
+	}
+	for room, o := range b.engine.All() {
+		if b.rooms[room] == nil && b.filter(room) {
+			add(room, o)
+		}
+	}
+	b.writing.Unlock()
+	b.apply(rest, b.warming())
 }
 
 // inSteps calls f for 0 to n-1. It unlocks mu after every few calls.
