@@ -129,8 +129,8 @@ func (b *Board) add(room string) *entry {
 // to forget it. The other entries change only with their events.
 func (b *Board) rank(e *entry, now *moment) {
 	listed := !e.counts.empty() && int(e.counts[Users]) >= b.minUsers
-	g := b.growth(&e.row, now)
-	trends := listed && g.trends
+	room, trends := b.room(&e.row, now)
+	trends = trends && listed
 	if e.index[Trending] == unranked && (trends || e.counts.empty()) {
 		e.index[Trending] = queued
 		b.reviews = append(b.reviews, review{e, now.now + reviewEvery})
@@ -138,7 +138,7 @@ func (b *Board) rank(e *entry, now *moment) {
 	b.rankings[Popular].set(e, float64(e.counts[b.count]), listed)
 	var key float64
 	if trends {
-		key = bound(g.ratio, now.now)
+		key = bound(room.Ratio, now.now)
 	}
 	b.rankings[Trending].set(e, key, trends)
 }
