@@ -93,7 +93,7 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 
 // Close stops the board and closes the channels of its subscriptions after their last lists,
 // which contain every change that was made before Close. Close waits for the board's
-// goroutines, but not for subscribers, and takes about 0.2 seconds for a million rooms. After
+// goroutines, but not for subscribers, and takes about half a second for a million rooms. After
 // Close, the rankings can still be read. Close may be called more than once; the error is
 // always nil.
 func (b *Board) Close() error {

@@ -63,10 +63,9 @@ func (b *Board) Subscribe(by Order, n int) *Subscription {
 	return s
 }
 
-// Rooms returns the channel of the lists. Every call returns the same channel. The highest
-// room is the first in a list. The receiver owns the slices. [Subscription.Unsubscribe]
-// closes the channel. [Board.Close] and the engine's Close send the last list and then
-// close the channel.
+// Rooms returns the channel of the lists. Every call returns the same channel. The receiver
+// owns the slices. [Subscription.Unsubscribe] closes the channel. [Board.Close] and the
+// engine's Close send the last list and then close it.
 func (s *Subscription) Rooms() <-chan []Room { return s.rooms }
 
 // Unsubscribe ends the subscription. When Unsubscribe returns, the channel is closed and
@@ -81,8 +80,7 @@ func (s *Subscription) Unsubscribe() {
 	s.close()
 }
 
-// close closes the channel and removes the subscription from its list. The caller holds
-// listsMu.
+// close closes the channel and removes the subscription. The caller holds listsMu.
 func (s *Subscription) close() {
 	if _, open := s.list.subscriptions[s]; !open {
 		return
@@ -130,9 +128,8 @@ func (b *Board) refresh(l *list) bool {
 	return true
 }
 
-// publishedRooms returns the list that was last published. A new subscriber also receives
-// this list, even if the board has changed since. So all subscribers have the same list, and
-// publish sends the next list only if it differs from this list.
+// publishedRooms returns the list that was last published. A new subscriber also receives it,
+// even if the board has changed since, because publish sends only a list that differs from it.
 func (b *Board) publishedRooms(l *list) []Room {
 	now, rooms := b.now(), make([]Room, len(l.rows))
 	for i := range l.rows {

@@ -54,14 +54,21 @@ func (b *Board) applyRest() {
 		rest = append(rest, occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: o}})
 	}
 	b.writing.Lock()
-	for room, e := range b.rooms {
-		if o := b.engine.Current(room); toCounts(o) != e.counts {
+	seen := 0
+	for room, o := range b.engine.All() {
+		e := b.rooms[room]
+		if e != nil && !e.counts.empty() {
+			seen++
+		}
+		if e == nil && b.filter(room) || e != nil && e.counts != toCounts(o) {
 			add(room, o)
 		}
 	}
-	for room, o := range b.engine.All() {
-		if b.rooms[room] == nil && b.filter(room) {
-			add(room, o)
+	if seen < b.listed { // some rooms have emptied
+		for room, e := range b.rooms {
+			if o := b.engine.Current(room); o == (occupancy.Occupancy{}) && !e.counts.empty() {
+				add(room, o)
+			}
 		}
 	}
 	b.writing.Unlock()
