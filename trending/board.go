@@ -17,7 +17,7 @@ type Board struct {
 	engine  *occupancy.Engine
 	watcher *occupancy.Watcher // nil if the engine was closed before New
 	start   time.Time
-	changed chan struct{} // contains a token if the lists may have changed
+	changed chan struct{} // contains a value if the lists may have changed
 	closing chan struct{} // closed when the watcher is closed
 	done    chan struct{} // closed when the board's goroutines have ended
 
@@ -178,7 +178,7 @@ func (b *Board) read() {
 func (b *Board) listsChanged() {
 	select {
 	case b.changed <- struct{}{}:
-	default: // changed already contains a token
+	default: // changed already contains a value
 	}
 }
 
