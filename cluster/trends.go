@@ -60,8 +60,12 @@ func (n *Node) shareTrends() {
 			return
 		case msg := <-n.history:
 			var m core.Trends
+			valid := m.Decode(msg.Payload)
+			n.mu.Lock()
+			n.core.Received(msg.Payload, valid)
+			n.mu.Unlock()
 			switch {
-			case !m.Decode(msg.Payload) || m.To != n.ID:
+			case !valid || m.To != n.ID:
 			case m.Pieces == 0:
 				n.sendHistory(m)
 			case !copied && m.From == request.To && m.ID == request.ID:
@@ -132,7 +136,11 @@ func (n *Node) ageMS() uint64 { return uint64(n.now().Milliseconds()) }
 // request.
 func (n *Node) publishTrends(m core.Trends) {
 	for _, payload := range m.Encode(min(n.bus.MaxPayload(), maxReply)) {
-		if n.bus.Publish(n.ctx, Subject{KindTrends, m.To.Shard()}, payload) != nil {
+		err := n.bus.Publish(n.ctx, Subject{KindTrends, m.To.Shard()}, payload)
+		n.mu.Lock()
+		n.core.Sent(core.Message{Kind: core.Kind(KindTrends), Payload: payload}, err, n.now())
+		n.mu.Unlock()
+		if err != nil {
 			return
 		}
 	}

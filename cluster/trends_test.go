@@ -111,6 +111,32 @@ func TestTrending_AllNodesShowTheSameRooms(t *testing.T) {
 	}
 }
 
+// The rooms are empty when the second node starts, so only the history contains their names.
+func TestHealth_CountsMessagesOfTheHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		a := startRanked(t, net, "a", trending.WithWarmup(0))
+		const rooms, length = 100, 1000
+		name := func(i int) string { return fmt.Sprintf("%0*d", length, i) }
+		for i := range rooms {
+			a.join(t, name(i), 20)
+		}
+		after(time.Minute)
+		for i := range rooms {
+			for range 20 {
+				must(t, a.Leave(name(i)))
+			}
+		}
+		after(10 * time.Second)
+		before := a.node.Health()
+		b := startRanked(t, net, "b")
+		must(t, b.node.Ready(t.Context()))
+		after(10 * time.Second)
+		require.Greater(t, a.node.Health().BytesOut-before.BytesOut, uint64(rooms*length))
+		require.Greater(t, b.node.Health().BytesIn, uint64(rooms*length))
+	})
+}
+
 // A change is in the lists of all nodes within two flushes.
 func TestTrending_OtherNodesShowGrowthWithinTwoFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -34,9 +34,9 @@ func WithMinimum(n int) Option { return func(c *config) { c.minimum = float64(n)
 func WithWarmup(d time.Duration) Option { return func(c *config) { c.warmup = d } }
 
 // WithFilter ranks only the rooms for which f returns true. Use it for rooms that must not be
-// listed, for example direct messages or moderated rooms. The board calls f from one
-// goroutine with each change of a room, so f should be fast. A room that f rejects after it
-// was listed leaves the lists with its next change, and returns with the next change after f
+// listed, for example direct messages or moderated rooms. The board calls f with each change of
+// a room, so f should be fast. Import may call it at the same time. A room that f rejects after
+// it was listed leaves the lists with its next change, and returns with the next change after f
 // accepts it again. The board does not remember rooms that f has always rejected: if f accepts
 // such a room later, its clients are arrivals.
 func WithFilter(f func(room string) bool) Option { return func(c *config) { c.filter = f } }

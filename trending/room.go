@@ -74,24 +74,11 @@ func toCounts(o occupancy.Occupancy) counts {
 
 func (c counts) empty() bool { return c == counts{} }
 
-// growth returns the growth of the room at the moment m.
-func (c *config) growth(r *row, m *moment) (g growth) {
+// room returns the row as it looks at the moment, and whether it trends if it is listed.
+func (c *config) room(r *row, m *moment) (room Room, trends bool) {
 	fast, slow := r.history.at(m)
-	g.arrivals = max(0, fast)
-	g.usual = max(0, float64(r.counts[c.count])-slow)
-	g.ratio = g.arrivals / (g.usual + c.minimum)
-	g.trends = g.arrivals >= c.minimum && g.ratio >= minRatio
-	return g
-}
-
-type growth struct {
-	arrivals, usual, ratio float64
-	trends                 bool
-}
-
-// room returns the row as it looks at the moment.
-func (c *config) room(r *row, m *moment) Room {
-	g := c.growth(r, m)
 	o := occupancy.Occupancy{Connections: int(r.counts[Connections]), PresenceMembers: int(r.counts[PresenceMembers]), Users: int(r.counts[Users])}
-	return Room{r.name, o, g.arrivals, g.usual, g.ratio}
+	room = Room{Name: r.name, Occupancy: o, Arrivals: max(0, fast), Usual: max(0, float64(r.counts[c.count])-slow)}
+	room.Ratio = room.Arrivals / (room.Usual + c.minimum)
+	return room, room.Arrivals >= c.minimum && room.Ratio >= minRatio
 }

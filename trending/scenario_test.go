@@ -98,7 +98,7 @@ var scenarios = []struct {
 	{"a few people", "Two people meet in `pair`, where nobody was.", "", func(w *world) {
 		w.join("pair", 2, time.Minute)
 	}},
-	{"reload", "All 100 people in `old` reload the page. So do the 40 in `grown`, where five were ten minutes ago.", "grown", func(w *world) {
+	{"reload", "All 100 people in `old` reload the page. All 40 people in `grown` reload it, too; ten minutes ago, five people were there.", "grown", func(w *world) {
 		w.usually(map[string]int{"old": 100, "grown": 5})
 		w.join("grown", 35, 10*time.Minute)
 		for _, room := range []string{"old", "grown"} {

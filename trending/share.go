@@ -80,10 +80,7 @@ func (b *Board) Import(rooms map[string][3]float64, complete bool) {
 		b.warm = nil
 	}
 	b.review(now)
-	select {
-	case b.imported <- struct{}{}:
-	default: // imported already contains a value
-	}
+	b.listsChanged()
 }
 
 // Expect announces that the engine's counts will increase by these parts because another

@@ -1,6 +1,9 @@
 package trending
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Subscription receives the changes of one list. Create it with [Board.Subscribe].
 //
@@ -13,8 +16,6 @@ type Subscription struct {
 	// rooms has a capacity of one. Only a goroutine that holds Board.listsMu sends, so
 	// the channel has space after the unread list is removed.
 	rooms chan []Room
-
-	closed bool // protected by Board.listsMu
 }
 
 // listKey identifies a list. Subscriptions with the same key share a list, so that all
@@ -62,10 +63,9 @@ func (b *Board) Subscribe(by Order, n int) *Subscription {
 	return s
 }
 
-// Rooms returns the channel of the lists. Every call returns the same channel. The highest
-// room is the first in a list. The receiver owns the slices. [Subscription.Unsubscribe]
-// closes the channel. [Board.Close] and the engine's Close send the last list and then
-// close the channel.
+// Rooms returns the channel of the lists. Every call returns the same channel. The receiver
+// owns the slices. [Subscription.Unsubscribe] closes the channel. [Board.Close] and the
+// engine's Close send the last list and then close it.
 func (s *Subscription) Rooms() <-chan []Room { return s.rooms }
 
 // Unsubscribe ends the subscription. When Unsubscribe returns, the channel is closed and
@@ -80,13 +80,11 @@ func (s *Subscription) Unsubscribe() {
 	s.close()
 }
 
-// close closes the channel and removes the subscription from its list. The caller holds
-// listsMu.
+// close closes the channel and removes the subscription. The caller holds listsMu.
 func (s *Subscription) close() {
-	if s.closed {
+	if _, open := s.list.subscriptions[s]; !open {
 		return
 	}
-	s.closed = true
 	close(s.rooms)
 	if delete(s.list.subscriptions, s); len(s.list.subscriptions) == 0 {
 		delete(s.board.lists, s.list.listKey)
@@ -95,6 +93,7 @@ func (s *Subscription) close() {
 
 // publish sends every list that changed to its subscribers.
 func (b *Board) publish() {
+	defer b.addBusy(time.Now())
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()
 	for _, l := range b.lists {
@@ -129,22 +128,18 @@ func (b *Board) refresh(l *list) bool {
 	return true
 }
 
-// publishedRooms returns the list that was last published. A new subscriber also receives
-// this list, even if the board has changed since. So all subscribers have the same list, and
-// publish sends the next list only if it differs from this list.
+// publishedRooms returns the list that was last published. A new subscriber also receives it,
+// even if the board has changed since, because publish sends only a list that differs from it.
 func (b *Board) publishedRooms(l *list) []Room {
 	now, rooms := b.now(), make([]Room, len(l.rows))
 	for i := range l.rows {
-		rooms[i] = b.room(&l.rows[i], now)
+		rooms[i], _ = b.room(&l.rows[i], now)
 	}
 	return rooms
 }
 
-// finish closes the watcher, publishes the last lists and closes every subscription.
+// finish publishes the last lists and closes every subscription.
 func (b *Board) finish() {
-	if b.watcher != nil {
-		_ = b.watcher.Close()
-	}
 	b.publish()
 	b.listsMu.Lock()
 	defer b.listsMu.Unlock()

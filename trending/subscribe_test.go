@@ -216,6 +216,7 @@ func TestUnsubscribe_ConcurrentAndRepeated(t *testing.T) {
 	})
 }
 
+// The last lists contain the changes before Close, whether or not the engine has published them.
 func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
 	for _, closedFirst := range []string{"board", "engine"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -224,10 +225,11 @@ func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
 			b := trending.New(e, trending.WithWarmup(0), trending.WithMinimum(1))
 			s, read := b.Subscribe(trending.Popular, 10), b.Subscribe(trending.Trending, 10)
 			wantList(t, read, "")
-			must(t, e.Join("a"))
+			repeat(t, 3, e.Join, "a")
 			wantList(t, read, "a")
-			must(t, e.Join("b")) // the list would be published in an hour
-			synctest.Wait()
+			repeat(t, 3, e.Leave, "a")
+			repeat(t, 2, e.Join, "b") // the engine would publish the second Join in an hour
+			must(t, e.Join("c"))
 			if closedFirst == "engine" {
 				must(t, e.Close())
 			}
@@ -240,17 +242,17 @@ func TestClose_ChannelsCloseAfterLastList(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			wantList(t, s, "a b")
+			wantList(t, s, "b c")
 			wantClosed(t, s)
-			wantList(t, read, "a b")
+			wantList(t, read, "b c")
 			wantClosed(t, read)
 			s.Unsubscribe()
 
-			if got := names(b.Popular(10)); got != "a b" {
+			if got := names(b.Popular(10)); got != "b c" {
 				t.Fatalf("list %q after Close", got)
 			}
 			late := b.Subscribe(trending.Popular, 1)
-			wantList(t, late, "a")
+			wantList(t, late, "b")
 			wantClosed(t, late)
 			late.Unsubscribe()
 		})

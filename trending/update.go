@@ -24,6 +24,7 @@ const (
 
 // apply updates the rankings. If initial is true, clients that connect are not arrivals.
 func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
+	defer b.addBusy(time.Now())
 	listed := make([]bool, len(events))
 	for i := range events {
 		listed[i] = b.filter(events[i].Room)
@@ -44,6 +45,34 @@ func (b *Board) apply(events []occupancy.RoomEvent, initial bool) {
 	now := b.now()
 	b.inSteps(len(events), func(i int) { b.update(entries[i], events[i], listed[i], now) })
 	b.review(now)
+}
+
+// applyRest applies the changes that the watcher had not returned when it was closed.
+func (b *Board) applyRest() {
+	var rest []occupancy.RoomEvent
+	add := func(room string, o occupancy.Occupancy) {
+		rest = append(rest, occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: o}})
+	}
+	b.writing.Lock()
+	seen := 0
+	for room, o := range b.engine.All() {
+		e := b.rooms[room]
+		if e != nil && !e.counts.empty() {
+			seen++
+		}
+		if e == nil && b.filter(room) || e != nil && e.counts != toCounts(o) {
+			add(room, o)
+		}
+	}
+	if seen < b.listed { // some rooms have emptied
+		for room, e := range b.rooms {
+			if o := b.engine.Current(room); o == (occupancy.Occupancy{}) && !e.counts.empty() {
+				add(room, o)
+			}
+		}
+	}
+	b.writing.Unlock()
+	b.apply(rest, b.warming())
 }
 
 // inSteps calls f for 0 to n-1. It unlocks mu after every few calls.
@@ -107,8 +136,8 @@ func (b *Board) add(room string) *entry {
 // to forget it. The other entries change only with their events.
 func (b *Board) rank(e *entry, now *moment) {
 	listed := !e.counts.empty() && int(e.counts[Users]) >= b.minUsers
-	g := b.growth(&e.row, now)
-	trends := listed && g.trends
+	room, trends := b.room(&e.row, now)
+	trends = trends && listed
 	if e.index[Trending] == unranked && (trends || e.counts.empty()) {
 		e.index[Trending] = queued
 		b.reviews = append(b.reviews, review{e, now.now + reviewEvery})
@@ -116,7 +145,7 @@ func (b *Board) rank(e *entry, now *moment) {
 	b.rankings[Popular].set(e, float64(e.counts[b.count]), listed)
 	var key float64
 	if trends {
-		key = bound(g.ratio, now.now)
+		key = bound(room.Ratio, now.now)
 	}
 	b.rankings[Trending].set(e, key, trends)
 }

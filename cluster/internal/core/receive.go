@@ -7,9 +7,14 @@ import (
 
 // Receive handles a message. A malformed message changes nothing.
 func (m *Machine) Receive(kind Kind, payload []byte, now time.Duration) {
+	m.Received(payload, m.dispatch(kind, payload, now))
+}
+
+// Received counts a message that was received.
+func (m *Machine) Received(payload []byte, valid bool) {
 	m.MessagesIn++
 	m.BytesIn += uint64(len(payload))
-	if !m.dispatch(kind, payload, now) {
+	if !valid {
 		m.Malformed++
 	}
 }
