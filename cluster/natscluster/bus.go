@@ -136,10 +136,12 @@ func (b *Bus) Close(ctx context.Context) error {
 	}
 	select {
 	case <-b.closed:
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("natscluster: close: %w", ctx.Err())
 	}
+	if err := ctx.Err(); err != nil { // also if the Bus is closed, because messages may be lost
+		return fmt.Errorf("natscluster: close: %w", err)
+	}
+	return nil
 }
 
 func (b *Bus) shutdown(ctx context.Context) {
