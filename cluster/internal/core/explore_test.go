@@ -141,10 +141,7 @@ func (x *explorer) run(logf func(string, ...any)) error {
 	}
 	x.open = false
 	x.log("the faults have ended")
-	x.long = 0
-	for _, n := range x.nodes {
-		n.m.cfg.Forget = 0 // settle does not wait until a Missing peer is forgotten
-	}
+	x.long = 0 // no peer is Missing, so settle need not wait until peers are forgotten
 	x.settle()
 	return x.err
 }

@@ -188,6 +188,8 @@ func (s *members) renew(now time.Duration) {
 func (s *members) expire(now time.Duration) (lost, dropped []*peer) {
 	for _, p := range s.peers {
 		if p.state == Live && now >= s.leaseEnd(p) {
+			// The only heartbeat of this peer was probably late, if a node with its name is running.
+			p.replaced = p.replaced || p.beatsSince <= 1 && s.sameName(p)
 			p.state = Suspect
 		}
 	}

@@ -157,6 +157,22 @@ func TestMembers_NewIncarnationShortensLease(t *testing.T) {
 	require.False(t, p[1].replaced)
 }
 
+// A late heartbeat of the previous incarnation can be the first one that a node receives from
+// it, after those of the new incarnation. The previous incarnation must not become Missing.
+func TestMembers_LateHeartbeatOfPreviousIncarnation(t *testing.T) {
+	s := newMembers(testConfig())
+	p := s.join(0, "a", "a", "b")
+	s.heartbeat(p[1], &heartbeat{beat: 9}, 0)
+	for number := range uint64(6) {
+		now := time.Duration(number) * beat
+		s.heartbeat(p[0], &heartbeat{beat: number + 1}, now)
+		s.heartbeat(p[2], &heartbeat{beat: number + 1}, now)
+	}
+	require.Equal(t, "dropped a", expire(&s, lease))
+	require.False(t, p[0].replaced)
+	require.Equal(t, []*peer{p[0], p[2]}, s.peers)
+}
+
 func TestMembers_ByeIsRemembered(t *testing.T) {
 	s := newMembers(testConfig())
 	p := s.join(0, "a")[0]
