@@ -123,7 +123,7 @@ func (b *Board) Top(by Order, n int) []Room {
 	top := b.top(by, n, now)
 	rooms := make([]Room, len(top))
 	for i, e := range top {
-		rooms[i], _ = b.room(&e.row, now)
+		rooms[i] = b.room(&e.row, now)
 	}
 	return rooms
 }
@@ -133,8 +133,8 @@ func (b *Board) top(by Order, n int, m *moment) []*entry {
 	var present func(*entry) (float64, bool)
 	if by == Trending {
 		present = func(e *entry) (float64, bool) {
-			room, trends := b.room(&e.row, m)
-			return bound(room.Ratio, m.now), trends
+			_, _, ratio, trends := b.growth(&e.row, m)
+			return bound(ratio, m.now), trends
 		}
 	}
 	return b.rankings[by].top(n, present)

@@ -17,10 +17,8 @@ func TestBound_RatiosDecreaseAtLeastAsFast(t *testing.T) {
 		var e row
 		e.history.add(100*r.Float64(), 200*(r.Float64()-0.5), &before)
 		e.counts[Connections] = int32(r.IntN(100))
-		first, _ := c.room(&e, &now)
-		second, _ := c.room(&e, &after)
-		if bound(first.Ratio, then) < bound(second.Ratio, later)-1e-9 {
-			t.Fatalf("the ratio of %+v is %v, and %v half-lives later %v", e, first.Ratio, later-then, second.Ratio)
+		if first, second := c.room(&e, &now).Ratio, c.room(&e, &after).Ratio; bound(first, then) < bound(second, later)-1e-9 {
+			t.Fatalf("the ratio of %+v is %v, and %v half-lives later %v", e, first, later-then, second)
 		}
 	}
 }

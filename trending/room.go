@@ -74,11 +74,18 @@ func toCounts(o occupancy.Occupancy) counts {
 
 func (c counts) empty() bool { return c == counts{} }
 
-// room returns the row as it looks at the moment, and whether it trends if it is listed.
-func (c *config) room(r *row, m *moment) (room Room, trends bool) {
+// growth returns the numbers of a Room at the moment m, and whether the room trends if it is listed.
+func (c *config) growth(r *row, m *moment) (arrivals, usual, ratio float64, trends bool) {
 	fast, slow := r.history.at(m)
+	arrivals = max(0, fast)
+	usual = max(0, float64(r.counts[c.count])-slow)
+	ratio = arrivals / (usual + c.minimum)
+	return arrivals, usual, ratio, arrivals >= c.minimum && ratio >= minRatio
+}
+
+// room returns the row as it looks at the moment m.
+func (c *config) room(r *row, m *moment) Room {
+	arrivals, usual, ratio, _ := c.growth(r, m)
 	o := occupancy.Occupancy{Connections: int(r.counts[Connections]), PresenceMembers: int(r.counts[PresenceMembers]), Users: int(r.counts[Users])}
-	room = Room{Name: r.name, Occupancy: o, Arrivals: max(0, fast), Usual: max(0, float64(r.counts[c.count])-slow)}
-	room.Ratio = room.Arrivals / (room.Usual + c.minimum)
-	return room, room.Arrivals >= c.minimum && room.Ratio >= minRatio
+	return Room{r.name, o, arrivals, usual, ratio}
 }

@@ -133,7 +133,7 @@ func (b *Board) refresh(l *list) bool {
 func (b *Board) publishedRooms(l *list) []Room {
 	now, rooms := b.now(), make([]Room, len(l.rows))
 	for i := range l.rows {
-		rooms[i], _ = b.room(&l.rows[i], now)
+		rooms[i] = b.room(&l.rows[i], now)
 	}
 	return rooms
 }

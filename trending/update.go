@@ -136,7 +136,7 @@ func (b *Board) add(room string) *entry {
 // to forget it. The other entries change only with their events.
 func (b *Board) rank(e *entry, now *moment) {
 	listed := !e.counts.empty() && int(e.counts[Users]) >= b.minUsers
-	room, trends := b.room(&e.row, now)
+	_, _, ratio, trends := b.growth(&e.row, now)
 	trends = trends && listed
 	if e.index[Trending] == unranked && (trends || e.counts.empty()) {
 		e.index[Trending] = queued
@@ -145,7 +145,7 @@ func (b *Board) rank(e *entry, now *moment) {
 	b.rankings[Popular].set(e, float64(e.counts[b.count]), listed)
 	var key float64
 	if trends {
-		key = bound(room.Ratio, now.now)
+		key = bound(ratio, now.now)
 	}
 	b.rankings[Trending].set(e, key, trends)
 }
