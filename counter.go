@@ -115,6 +115,18 @@ func (c *counter) tryExit() bool {
 		c.word.CompareAndSwap(w, w-member)
 }
 
+// addUsers adds n users, which can be negative. It does not queue the room.
+func (c *counter) addUsers(n int) {
+	for {
+		w := c.word.Load()
+		sum := countsOf(w)
+		sum.users = uint32(min(max(int(sum.users)+n, 0), maxLocal))
+		if c.word.CompareAndSwap(w, withCounts(w, sum)) {
+			return
+		}
+	}
+}
+
 // counts are the three counts of a room, or of a part of it.
 type counts struct{ connections, members, users uint32 }
 

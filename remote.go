@@ -271,10 +271,10 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 	was, old := r.part(c), r.users[c]
 	sum := x.parts().minus(p.unindexed(was, old)).add(p.unindexed(part, users))
 	x.sampled += p.sampled(part, users) - p.sampled(was, old)
-	word := 0
+	var left []uint64
 	if p.index != nil {
 		var parts int
-		parts, word, p.common = p.index.replace(c, old, users, p.common)
+		parts, left, p.common = p.index.replace(c, old, users, p.common)
 		sum.users = uint32(int(sum.users) + parts)
 	}
 	if delete(r.users, c); len(users) > 0 {
@@ -292,15 +292,14 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 	}
 	x.remoteUsers = sum.users
 	if x.sampled > 0 {
+		p.index.leave(c, left) // first, because it changes elsewhere
+		left = nil
 		users := int64(p.index.estimate(c, r.l.remotes)) + int64(x.elsewhere.Load())
 		sum.users = uint32(min(max(int64(sum.users), users), maxCount))
 	}
 	x.remote.Store(&sum)
-	_, _ = p.change(c, false, func(w uint64) (uint64, error) {
-		n := countsOf(w)
-		n.users = uint32(int(n.users) + word)
-		return enqueue(withCounts(w, n))
-	})
+	p.index.leave(c, left)
+	_, _ = p.change(c, false, enqueue)
 	if part == (counts{}) {
 		p.releaseRemote(c, x)
 	}

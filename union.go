@@ -145,12 +145,12 @@ func (s *indexShard) put(u roomUser, ref userRef) {
 	shrink(&s.users, &s.most, 16)
 }
 
-// replace replaces the users that a node reports in c. Both lists are sorted. It returns
-// the changes of the numbers of users in extra.parts and in the word. It appends the users
-// that the node newly reports, and that this process also has, to common. The caller holds
-// publisher.mu.
-func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (parts, word int, _ []roomUser) {
-	e := c.extra.Load()
+// replace replaces the users that a node reports in c. Both lists are sorted. It returns the
+// change of the number of users in extra.parts, and the users in extra.parts that no other node
+// reports any more. The caller changes extra.parts, and then calls leave with these users. replace
+// appends the users that the node newly reports, and that this process also has, to common. The
+// caller holds publisher.mu.
+func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (parts int, left []uint64, _ []roomUser) {
 	diffUsers(old, now, func(h uint64, added bool) {
 		s, u := x.shard(h), roomUser{c, h}
 		s.mu.Lock()
@@ -165,26 +165,37 @@ func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (part
 			if ref.nodes++; ref.clients > 0 {
 				common = append(common, u)
 			}
+		case ref.nodes == 1 && ref.inParts:
+			parts--
+			left = append(left, h)
+			return
 		default:
-			if ref.nodes--; ref.nodes > 0 {
-				break
+			if ref.nodes--; ref.nodes == 0 && ref.clients == 0 {
+				c.addUsers(-1)
+				c.extra.Load().elsewhere.Add(1)
 			}
-			switch { // only this process may have the user: it must be counted in the word
-			case ref.inParts && ref.clients > 0:
-				parts--
-				word++
-				e.elsewhere.Add(-1)
-			case ref.inParts:
-				parts--
-			case ref.clients == 0:
-				word--
-				e.elsewhere.Add(1)
-			}
-			ref.inParts = false
 		}
 		s.put(u, ref)
 	})
-	return parts, word, common
+	return parts, left, common
+}
+
+// leave removes the users that replace has returned, after the caller has removed them from
+// extra.parts. Until then, a hook that enters one of them does not count the user again. If this
+// process has the user now, the user is counted in the word: in one step with the index, so that
+// a hook that exits the user subtracts what was added.
+func (x *userIndex) leave(c *cell, left []uint64) {
+	for _, h := range left {
+		s, u := x.shard(h), roomUser{c, h}
+		s.mu.Lock()
+		ref := s.users[u]
+		if ref.nodes, ref.inParts = 0, false; ref.clients > 0 {
+			c.addUsers(1)
+			c.extra.Load().elsewhere.Add(-1)
+		}
+		s.put(u, ref)
+		s.mu.Unlock()
+	}
 }
 
 // diffUsers calls f for each hash that is in one of two sorted lists only.

@@ -494,3 +494,40 @@ func TestUnion_WithoutHash(t *testing.T) {
 	require.Empty(t, in)
 	require.Empty(t, out)
 }
+
+// Hooks enter and exit users while another node's report that removes these users is applied.
+func TestUnion_HooksDuringReport(t *testing.T) {
+	numbers := map[string]uint64{"ann": 1, "bob": 2, "new": 3, "last": 4}
+	e := New(WithUsers())
+	defer e.Close()
+	l, err := e.Link(nil, WithUserHash(func(id string) uint64 { return numbers[id] }))
+	require.NoError(t, err)
+	node := l.Remote("node")
+	report := func(users ...uint64) {
+		require.NoError(t, node.Set(Part{"room", Occupancy{9, 9, len(users)}, users}))
+	}
+	report(1, 2, 4)
+	require.NoError(t, e.Enter("room", "ann"))
+	shard := func(id string) *indexShard { return l.index.shard(numbers[id]) }
+	shard("last").mu.Lock() // the report waits when it has applied the others
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		report(3)
+	}()
+	require.Eventually(t, func() bool {
+		s := shard("new")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.users) > 0
+	}, time.Minute, time.Millisecond)
+	require.NoError(t, e.Enter("room", "bob"))
+	during := e.Current("room").Users
+	require.NoError(t, e.Exit("room", "bob"))
+	require.NoError(t, e.Exit("room", "ann"))
+	shard("last").mu.Unlock()
+	<-done
+	require.Equal(t, 3, during) // as before the report
+	require.Equal(t, Occupancy{9, 9, 1}, e.Current("room"))
+	require.Equal(t, Occupancy{}, e.Local("room"))
+}
