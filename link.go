@@ -54,7 +54,7 @@ func (e *Engine) Link(p Peers, opts ...LinkOption) (*Link, error) {
 		return nil, ErrLinked
 	}
 	if l.hash != nil && e.pub.users != nil {
-		l.index = newUserIndex(l.hash)
+		l.index = newUserIndex(l.hash, l.remotes)
 		e.pub.users.setIndex(l.index)
 		e.pub.lingering.setHash(l.hash)
 	}

@@ -260,7 +260,7 @@ func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
 	}
 	defer p.mu.Unlock()
 	x := c.extra.Load()
-	if p.rooms.closed.Load() || x == nil || x.delivering || len(x.subs) == 0 ||
+	if p.rooms.closed.Load() || x == nil || x.delivering || len(x.subs) == 0 || x.sampled > 0 ||
 		len(x.subs)+len(p.watchers.selected[c.name]) > maxInlineListeners || p.watchers.busy() {
 		return false
 	}
@@ -289,6 +289,10 @@ func (p *publisher) visit(c *cell, now, due time.Duration, fromQueue bool) (work
 		x := c.extra.Load()
 		if x != nil && now < x.next {
 			return work // published less than an interval ago, so it is in the waiting queue
+		}
+		if x != nil && x.sampled > 0 && p.index != nil { // it is nil if Close has interrupted Link.Close
+			p.estimateUsers(c, x)
+			work += quantum // one estimate is as much work
 		}
 		published := p.publish(c, c.word.Load())
 		if x != nil && x.undelivered {
@@ -322,6 +326,15 @@ func (p *publisher) visit(c *cell, now, due time.Duration, fromQueue bool) (work
 			return work
 		}
 	}
+}
+
+// estimateUsers updates what the parts of other nodes add to the users of a room, if some parts do
+// not have all users: see userIndex.estimate.
+func (p *publisher) estimateUsers(c *cell, x *extra) {
+	sum := x.parts()
+	users := int64(p.index.estimate(c)) + int64(x.elsewhere.Load())
+	sum.users = uint32(min(max(int64(sum.users), users), maxCount))
+	x.remote.Store(&sum)
 }
 
 // hasListeners reports whether c has a subscriber or a watcher.

@@ -16,9 +16,11 @@ type Part struct {
 	// process, counts once.
 	//
 	// If Occupancy.Users is greater than the number of hashes, the hashes must be the
-	// smallest of the node's hashes, and the engine estimates the room's users. With 4,096
-	// hashes the standard error is at most 1.6%. If there are no hashes, Occupancy.Users is
-	// added. If Occupancy.Users is less than the number of hashes, it is ignored.
+	// smallest of the node's hashes, and the engine estimates the room's users. It does so at
+	// most once an interval: after a change of the part and, if the room has subscribers or
+	// watchers, after a change of this process's users. With 4,096 hashes the standard error
+	// is at most 1.6%. If there are no hashes, Occupancy.Users is added. If Occupancy.Users is
+	// less than the number of hashes, it is ignored.
 	//
 	// Set keeps the slice, and Get and All return it: do not change it.
 	Users []uint64
@@ -291,11 +293,8 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 		r.large[c] = part
 	}
 	x.remoteUsers = sum.users
-	if x.sampled > 0 {
-		p.index.leave(c, left) // first, because it changes elsewhere
-		left = nil
-		users := int64(p.index.estimate(c, r.l.remotes)) + int64(x.elsewhere.Load())
-		sum.users = uint32(min(max(int64(sum.users), users), maxCount))
+	if x.sampled > 0 { // visit estimates the users, because that takes long
+		sum.users = max(sum.users, x.remoteCounts().users, part.users)
 	}
 	x.remote.Store(&sum)
 	p.index.leave(c, left)

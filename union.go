@@ -22,8 +22,9 @@ import (
 // still has the user, Remote.Set moves the user to the word. It holds publisher.mu, so no
 // event contains the counts between the two steps.
 type userIndex struct {
-	hash   func(clientID string) uint64
-	shards [userShards]indexShard
+	hash    func(clientID string) uint64
+	remotes map[*Remote]struct{} // of the link; publisher.mu protects it
+	shards  [userShards]indexShard
 
 	mu      sync.Mutex                // taken last; protects the following
 	changed map[string]*roomUserDelta // by room; nil if nobody reads it
@@ -56,8 +57,8 @@ type roomUserDelta struct {
 	notified bool            // the watchers of the link have been notified
 }
 
-func newUserIndex(hash func(string) uint64) *userIndex {
-	x := &userIndex{hash: hash, changed: map[string]*roomUserDelta{}}
+func newUserIndex(hash func(string) uint64, remotes map[*Remote]struct{}) *userIndex {
+	x := &userIndex{hash: hash, remotes: remotes, changed: map[string]*roomUserDelta{}}
 	for i := range x.shards {
 		x.shards[i].users = map[roomUser]userRef{}
 	}
@@ -306,22 +307,22 @@ const maxEstimate = 8192
 // smallest hashes of their users. It counts the users whose hashes are below a limit, because all
 // nodes report these. Hashes are evenly distributed, so it divides this number by the share of the
 // hashes that are below the limit.
-func (x *userIndex) estimate(c *cell, remotes map[*Remote]struct{}) uint32 {
+func (x *userIndex) estimate(c *cell) uint32 {
 	limit, below := ^uint64(0), 0
-	for r := range remotes {
+	for r := range x.remotes {
 		if users := r.users[c]; len(users) > 0 && int(r.part(c).users) > len(users) {
 			limit = min(limit, users[len(users)-1])
 		}
 	}
 	find := func(users []uint64) int { n, _ := slices.BinarySearch(users, limit); return n }
-	for r := range remotes {
+	for r := range x.remotes {
 		below += find(r.users[c])
 	}
 	if below > maxEstimate {
 		limit = uint64(float64(limit) * maxEstimate / float64(below))
 	}
 	users := 0.0
-	for r := range remotes {
+	for r := range x.remotes {
 		list := r.users[c]
 		for _, h := range list[:find(list)] {
 			s := x.shard(h)

@@ -369,7 +369,9 @@ func TestUnion_ChangeDuringVisitHasAnEvent(t *testing.T) {
 // If a node reports the smallest hashes of its users only, the number of users is an estimate.
 func TestUnion_EstimatesUsersOfLargeRooms(t *testing.T) {
 	const k = 4096
-	e, l := newLinkedWithUsers(t)
+	e, l := newLinkedWithUsers(t, WithInterval(time.Millisecond))
+	_, err := l.Watch() // so that changes of this process's users have visits
+	require.NoError(t, err)
 	report := func(node *Remote, from, to int) {
 		var all []uint64
 		for i := from; i < to; i++ {
@@ -381,7 +383,9 @@ func TestUnion_EstimatesUsersOfLargeRooms(t *testing.T) {
 	}
 	near := func(want int) {
 		t.Helper()
-		require.InEpsilon(t, want, e.Current("room").Users, 0.05)
+		require.Eventually(t, func() bool { // after the next visit
+			return math.Abs(float64(e.Current("room").Users)/float64(want)-1) < 0.05
+		}, 10*time.Second, time.Millisecond)
 	}
 	one, two, three := l.Remote("one"), l.Remote("two"), l.Remote("three")
 	report(one, 0, k)
@@ -395,6 +399,13 @@ func TestUnion_EstimatesUsersOfLargeRooms(t *testing.T) {
 	}
 	report(three, 0, 1000) // some are known
 	near(260_000)
+	for i := range 50_000 { // all of them are known elsewhere, but few are in a sample
+		require.NoError(t, e.Enter("room", fmt.Sprint("client", 60_000+i)))
+	}
+	near(260_000)
+	for i := range 50_000 {
+		require.NoError(t, e.Exit("room", fmt.Sprint("client", 60_000+i)))
+	}
 	report(one, 0, 0)
 	near(211_000)
 	report(two, 0, 10)
@@ -420,6 +431,7 @@ func TestUnion_EstimatesUsersOfLargeRooms(t *testing.T) {
 // The standard error of estimates is at most 1/√4096, and they have no bias.
 func TestUnion_StandardErrorOfEstimates(t *testing.T) {
 	_, l := newLinkedWithUsers(t)
+	p := l.e.pub
 	one, two := l.Remote("one"), l.Remote("two")
 	r := rand.New(rand.NewPCG(1, 1))
 	const trials, union = 100, 35_000
@@ -434,6 +446,10 @@ func TestUnion_StandardErrorOfEstimates(t *testing.T) {
 			n := len(part)
 			require.NoError(t, node.Set(Part{"room", Occupancy{n, n, n}, part[:4096]}))
 		}
+		c, _ := p.rooms.cells.Load("room")
+		p.mu.Lock()
+		p.estimateUsers(c, c.extra.Load())
+		p.mu.Unlock()
 		e := float64(l.e.Current("room").Users)/union - 1
 		sum, squares = sum+e, squares+e*e
 	}
@@ -530,4 +546,203 @@ func TestUnion_HooksDuringReport(t *testing.T) {
 	require.Equal(t, 3, during) // as before the report
 	require.Equal(t, Occupancy{9, 9, 1}, e.Current("room"))
 	require.Equal(t, Occupancy{}, e.Local("room"))
+}
+
+// A hook does not estimate users, even if it could publish the room, because that takes long.
+func TestUnion_HookDoesNotEstimate(t *testing.T) {
+	e, l := newLinkedWithUsers(t, WithInterval(0))
+	_, err := e.Subscribe("room")
+	require.NoError(t, err)
+	require.NoError(t, l.Remote("node").Set(Part{"room", Occupancy{9, 9, 9}, hashes("ann", "bob")}))
+	c, _ := e.rooms.cells.Load("room")
+	require.False(t, e.pub.tryPublish(c, false))
+}
+
+// Set does not estimate the users of its rooms, because it locks the publisher for all of them. A
+// visit of the room does, and the publisher unlocks after each.
+func TestUnion_SetDoesNotEstimate(t *testing.T) {
+	e, l := newLinkedWithUsers(t)
+	node, p := l.Remote("node"), e.pub
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	require.NoError(t, node.set(Part{"room", Occupancy{9, 9, 9}, hashes("ann", "bob")}))
+	require.Equal(t, 9, e.Current("room").Users)
+	c, _ := p.rooms.cells.Load("room")
+	require.GreaterOrEqual(t, p.visit(c, p.now(), 0, false), quantum)
+	require.Less(t, e.Current("room").Users, 9)
+	require.NoError(t, node.set(Part{"room", Occupancy{9, 9, 2}, hashes("ann", "bob")}))
+	require.Equal(t, 2, e.Current("room").Users)
+	require.Zero(t, c.extra.Load().sampled) // visits do not estimate any more
+	require.NoError(t, node.set(Part{"room", Occupancy{9, 0, 0}, hashes("ann", "bob")}))
+	require.Empty(t, node.users) // without members
+}
+
+// All calls that change users run at the same time, also with a hash that has few values, and with
+// reports that cannot be true. Whenever the calls have returned, the counts are exact. In the end
+// nothing is left.
+func TestUnion_Storm(t *testing.T) {
+	few := func(id string) uint64 { return testHash(id) % 3 }
+	e := New(WithUsers(), WithInterval(0))
+	defer e.Close()
+	rooms := []string{"a", "b"}
+	var subs []*Subscription
+	for _, room := range rooms {
+		s, err := e.Subscribe(room)
+		require.NoError(t, err)
+		subs = append(subs, s)
+	}
+	all, err := e.Watch()
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	check := func(o Occupancy) {
+		if o.Users < 0 || o.Users > o.PresenceMembers {
+			t.Errorf("impossible: %+v", o)
+		}
+	}
+	var last [2]Occupancy
+	for i, s := range subs {
+		wg.Go(func() {
+			for ev := range s.Events() {
+				check(ev.Occupancy)
+				last[i] = ev.Occupancy
+			}
+		})
+	}
+	wg.Go(func() {
+		for {
+			events, err := all.Next(t.Context())
+			if err != nil {
+				return
+			}
+			for _, ev := range events {
+				check(ev.Occupancy)
+			}
+		}
+	})
+	for round := range 40 {
+		hash := []func(string) uint64{testHash, few}[round%2]
+		l, err := e.Link(nil, WithUserHash(hash)) // closes the link of a round that has released it
+		require.NoError(t, err)
+		var kept [3][]*Lease
+		var parts [2][2]Part // by node and room
+		var changes sync.WaitGroup
+		for i := range kept {
+			r := rand.New(rand.NewPCG(uint64(round), uint64(i)))
+			id := func() string { return strconv.Itoa(r.IntN(10)) }
+			changes.Go(func() {
+				for range 150 {
+					lease, err := e.Connect(rooms[r.IntN(2)], As(id()))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if round%2 == 0 { // a step counts several clients with the same hash wrongly
+						_ = lease.Enter(id())
+						_ = lease.Exit(id())
+					}
+					switch r.IntN(4) {
+					case 0:
+						lease.Linger(time.Duration(r.IntN(1000)) * time.Microsecond)
+					case 1:
+						lease.Linger(time.Hour)
+						kept[i] = append(kept[i], lease)
+					case 2:
+						s := e.Session(id())
+						_ = s.Enter(lease.Room())
+						_ = lease.Close()
+						_ = s.Close()
+					default:
+						kept[i] = append(kept[i], lease)
+					}
+				}
+				for _, lease := range kept[i][len(kept[i])/8:] { // the others remain, or linger
+					_ = lease.Close()
+				}
+			})
+		}
+		for i := range parts {
+			node := l.Remote("node")
+			r := rand.New(rand.NewPCG(uint64(round), 10+uint64(i)))
+			changes.Go(func() {
+				for range 300 {
+					k := r.IntN(2)
+					part := Part{Room: rooms[k], Occupancy: Occupancy{r.IntN(9), 100, 0}}
+					for c := range 12 {
+						if r.IntN(3) == 0 {
+							part.Users = append(part.Users, hash(strconv.Itoa(c))) // few: the same hash several times
+						}
+					}
+					slices.Sort(part.Users)
+					if r.IntN(9) == 0 {
+						part = Part{Room: rooms[k]}
+					}
+					if err := node.Set(part); err != nil {
+						t.Error(err)
+					}
+					parts[i][k] = part
+					if r.IntN(9) == 0 { // refused, or an estimate that is replaced later
+						_ = node.Set(Part{rooms[k], Occupancy{1 << 28, 1 << 28, 1 << 28}, part.Users})
+						_ = node.Set(part)
+					}
+				}
+			})
+		}
+		changes.Wait()
+		for i := 0; e.Stats().Lingering > 0 && i < 3; i++ {
+			for _, lease := range kept[i] {
+				_ = lease.Close()
+			}
+		}
+		for k, room := range rooms {
+			c, _ := e.rooms.cells.Load(room)
+			require.Eventually(t, func() bool { return e.Stats().Lingering == 0 && c.word.Load()&idle != 0 }, time.Minute, time.Millisecond)
+			clients, elsewhere, mine := map[uint64]int{}, map[uint64]bool{}, 0
+			for i := range e.pub.users.shards {
+				for u := range e.pub.users.shards[i].members {
+					if u.room == c {
+						clients[hash(u.id)]++
+						mine++
+					}
+				}
+			}
+			for _, node := range parts {
+				for _, h := range node[k].Users {
+					elsewhere[h] = true
+				}
+			}
+			users := mine
+			for h := range elsewhere {
+				if clients[h] == 0 {
+					users++
+				}
+			}
+			require.Equal(t, users, e.Current(room).Users, "round %d", round)
+			require.Equal(t, mine, e.Local(room).Users)
+		}
+		for _, leases := range kept {
+			for _, lease := range leases {
+				_ = lease.Close()
+			}
+		}
+		for _, room := range rooms {
+			require.Equal(t, Occupancy{}, e.Local(room))
+		}
+		if round%4 < 2 {
+			l.Release()
+			continue
+		}
+		require.NoError(t, l.Close())
+		for i := range l.index.shards {
+			require.Empty(t, l.index.shards[i].users)
+			require.Nil(t, e.pub.users.shards[i].index)
+			require.Empty(t, e.pub.users.shards[i].members)
+		}
+		require.Equal(t, Occupancy{}, e.Current("a"))
+	}
+	for _, s := range subs {
+		require.Eventually(t, func() bool { return e.Current(s.Room()) == Occupancy{} }, time.Minute, time.Millisecond)
+	}
+	require.NoError(t, e.Close())
+	wg.Wait()
+	require.Equal(t, [2]Occupancy{}, last)
 }
