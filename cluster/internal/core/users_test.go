@@ -141,3 +141,15 @@ func TestStream_UsersAreExactInAnyOrder(t *testing.T) {
 	}
 	require.Greater(t, complete, 1000)
 }
+
+// The number of users changes, but neither the counts nor the published users.
+func TestChange_PublishesNumberOfUsers(t *testing.T) {
+	m := New(Config{FlushSize: 800, MaxUsers: 2, Yield: func() {}})
+	c := Change{RoomEvent: occupancy.RoomEvent{Room: "room"}, Entered: []uint64{1, 2, 3}}
+	c.Occupancy.PresenceMembers = 3
+	m.Change([]Change{c})
+	require.Len(t, m.messages, 1)
+	c.Entered, c.Exited = nil, []uint64{3}
+	m.Change([]Change{c})
+	require.Len(t, m.messages, 2)
+}
