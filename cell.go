@@ -164,7 +164,11 @@ func (c *cell) total() counts {
 	if w := c.word.Load(); w != retired {
 		return c.totalOf(w)
 	}
-	return c.lastTotal().value // it never changes again
+	// The values of the last publication never change again, but settle still sets its seq.
+	if x := c.extra.Load(); x != nil {
+		return x.lastTotal.value
+	}
+	return countsOf(c.last.word)
 }
 
 // totalOf is total for the word w, which is not retired. Users never exceed members, even if
