@@ -61,6 +61,7 @@ func (e *Engine) Exit(room, clientID string) error {
 type place struct {
 	connections uint32   // 0 or 1
 	clients     []string // distinct clients, each with one member
+	takenOver   bool     // the room must be occupied: the rest of the place is counted already
 }
 
 // The following are the general paths of the hooks. c is the room's cell, which may be
@@ -158,6 +159,9 @@ func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok b
 		if limit != noLimit && int(c.totalOf(w).connections) >= limit {
 			return w, ErrRoomFull
 		}
+		if added.takenOver && stateOf(w) != occupied {
+			return w, errNothing
+		}
 		return plus(w, n)
 	})
 	if p.users != nil {
@@ -208,5 +212,5 @@ func (p *publisher) requeue(c *cell, before uint64, indexed bool) {
 	}
 }
 
-// errNothing refuses a step that would change nothing.
-const errNothing Error = "nothing to remove"
+// errNothing refuses a step if there is nothing to remove, or to take over.
+const errNothing Error = "nothing to remove or to take over"

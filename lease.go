@@ -98,7 +98,7 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 	l.joined, l.entered = true, len(clients) > 0
 	var err error
 	// A connection without a client is not published now, so that Connect and Enter become one event.
-	if l.cell, err = e.add(c, room, place{1, clients}, limit, l.entered); err != nil {
+	if l.cell, err = e.add(c, room, place{connections: 1, clients: clients}, limit, l.entered); err != nil {
 		return nil, e.pub.refused.note(err)
 	}
 	return l, nil
@@ -124,7 +124,7 @@ func (e *Engine) takeOver(l *Lease, c *cell) bool {
 		}
 	}
 	if len(missing) > 0 {
-		if ok, err := e.pub.addPlace(c, place{0, missing}, noLimit, false); !ok || err != nil {
+		if ok, err := e.pub.addPlace(c, place{clients: missing, takenOver: true}, noLimit, false); !ok || err != nil {
 			return false
 		}
 	}

@@ -341,6 +341,28 @@ func TestLinger_RoomEmptiedMeanwhile(t *testing.T) {
 	})
 }
 
+// A hook can empty the room after the take-over has found a lease. Then the clients that the
+// place does not have must not enter the empty room, and Connect counts a new connection.
+func TestLinger_RoomEmptiedDuringTheTakeOver(t *testing.T) {
+	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
+		lease, err := e.Connect("lobby", As("alice"))
+		require.NoError(t, err)
+		missing := place{clients: []string{"bob"}, takenOver: true}
+		ok, err := e.pub.addPlace(lease.cell, missing, noLimit, false)
+		require.True(t, ok)
+		require.NoError(t, err)
+		wantRoom(t, e, "lobby", 1, 2, 2)
+
+		require.NoError(t, e.Exit("lobby", "alice"))
+		require.NoError(t, e.Exit("lobby", "bob"))
+		require.NoError(t, e.Leave("lobby"))
+		ok, err = e.pub.addPlace(lease.cell, missing, noLimit, false)
+		require.True(t, ok, "the room was dropped: this is no test")
+		require.Error(t, err)
+		wantRoom(t, e, "lobby", 0, 0, 0)
+	})
+}
+
 // Engine.Leave has removed the connection of a lease that entered afterwards. A lease that takes
 // over its place has no connection to remove, either.
 func TestLinger_PlaceWithoutConnection(t *testing.T) {
