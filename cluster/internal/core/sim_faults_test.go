@@ -163,6 +163,9 @@ func (s *sim) crashOrBye() {
 func (s *sim) restart() {
 	n := s.randomNode()
 	s.end(n, s.chance(0.3))
+	if s.faults != noFaults {
+		s.crashed = true // a late heartbeat of n, after those of its successor, restores the lease of n
+	}
 	if s.chance(0.5) {
 		s.step(0, 3*time.Second)
 	}

@@ -193,7 +193,7 @@ type node struct {
 	dropped  uint64    // the number of dropped peers when a fault began
 	busy     *busyNode // receives the messages; nil if the node handles them at once
 
-	known        map[Incarnation]bool // the peers that this node has had
+	known        map[Incarnation]time.Duration // the peers that this node has had, and when checkHealth saw them first
 	healthySince time.Duration
 }
 

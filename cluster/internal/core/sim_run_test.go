@@ -126,7 +126,7 @@ func (s *sim) start(name string) {
 		name:    name,
 		started: s.started,
 		tables:  map[*mapTable]struct{}{},
-		known:   map[Incarnation]bool{},
+		known:   map[Incarnation]time.Duration{},
 		counts:  map[string]occupancy.Occupancy{},
 		last:    map[string]roomEvent{},
 		pending: map[string]occupancy.Occupancy{},
@@ -211,7 +211,9 @@ func (s *sim) checkHealth() {
 	}
 	for _, n := range s.nodes {
 		for id := range n.m.members.byID {
-			n.known[id] = true
+			if _, known := n.known[id]; !known {
+				n.known[id] = s.now
+			}
 		}
 		if len(n.m.Reasons(s.now)) > 0 || n.held != nil {
 			n.healthySince = s.now
@@ -219,7 +221,15 @@ func (s *sim) checkHealth() {
 		if max(n.healthySince, s.ambiguousAt) > since || s.garbled {
 			continue
 		}
-		has, sum := n.totals(), s.truth(func(other *node) bool { return other == n || n.known[other.m.cfg.ID] })
+		unknown := false // a node that this node has learned of too recently to have its counts
+		has, sum := n.totals(), s.truth(func(other *node) bool {
+			at, known := n.known[other.m.cfg.ID]
+			unknown = unknown || known && at > since
+			return other == n || known
+		})
+		if unknown {
+			continue
+		}
 		for room, at := range s.changed {
 			if at <= since && !s.same(room, has[room], sum[room]) {
 				s.fail("%v is healthy since %v, but has %+v in %q, not %+v", n, n.healthySince, has[room], room, sum[room])
