@@ -9,6 +9,7 @@ import (
 
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
+	"github.com/occupancy/occupancy/cluster/internal/testproxy"
 	"github.com/occupancy/occupancy/cluster/rediscluster"
 )
 
@@ -26,28 +27,28 @@ func newBus(t testing.TB, option rueidis.ClientOption) *rediscluster.Bus {
 func TestBus_Conformance(t *testing.T) {
 	for name, test := range map[string]struct {
 		newBus                func(t testing.TB, option rueidis.ClientOption) *rediscluster.Bus
-		disconnect, reconnect func(*proxy)
+		disconnect, reconnect func(*testproxy.Proxy)
 	}{
 		"closed connection": {
 			func(t testing.TB, option rueidis.ClientOption) *rediscluster.Bus { return connect(t, option) },
-			(*proxy).Disconnect, (*proxy).Restore,
+			(*testproxy.Proxy).Disconnect, (*testproxy.Proxy).Restore,
 		},
 		"silent connection": {
 			func(t testing.TB, option rueidis.ClientOption) *rediscluster.Bus { return connect(t, option) },
-			(*proxy).Pause, (*proxy).Resume,
+			(*testproxy.Proxy).Pause, (*testproxy.Proxy).Resume,
 		},
-		"client of the program": {newBus, (*proxy).Disconnect, (*proxy).Restore},
+		"client of the program": {newBus, (*testproxy.Proxy).Disconnect, (*testproxy.Proxy).Restore},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checkGoroutines(t)
 			addr := startRedis(t).addr
 			var proxies sync.Map
-			proxyOf := func(b cluster.Bus) *proxy {
+			proxyOf := func(b cluster.Bus) *testproxy.Proxy {
 				p, _ := proxies.Load(b)
-				return p.(*proxy)
+				return p.(*testproxy.Proxy)
 			}
 			clustertest.TestBus(t, func(t testing.TB) cluster.Bus {
-				p := newProxy(t, addr)
+				p := testproxy.New(t, addr)
 				b := test.newBus(t, rueidis.ClientOption{InitAddress: []string{p.Addr()}})
 				proxies.Store(b, p)
 				return b

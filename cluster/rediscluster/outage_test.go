@@ -14,6 +14,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/testproxy"
 	"github.com/occupancy/occupancy/cluster/rediscluster"
 )
 
@@ -88,7 +89,7 @@ func TestBus_DetectsStoppedServer(t *testing.T) {
 func TestBus_ReconnectsAfterOutputBufferLimit(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t, "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
-	p := newProxy(t, s.addr)
+	p := testproxy.New(t, s.addr)
 	slow, from := connect(t, rueidis.ClientOption{InitAddress: []string{p.Addr()}}), connect(t, s.option())
 	awaitEvent(t, slow, cluster.Connected)
 	in := subscribe(t, slow, 1<<16, digests)
@@ -180,7 +181,7 @@ func TestBus_CloseSendsWhatWasPublished(t *testing.T) {
 func TestBus_CloseReturnsWhenContextEnds(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
-	p := newProxy(t, s.addr)
+	p := testproxy.New(t, s.addr)
 	b := connect(t, rueidis.ClientOption{InitAddress: []string{p.Addr()}})
 	p.Pause()
 	ctx, cancel := context.WithCancel(context.Background())

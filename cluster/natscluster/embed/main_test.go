@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/testproxy"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
@@ -203,3 +204,13 @@ func checkGoroutines(t testing.TB) {
 		t.Errorf("%d goroutines still run:\n%s", len(running), strings.Join(running, "\n\n"))
 	})
 }
+
+// proxy is a proxy of a NATS server.
+type proxy struct{ *testproxy.Proxy }
+
+func newProxy(t testing.TB, server string) *proxy {
+	t.Helper()
+	return &proxy{testproxy.New(t, strings.TrimPrefix(server, "nats://"))}
+}
+
+func (p *proxy) URL() string { return "nats://" + p.Addr() }

@@ -1,16 +1,15 @@
-package embed_test
+// Package testproxy has a TCP proxy for tests of a Bus: it cuts or pauses the connections to a
+// server.
+package testproxy
 
 import (
 	"net"
-	"strings"
 	"sync"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 )
 
-// proxy forwards connections to a server and can disturb them.
-type proxy struct {
+// Proxy forwards connections to a server and can disturb them.
+type Proxy struct {
 	listener net.Listener
 	server   string
 	wg       sync.WaitGroup
@@ -22,13 +21,16 @@ type proxy struct {
 	conns        map[net.Conn]net.Conn // from client to server
 }
 
-func newProxy(t testing.TB, server string) *proxy {
+// New starts a proxy of the server with this address. It ends with the test.
+func New(t testing.TB, server string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &proxy{
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{
 		listener: l,
-		server:   strings.TrimPrefix(server, "nats://"),
+		server:   server,
 		resumed:  make(chan struct{}),
 		conns:    make(map[net.Conn]net.Conn),
 	}
@@ -43,10 +45,10 @@ func newProxy(t testing.TB, server string) *proxy {
 	return p
 }
 
-func (p *proxy) URL() string  { return "nats://" + p.Addr() }
-func (p *proxy) Addr() string { return p.listener.Addr().String() }
+// Addr returns the address on which the proxy listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
@@ -69,9 +71,8 @@ func (p *proxy) accept() {
 	}
 }
 
-func (p *proxy) forward(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
+func (p *Proxy) forward(to, from net.Conn) {
+	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buf)
@@ -86,7 +87,7 @@ func (p *proxy) forward(to, from net.Conn) {
 }
 
 // Disconnect closes all connections and refuses new connections until Restore is called.
-func (p *proxy) Disconnect() {
+func (p *Proxy) Disconnect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.disconnected = true
@@ -97,20 +98,22 @@ func (p *proxy) Disconnect() {
 	clear(p.conns)
 }
 
-func (p *proxy) Restore() {
+// Restore accepts connections again.
+func (p *Proxy) Restore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.disconnected = false
 }
 
 // Pause keeps the connections open and forwards nothing until Resume is called.
-func (p *proxy) Pause() {
+func (p *Proxy) Pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.resumed = make(chan struct{})
 }
 
-func (p *proxy) Resume() {
+// Resume ends Pause.
+func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -121,7 +124,7 @@ func (p *proxy) Resume() {
 }
 
 // Inject sends text to all clients as if the server had sent it.
-func (p *proxy) Inject(text string) {
+func (p *Proxy) Inject(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for client := range p.conns {
@@ -130,7 +133,7 @@ func (p *proxy) Inject(text string) {
 }
 
 // Accepted returns the number of connections accepted so far.
-func (p *proxy) Accepted() int {
+func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
