@@ -39,7 +39,7 @@ func wantRoom(t *testing.T, e *Engine, room string, conns, members, users int) {
 func wantLingering(t *testing.T, e *Engine, n int) {
 	t.Helper()
 	require.Equal(t, n, e.Stats().Lingering)
-	s := e.pub.lingering
+	s := e.lingering
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Len(t, s.heap, n)
@@ -263,7 +263,7 @@ func TestLinger_CloseRacesWithARefusedTakeOver(t *testing.T) {
 		var refused atomic.Bool
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			for i%2 == 0 && !refused.Load() && e.pub.lingering.len() > 0 {
+			for i%2 == 0 && !refused.Load() && e.lingering.len() > 0 {
 			}
 			_ = old.Close()
 		})
@@ -272,7 +272,7 @@ func TestLinger_CloseRacesWithARefusedTakeOver(t *testing.T) {
 		require.ErrorIs(t, err, ErrCount, "there is no place for bob")
 		wg.Wait()
 		wantRoom(t, e, "room", 1, maxLocal-1, 0)
-		require.Zero(t, e.pub.lingering.len())
+		require.Zero(t, e.lingering.len())
 	}
 }
 
@@ -348,7 +348,7 @@ func TestLinger_RoomEmptiedDuringTheTakeOver(t *testing.T) {
 		lease, err := e.Connect("lobby", As("alice"))
 		require.NoError(t, err)
 		missing := place{clients: []string{"bob"}, takenOver: true}
-		ok, err := e.pub.addPlace(lease.cell, missing, noLimit, false)
+		ok, err := e.addPlace(lease.cell, missing, noLimit, false)
 		require.True(t, ok)
 		require.NoError(t, err)
 		wantRoom(t, e, "lobby", 1, 2, 2)
@@ -356,7 +356,7 @@ func TestLinger_RoomEmptiedDuringTheTakeOver(t *testing.T) {
 		require.NoError(t, e.Exit("lobby", "alice"))
 		require.NoError(t, e.Exit("lobby", "bob"))
 		require.NoError(t, e.Leave("lobby"))
-		ok, err = e.pub.addPlace(lease.cell, missing, noLimit, false)
+		ok, err = e.addPlace(lease.cell, missing, noLimit, false)
 		require.True(t, ok, "the room was dropped: this is no test")
 		require.Error(t, err)
 		wantRoom(t, e, "lobby", 0, 0, 0)
@@ -445,8 +445,8 @@ func TestLinger_ManyEndAtOnce(t *testing.T) {
 		for i := range 7 {
 			wantRoom(t, e, fmt.Sprint("room", i), 0, 0, 0)
 		}
-		require.LessOrEqual(t, cap(e.pub.lingering.heap), blockLen)
-		require.LessOrEqual(t, e.pub.lingering.most, 8*blockLen)
+		require.LessOrEqual(t, cap(e.lingering.heap), blockLen)
+		require.LessOrEqual(t, e.lingering.most, 8*blockLen)
 	})
 }
 
@@ -491,7 +491,7 @@ func TestLinger_NoWakeUpWhenNothingLingers(t *testing.T) {
 		require.Equal(t, rounds, e.Stats().Rounds)
 		e.pub.mu.Lock()
 		defer e.pub.mu.Unlock()
-		require.Equal(t, never, e.pub.armed)
+		require.Equal(t, never, e.sched.armed)
 	})
 }
 

@@ -670,7 +670,7 @@ func TestDelays_OfRoomThatWaitedForItsInterval(t *testing.T) {
 
 		require.NoError(t, e.Join("room"))
 		e.pub.mu.Lock()
-		e.pub.timer.Stop() // the goroutine wakes up too late
+		e.sched.timer.Stop() // the goroutine wakes up too late
 		e.pub.mu.Unlock()
 		time.Sleep(350 * time.Millisecond)
 		e.pub.inbox.signal()
@@ -704,7 +704,7 @@ func TestDelays_OfRoomFromTheInbox(t *testing.T) {
 		arrived, due := fifo[*cell]{}, e.pub.now()
 		arrived.push(c)
 		time.Sleep(2 * time.Second)
-		e.pub.drain(&arrived, due)
+		e.sched.drain(&arrived, due)
 		require.EqualValues(t, 1, delayed(e, 3*time.Second))
 		require.Equal(t, 2*time.Second, e.Stats().Delays.Sum)
 	})

@@ -19,14 +19,14 @@ import (
 func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		noneQueued := settled(e) && e.pub.lingering.first() > e.pub.now()+time.Minute
+		noneQueued := settled(e) && e.lingering.first() > e.pub.now()+time.Minute
 		e.rooms.cells.Range(func(c *cell) bool { // the goroutine may have taken it from a queue
 			noneQueued = noneQueued && c.word.Load()&queued == 0
 			return noneQueued
 		})
 		return noneQueued
 	}, 10*time.Second, time.Millisecond, "a room is still queued, or a lease has not ended")
-	wantLingering(t, e, e.pub.lingering.len())
+	wantLingering(t, e, e.lingering.len())
 	inTable := map[*cell]counts{}
 	eachClient(e, func(c roomClient, members uint32) {
 		n := inTable[c.room]
@@ -50,7 +50,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 			require.Zero(t, n.users, at)
 		}
 
-		heard := x != nil && len(x.subs) > 0 || len(p.watchers.selected[c.name]) > 0
+		heard := x != nil && len(x.subs.list) > 0 || len(p.watchers.selected[c.name]) > 0
 		for _, reader := range watchers {
 			heard = heard || reader.selected == nil && strings.HasPrefix(c.name, reader.prefix) && !slices.Contains(reader.backlog, c)
 		}
@@ -67,8 +67,8 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 		}
 		require.Equal(t, x != nil && x.holds(), w&held != 0, "held: %s", at)
 		if x != nil {
-			require.Zero(t, x.passed, at)
-			for i, s := range x.subs {
+			require.Zero(t, x.subs.passed, at)
+			for i, s := range x.subs.list {
 				require.Equal(t, i, s.sub.index, at)
 				require.Equal(t, x.lastTotal.value, s.last, "not delivered: %s", at)
 			}
@@ -310,7 +310,7 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 	}
 	wantSettled(t, e, watchers...)
 	e.pub.mu.Lock()
-	e.pub.totalsUpdatedAt -= maxLag
+	e.sched.totalsUpdatedAt -= maxLag
 	e.pub.mu.Unlock()
 	stats, want := e.Stats(), Occupancy{}
 	for _, o := range e.All() {
@@ -338,8 +338,8 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 
 	// Remove everything.
 	require.NoError(t, link.Close())
-	for len(e.pub.lingering.heap) > 0 { // no goroutine changes it now
-		_ = e.pub.lingering.heap[0].lease.Close()
+	for len(e.lingering.heap) > 0 { // no goroutine changes it now
+		_ = e.lingering.heap[0].lease.Close()
 	}
 	e.rooms.cells.Range(func(c *cell) bool {
 		for e.Leave(c.name) == nil {
@@ -351,7 +351,7 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 		e.pub.mu.Lock()
 		var subs []*Subscription
 		if x := c.extra.Load(); x != nil {
-			for _, s := range x.subs {
+			for _, s := range x.subs.list {
 				subs = append(subs, s.sub)
 			}
 		}

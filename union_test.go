@@ -328,7 +328,7 @@ func TestUnion_ReplacedUserHasAnEventForOtherNodes(t *testing.T) {
 		in, out = l.UserChanges("room")
 		require.Empty(t, in)
 		require.Equal(t, hashes("ann", "eve"), out)
-		require.Empty(t, e.pub.index.changed)
+		require.Empty(t, e.pub.index.changes.rooms)
 	})
 }
 
@@ -555,7 +555,7 @@ func TestUnion_HookDoesNotEstimate(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Remote("node").Set(Part{"room", Occupancy{9, 9, 9}, hashes("ann", "bob")}))
 	c, _ := e.rooms.cells.Load("room")
-	require.False(t, e.pub.tryPublish(c, false))
+	require.False(t, e.sched.tryPublish(c, false))
 }
 
 // Set does not estimate the users of its rooms, because it locks the publisher for all of them. A
