@@ -187,23 +187,6 @@ func TestPublisher_ClosedWatcherKeepsNoRoom(t *testing.T) {
 	})
 }
 
-// No step of a cell leaves both flags, also if the limit of rooms refuses it.
-func TestPublisher_RoomIsNeverIdleAndQueued(t *testing.T) {
-	join := func(w uint64) (uint64, error) { return plus(w, counts{connections: 1}) }
-	for i, step := range []func(uint64) (uint64, error){join, enqueue, attach, setHeld, clearHeld} {
-		for _, flag := range []uint64{0, idle, queued} {
-			for _, w := range []uint64{0, held, connection, held | connection} {
-				r := &rooms{limit: 1}
-				r.states.Store(stateWeight[occupied])
-				c := &cell{}
-				c.word.Store(w | flag)
-				_, _, _ = c.step(r, step)
-				require.NotEqual(t, idle|queued, c.word.Load()&(idle|queued), "step %d from %#x", i, w|flag)
-			}
-		}
-	}
-}
-
 // A change between publish and settle must be published first, even if the total does not
 // change because it is capped.
 func TestPublisher_SettleRefusesAnUnpublishedChange(t *testing.T) {
