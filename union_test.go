@@ -45,6 +45,18 @@ func newLinkedWithUsers(t testing.TB, opts ...Option) (*Engine, *Link) {
 	return e, l
 }
 
+// A hook that exits a user who is also on another node changes the word first. At this moment the
+// word counts the user without a member.
+func TestUnion_LocalNeverHasMoreUsersThanMembers(t *testing.T) {
+	e, l := newLinkedWithUsers(t)
+	_, err := e.Connect("room", As("ann"))
+	require.NoError(t, err)
+	require.NoError(t, l.Remote("two").Set(usersPart("ann")))
+	c := e.rooms.live("room")
+	exited := c.word.Load() - member
+	require.Equal(t, counts{connections: 1}, countsOf(c.localOf(exited)))
+}
+
 func TestUnion_UserOnThreeNodesCountsOnce(t *testing.T) {
 	e, l := newLinkedWithUsers(t)
 	two, three := l.Remote("two"), l.Remote("three")
