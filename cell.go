@@ -149,12 +149,10 @@ func (c *cell) local() uint64 {
 func (c *cell) localOf(w uint64) uint64 {
 	w &= countMask
 	if x := c.extra.Load(); x != nil {
-		if d := int64(x.elsewhere.Load()); d != 0 {
-			n := countsOf(w)
-			// While a hook changes the word and then elsewhere, the sum may be out of range.
-			n.users = uint32(max(0, min(int64(n.users)+d, int64(n.members))))
-			w = withCounts(0, n)
-		}
+		n := countsOf(w)
+		// While a hook changes the word and then elsewhere, the sum may be out of range.
+		n.users = uint32(max(0, min(int64(n.users)+int64(x.elsewhere.Load()), int64(n.members))))
+		w = withCounts(0, n)
 	}
 	return w
 }

@@ -160,6 +160,9 @@ func (e *Engine) All() iter.Seq2[string, Occupancy] {
 // [WithInterval].
 func (e *Engine) Interval() time.Duration { return e.pub.interval }
 
+// CountsUsers reports whether the engine was created [WithUsers].
+func (e *Engine) CountsUsers() bool { return e.pub.users != nil }
+
 // Done returns a channel that is closed when [Engine.Close] has closed the engine.
 func (e *Engine) Done() <-chan struct{} { return e.sched.stopped }
 

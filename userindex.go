@@ -14,9 +14,10 @@ import (
 // extra.parts. It is the place in which the user was counted first, and the user remains
 // there until neither this process nor another node has the user. So a hook that enters or
 // exits a user who is also on another node does not change the number of users, and every
-// other hook changes the word only: a reader of the word and of extra.remote never counts a
-// user twice. extra.elsewhere is the difference between the users of this process and the
-// users that the word counts.
+// other hook changes the word only: a reader of the word and of extra.remote does not count a
+// user twice, unless between its two reads the user exits everywhere and then another node reports
+// the user again. extra.elsewhere is the difference between the users of this process and the users
+// that the word counts.
 //
 // There is one exception: if the user is counted in extra.parts, and only this process
 // still has the user, Remote.Set moves the user to the word. It holds publisher.mu, so no

@@ -252,6 +252,18 @@ func newLinkedWithUsers(t testing.TB, opts ...Option) (*Engine, *Link) {
 	return e, l
 }
 
+// A hook that exits a user who is also on another node changes the word first. At this moment the
+// word counts the user without a member.
+func TestUnion_LocalNeverHasMoreUsersThanMembers(t *testing.T) {
+	e, l := newLinkedWithUsers(t)
+	_, err := e.Connect("room", As("ann"))
+	require.NoError(t, err)
+	require.NoError(t, l.Remote("two").Set(Part{"room", Occupancy{1, 1, 1}, hashes("ann")}))
+	c := e.rooms.live("room")
+	exited := c.word.Load() - member
+	require.Equal(t, counts{connections: 1}, countsOf(c.localOf(exited)))
+}
+
 // The counts are the same after one user was replaced by another, but the watcher of the link has an event.
 func TestUnion_ReplacedUserHasAnEventForOtherNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

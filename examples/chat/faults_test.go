@@ -207,7 +207,7 @@ func measureDelay(f *fleet, from, to *process) row {
 	actor, observer := from.clients[0], to.clients[0]
 	var took []time.Duration
 	for range 100 {
-		time.Sleep(rand.N(500 * time.Millisecond))
+		time.Sleep(rand.N(500 * time.Millisecond)) // so that the changes are at any time between two flushes
 		began := time.Now()
 		if actor.present {
 			actor.exit(f.t)
