@@ -309,8 +309,9 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 		next = unread[len(unread)-1].seq + 1
 		left -= len(unread)
 	}
+	allRead := len(w.j.from(next)) == 0
 	for room := range w.users {
-		if len(events) == maxBatch {
+		if !allRead || len(events) == maxBatch { // an unread entry may have the room's value: see mustKeep
 			break
 		}
 		if c := p.rooms.live(room); c != nil {
