@@ -152,17 +152,19 @@ func TestCounter_SumIsCappedAtTheMaximum(t *testing.T) {
 }
 
 func TestCounter_CountsRefuseImpossibleOccupancy(t *testing.T) {
+	e := New(WithUsers())
+	defer e.Close()
 	wrong := []Occupancy{{-1, 0, 0}, {0, -1, 0}, {0, 0, -1}, {math.MinInt, 0, 0}, {0, math.MinInt, 0}, {5, 1, 2}}
 	if most := maxCount; most < math.MaxInt { // an int of 32 bits has no larger value
 		wrong = append(wrong, Occupancy{most + 1, 0, 0}, Occupancy{0, most + 1, 0}, Occupancy{math.MaxInt, math.MaxInt, 0})
 	}
 	for _, o := range wrong {
-		n, err := o.counts()
+		n, err := e.counts(o)
 		require.ErrorIs(t, err, ErrCount)
 		require.Zero(t, n)
 	}
 	for _, o := range []Occupancy{{}, {1, 2, 1}, {maxCount, maxCount, maxCount}} {
-		n, err := o.counts()
+		n, err := e.counts(o)
 		require.NoError(t, err)
 		require.Equal(t, o, n.occupancy())
 	}

@@ -75,8 +75,8 @@ func (s *scheduler) round() {
 	p, began := s.pub, s.pub.now()
 	s.lingering.endDue(began) // first, so that an interval that is over now has one event
 	arrived := p.inbox.take(s.spare)
-	work := s.drainUrgent()
-	work = !arrived.empty() || work
+	work := !arrived.empty()
+	work = s.drainUrgent() || work
 	s.drain(&arrived, began)
 	s.spare = arrived
 	work = s.visitDue(&p.waiting) || work
@@ -97,14 +97,10 @@ func (s *scheduler) drain(arrived *fifo[*cell], due time.Duration) {
 
 // drainUrgent visits the urgent rooms that hooks have pushed, and reports whether there
 // were any.
-func (s *scheduler) drainUrgent() bool {
+func (s *scheduler) drainUrgent() (found bool) {
 	urgent := s.pub.inbox.takeUrgent(s.spareUrgent)
-	found := !urgent.empty()
-	if found {
-		due := s.pub.now()
-		for !urgent.empty() {
-			s.visitFront(&urgent, due)
-		}
+	for due := s.pub.now(); !urgent.empty(); found = true {
+		s.visitFront(&urgent, due)
 	}
 	s.spareUrgent = urgent
 	return found
