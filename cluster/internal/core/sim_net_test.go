@@ -291,7 +291,7 @@ func (n *node) flush() {
 		// The users can be newer than the counts.
 		entered, exited := diffUsers(n.users[room], n.hashes(room))
 		n.users[room] = n.hashes(room)
-		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited})
+		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited, false})
 	}
 	clear(n.pending)
 	n.input(func() { n.m.Change(changes) })

@@ -124,7 +124,7 @@ func TestStream_UsersAreExactInAnyOrder(t *testing.T) {
 					if p.members() == 0 {
 						hashes = nil
 					}
-					got[string(room)] = stateOf(p, published{hashes, u.count})
+					got[string(room)] = stateOf(p, userList{hashes, u.count})
 					delete(stale, string(room))
 				})
 				if s.apply(d.span, 0) {
