@@ -111,7 +111,7 @@ func toBytes(to Incarnation) []byte {
 	return to[:]
 }
 
-func names(all [][]byte) (s []string) {
+func asStrings(all [][]byte) (s []string) {
 	for _, name := range all {
 		s = append(s, string(name))
 	}
@@ -225,7 +225,7 @@ func FuzzDecode(f *testing.F) {
 				require.True(t, proto.Equal(want, &clusterpb.Heartbeat{
 					Incarnation: h.from[:], Name: string(h.name), Seq: h.seq, Hash: h.hash, Flags: uint32(h.flags), Beat: h.beat,
 					MinVersion: uint32(h.minVersion), MaxVersion: uint32(h.maxVersion), IntervalMs: h.intervalMS, Rooms: h.rooms, MaxRooms: h.maxRooms, UserKey: h.userKey,
-					To: toBytes(h.to), Collect: uint64(h.collect), Want: uint64(h.want), Cover: uint64(h.cover), Nodes: h.nodes, Missing: names(h.missing),
+					To: toBytes(h.to), Collect: uint64(h.collect), Want: uint64(h.want), Cover: uint64(h.cover), Nodes: h.nodes, Missing: asStrings(h.missing),
 				}))
 			})
 		case Bye:

@@ -25,8 +25,8 @@ func TestReplies_OneDigestAtATime(t *testing.T) {
 	require.Equal(t, a, to)
 	require.NotNil(t, payload)
 	require.True(t, l.pinned)
-	r.add(request{syncRequest{from: a}, f})        // is being answered
-	require.Equal(t, Never, r.dueAt()) // until sent is called
+	r.add(request{syncRequest{from: a}, f}) // is being answered
+	require.Equal(t, Never, r.dueAt())      // until sent is called
 	require.False(t, r.sent(false, 300, 1000))
 	require.Equal(t, time.Duration(600), r.dueAt()) // other events are handled for as long
 	for ended := false; !ended; ended = r.sent(false, 600, 1000) {
