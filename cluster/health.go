@@ -24,6 +24,9 @@ type Health struct {
 	// the time since a heartbeat that has not returned. In JSON as nanoseconds.
 	BusDelay time.Duration `json:"busDelay"`
 
+	// Nodes is the number of nodes that are counted, including this one.
+	Nodes int `json:"nodes"`
+
 	Rooms int `json:"rooms"` // occupied rooms that this node has published
 
 	// Waiting is the number of rooms whose changes are due to be published, but wait
@@ -111,17 +114,24 @@ type PeerHealth struct {
 // Health returns the current state. It does not wait for the bus. After Close, Peers is
 // empty.
 func (n *Node) Health() Health {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	now, c := n.now(), n.core
+	h := n.health()
+	h.Waiting = int(n.waiting.Load())
+	return h
+}
+
+// health can be called from any goroutine.
+func (d *driver) health() Health {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, c := d.now(), d.core
 	h := Health{
-		Name:          n.Name,
-		Incarnation:   hex.EncodeToString(n.ID[:]),
+		Name:          d.Name,
+		Incarnation:   hex.EncodeToString(d.ID[:]),
 		Reasons:       []Reason{},
 		BusDelay:      c.BusDelay(now),
 		Connected:     c.Connected(),
 		Rooms:         c.Rooms(),
-		Waiting:       int(n.waiting.Load()),
+		Nodes:         c.Nodes(),
 		Peers:         []PeerHealth{},
 		MessagesIn:    c.MessagesIn,
 		MessagesOut:   c.MessagesOut,
@@ -140,7 +150,7 @@ func (n *Node) Health() Health {
 		RejectedPeers: c.RejectedPeers,
 	}
 	for _, r := range c.Reasons(now) {
-		h.Reasons = append(h.Reasons, Reason{r.Text, n.start.Add(r.Since)})
+		h.Reasons = append(h.Reasons, Reason{r.Text, d.start.Add(r.Since)})
 	}
 	h.Degraded = len(h.Reasons) > 0
 	for _, p := range c.Peers(now) {

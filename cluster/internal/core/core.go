@@ -95,13 +95,19 @@ const (
 // Message is a message to publish.
 type Message struct {
 	Kind    Kind
-	Shard   uint32 // the receiver, or 0 for all nodes
+	Shard   uint32 // the receiver, or ToAll, or ToAggregators
 	Payload []byte
 
 	peer  *peer  // the receiver of a sync request
 	beat  uint64 // the number of a heartbeat that returns to this node, or 0
 	query *query // the query in the message
 }
+
+// The shards of messages to many nodes.
+const (
+	ToAll         = 0
+	ToAggregators = 1
+)
 
 // State is the state of a peer.
 type State uint8

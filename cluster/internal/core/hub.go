@@ -123,7 +123,7 @@ func (h *hub) describe(b *heartbeat) {
 	if h == nil {
 		return
 	}
-	b.collect, b.nodes = h.collect, uint64(h.m.members.known()-1)
+	b.collect, b.nodes = h.collect, uint64(h.m.Nodes())
 	for _, p := range h.m.members.peers {
 		if p.state == Missing && len(b.missing) < maxMissing {
 			b.missing = append(b.missing, []byte(p.name))

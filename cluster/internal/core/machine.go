@@ -243,12 +243,15 @@ func (m *Machine) sendHeartbeat(now time.Duration) {
 	m.rounds++
 	m.client.place(now)
 	h := m.newHeartbeat(now)
-	toAll := Message{Kind: Heartbeat, Payload: m.encode(h, m.feed)}
-	toAll.beat = m.beats
-	if m.cfg.Role == Client && m.rounds > 1 {
-		toAll.Shard = m.cfg.ID.Shard() // after the first one, only this node needs it: see echo
+	if m.cfg.Role == Client && m.rounds == 1 {
+		m.send(Message{Kind: Heartbeat, Shard: ToAggregators, Payload: m.encode(h, m.feed)})
 	}
-	m.send(toAll)
+	own := Message{Kind: Heartbeat, Payload: m.encode(h, m.feed)} // returns to this node: see echo
+	own.beat = m.beats
+	if m.cfg.Role == Client {
+		own.Shard = m.cfg.ID.Shard()
+	}
+	m.send(own)
 	if m.cfg.Role != Mesh {
 		for _, p := range m.members.peers {
 			m.sendHeartbeatTo(p, h)
@@ -326,7 +329,11 @@ func (m *Machine) SetOverloaded(overloaded bool) { m.overloaded = overloaded }
 
 // Stop sends a Bye and drops all peers. The tables are not closed.
 func (m *Machine) Stop() {
-	m.messages = []Message{{Kind: Bye, Payload: (&bye{m.cfg.ID}).encode()}}
+	msg := Message{Kind: Bye, Payload: (&bye{m.cfg.ID}).encode()}
+	if m.cfg.Role == Client {
+		msg.Shard = ToAggregators
+	}
+	m.messages = []Message{msg}
 	m.members, m.connected = newMembers(&m.cfg), false
 }
 
@@ -374,7 +381,7 @@ func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.
 	case err != nil:
 	case !m.connected || now < m.freshAt:
 		err = errUnknownPeers
-	case m.nodes() < m.cfg.ExpectedNodes:
+	case m.Nodes() < m.cfg.ExpectedNodes:
 		err = errExpectedNodes
 	case m.client != nil:
 		missing, err = m.client.missing(call.room)
@@ -390,12 +397,12 @@ func (m *Machine) queried(room string) []*peer {
 	return m.members.peers
 }
 
-// nodes returns the number of nodes that are counted, including this one.
-func (m *Machine) nodes() int {
+// Nodes returns the number of nodes that are counted, including this one.
+func (m *Machine) Nodes() int {
 	if m.client != nil {
 		return m.client.nodes()
 	}
-	return m.members.known()
+	return m.members.known() - toInt(m.hub != nil) // an aggregator has no counts
 }
 
 // Connected reports whether the bus is connected.

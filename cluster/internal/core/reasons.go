@@ -40,7 +40,7 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 	add(now > m.beatDeadline, "this node was paused")
 	add(m.echo.waiting(now) > 2*m.cfg.Heartbeat, "own heartbeats are not delivered")
 	add(m.echo.delay > m.cfg.Lease/2, "the delay of the bus is longer than half a lease")
-	add(m.nodes() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
+	add(m.Nodes() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
 	add(now < m.otherRole.until, "not all nodes have aggregators", m.otherRole.name)
 	if m.client != nil {
 		m.client.reasons(now, add)
