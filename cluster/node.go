@@ -16,6 +16,7 @@ import (
 // methods can be called from any goroutine.
 type Node struct {
 	*driver
+	engine     *occupancy.Engine
 	link       *occupancy.Link
 	aggregator *aggregator // nil without WithAggregator
 
@@ -78,6 +79,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{
 		driver:  newDriver(running, cfg, bus, inboxLen),
+		engine:  eng,
 		cancel:  cancel,
 		closed:  make(chan struct{}),
 		events:  bus.Events(),

@@ -535,12 +535,15 @@ func (x *SyncRequest) GetLeastVersion() uint32 {
 	return 0
 }
 
-// A request for the receivers' current counts of at most 256 rooms.
+// A request for the receivers' current counts of at most 256 rooms. A request to an aggregator is for the counts
+// without those of the sender; or, if `top` is not 0, for the rooms with the most connections.
 type Query struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
 	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	Rooms         []string               `protobuf:"bytes,3,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Top           uint32                 `protobuf:"varint,4,opt,name=top,proto3" json:"top,omitempty"`        // the number of rooms, at most 256
+	Shards        uint64                 `protobuf:"fixed64,5,opt,name=shards,proto3" json:"shards,omitempty"` // the shards of these rooms
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -597,6 +600,20 @@ func (x *Query) GetRooms() []string {
 	return nil
 }
 
+func (x *Query) GetTop() uint32 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+func (x *Query) GetShards() uint64 {
+	if x != nil {
+		return x.Shards
+	}
+	return 0
+}
+
 func (x *Query) GetLeastVersion() uint32 {
 	if x != nil {
 		return x.LeastVersion
@@ -604,7 +621,7 @@ func (x *Query) GetLeastVersion() uint32 {
 	return 0
 }
 
-// The counts, in the order of the rooms in the Query.
+// The counts, in the order of the rooms in the Query. If it contains none, the answer contains the rooms.
 type Answer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"` // the incarnation of the sender
@@ -612,6 +629,8 @@ type Answer struct {
 	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`    // the id of the Query
 	Connections   []uint32               `protobuf:"varint,4,rep,packed,name=connections,proto3" json:"connections,omitempty"`
 	Members       []uint32               `protobuf:"varint,5,rep,packed,name=members,proto3" json:"members,omitempty"`
+	Rooms         []string               `protobuf:"bytes,6,rep,name=rooms,proto3" json:"rooms,omitempty"`         // with the most connections, in descending order; fewer than requested if they do not fit in 64 kB
+	Users         []uint32               `protobuf:"varint,7,rep,packed,name=users,proto3" json:"users,omitempty"` // of these rooms
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -678,6 +697,20 @@ func (x *Answer) GetConnections() []uint32 {
 func (x *Answer) GetMembers() []uint32 {
 	if x != nil {
 		return x.Members
+	}
+	return nil
+}
+
+func (x *Answer) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *Answer) GetUsers() []uint32 {
+	if x != nil {
+		return x.Users
 	}
 	return nil
 }
@@ -903,18 +936,22 @@ const file_cluster_proto_rawDesc = "" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\fR\x02to\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"f\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\x90\x01\n" +
 	"\x05Query\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05rooms\x18\x03 \x03(\tR\x05rooms\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\x9d\x01\n" +
+	"\x05rooms\x18\x03 \x03(\tR\x05rooms\x12\x10\n" +
+	"\x03top\x18\x04 \x01(\rR\x03top\x12\x16\n" +
+	"\x06shards\x18\x05 \x01(\x06R\x06shards\x12#\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xc9\x01\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\fR\x02to\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\x04R\x02id\x12 \n" +
 	"\vconnections\x18\x04 \x03(\rR\vconnections\x12\x18\n" +
-	"\amembers\x18\x05 \x03(\rR\amembers\x12#\n" +
+	"\amembers\x18\x05 \x03(\rR\amembers\x12\x14\n" +
+	"\x05rooms\x18\x06 \x03(\tR\x05rooms\x12\x14\n" +
+	"\x05users\x18\a \x03(\rR\x05users\x12#\n" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"L\n" +
 	"\x03Bye\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12#\n" +

@@ -220,6 +220,9 @@ func (c *client) setParts(others Table, from *peer) {
 // inUse returns the aggregators that are the source of a shard, each once.
 func (c *client) inUse() iter.Seq[*peer] {
 	return func(yield func(*peer) bool) {
+		if c == nil {
+			return
+		}
 		seen := map[*peer]bool{nil: true}
 		for _, p := range c.sources {
 			if !seen[p] && !yield(p) {
@@ -244,17 +247,6 @@ func (c *client) queried(room string) []*peer {
 		return []*peer{p}
 	}
 	return nil
-}
-
-// missing returns the names of the nodes whose counts the source of a room does not have.
-func (c *client) missing(room string) ([]string, error) {
-	switch p := c.sources[shardOf(room)]; {
-	case p == nil:
-		return nil, errNoAggregator
-	case len(p.missing) > 0:
-		return p.missing, errSuspect
-	}
-	return nil, nil
 }
 
 // reasons calls add with the reasons for which counts may be incomplete.

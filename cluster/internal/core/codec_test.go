@@ -153,6 +153,14 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 			&clusterpb.Query{From: id[:], Id: 4, Rooms: []string{"a", "b"}},
 		},
 		{
+			(&queryMessage{from: id, id: 4, top: 10, shards: 3}).encode(),
+			&clusterpb.Query{From: id[:], Id: 4, Top: 10, Shards: 3},
+		},
+		{
+			(&answer{from: id, to: id, id: 4, parts: []roomCounts{1 << 32}, rooms: [][]byte{{'a'}}, users: []byte{3}}).encode(),
+			&clusterpb.Answer{From: id[:], To: id[:], Id: 4, Connections: []uint32{1}, Members: []uint32{0}, Rooms: []string{"a"}, Users: []uint32{3}},
+		},
+		{
 			(&answer{from: id, to: id, id: 4, parts: []roomCounts{1<<32 | 300, 0}}).encode(),
 			&clusterpb.Answer{From: id[:], To: id[:], Id: 4, Connections: []uint32{1, 0}, Members: []uint32{300, 0}},
 		},
@@ -207,8 +215,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(Heartbeat), (&heartbeat{from: id, beat: 5, to: id, collect: 1, want: 2, cover: 3, nodes: 4, missing: [][]byte{{'n'}}}).encode())
 	f.Add(uint8(Bye), (&bye{id}).encode())
 	f.Add(uint8(SyncRequest), (&syncRequest{id, id, 5}).encode())
-	f.Add(uint8(Query), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).encode())
-	f.Add(uint8(Answer), (&answer{id, id, 5, []roomCounts{1, 2}}).encode())
+	f.Add(uint8(Query), (&queryMessage{from: id, id: 5, rooms: [][]byte{[]byte("room")}}).encode())
+	f.Add(uint8(Answer), (&answer{from: id, to: id, id: 5, parts: []roomCounts{1, 2}}).encode())
+	f.Add(uint8(Query), (&queryMessage{from: id, id: 5, top: 3, shards: 4}).encode())
+	f.Add(uint8(Answer), (&answer{from: id, to: id, id: 5, parts: []roomCounts{1}, rooms: [][]byte{{'a'}}, users: []byte{3}}).encode())
 	// The field number is greater than the maximum.
 	f.Add(uint8(Bye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).encode(), 1<<33), 0))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
@@ -241,7 +251,7 @@ func FuzzDecode(f *testing.F) {
 		case Query:
 			var m queryMessage
 			agrees(t, b, m.decode(b), new(clusterpb.Query), func(want proto.Message) {
-				mine := &clusterpb.Query{From: m.from[:], Id: m.id}
+				mine := &clusterpb.Query{From: m.from[:], Id: m.id, Top: uint32(m.top), Shards: uint64(m.shards)}
 				for _, room := range m.rooms {
 					mine.Rooms = append(mine.Rooms, string(room))
 				}
@@ -250,7 +260,10 @@ func FuzzDecode(f *testing.F) {
 		case Answer:
 			var m answer
 			agrees(t, b, m.decode(b), new(clusterpb.Answer), func(want proto.Message) {
-				mine := &clusterpb.Answer{From: m.from[:], To: m.to[:], Id: m.id}
+				mine := &clusterpb.Answer{From: m.from[:], To: m.to[:], Id: m.id, Rooms: asStrings(m.rooms)}
+				for users := m.users; len(users) > 0; {
+					mine.Users = append(mine.Users, uint32(users.next()))
+				}
 				for _, p := range m.parts {
 					mine.Connections = append(mine.Connections, uint32(p.connections()))
 					mine.Members = append(mine.Members, uint32(p.members()))

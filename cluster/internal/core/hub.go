@@ -24,6 +24,7 @@ type hub struct {
 	collect shards
 	usedAt  [shardCount]time.Duration // when a client last requested to collect a shard
 	flushAt time.Duration
+	ranking ranking
 }
 
 // hubRoom is the counts of one room.

@@ -50,7 +50,7 @@ func New(cfg Config) *Machine {
 	m := &Machine{
 		cfg:      cfg,
 		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
-		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}},
+		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}, tops: map[uint64]*Top{}},
 		nextBeat: Never,
 		greetAt:  Never,
 		freshAt:  Never,
@@ -377,16 +377,36 @@ func (m *Machine) Ask(room string, done func()) *Call {
 // ended is the reason for which the caller has stopped waiting, or nil.
 func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.Occupancy, []string, error) {
 	sum, missing, err := m.queries.finish(call, m.queried(call.room), ended)
+	if err == nil {
+		missing, err = m.MissingNodes(now)
+	}
+	return sum, missing, err
+}
+
+// MissingNodes returns the names of the nodes whose counts are not part of the totals, and an error if
+// there are any or if there may be others.
+func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
+	for _, p := range m.members.peers {
+		if m.client == nil && p.state == Missing {
+			names = append(names, p.name)
+		}
+	}
+	for p := range m.client.inUse() {
+		names = append(names, p.missing...)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	switch {
-	case err != nil:
+	case len(names) > 0:
+		err = errSuspect
+	case !m.client.complete():
+		err = errNoAggregator
 	case !m.connected || now < m.freshAt:
 		err = errUnknownPeers
 	case m.Nodes() < m.cfg.ExpectedNodes:
 		err = errExpectedNodes
-	case m.client != nil:
-		missing, err = m.client.missing(call.room)
 	}
-	return sum, missing, err
+	return names, err
 }
 
 // queried returns the peers whose answers together are the counts of a room.

@@ -175,6 +175,9 @@ type queryMessage struct {
 	from  Incarnation
 	id    uint64
 	rooms [][]byte // refer to the payload
+
+	top    uint64 // if it is not 0, the query is for this number of rooms with the most connections
+	shards shards // of these shards
 }
 
 func (q *queryMessage) decode(payload []byte) bool {
@@ -192,9 +195,13 @@ func (q *queryMessage) decode(payload []byte) bool {
 				return false
 			}
 			q.rooms = append(q.rooms, f.bytes)
+		case 4:
+			return f.number(&q.top)
+		case 5:
+			return f.hash((*uint64)(&q.shards))
 		}
 		return true
-	}) && hasID && len(q.rooms) > 0
+	}) && hasID && (len(q.rooms) > 0) != (q.top > 0)
 }
 
 func (q *queryMessage) encode() []byte {
@@ -203,18 +210,21 @@ func (q *queryMessage) encode() []byte {
 	for _, room := range q.rooms {
 		b = appendBytes(b, 3, room)
 	}
-	return b
+	b = appendNumber(b, 4, q.top)
+	return appendHash(b, 5, uint64(q.shards))
 }
 
 type answer struct {
 	from, to Incarnation
 	id       uint64
 	parts    []roomCounts
+	rooms    [][]byte // of parts, if the query is for the rooms with the most connections
+	users    column   // of rooms; empty if all are 0
 }
 
 func (a *answer) decode(payload []byte) bool {
 	*a = answer{}
-	ids, length := 0, [2]int{}
+	ids, length, users := 0, [2]int{}, 0
 	var columns [2]column
 	ok := scan(payload, func(f field) bool {
 		switch f.num {
@@ -229,10 +239,16 @@ func (a *answer) decode(payload []byte) bool {
 		case 4, 5:
 			i := f.num - 4
 			return f.column(&columns[i], &length[i])
+		case 6:
+			a.rooms = append(a.rooms, f.bytes)
+			return f.roomName()
+		case 7:
+			return f.column(&a.users, &users)
 		}
 		return true
 	})
-	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQueryRooms {
+	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQueryRooms || users > len(a.rooms) ||
+		len(a.rooms) > 0 && len(a.rooms) != length[0] {
 		return false
 	}
 	for range length[0] {
@@ -251,5 +267,9 @@ func (a *answer) encode() []byte {
 		members = protowire.AppendVarint(members, p.members())
 	}
 	b = appendBytes(b, 4, connections)
-	return appendBytes(b, 5, members)
+	b = appendBytes(b, 5, members)
+	for _, room := range a.rooms {
+		b = appendBytes(b, 6, room)
+	}
+	return appendBytes(b, 7, []byte(a.users))
 }

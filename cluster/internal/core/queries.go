@@ -31,6 +31,7 @@ type queries struct {
 	size    int     // the maximum size of the rooms in a query, in bytes
 	waiting []*Call // calls that are not part of a query yet
 	active  map[uint64]*query
+	tops    map[uint64]*Top
 	lastID  uint64
 }
 

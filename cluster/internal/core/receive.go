@@ -53,12 +53,16 @@ func (m *Machine) dispatch(kind Kind, payload []byte, now time.Duration) (ok boo
 	case Query:
 		var q queryMessage
 		if ok = q.decode(payload); ok && q.from != m.cfg.ID {
-			m.handleQuery(&q)
+			m.handleQuery(&q, now)
 		}
 	case Answer:
 		var a answer
 		if ok = a.decode(payload); ok && a.to == m.cfg.ID {
-			m.queries.answer(&a)
+			if t := m.queries.tops[a.id]; t != nil {
+				m.answerTop(t, &a)
+			} else {
+				m.queries.answer(&a)
+			}
 		}
 	}
 	return ok
@@ -317,8 +321,11 @@ func (m *Machine) reply(now time.Duration, size int) {
 }
 
 // handleQuery answers another node's query.
-func (m *Machine) handleQuery(q *queryMessage) {
+func (m *Machine) handleQuery(q *queryMessage, now time.Duration) {
 	a := answer{from: m.cfg.ID, to: q.from, id: q.id}
+	if m.hub != nil && q.top > 0 {
+		m.hub.answerTop(q, &a, now)
+	}
 	for _, room := range q.rooms {
 		if m.hub != nil {
 			a.parts = append(a.parts, m.hub.answer(q.from, string(room)))
