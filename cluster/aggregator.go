@@ -7,10 +7,10 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/core"
 )
 
-// aggregator collects the counts of all nodes and publishes to each node the sums of the others:
-// see WithAggregator. It uses the bus of the node in the same process, but not its engine: for
+// Aggregator collects the counts of all nodes and publishes to each node the sums of the others:
+// see [WithAggregator]. It uses the bus of the node in the same process, but not its engine: for
 // the aggregator, this node is one of the nodes.
-type aggregator struct {
+type Aggregator struct {
 	*driver
 	events *BusEvents // of the bus, from the node
 }
@@ -21,9 +21,9 @@ const aggregatorInbox = 16 << 10
 // afterFlush is the time between the flushes of the nodes and that of an aggregator.
 const afterFlush = 30 * time.Millisecond
 
-func newAggregator(ctx context.Context, cfg config, bus Bus) *aggregator {
+func newAggregator(ctx context.Context, cfg config, bus Bus) *Aggregator {
 	cfg.ID, cfg.Name, cfg.Role = cfg.aggregatorID, cfg.Name+aggregatorSuffix, core.Aggregator
-	a := &aggregator{driver: newDriver(ctx, cfg, bus, aggregatorInbox), events: NewBusEvents()}
+	a := &Aggregator{driver: newDriver(ctx, cfg, bus, aggregatorInbox), events: NewBusEvents()}
 	a.NextFlush = func(now time.Duration) time.Duration { return now + a.untilFlush() + afterFlush }
 	a.core = core.New(a.Config)
 	a.core.Start(a.now())
@@ -33,7 +33,7 @@ func newAggregator(ctx context.Context, cfg config, bus Bus) *aggregator {
 // aggregatorSuffix is the end of the name of an aggregator.
 const aggregatorSuffix = " (aggregator)"
 
-func (a *aggregator) subjects() []Subject {
+func (a *Aggregator) subjects() []Subject {
 	me := a.ID.Shard()
 	return []Subject{
 		{KindHeartbeat, core.ToAll}, {KindBye, core.ToAll},
@@ -42,7 +42,7 @@ func (a *aggregator) subjects() []Subject {
 	}
 }
 
-func (a *aggregator) run() {
+func (a *Aggregator) run() {
 	timer := time.NewTimer(core.Never)
 	for a.ctx.Err() == nil {
 		next := a.tick()
@@ -59,11 +59,9 @@ func (a *aggregator) run() {
 	}
 }
 
-// AggregatorHealth returns the state of the aggregator in this process: its peers are all nodes of
-// the service. It returns false without [WithAggregator].
-func (n *Node) AggregatorHealth() (Health, bool) {
-	if n.aggregator == nil {
-		return Health{}, false
-	}
-	return n.aggregator.health(), true
-}
+// Health returns the state of the aggregator; its peers are all nodes of the service. It does not
+// wait for the bus.
+func (a *Aggregator) Health() Health { return a.health() }
+
+// Aggregator returns the aggregator in this process, or nil without [WithAggregator].
+func (n *Node) Aggregator() *Aggregator { return n.aggregator }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/occupancy/occupancy/cluster/internal/core"
 )
 
 // Health is the state of a node and its peers, for operators and load balancers.
@@ -32,6 +34,10 @@ type Health struct {
 	// Waiting is the number of rooms whose changes are due to be published, but wait
 	// because the node or the bus is slow. At most about 4096 rooms are counted.
 	Waiting int `json:"waiting"`
+
+	// Sharded reports whether the node exchanges counts through aggregators: see [WithSharding]. Then
+	// Peers are the aggregators.
+	Sharded bool `json:"sharded"`
 
 	Peers []PeerHealth `json:"peers"` // sorted by name and incarnation
 
@@ -72,6 +78,13 @@ type Health struct {
 //   - a peer has published a change that this node has not received yet;
 //   - an option or the engine's room limit refuses some counts of a peer;
 //   - there are more peers than WithMaxPeers allows.
+//
+// With [WithSharding], the reasons about peers are those of the aggregators whose counts the node
+// uses. In addition:
+//   - no aggregator has the counts of all nodes, for some rooms;
+//   - an aggregator is Degraded: if nodes are missing, the reasons contain their names;
+//   - an aggregator does not know all nodes: another one knows more;
+//   - not all nodes have aggregators: a node without WithSharding is running.
 type Reason struct {
 	Text  string    `json:"text"`  // for people; contains the name of the peer, if it is about a peer
 	Since time.Time `json:"since"` // accurate to one heartbeat interval
@@ -132,6 +145,7 @@ func (d *driver) health() Health {
 		Connected:     c.Connected(),
 		Rooms:         c.Rooms(),
 		Nodes:         c.Nodes(),
+		Sharded:       d.Role != core.Mesh,
 		Peers:         []PeerHealth{},
 		MessagesIn:    c.MessagesIn,
 		MessagesOut:   c.MessagesOut,

@@ -38,7 +38,7 @@ func (n *Node) run() {
 				n.cancel()
 				continue
 			}
-			n.update(func(time.Duration) { n.core.Change(changes) })
+			n.update(func(now time.Duration) { n.core.Change(changes, now) })
 			n.waiting.Add(-int64(len(changes)))
 		case <-n.asked:
 			n.update(func(time.Duration) {})

@@ -18,7 +18,7 @@ type Node struct {
 	*driver
 	engine     *occupancy.Engine
 	link       *occupancy.Link
-	aggregator *aggregator // nil without WithAggregator
+	aggregator *Aggregator // nil without WithAggregator
 
 	cancel  context.CancelFunc
 	closed  chan struct{}   // closed when the node's goroutines have ended

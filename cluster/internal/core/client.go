@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"iter"
+	"maps"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -26,6 +27,10 @@ type client struct {
 	sources [shardCount]*peer
 	usedAt  [shardCount]time.Duration // when the source was last usable
 	parts   []occupancy.Part          // to set in others
+
+	// newRooms contains the rooms in which this node has become interested less than two heartbeat
+	// intervals ago, if it has a ranking of rooms: the clients of the other nodes are no arrivals.
+	newRooms map[string]time.Duration
 }
 
 // usable reports whether the aggregator can be the primary of a shard. An aggregator is late
@@ -77,6 +82,7 @@ func (c *client) place(now time.Duration) {
 			c.m.members.checkAt = min(c.m.members.checkAt, end)
 		}
 	}
+	maps.DeleteFunc(c.newRooms, func(_ string, since time.Duration) bool { return now > since+2*c.m.cfg.Heartbeat })
 	for _, p := range c.m.members.peers {
 		if p.toCollect != p.sentCollect || p.toPublish != p.sentPublish {
 			c.m.greet(p, now)
@@ -146,7 +152,11 @@ func (c *client) publishTo(p *peer, now time.Duration) {
 }
 
 // change publishes a change of a room of this node.
-func (c *client) change(room string, counts roomCounts, users userList) {
+func (c *client) change(room string, counts roomCounts, users userList, now time.Duration) {
+	if before, _ := c.m.get(room); before == 0 && c.m.cfg.Expect != nil {
+		c.newRooms[room] = now
+	}
+	c.m.put(room, counts, users)
 	shard := shardOf(room)
 	for _, p := range c.m.members.peers {
 		if p.feed.shards.has(shard) {
@@ -281,8 +291,13 @@ func (v *view) Get(room string) occupancy.Part { return v.rooms[room] }
 
 func (v *view) Set(parts ...occupancy.Part) error {
 	for _, part := range parts {
-		if v.c.sources[shardOf(part.Room)] == v.from {
-			v.c.parts = append(v.c.parts, part)
+		if v.c.sources[shardOf(part.Room)] != v.from {
+			continue
+		}
+		v.c.parts = append(v.c.parts, part)
+		if _, isNew := v.c.newRooms[part.Room]; isNew {
+			delete(v.c.newRooms, part.Room)
+			v.c.m.cfg.Expect([]occupancy.Part{part}, 0)
 		}
 	}
 	err := v.c.others.Set(v.c.parts...)

@@ -61,7 +61,7 @@ func New(cfg Config) *Machine {
 	m.feed = m.newFeed(Incarnation{}, cfg.MaxUsers)
 	switch cfg.Role {
 	case Client:
-		m.client = &client{m: m}
+		m.client = &client{m: m, newRooms: map[string]time.Duration{}}
 	case Aggregator:
 		m.hub = newHub(m)
 	}
@@ -339,7 +339,7 @@ func (m *Machine) Stop() {
 
 // Change publishes the rooms whose counts or users differ from the last published ones. Each
 // digest is one flush.
-func (m *Machine) Change(rooms []Change) {
+func (m *Machine) Change(rooms []Change, now time.Duration) {
 	for _, e := range rooms {
 		m.cfg.Yield()
 		// Publish the counts of the event, and not newer counts of the engine. The engine
@@ -357,8 +357,7 @@ func (m *Machine) Change(rooms []Change) {
 			m.set(e.Room, counts, users)
 			continue
 		}
-		m.put(e.Room, counts, users)
-		m.client.change(e.Room, counts, users)
+		m.client.change(e.Room, counts, users, now)
 	}
 	m.flush(false)
 	m.client.flush()

@@ -67,7 +67,7 @@ func TestStream_UsersAreExactInAnyOrder(t *testing.T) {
 				users[room] = now
 				changes = append(changes, c)
 			}
-			m.Change(changes)
+			m.Change(changes, 0)
 			state := map[string]roomState{}
 			for room, rec := range m.ledger.rooms {
 				if counts, u := m.ledger.get(room); rec.counts != 0 {
@@ -147,9 +147,9 @@ func TestChange_PublishesNumberOfUsers(t *testing.T) {
 	m := New(Config{FlushSize: 800, MaxUsers: 2, Yield: func() {}})
 	c := Change{RoomEvent: occupancy.RoomEvent{Room: "room"}, Entered: []uint64{1, 2, 3}}
 	c.Occupancy.PresenceMembers = 3
-	m.Change([]Change{c})
+	m.Change([]Change{c}, 0)
 	require.Len(t, m.messages, 1)
 	c.Entered, c.Exited = nil, []uint64{3}
-	m.Change([]Change{c})
+	m.Change([]Change{c}, 0)
 	require.Len(t, m.messages, 2)
 }
