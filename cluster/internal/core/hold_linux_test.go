@@ -104,7 +104,7 @@ func BenchmarkLongestHold(b *testing.B) {
 			for i := range rooms {
 				events = append(events, Change{RoomEvent: occupancy.RoomEvent{Room: fmt.Sprintf("room-%07d", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: connections}}}})
 				if len(events) == 4096 || i == rooms-1 {
-					h.do("publish", func() { m.Change(events) }, 0)
+					h.do("publish", func() { m.Change(events, 0) })
 					events = events[:0]
 				}
 			}

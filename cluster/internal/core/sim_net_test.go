@@ -294,7 +294,7 @@ func (n *node) flush() {
 		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited, false})
 	}
 	clear(n.pending)
-	n.input(func() { n.m.Change(changes) }, 0)
+	n.input(func() { n.m.Change(changes, n.s.now) })
 }
 
 // simUsers is the number of users of a room that a simulated node publishes.

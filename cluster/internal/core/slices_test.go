@@ -131,7 +131,7 @@ func TestMachine_LargeUpdatesRunInSlices(t *testing.T) {
 	for i := range rooms {
 		events = append(events, Change{RoomEvent: occupancy.RoomEvent{Room: fmt.Sprint("room", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: 1}}}})
 	}
-	do("changes are published", func() { m.Change(events) }, 0)
+	do("changes are published", func() { m.Change(events, 0) })
 	for i := range events {
 		events[i].Occupancy.Connections = 2
 	}
