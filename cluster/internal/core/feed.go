@@ -21,6 +21,14 @@ func (m *Machine) newFeed(to Incarnation, maxUsers int) *feed {
 	}
 }
 
+// maxFeedUsers returns the number of users of a room that a feed to one peer publishes.
+func (m *Machine) maxFeedUsers() int {
+	if m.hub != nil {
+		return min(maxHubUsers, m.cfg.MaxUsers)
+	}
+	return m.cfg.MaxUsers
+}
+
 // set publishes the counts and users of a room with the next flush, if they differ from the
 // last published ones.
 func (f *feed) set(room string, counts roomCounts, users userList) {

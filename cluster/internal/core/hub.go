@@ -70,6 +70,10 @@ func (h *hub) schedule(now time.Duration) {
 	}
 }
 
+// maxHubUsers limits the number of users of a room that a hub publishes to each client: it keeps their hashes
+// for each client.
+const maxHubUsers = 256
+
 // unusedTime is the number of heartbeat intervals after which the hub stops to collect a shard that no
 // client requests.
 const unusedTime = 10

@@ -91,7 +91,7 @@ func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
 	m.forget(dropped)
 	p.table = table{cfg: &m.cfg, batch: &m.batch, accepted: m.newTable(p)}
 	if m.cfg.Role != Mesh {
-		p.feed = m.newFeed(id, m.cfg.MaxUsers)
+		p.feed = m.newFeed(id, m.maxFeedUsers())
 	}
 	m.greet(p, now)
 	m.check(now) // the lease of the peer that p replaces may have expired
