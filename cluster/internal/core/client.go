@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/occupancy/occupancy"
@@ -33,14 +34,21 @@ type client struct {
 	newRooms map[string]time.Duration
 }
 
-// usable reports whether the aggregator can be the primary of a shard. An aggregator is late
-// if two heartbeats have not arrived.
-func (c *client) usable(p *peer, now time.Duration) bool {
+// usable reports whether the aggregator can be the primary of a shard.
+func (c *client) usable(p *peer, now time.Duration) bool { return c.running(p, now) && !c.partial(p, now) }
+
+// running reports whether the last two heartbeats of the aggregator have arrived.
+func (c *client) running(p *peer, now time.Duration) bool {
 	return p != nil && !p.dropped && !p.replaced && !p.unsupported && p.state == Live && p.lastBeatNumber > 0 && now < c.lateAt(p)
 }
 
 func (c *client) lateAt(p *peer) time.Duration {
 	return p.leaseStart + max(p.interval, c.m.cfg.Heartbeat)*5/2
+}
+
+// partial reports whether the aggregator has known fewer nodes than another one for two heartbeats.
+func (c *client) partial(p *peer, now time.Duration) bool {
+	return p.fewerSince > 0 && now > p.fewerSince+c.m.cfg.Heartbeat*5/2
 }
 
 // place chooses the aggregators of each shard again, and informs those whose shards have
@@ -96,18 +104,14 @@ func (c *client) heartbeat(p *peer, now time.Duration) {
 		return
 	}
 	c.publishTo(p, now)
-	c.place(now)
-	most := uint64(0)
-	for _, other := range c.m.members.peers {
-		if c.usable(other, now) {
-			most = max(most, other.nodes)
-		}
-	}
-	if p.nodes == most {
+	knowsMore := func(other *peer) bool { return c.running(other, now) && other.nodes > p.nodes }
+	switch fewer := slices.ContainsFunc(c.m.members.peers, knowsMore); {
+	case !fewer:
 		p.fewerSince = 0
-	} else if p.fewerSince == 0 {
+	case p.fewerSince == 0:
 		p.fewerSince = now
 	}
+	c.place(now)
 	for shard, placed := range c.placed {
 		if source := c.sources[shard]; placed.primary == p && source != p && c.canReplace(p, source, shard, now) {
 			// Move all shards that have the same source.
@@ -272,7 +276,7 @@ func (c *client) reasons(now time.Duration, add func(applies bool, text string, 
 		add(len(p.table.refused) > 0, "counts are refused", p.name)
 		add(p.table.overLimit, "more rooms than WithMaxRooms", p.name)
 		add(p.flags&flagDegraded != 0 && len(p.missing) == 0, "the aggregator is degraded", p.name)
-		add(p.fewerSince > 0 && now > p.fewerSince+c.m.cfg.Heartbeat*5/2, "the aggregator does not know all nodes", p.name)
+		add(c.partial(p, now), "the aggregator does not know all nodes", p.name)
 	}
 }
 

@@ -261,6 +261,7 @@ func (m *Machine) handleBye(id Incarnation, now time.Duration) {
 	if p := m.members.byID[id]; p != nil {
 		m.members.drop(p, true, now)
 		m.forget([]*peer{p})
+		m.client.place(now)
 		return
 	}
 	m.members.remember(id, droppedPeer{until: now + m.members.memory(), bye: true})
