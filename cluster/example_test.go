@@ -172,7 +172,7 @@ func ExampleWithSharding() {
 	if err != nil {
 		panic(err)
 	}
-	defer watch.Close()
+	defer watch.Unsubscribe()
 	for _, room := range []string{"go", "go", "rust"} {
 		if err := one.Join(room); err != nil {
 			panic(err)

@@ -35,7 +35,9 @@ type client struct {
 }
 
 // usable reports whether the aggregator can be the primary of a shard.
-func (c *client) usable(p *peer, now time.Duration) bool { return c.running(p, now) && !c.partial(p, now) }
+func (c *client) usable(p *peer, now time.Duration) bool {
+	return c.running(p, now) && !c.partial(p, now)
+}
 
 // running reports whether the last two heartbeats of the aggregator have arrived.
 func (c *client) running(p *peer, now time.Duration) bool {

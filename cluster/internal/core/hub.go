@@ -91,8 +91,10 @@ func (h *hub) heartbeat(p *peer, now time.Duration) {
 			h.collect &^= 1 << shard
 		}
 	})
-	for _, p := range h.m.members.peers {
-		p.cover &= h.collect // the client will publish the shard again later
+	if before&^h.collect != 0 {
+		for _, p := range h.m.members.peers {
+			p.cover &= h.collect // if a client requests the shard again, all clients publish it again
+		}
 	}
 	if h.collect&^p.cover == 0 {
 		p.coveredAt = now
@@ -165,9 +167,19 @@ func (h *hub) publish(now time.Duration) {
 		}
 	}
 	complete := h.complete(now)
+	var informed []*peer // about their shards
 	for _, p := range h.m.members.peers {
-		h.setShards(p, p.want&(complete|p.feed.shards), now)
+		if to := p.want & (complete | p.feed.shards); to != p.feed.shards {
+			h.setShards(p, to)
+			informed = append(informed, p)
+		}
 		p.feed.flush(false)
+	}
+	if len(informed) > 0 {
+		beat := h.m.newHeartbeat(now)
+		for _, p := range informed {
+			h.m.sendHeartbeatTo(p, beat)
+		}
 	}
 }
 
@@ -184,12 +196,9 @@ func (h *hub) answer(client Incarnation, room string) roomCounts {
 	return r.countsWithout(part)
 }
 
-// setShards sets the shards that the feed of a client contains, and informs the client.
-func (h *hub) setShards(p *peer, to shards, now time.Duration) {
+// setShards sets the shards that the feed of a client contains.
+func (h *hub) setShards(p *peer, to shards) {
 	differ := p.feed.shards ^ to
-	if differ == 0 {
-		return
-	}
 	p.feed.shards = to
 	rooms := maps.Keys(h.rooms)
 	if p.flags&flagEverything == 0 {
@@ -200,8 +209,6 @@ func (h *hub) setShards(p *peer, to shards, now time.Duration) {
 			h.offer(p, r)
 		}
 	}
-	p.feed.flush(false)
-	h.m.sendHeartbeatTo(p, h.m.newHeartbeat(now))
 }
 
 // offer publishes the counts of a room to a client with its next flush: the sums of the other
