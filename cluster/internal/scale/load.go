@@ -210,7 +210,11 @@ func run(c config) (*report, error) {
 	for _, n := range s.nodes {
 		n.usage = usage{}
 	}
-	s.advance(c.duration)
+	s.advance(c.duration / 2)
+	for _, n := range s.nodes[len(s.nodes)-c.lose:] {
+		n.crashed = true
+	}
+	s.advance(c.duration - c.duration/2)
 	r.measured(l)
 
 	l.stopped = true

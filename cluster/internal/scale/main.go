@@ -45,6 +45,7 @@ type config struct {
 	delay       time.Duration
 	skew        time.Duration
 	duration    time.Duration
+	lose        int
 	seed        uint64
 	profile     string
 }
@@ -64,6 +65,7 @@ func main() {
 	flag.DurationVar(&c.delay, "delay", time.Millisecond, "mean delay of a message")
 	flag.DurationVar(&c.skew, "skew", 10*time.Millisecond, "maximum difference of the clocks of two nodes")
 	flag.DurationVar(&c.duration, "duration", 10*time.Second, "virtual duration of the measurement")
+	flag.IntVar(&c.lose, "lose", 0, "number of aggregators that crash after half of this duration")
 	flag.Uint64Var(&c.seed, "seed", 1, "seed of the random numbers")
 	flag.StringVar(&c.profile, "profile", "", "`file` for a CPU profile of the measurement")
 	flag.Parse()
@@ -89,6 +91,8 @@ func (c config) validate(args []string) error {
 		return fmt.Errorf("-mode must be aggregators or mesh: %q", c.mode)
 	case c.nodes < 2 || c.aggregators < 1:
 		return errors.New("-nodes must be at least 2, and -aggregators at least 1")
+	case c.lose < 0 || c.lose >= c.aggregators || c.lose > 0 && c.mode == "mesh":
+		return errors.New("-lose must be less than -aggregators, and requires the mode aggregators")
 	case c.rooms < 1 || c.connections < c.nodes:
 		return errors.New("-rooms must be positive, and -connections at least the number of nodes")
 	case c.probes < 1 || c.changes <= c.probes:

@@ -35,6 +35,7 @@ type node struct {
 	counts   map[int]int // connections of this process, by room
 	probe    probe
 	started  bool
+	crashed  bool
 
 	pending map[string]*change // the changes since the last flush, by room
 	flushAt time.Duration      // when the next flush is due
@@ -124,6 +125,9 @@ func (n *node) start() {
 
 // input passes an input to the state machine, and performs its outputs.
 func (n *node) input(do func()) {
+	if n.crashed {
+		return
+	}
 	began := cpuTime()
 	do()
 	messages, closed := n.m.Take()

@@ -125,6 +125,9 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(out, ", %d aggregators, one observer", r.aggregators)
 		columns = []role{plain, aggregator, observer}
 	}
+	if r.lose > 0 {
+		fmt.Fprintf(out, "; %d aggregators crash after %v", r.lose, r.duration/2)
+	}
 	fmt.Fprintf(out, "; %d connections, in all %d rooms of the nodes; %d different rooms (Zipf %.2g); users %v; %d changes/s; "+
 		"flush %v, mean delay %v, clocks differ by up to %v; measured for %v; seed %d; %s/%s\n\n",
 		r.connections, r.pairs, r.rooms, r.zipf, r.users, r.changes, r.flush, r.delay, r.skew, r.duration, r.seed, runtime.GOOS, runtime.GOARCH)
