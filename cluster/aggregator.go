@@ -24,7 +24,7 @@ const afterFlush = 30 * time.Millisecond
 func newAggregator(ctx context.Context, cfg config, bus Bus) *Aggregator {
 	cfg.ID, cfg.Name, cfg.Role = cfg.aggregatorID, cfg.Name+aggregatorSuffix, core.Aggregator
 	a := &Aggregator{driver: newDriver(ctx, cfg, bus, aggregatorInbox), events: NewBusEvents()}
-	a.NextFlush = func(now time.Duration) time.Duration { return now + a.untilFlush() + afterFlush }
+	a.NextFlush = func(now time.Duration) time.Duration { return now + a.untilFlush(afterFlush) }
 	a.core = core.New(a.Config)
 	a.core.Start(a.now())
 	return a

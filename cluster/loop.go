@@ -80,7 +80,7 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 			continue // the watcher may have more changes that are due
 		}
 		select {
-		case <-time.After(n.untilFlush()):
+		case <-time.After(n.untilFlush(0)):
 		case <-n.ctx.Done():
 			return
 		}

@@ -62,6 +62,28 @@ func TestSharding_NodesHaveTheRoomsOfInterest(t *testing.T) {
 	})
 }
 
+// Busy nodes flush at the same time. An aggregator publishes their changes in the same interval.
+func TestSharding_AggregatorsFlushShortlyAfterNodes(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		_, hosts := sharded(t, 6, 2)
+		for _, h := range hosts {
+			h.join(t, "r", 1)
+		}
+		after(time.Now().Truncate(200 * time.Millisecond).Add(200*time.Millisecond + time.Second).Sub(time.Now()))
+		for i := range 40 { // two seconds
+			hosts[0].join(t, room(i), 1) // keeps the node busy
+			if i%4 == 1 {                // 50ms after a flush
+				hosts[0].join(t, "r", 1)
+			}
+			after(49 * time.Millisecond)
+			if i%4 == 0 && i > 4 { // 49ms after the next flush
+				require.Equal(t, occ(6+i/4, 0), hosts[5].Current("r"))
+			}
+			after(time.Millisecond)
+		}
+	})
+}
+
 func TestSharding_LostAggregatorChangesNoCount(t *testing.T) {
 	for _, how := range []string{"crash", "close", "restart"} {
 		bubble(t, how, func(t *testing.T) {

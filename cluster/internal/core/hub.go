@@ -146,7 +146,8 @@ func (h *hub) publish(now time.Duration) {
 	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
 	for _, part := range removed {
-		h.offer(part.table.peer, part.room)
+		p := part.table.peer
+		h.offer(p, part.room, p.part(part.room.name)) // the client can be interested again
 	}
 	var observers []*peer
 	for _, p := range h.m.members.peers {
@@ -157,10 +158,12 @@ func (h *hub) publish(now time.Duration) {
 	for _, r := range changed {
 		r.changed = false
 		for _, part := range r.parts {
-			h.offer(part.table.peer, r)
+			if p := part.table.peer; p.feed.shards.has(r.shard) {
+				h.offer(p, r, part)
+			}
 		}
 		for _, p := range observers {
-			h.offer(p, r)
+			h.offer(p, r, p.part(r.name))
 		}
 		if len(r.parts) == 0 {
 			delete(h.rooms, r.name)
@@ -206,16 +209,16 @@ func (h *hub) setShards(p *peer, to shards) {
 	}
 	for _, name := range slices.Sorted(rooms) {
 		if r := h.rooms[name]; differ.has(r.shard) {
-			h.offer(p, r)
+			h.offer(p, r, p.part(name))
 		}
 	}
 }
 
 // offer publishes the counts of a room to a client with its next flush: the sums of the other
-// clients, or nothing if the client is not interested in the room or does not want its shard.
-func (h *hub) offer(p *peer, r *hubRoom) {
+// clients, or nothing if the client is not interested in the room or does not want its shard. The part
+// is that of the client, or nil.
+func (h *hub) offer(p *peer, r *hubRoom, part *hubPart) {
 	h.m.cfg.Yield()
-	part := p.part(r.name)
 	if !p.feed.shards.has(r.shard) || part == nil && p.flags&flagEverything == 0 {
 		p.feed.set(r.name, 0, userList{})
 		return
