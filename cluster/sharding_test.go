@@ -208,3 +208,36 @@ func TestSharding_OtherModeIsDegraded(t *testing.T) {
 		}
 	})
 }
+
+// Subscribers and watchers of selected rooms are interest, also before the node starts. The interest
+// ends with them.
+func TestSharding_SubscribersAreInterest(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 3, 2)
+		hosts[0].join(t, "r", 3)
+		hosts[0].join(t, "selected", 2)
+		e := occupancy.New()
+		early, err := e.Subscribe("r")
+		must(t, err)
+		n := net.StartNode(t, "n3", e, cluster.WithSharding())
+		must(t, n.Ready(t.Context()))
+		after(time.Second)
+		require.Equal(t, occ(3, 0), e.Current("r"))
+		for range 3 {
+			late, err := e.Subscribe("r")
+			must(t, err)
+			watcher, err := e.Watch(occupancy.Rooms("selected"))
+			must(t, err)
+			after(time.Second)
+			require.Equal(t, occ(2, 0), e.Current("selected"))
+			early.Unsubscribe()
+			must(t, watcher.Close())
+			after(time.Second)
+			require.Equal(t, occ(3, 0), e.Current("r"))
+			require.Equal(t, occ(0, 0), e.Current("selected"))
+			late.Unsubscribe()
+			after(time.Second)
+			require.Zero(t, e.Stats().Rooms)
+		}
+	})
+}
