@@ -23,6 +23,8 @@ BUS ?= nats
 NODES ?= 100
 CHANGES ?= 10000
 DURATION ?= 30s
+# cluster-scale: flags, for example SCALE='-mode mesh -nodes 100' or SCALE=-users.
+SCALE ?=
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.7.0
 CLIENT := internal/clientchecks
@@ -48,6 +50,7 @@ help:
 	@echo 'make curve           draw the time of Join and Leave at 1, 2, 4, … goroutines, and write it to CURVE=$(CURVE): 1 minute'
 	@echo 'make cluster-faults  run five chat servers as a cluster on BUS=$(BUS); kill, stop and disconnect them: 2 minutes'
 	@echo 'make cluster-load    measure NODES=$(NODES) nodes on BUS=$(BUS) with CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
+	@echo 'make cluster-scale   simulate 1,000 nodes with aggregators in virtual time, with the flags SCALE="$(SCALE)": 1 minute'
 	@echo 'make release         write VERSION=v1.2.3 into the modules and the changelog, and print the commands to tag it'
 
 .PHONY: test
@@ -152,6 +155,11 @@ cluster-load: broker
 	@.bin/load -bus $(BUS) -idle -duration $(DURATION)
 	@echo
 	@.bin/load -bus $(BUS) -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
+
+# docs/scale.md describes the measurement.
+.PHONY: cluster-scale
+cluster-scale:
+	@cd cluster && $(GO) run ./internal/scale $(SCALE)
 
 .PHONY: lint
 lint: .bin/golangci-lint-$(LINT_VERSION)

@@ -243,12 +243,17 @@ const maxEstimate = 8192
 // estimate returns how many users of c only other nodes have, if some of these nodes report only the
 // smallest hashes of their users. It counts the users whose hashes are below a limit, because all
 // nodes report these. Hashes are evenly distributed, so it divides this number by the share of the
-// hashes that are below the limit.
+// hashes that are below the limit. The number of users of a single node is known, so only the share of the
+// users who are also clients of this process is estimated.
 func (x *userIndex) estimate(c *cell) uint32 {
-	limit, below := ^uint64(0), 0
+	limit, below, nodes, total := ^uint64(0), 0, 0, 0.0
 	for r := range x.remotes {
 		if users := r.users[c]; len(users) > 0 && int(r.part(c).users) > len(users) {
 			limit = min(limit, users[len(users)-1])
+		}
+		if n := r.part(c).users; n > 0 {
+			nodes++
+			total = float64(n)
 		}
 	}
 	find := func(users []uint64) int { n, _ := slices.BinarySearch(users, limit); return n }
@@ -258,10 +263,12 @@ func (x *userIndex) estimate(c *cell) uint32 {
 	if below > maxEstimate {
 		limit = uint64(float64(limit) * maxEstimate / float64(below))
 	}
-	users := 0.0
+	users, read := 0.0, 0
 	for r := range x.remotes {
 		list := r.users[c]
-		for _, h := range list[:find(list)] {
+		list = list[:find(list)]
+		read += len(list)
+		for _, h := range list {
 			s := x.shard(h)
 			s.mu.Lock()
 			ref := s.users[roomUser{c, h}]
@@ -270,6 +277,9 @@ func (x *userIndex) estimate(c *cell) uint32 {
 				users += 1 / float64(max(1, ref.nodes))
 			}
 		}
+	}
+	if nodes == 1 && read > 0 {
+		return uint32(total*users/float64(read) + 0.5)
 	}
 	return uint32(min(users*(1<<64)/max(1, float64(limit)), maxCount))
 }

@@ -310,6 +310,32 @@ func TestUnion_ReplacedUserHasAnEventForOtherNodes(t *testing.T) {
 	})
 }
 
+// The number of users of a single node is known, even if it publishes few of them. Only the number
+// of users in common with this process is estimated.
+func TestUnion_EstimateOfOneNodeIsExactWithoutCommonUsers(t *testing.T) {
+	e, l := newLinkedWithUsers(t)
+	p, node := e.pub, l.Remote("others")
+	set := func(from int) {
+		var all []uint64
+		for i := from; i < from+10_000; i++ {
+			all = append(all, testHash(fmt.Sprint("client", i)))
+		}
+		slices.Sort(all)
+		require.NoError(t, node.Set(Part{"room", Occupancy{10_000, 10_000, 10_000}, all[:256]}))
+		c, _ := p.rooms.cells.Load("room")
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.estimateUsers(c, c.extra.Load())
+	}
+	for i := range 300 {
+		require.NoError(t, e.Enter("room", fmt.Sprint("client", i)))
+	}
+	set(1000)
+	require.Equal(t, 10_300, e.Current("room").Users)
+	set(0)
+	require.InDelta(t, 10_000, e.Current("room").Users, 400)
+}
+
 // The standard error of estimates is at most 1/√4096, and they have no bias.
 func TestUnion_StandardErrorOfEstimates(t *testing.T) {
 	_, l := newLinkedWithUsers(t)
@@ -390,14 +416,16 @@ func TestUnion_HookDoesNotEstimate(t *testing.T) {
 // visit of the room does, and the publisher unlocks after each.
 func TestUnion_SetDoesNotEstimate(t *testing.T) {
 	e, l := newLinkedWithUsers(t)
-	node, p := l.Remote("node"), e.pub
+	node, other, p := l.Remote("node"), l.Remote("other"), e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	require.NoError(t, other.set(Part{"room", Occupancy{1, 1, 1}, hashes("carl")}))
 	require.NoError(t, node.set(Part{"room", Occupancy{9, 9, 9}, hashes("ann", "bob")}))
 	require.Equal(t, 9, e.Current("room").Users)
 	c, _ := p.rooms.cells.Load("room")
 	require.GreaterOrEqual(t, p.visit(c, p.now(), 0, false), quantum)
-	require.Less(t, e.Current("room").Users, 9)
+	require.NotEqual(t, 9, e.Current("room").Users)
+	require.NoError(t, other.set(Part{Room: "room"}))
 	require.NoError(t, node.set(Part{"room", Occupancy{9, 9, 2}, hashes("ann", "bob")}))
 	require.Equal(t, 2, e.Current("room").Users)
 	require.Zero(t, c.extra.Load().sampled) // visits do not estimate any more

@@ -77,11 +77,12 @@ type Message struct {
 // have different names.
 //
 // Each node chooses a random shard number when it starts. A message to one node has the
-// shard number of this node. A message to all nodes has the shard number 0. A node
-// subscribes to at most nine subjects, however many rooms and peers there are.
+// shard number of this node. A message to all nodes has the shard number 0, and a message to all
+// aggregators 1. A node subscribes to at most nine subjects, and an aggregator to nine more, however
+// many rooms and peers there are.
 type Subject struct {
 	Kind  Kind
-	Shard uint32 // the receiver: the shard number of one node, or 0 for all nodes
+	Shard uint32 // the receiver: the shard number of one node, 0 for all nodes, or 1 for all aggregators
 }
 
 // String returns the kind's name and the shard, for example "digest.0". It contains only
@@ -94,10 +95,10 @@ type Kind uint8
 // The kinds of messages; cluster.proto defines their contents. A digest is a list of the
 // rooms that have changed, with their current counts.
 const (
-	KindDigest      Kind = iota + 1 // to all nodes: a digest of the sender's changes
-	KindHeartbeat                   // to all nodes, or to a new node: the sender is alive; contains the number of its last digest
+	KindDigest      Kind = iota + 1 // to all nodes or to one node: a digest of the sender's changes
+	KindHeartbeat                   // to all nodes or to one node: the sender is alive; contains the number of its last digest
 	KindBye                         // to all nodes: the sender stops
-	KindQuery                       // to all nodes: a request for the current counts of some rooms
+	KindQuery                       // to all nodes or to one aggregator: a request for the current counts of some rooms
 	KindAnswer                      // to one node: the counts that this node has queried
 	KindSyncRequest                 // to one node: a request for the changes that the sender has missed
 	KindSyncReply                   // to one node: a digest of the requested changes

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// changes reports the changes of Health. Only the goroutine of run uses it.
+// changes reports the changes of Health. Only the goroutine of the driver uses it.
 type changes struct {
 	out      chan Health
 	next     time.Duration // when the next comparison is due
@@ -29,12 +29,12 @@ type changes struct {
 func (n *Node) Changes() <-chan Health { return n.reports.out }
 
 // report logs and reports what has changed since its last call.
-func (n *Node) report() {
-	if n.now() < n.reports.next {
+func (d *driver) report() {
+	if d.now() < d.reports.next {
 		return
 	}
-	n.reports.next = n.now() + n.Heartbeat/8
-	h := n.Health()
+	d.reports.next = d.now() + d.Heartbeat/8
+	h := d.health()
 	peers, reasons := map[string]State{}, []string{}
 	for _, p := range h.Peers {
 		peers[p.Name+" "+p.Incarnation] = p.State
@@ -42,34 +42,34 @@ func (n *Node) report() {
 	for _, r := range h.Reasons {
 		reasons = append(reasons, r.Text)
 	}
-	c := &n.reports
+	c := &d.reports
 	if slices.Equal(reasons, c.reasons) && maps.Equal(peers, c.peers) {
 		return
 	}
 	for p, state := range peers {
 		switch before, known := c.peers[p]; {
 		case !known:
-			n.log.Info("cluster: new peer", "peer", p)
+			d.log.Info("cluster: new peer", "peer", p)
 		case before != state && state != Live:
-			n.log.Warn("cluster: peer is "+state.String(), "peer", p)
+			d.log.Warn("cluster: peer is "+state.String(), "peer", p)
 		case before != state:
-			n.log.Warn("cluster: peer has returned", "peer", p)
+			d.log.Warn("cluster: peer has returned", "peer", p)
 		}
 	}
 	for p := range c.peers {
 		if _, known := peers[p]; !known {
-			n.log.Info("cluster: peer has left or was forgotten", "peer", p)
+			d.log.Info("cluster: peer has left or was forgotten", "peer", p)
 		}
 	}
 	switch {
 	case h.Degraded && !slices.Equal(reasons, c.reasons):
 		c.level = slog.LevelWarn
-		if !n.isReady() {
+		if !d.core.Ready() {
 			c.level = slog.LevelInfo // the counts of every node are incomplete when it starts
 		}
-		n.log.Log(n.ctx, c.level, "cluster: counts may be incomplete", "reasons", strings.Join(reasons, "; "))
+		d.log.Log(d.ctx, c.level, "cluster: counts may be incomplete", "reasons", strings.Join(reasons, "; "))
 	case c.degraded && !h.Degraded:
-		n.log.Log(n.ctx, c.level, "cluster: counts are complete") // a log of warnings shows that the trouble has ended
+		d.log.Log(d.ctx, c.level, "cluster: counts are complete") // a log of warnings shows that the trouble has ended
 	}
 	c.degraded, c.reasons, c.peers = h.Degraded, reasons, peers
 	select { // the run goroutine is the only sender

@@ -56,9 +56,37 @@
 //
 // With [WithTrending], the nodes also show the same trending rooms.
 //
+// # Sharding
+//
+// By default every node receives the counts of all rooms from every other node. This is simple, and
+// right for up to about fifty nodes. With [WithSharding], the nodes exchange their counts
+// through aggregators, which are a few of the nodes ([WithAggregator]):
+//
+//	chat-1                  aggregator                   chat-2
+//	   | own counts: lobby 3    |                           |
+//	   +----------------------> |                           |
+//	   |                        | counts of the others:     |
+//	   |                        | lobby 3                   |
+//	   |                        +-------------------------> | interested in lobby
+//
+// The rooms are divided into 64 shards. Each node chooses two aggregators for each shard by
+// rendezvous hashing: the primary and the backup. It publishes its own counts to both. From the
+// primary it receives the sums of all other nodes, of the rooms in which it is interested: in
+// which it has connections, members or subscribers. It publishes and receives these counts in the same
+// way as without aggregators: with numbered digests, sync requests, heartbeats and hashes.
+//
+// The nodes inform the aggregators of what they have chosen, and an aggregator does nothing else: there
+// is no election, and nodes can choose differently for some time. A node uses the counts of another
+// aggregator when it has received all of them, so that no count changes. If two heartbeats of
+// the primary have not arrived, the node changes to the backup. If no aggregator is
+// left, it keeps the last counts for the length of a lease and the hold time, and is Degraded.
+//
+// # Get
+//
 // Get queries the peers, so its result includes changes that have not been flushed yet. Only
 // the number of users is the one that was last received. If a peer does not answer, Get
-// returns the known sum and a [PartialError].
+// returns the known sum and a [PartialError]. With [WithSharding], Get queries one aggregator, so its result
+// does not include what the other nodes have not flushed yet.
 //
 // # What is promised
 //

@@ -141,3 +141,58 @@ func ExampleWithTrending() {
 	}
 	// Output: chat-2 lists: party
 }
+
+// A service in which the nodes receive only the rooms of their own clients. Two of the nodes are also
+// aggregators. A lobby shows the largest rooms of the whole service.
+func ExampleWithSharding() {
+	net := clustertest.NewNetwork(1)
+	start := func(name string, opts ...cluster.Option) (*occupancy.Engine, *cluster.Node) {
+		engine := occupancy.New()
+		opts = append(opts, cluster.WithName(name), cluster.WithSharding(), cluster.WithHeartbeat(20*time.Millisecond))
+		node, err := cluster.Start(context.Background(), engine, net.Bus(name), opts...)
+		if err != nil {
+			panic(err)
+		}
+		return engine, node
+	}
+	one, node1 := start("chat-1", cluster.WithAggregator())
+	defer node1.Close()
+	_, node2 := start("chat-2", cluster.WithAggregator())
+	defer node2.Close()
+	three, node3 := start("chat-3")
+	defer node3.Close()
+	if err := node3.Ready(context.Background()); err != nil {
+		panic(err)
+	}
+
+	watch, err := three.Subscribe("go")
+	if err != nil {
+		panic(err)
+	}
+	defer watch.Unsubscribe()
+	for _, room := range []string{"go", "go", "rust"} {
+		if err := one.Join(room); err != nil {
+			panic(err)
+		}
+	}
+	for e := range watch.Events() {
+		if e.Occupancy.Connections == 2 {
+			break // chat-3 is interested in this room because of its subscription
+		}
+	}
+	fmt.Println(three.Current("go").Connections, three.Current("rust").Connections)
+	rust, err := three.Get(context.Background(), "rust") // queries the aggregator of the room
+	fmt.Println(rust.Connections, err)
+	top, err := node3.Top(context.Background(), 10)
+	if err != nil {
+		panic(err)
+	}
+	for _, room := range top {
+		fmt.Println(room.Room, room.Connections)
+	}
+	// Output:
+	// 2 0
+	// 1 <nil>
+	// go 2
+	// rust 1
+}

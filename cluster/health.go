@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/occupancy/occupancy/cluster/internal/core"
 )
 
 // Health is the state of a node and its peers, for operators and load balancers.
@@ -24,11 +26,18 @@ type Health struct {
 	// the time since a heartbeat that has not returned. In JSON as nanoseconds.
 	BusDelay time.Duration `json:"busDelay"`
 
+	// Nodes is the number of nodes that are counted, including this one.
+	Nodes int `json:"nodes"`
+
 	Rooms int `json:"rooms"` // occupied rooms that this node has published
 
 	// Waiting is the number of rooms whose changes are due to be published, but wait
 	// because the node or the bus is slow. At most about 4096 rooms are counted.
 	Waiting int `json:"waiting"`
+
+	// Sharded reports whether the node exchanges counts through aggregators: see [WithSharding]. Then
+	// Peers are the aggregators.
+	Sharded bool `json:"sharded"`
 
 	Peers []PeerHealth `json:"peers"` // sorted by name and incarnation
 
@@ -69,6 +78,13 @@ type Health struct {
 //   - a peer has published a change that this node has not received yet;
 //   - an option or the engine's room limit refuses some counts of a peer;
 //   - there are more peers than WithMaxPeers allows.
+//
+// With [WithSharding], the reasons about peers are those of the aggregators whose counts the node
+// uses. In addition:
+//   - no aggregator has the counts of all nodes, for some rooms;
+//   - an aggregator is Degraded: if nodes are missing, the reasons contain their names;
+//   - an aggregator does not know all nodes: another one knows more;
+//   - not all nodes have aggregators: a node without WithSharding is running.
 type Reason struct {
 	Text  string    `json:"text"`  // for people; contains the name of the peer, if it is about a peer
 	Since time.Time `json:"since"` // accurate to one heartbeat interval
@@ -111,17 +127,25 @@ type PeerHealth struct {
 // Health returns the current state. It does not wait for the bus. After Close, Peers is
 // empty.
 func (n *Node) Health() Health {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	now, c := n.now(), n.core
+	h := n.health()
+	h.Waiting = int(n.waiting.Load())
+	return h
+}
+
+// health can be called from any goroutine.
+func (d *driver) health() Health {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, c := d.now(), d.core
 	h := Health{
-		Name:          n.Name,
-		Incarnation:   hex.EncodeToString(n.ID[:]),
+		Name:          d.Name,
+		Incarnation:   hex.EncodeToString(d.ID[:]),
 		Reasons:       []Reason{},
 		BusDelay:      c.BusDelay(now),
 		Connected:     c.Connected(),
 		Rooms:         c.Rooms(),
-		Waiting:       int(n.waiting.Load()),
+		Nodes:         c.Nodes(),
+		Sharded:       d.Role != core.Mesh,
 		Peers:         []PeerHealth{},
 		MessagesIn:    c.MessagesIn,
 		MessagesOut:   c.MessagesOut,
@@ -140,7 +164,7 @@ func (n *Node) Health() Health {
 		RejectedPeers: c.RejectedPeers,
 	}
 	for _, r := range c.Reasons(now) {
-		h.Reasons = append(h.Reasons, Reason{r.Text, n.start.Add(r.Since)})
+		h.Reasons = append(h.Reasons, Reason{r.Text, d.start.Add(r.Since)})
 	}
 	h.Degraded = len(h.Reasons) > 0
 	for _, p := range c.Peers(now) {

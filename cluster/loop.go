@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -15,13 +14,23 @@ import (
 func (n *Node) run() {
 	timer := time.NewTimer(core.Never)
 	for n.ctx.Err() == nil {
-		timer.Reset(n.tick() - n.now())
+		next := n.tick()
+		if !n.isReady() && n.core.Ready() {
+			close(n.ready)
+		}
+		n.report()
+		timer.Reset(next - n.now())
 		select {
 		case e, open := <-n.events:
-			n.handleBusEvent(e, open)
+			if !open { // the bus is closed
+				n.events, e = nil, Disconnected
+			}
+			n.handleBusEvent(e)
+			if n.aggregator != nil {
+				n.aggregator.events.Send(e)
+			}
 		case m := <-n.inbox:
-			n.receive(m)
-			n.handleBacklog()
+			n.receiveAll(m)
 		case m := <-n.answers:
 			n.receive(m)
 		case changes, open := <-n.changes:
@@ -29,105 +38,13 @@ func (n *Node) run() {
 				n.cancel()
 				continue
 			}
-			n.update(func(time.Duration) { n.core.Change(changes) })
+			n.update(func(now time.Duration) { n.core.Change(changes, now) })
 			n.waiting.Add(-int64(len(changes)))
 		case <-n.asked:
 			n.update(func(time.Duration) {})
 		case <-timer.C:
 		case <-n.ctx.Done():
 		}
-	}
-}
-
-// tick handles the timers that are due, and returns the time of the next one.
-func (n *Node) tick() time.Duration {
-	// If a check of the leases is late, first handle the heartbeats that already wait in the
-	// inbox. Only this goroutine changes core, so it can read core without mu.
-	for i := len(n.inbox); i > 0 && n.now() > n.core.CheckAt(); i-- {
-		n.receive(<-n.inbox)
-	}
-	n.runTimers()
-	if !n.isReady() && n.core.Ready() {
-		close(n.ready)
-	}
-	n.report()
-	return n.core.Deadline()
-}
-
-// runTimers handles the timers that are due.
-func (n *Node) runTimers() {
-	if n.now() >= n.core.Deadline() {
-		n.update(func(now time.Duration) { n.core.Tick(now, n.bus.MaxPayload()) })
-	}
-}
-
-func (n *Node) handleBusEvent(e BusEvent, open bool) {
-	if !open { // the bus is closed
-		n.events, e = nil, Disconnected
-	}
-	n.update(func(now time.Duration) {
-		switch e {
-		case Connected, Disconnected:
-			n.core.SetConnected(e == Connected, now)
-		case Lossy:
-			n.core.SetLossy(now)
-		}
-	})
-}
-
-func (n *Node) receive(m Message) {
-	n.update(func(now time.Duration) { n.core.Receive(core.Kind(m.Subject.Kind), m.Payload, now) })
-}
-
-// handleBacklog handles the waiting messages if the inbox is more than half full:
-// heartbeats first, so that no lease expires because this node is slow.
-func (n *Node) handleBacklog() {
-	waiting := len(n.inbox)
-	if waiting <= cap(n.inbox)/2 {
-		return
-	}
-	n.update(func(time.Duration) { n.core.SetOverloaded(true) })
-	rest := make([]Message, 0, waiting)
-	for range waiting {
-		if m := <-n.inbox; m.Subject.Kind == KindHeartbeat {
-			n.receive(m)
-		} else {
-			rest = append(rest, m)
-		}
-	}
-	for _, m := range rest {
-		n.runTimers()
-		n.receive(m)
-	}
-	n.update(func(time.Duration) { n.core.SetOverloaded(len(n.inbox) > cap(n.inbox)/2) })
-}
-
-// update changes the state machine, and then performs its outputs.
-func (n *Node) update(change func(now time.Duration)) {
-	n.mu.Lock()
-	change(n.now())
-	n.mu.Unlock()
-	n.perform(n.ctx)
-}
-
-// perform publishes the messages of the state machine and closes its tables. Publishing can
-// take a long time, so mu is not locked meanwhile.
-func (n *Node) perform(ctx context.Context) {
-	n.mu.Lock()
-	messages, tables := n.core.Take()
-	n.mu.Unlock()
-	if len(tables) > 0 {
-		go func() { // a table can have a million rooms
-			for _, t := range tables {
-				_ = t.Close()
-			}
-		}()
-	}
-	for _, m := range messages {
-		err := n.bus.Publish(ctx, Subject{Kind(m.Kind), m.Shard}, m.Payload)
-		n.mu.Lock()
-		n.core.Sent(m, err, n.now())
-		n.mu.Unlock()
 	}
 }
 
@@ -152,6 +69,7 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 		for i, e := range rooms {
 			changes[i].RoomEvent = e
 			changes[i].Entered, changes[i].Exited = n.link.UserChanges(e.Room)
+			changes[i].Interested = n.Role == core.Client && n.link.Interested(e.Room)
 		}
 		select {
 		case n.changes <- changes:
@@ -162,18 +80,9 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 			continue // the watcher may have more changes that are due
 		}
 		select {
-		case <-time.After(n.untilFlush()):
+		case <-time.After(n.untilFlush(0)):
 		case <-n.ctx.Done():
 			return
 		}
 	}
-}
-
-// untilFlush returns the time until the next flush. Flushes are due at multiples of the
-// flush interval on the wall clock. Nodes whose clocks agree flush at the same time, so a
-// broker can send the digests of many nodes to a connection with one write. Writes are
-// most of a broker's work if there are many nodes. Nothing else depends on the wall clock.
-func (n *Node) untilFlush() time.Duration {
-	now := time.Now()
-	return n.flush - now.Sub(now.Truncate(n.flush))
 }

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster/internal/core"
@@ -16,27 +15,21 @@ import (
 // Node links an engine to the engines of the other nodes. Create a Node with [Start]. All
 // methods can be called from any goroutine.
 type Node struct {
-	config
-	link  *occupancy.Link
-	bus   Bus
-	start time.Time // times are stored as durations since start
+	*driver
+	engine     *occupancy.Engine
+	link       *occupancy.Link
+	aggregator *Aggregator // nil without WithAggregator
 
-	ctx     context.Context // done after Close
 	cancel  context.CancelFunc
 	closed  chan struct{}   // closed when the node's goroutines have ended
 	events  <-chan BusEvent // nil when the bus is closed
-	inbox   chan Message    // messages from the bus, in order, except answers
 	answers chan Message
 	history chan Message       // messages of KindTrends
 	linked  chan struct{}      // receives a value when a running peer was added
 	changes chan []core.Change // changes of this process's counts; closed when the engine is closed
 	asked   chan struct{}      // receives a value when a call of Get waits for a query
 	ready   chan struct{}      // closed when the node is ready
-	reports changes
-	waiting atomic.Int64 // see Health.Waiting
-
-	mu   sync.Mutex
-	core *core.Machine // the protocol; only the goroutine of run and Get change it
+	waiting atomic.Int64       // see Health.Waiting
 }
 
 // inboxLen is the capacity of the inbox. A hundred peers send about 600 messages per
@@ -72,40 +65,43 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if _, err := io.ReadFull(cfg.entropy, cfg.ID[:]); err != nil {
 		return nil, fmt.Errorf("cluster: cannot read random bits: %w", err)
 	}
+	if cfg.aggregate {
+		if _, err := io.ReadFull(cfg.entropy, cfg.aggregatorID[:]); err != nil {
+			return nil, fmt.Errorf("cluster: cannot read random bits: %w", err)
+		}
+	}
 	if cfg.Name == "" {
 		cfg.Name = defaultName(cfg.ID)
 	}
 	if _, inUse := busesInUse.LoadOrStore(bus.Events(), true); inUse {
 		return nil, ErrBusInUse
 	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{
-		config:  cfg,
-		bus:     bus,
-		start:   time.Now(),
+		driver:  newDriver(running, cfg, bus, inboxLen),
+		engine:  eng,
+		cancel:  cancel,
 		closed:  make(chan struct{}),
 		events:  bus.Events(),
-		inbox:   make(chan Message, inboxLen),
 		answers: make(chan Message, answersLen),
 		history: make(chan Message, inboxLen),
 		linked:  make(chan struct{}, 1),
 		changes: make(chan []core.Change),
 		asked:   make(chan struct{}, 1),
 		ready:   make(chan struct{}),
-		reports: changes{out: make(chan Health, 1)},
 	}
 	n.Local = eng.Local
-	n.Yield = func() { // called while mu is locked
-		n.mu.Unlock()
-		n.mu.Lock()
-	}
 	n.NewTable = func(name string) core.Table { return n.link.Remote(name) }
 	if n.trends != nil {
 		n.Expect = n.expect
 	}
 	n.core = core.New(n.Config)
-	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	options := []occupancy.LinkOption{occupancy.WithUserHash(cfg.hashUser)}
+	if n.Role == core.Client {
+		options = append(options, occupancy.WithInterest())
+	}
 	// When Link has returned, the engine can call Get.
-	if n.link, err = eng.Link((*linkPeers)(n), occupancy.WithUserHash(cfg.hashUser)); err != nil {
+	if n.link, err = eng.Link((*linkPeers)(n), options...); err != nil {
 		busesInUse.Delete(bus.Events())
 		n.cancel()
 		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)
@@ -114,6 +110,9 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if err != nil {
 		n.unlink()
 		return nil, fmt.Errorf("cluster: cannot link the engine: %w", err)
+	}
+	if n.aggregate {
+		n.aggregator = newAggregator(running, cfg, bus)
 	}
 	var subscriptions []io.Closer
 	for subjects, out := range n.subscriptions() {
@@ -131,7 +130,10 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	var goroutines sync.WaitGroup
 	goroutines.Go(func() { n.forwardChanges(watch) })
 	goroutines.Go(n.run)
-	if n.trends != nil {
+	if n.aggregator != nil {
+		goroutines.Go(n.aggregator.run)
+	}
+	if n.trends != nil && n.Role == core.Mesh {
 		goroutines.Go(n.shareTrends)
 	}
 	go func() {
@@ -182,11 +184,18 @@ func (n *Node) isReady() bool {
 func (n *Node) subscriptions() iter.Seq2[[]Subject, chan<- Message] {
 	return func(yield func([]Subject, chan<- Message) bool) {
 		me := n.ID.Shard()
-		_ = yield([]Subject{
-			{KindDigest, 0}, {KindHeartbeat, 0}, {KindBye, 0}, {KindQuery, 0},
+		subjects := []Subject{
+			{KindHeartbeat, core.ToAll}, {KindBye, core.ToAll},
 			{KindHeartbeat, me}, {KindSyncRequest, me}, {KindSyncReply, me},
-		}, n.inbox) &&
+		}
+		if n.Role == core.Mesh {
+			subjects = append(subjects, Subject{KindDigest, core.ToAll}, Subject{KindQuery, core.ToAll})
+		} else {
+			subjects = append(subjects, Subject{KindDigest, me})
+		}
+		_ = yield(subjects, n.inbox) &&
 			yield([]Subject{{KindAnswer, me}}, n.answers) &&
+			(n.aggregator == nil || yield(n.aggregator.subjects(), n.aggregator.inbox)) &&
 			n.trends != nil && yield([]Subject{{KindTrends, me}}, n.history)
 	}
 }
@@ -209,17 +218,13 @@ func (n *Node) Close() error {
 func (n *Node) shutdown(subscriptions []io.Closer) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.Heartbeat)
 	defer cancel()
-	n.mu.Lock()
-	n.core.Stop()
-	n.mu.Unlock()
-	n.perform(ctx)
-	close(n.reports.out)
+	n.stop(ctx)
+	if n.aggregator != nil {
+		n.aggregator.stop(ctx)
+	}
 	for _, sub := range subscriptions {
 		_ = sub.Close()
 	}
 	n.link.Release()
 	busesInUse.Delete(n.bus.Events())
 }
-
-// now returns the time since the start of the node.
-func (n *Node) now() time.Duration { return time.Since(n.start) }

@@ -22,8 +22,10 @@ type config struct {
 	core.Config
 	flush, getTimeout time.Duration
 	log               *slog.Logger
-	strict            bool   // see WithStrictReadiness
-	trends            Trends // nil without WithTrending
+	strict            bool             // see WithStrictReadiness
+	trends            Trends           // nil without WithTrending
+	aggregate         bool             // see WithAggregator
+	aggregatorID      core.Incarnation // of the aggregator in this process
 	userKey           userKey
 	entropy           io.Reader // the source of the incarnation
 }
@@ -103,6 +105,45 @@ func WithMaxCount(n int) Option { return func(c *config) { c.MaxCount = n } }
 // node is lost, all others are Degraded, so the service has no nodes until the lost node
 // returns or the time of [WithForget] has passed.
 func WithStrictReadiness() Option { return func(c *config) { c.strict = true } }
+
+// WithSharding makes the nodes exchange their counts through aggregators, for services of more
+// than about fifty nodes; docs/scale.md of this repository has the figures. All nodes need the same setting.
+//
+// The rooms are divided into 64 shards, and each shard has two aggregators: a few of the nodes, see
+// [WithAggregator]. A node then receives only the counts of the rooms in which it has connections,
+// members or subscribers, or that a watcher of its engine has selected: other rooms are
+// missing in Current, All and Watch of its engine, and in rankings of its rooms. Get
+// still returns the counts of any room, [Node.Top] the largest rooms of the service, and
+// [WithEverything] makes a node receive all rooms.
+//
+// When a node becomes interested in a room, its engine has only the counts of its own process until the
+// counts of the others arrive, about a flush interval later.
+func WithSharding() Option {
+	return func(c *config) {
+		if c.Role == core.Mesh {
+			c.Role = core.Client
+		}
+	}
+}
+
+// WithAggregator makes this process also an aggregator. It implies WithSharding. Choose two or more
+// processes that run for long and are seldom busy, for example the seeds, and one more for about each
+// 200 nodes. If an aggregator is lost, the nodes use the other one of the shard: no count changes.
+func WithAggregator() Option {
+	return func(c *config) {
+		WithSharding()(c)
+		c.aggregate = true
+	}
+}
+
+// WithEverything makes a node with WithSharding, which it implies, receive the counts of all rooms:
+// for a lobby, a dashboard or a ranking of all rooms.
+func WithEverything() Option {
+	return func(c *config) {
+		WithSharding()(c)
+		c.Everything = true
+	}
+}
 
 // maxDuration is 18 years, which is practically unlimited. The sum of a few such durations
 // does not overflow.

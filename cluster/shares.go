@@ -6,7 +6,8 @@ import "github.com/occupancy/occupancy"
 // last received: those of this process, and those of each peer whose counts are part of the
 // totals. The map also contains the nodes without connections to the room. Nodes with the
 // same name share an entry. The users of two nodes cannot be added up, because a user can
-// be on both. After Close, the map contains only this node.
+// be on both. With [WithSharding], the node receives sums only: they have the name "other nodes".
+// After Close, the map contains only this node.
 func (n *Node) Shares(room string) map[string]occupancy.Occupancy {
 	n.mu.Lock()
 	defer n.mu.Unlock()

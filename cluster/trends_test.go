@@ -25,11 +25,17 @@ type ranked struct {
 // startRanked starts a host whose board has a warm-up of a minute.
 func startRanked(t testing.TB, net *clustertest.Network, name string, opts ...trending.Option) *ranked {
 	t.Helper()
+	return startRankedNode(t, net, name, nil, opts...)
+}
+
+func startRankedNode(t testing.TB, net *clustertest.Network, name string, node []cluster.Option, opts ...trending.Option) *ranked {
+	t.Helper()
 	e := occupancy.New()
 	r := &ranked{&host{e, net.Bus(name), nil}, trending.New(e, opts...)}
-	node, err := cluster.Start(t.Context(), e, r.bus, cluster.WithName(name), cluster.WithTrending(r.board))
+	node = append(node, cluster.WithName(name), cluster.WithTrending(r.board))
+	started, err := cluster.Start(t.Context(), e, r.bus, node...)
 	require.NoError(t, err)
-	r.node = node
+	r.node = started
 	t.Cleanup(func() { r.crash(); _ = r.board.Close() })
 	return r
 }
@@ -236,5 +242,27 @@ func TestTrending_NewServiceHasNoHistory(t *testing.T) {
 		b.join(t, "grown", 20)
 		after(time.Second)
 		require.Equal(t, []string{"grown"}, roomNames(wantSameRooms(t, 0.001, a, b)))
+	})
+}
+
+// A node with aggregators that becomes interested in a room counts no arrivals: the clients of the other nodes
+// were there before.
+func TestTrending_InterestIsNoArrival(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, _ := sharded(t, 3, 2)
+		h := startRankedNode(t, net, "ranked", []cluster.Option{cluster.WithSharding()})
+		lobby := startRankedNode(t, net, "lobby", []cluster.Option{cluster.WithEverything()})
+		other := start(t, net, "other", cluster.WithSharding())
+		other.join(t, "big", 500)
+		must(t, h.node.Ready(t.Context()), lobby.node.Ready(t.Context()))
+		after(2 * time.Minute)
+		h.join(t, "big", 1)
+		after(time.Second)
+		require.Equal(t, occ(501, 0), h.Current("big"))
+		require.Empty(t, h.board.Trending(10))
+		other.join(t, "big", 400)
+		after(time.Second)
+		require.Equal(t, []string{"big"}, roomNames(h.board.Trending(10)))
+		require.Equal(t, []string{"big"}, roomNames(lobby.board.Trending(10)))
 	})
 }

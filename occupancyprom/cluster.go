@@ -9,7 +9,9 @@ import (
 )
 
 // NewClusterCollector returns a collector of a node of a cluster. Call it with the method
-// Health of the node that [cluster.Start] returns: NewClusterCollector(node.Health).
+// Health of the node that [cluster.Start] returns: NewClusterCollector(node.Health). For the aggregator in
+// a process, register NewClusterCollector(node.Aggregator().Health) with a label of its own:
+// [prometheus.WrapRegistererWith].
 func NewClusterCollector(health func() cluster.Health) prometheus.Collector {
 	return clusterCollector{health}
 }
@@ -21,6 +23,8 @@ var clusterMetrics = []metric[cluster.Health]{
 		func(h *cluster.Health) float64 { return boolean(h.Connected) }),
 	gauge("cluster_degraded", "1 if the counts of other nodes may be incomplete or out of date, otherwise 0.",
 		func(h *cluster.Health) float64 { return boolean(h.Degraded) }),
+	gauge("cluster_nodes", "Nodes that are counted, including this one.",
+		func(h *cluster.Health) float64 { return float64(h.Nodes) }),
 	gauge("cluster_rooms", "Occupied rooms that this node has published to its peers.",
 		func(h *cluster.Health) float64 { return float64(h.Rooms) }),
 	gauge("cluster_waiting_rooms", "Rooms whose changes wait for the node or the bus to be published; at most about 4096 are counted.",

@@ -33,22 +33,31 @@ const (
 type Flag int32
 
 const (
-	Flag_FLAG_NONE     Flag = 0
-	Flag_FLAG_DEGRADED Flag = 1 // the sender's counts of other nodes may be incomplete or out of date
-	Flag_FLAG_BACKLOG  Flag = 2 // the sender is overloaded: messages or sync requests wait to be handled
+	Flag_FLAG_NONE       Flag = 0
+	Flag_FLAG_DEGRADED   Flag = 1  // the sender's counts of other nodes may be incomplete or out of date
+	Flag_FLAG_BACKLOG    Flag = 2  // the sender is overloaded: messages or sync requests wait to be handled
+	Flag_FLAG_CLIENT     Flag = 4  // the sender exchanges counts with aggregators only
+	Flag_FLAG_AGGREGATOR Flag = 8  // the sender is an aggregator
+	Flag_FLAG_EVERYTHING Flag = 16 // the sender is interested in all rooms
 )
 
 // Enum value maps for Flag.
 var (
 	Flag_name = map[int32]string{
-		0: "FLAG_NONE",
-		1: "FLAG_DEGRADED",
-		2: "FLAG_BACKLOG",
+		0:  "FLAG_NONE",
+		1:  "FLAG_DEGRADED",
+		2:  "FLAG_BACKLOG",
+		4:  "FLAG_CLIENT",
+		8:  "FLAG_AGGREGATOR",
+		16: "FLAG_EVERYTHING",
 	}
 	Flag_value = map[string]int32{
-		"FLAG_NONE":     0,
-		"FLAG_DEGRADED": 1,
-		"FLAG_BACKLOG":  2,
+		"FLAG_NONE":       0,
+		"FLAG_DEGRADED":   1,
+		"FLAG_BACKLOG":    2,
+		"FLAG_CLIENT":     4,
+		"FLAG_AGGREGATOR": 8,
+		"FLAG_EVERYTHING": 16,
 	}
 )
 
@@ -101,7 +110,7 @@ type Digest struct {
 	Reset_      bool     `protobuf:"varint,5,opt,name=reset,proto3" json:"reset,omitempty"`
 	Snapshot    uint64   `protobuf:"varint,6,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	Rooms       []string `protobuf:"bytes,7,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	Connections []uint32 `protobuf:"varint,8,rep,packed,name=connections,proto3" json:"connections,omitempty"`
+	Connections []uint32 `protobuf:"varint,8,rep,packed,name=connections,proto3" json:"connections,omitempty"` // 1 << 31: a node without counts is interested in the room
 	Members     []uint32 `protobuf:"varint,9,rep,packed,name=members,proto3" json:"members,omitempty"`
 	// In a reply, the seq of the sender when it encoded this Digest; otherwise 0. A reply may omit
 	// a change if the room has changed again. So a receiver that has applied a reply applies no
@@ -113,6 +122,7 @@ type Digest struct {
 	Removed       []uint32 `protobuf:"varint,13,rep,packed,name=removed,proto3" json:"removed,omitempty"` // the number of removed hashes of each room
 	Hashes        []uint64 `protobuf:"fixed64,14,rep,packed,name=hashes,proto3" json:"hashes,omitempty"`  // of the first room: the added ones, then the removed ones; then of the next room; sorted
 	LeastVersion  uint32   `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
+	To            []byte   `protobuf:"bytes,16,opt,name=to,proto3" json:"to,omitempty"` // in a service with aggregators: the incarnation of the receiver
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -252,6 +262,13 @@ func (x *Digest) GetLeastVersion() uint32 {
 	return 0
 }
 
+func (x *Digest) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // The sender is alive. All versions of the protocol can read the fields 1, 2, 5, 7 to 10
 // and 15, which never change. So a node can report a peer whose version it does not support.
 type Heartbeat struct {
@@ -268,9 +285,19 @@ type Heartbeat struct {
 	IntervalMs uint64 `protobuf:"varint,9,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"` // the heartbeat interval in milliseconds; the receiver's lease is at least five of them
 	Rooms      uint64 `protobuf:"varint,10,opt,name=rooms,proto3" json:"rooms,omitempty"`                            // the number of rooms that are not empty
 	// The sender stores at most this number of rooms of each peer.
-	MaxRooms      uint64 `protobuf:"varint,11,opt,name=max_rooms,json=maxRooms,proto3" json:"max_rooms,omitempty"`
-	UserKey       uint64 `protobuf:"fixed64,12,opt,name=user_key,json=userKey,proto3" json:"user_key,omitempty"` // the hash of the key of the users' hashes
-	LeastVersion  uint32 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
+	MaxRooms uint64 `protobuf:"varint,11,opt,name=max_rooms,json=maxRooms,proto3" json:"max_rooms,omitempty"`
+	UserKey  uint64 `protobuf:"fixed64,12,opt,name=user_key,json=userKey,proto3" json:"user_key,omitempty"` // the hash of the key of the users' hashes
+	// In a service with aggregators, a room belongs to one of 64 shards: the upper six bits of the
+	// mix of the FNV-1a hash of its name; see below. A set of shards has bit s if it contains shard s. A heartbeat
+	// without `to` is for all nodes, and only announces its sender. A heartbeat with `to` is about the changes that the
+	// sender publishes to this receiver: seq, hash, rooms and cover.
+	To            []byte   `protobuf:"bytes,13,opt,name=to,proto3" json:"to,omitempty"`             // the incarnation of the receiver
+	Collect       uint64   `protobuf:"fixed64,14,opt,name=collect,proto3" json:"collect,omitempty"` // the shards that a client requests an aggregator to collect, or that an aggregator collects
+	LeastVersion  uint32   `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
+	Want          uint64   `protobuf:"fixed64,16,opt,name=want,proto3" json:"want,omitempty"`     // the shards that a client requests an aggregator to publish to it
+	Cover         uint64   `protobuf:"fixed64,17,opt,name=cover,proto3" json:"cover,omitempty"`   // the shards that the published changes contain
+	Nodes         uint64   `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`    // of an aggregator: the number of nodes that are counted
+	Missing       []string `protobuf:"bytes,19,rep,name=missing,proto3" json:"missing,omitempty"` // of an aggregator: the names of at most 16 nodes that are not counted and may return
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,11 +416,53 @@ func (x *Heartbeat) GetUserKey() uint64 {
 	return 0
 }
 
+func (x *Heartbeat) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Heartbeat) GetCollect() uint64 {
+	if x != nil {
+		return x.Collect
+	}
+	return 0
+}
+
 func (x *Heartbeat) GetLeastVersion() uint32 {
 	if x != nil {
 		return x.LeastVersion
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetWant() uint64 {
+	if x != nil {
+		return x.Want
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetCover() uint64 {
+	if x != nil {
+		return x.Cover
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetNodes() uint64 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
 }
 
 // A request for all changes after the seq `since`. If `since` is 0, it is a request for a
@@ -466,12 +535,15 @@ func (x *SyncRequest) GetLeastVersion() uint32 {
 	return 0
 }
 
-// A request for the receivers' current counts of at most 256 rooms.
+// A request for the receivers' current counts of at most 256 rooms. A request to an aggregator is for the counts
+// without those of the sender; or, if `top` is not 0, for the rooms with the most connections.
 type Query struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
 	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	Rooms         []string               `protobuf:"bytes,3,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Top           uint32                 `protobuf:"varint,4,opt,name=top,proto3" json:"top,omitempty"`        // the number of rooms, at most 256
+	Shards        uint64                 `protobuf:"fixed64,5,opt,name=shards,proto3" json:"shards,omitempty"` // the shards of these rooms
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -528,6 +600,20 @@ func (x *Query) GetRooms() []string {
 	return nil
 }
 
+func (x *Query) GetTop() uint32 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+func (x *Query) GetShards() uint64 {
+	if x != nil {
+		return x.Shards
+	}
+	return 0
+}
+
 func (x *Query) GetLeastVersion() uint32 {
 	if x != nil {
 		return x.LeastVersion
@@ -535,7 +621,7 @@ func (x *Query) GetLeastVersion() uint32 {
 	return 0
 }
 
-// The counts, in the order of the rooms in the Query.
+// The counts, in the order of the rooms in the Query. If it contains none, the answer contains the rooms.
 type Answer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          []byte                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"` // the incarnation of the sender
@@ -543,6 +629,8 @@ type Answer struct {
 	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`    // the id of the Query
 	Connections   []uint32               `protobuf:"varint,4,rep,packed,name=connections,proto3" json:"connections,omitempty"`
 	Members       []uint32               `protobuf:"varint,5,rep,packed,name=members,proto3" json:"members,omitempty"`
+	Rooms         []string               `protobuf:"bytes,6,rep,name=rooms,proto3" json:"rooms,omitempty"`         // with the most connections, in descending order; fewer than requested if they do not fit in 64 kB
+	Users         []uint32               `protobuf:"varint,7,rep,packed,name=users,proto3" json:"users,omitempty"` // of these rooms
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -609,6 +697,20 @@ func (x *Answer) GetConnections() []uint32 {
 func (x *Answer) GetMembers() []uint32 {
 	if x != nil {
 		return x.Members
+	}
+	return nil
+}
+
+func (x *Answer) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *Answer) GetUsers() []uint32 {
+	if x != nil {
+		return x.Users
 	}
 	return nil
 }
@@ -787,7 +889,7 @@ var File_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\rcluster.proto\x12\x14occupancy.cluster.v1\"\x81\x03\n" +
+	"\rcluster.proto\x12\x14occupancy.cluster.v1\"\x91\x03\n" +
 	"\x06Digest\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -804,7 +906,8 @@ const file_cluster_proto_rawDesc = "" +
 	"\x05added\x18\f \x03(\rR\x05added\x12\x18\n" +
 	"\aremoved\x18\r \x03(\rR\aremoved\x12\x16\n" +
 	"\x06hashes\x18\x0e \x03(\x06R\x06hashes\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xe7\x02\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\x12\x0e\n" +
+	"\x02to\x18\x10 \x01(\fR\x02to\"\xeb\x03\n" +
 	"\tHeartbeat\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -821,24 +924,34 @@ const file_cluster_proto_rawDesc = "" +
 	"\x05rooms\x18\n" +
 	" \x01(\x04R\x05rooms\x12\x1b\n" +
 	"\tmax_rooms\x18\v \x01(\x04R\bmaxRooms\x12\x19\n" +
-	"\buser_key\x18\f \x01(\x06R\auserKey\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"l\n" +
+	"\buser_key\x18\f \x01(\x06R\auserKey\x12\x0e\n" +
+	"\x02to\x18\r \x01(\fR\x02to\x12\x18\n" +
+	"\acollect\x18\x0e \x01(\x06R\acollect\x12#\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\x12\x12\n" +
+	"\x04want\x18\x10 \x01(\x06R\x04want\x12\x14\n" +
+	"\x05cover\x18\x11 \x01(\x06R\x05cover\x12\x14\n" +
+	"\x05nodes\x18\x12 \x01(\x04R\x05nodes\x12\x18\n" +
+	"\amissing\x18\x13 \x03(\tR\amissing\"l\n" +
 	"\vSyncRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\fR\x02to\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"f\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\x90\x01\n" +
 	"\x05Query\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05rooms\x18\x03 \x03(\tR\x05rooms\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\x9d\x01\n" +
+	"\x05rooms\x18\x03 \x03(\tR\x05rooms\x12\x10\n" +
+	"\x03top\x18\x04 \x01(\rR\x03top\x12\x16\n" +
+	"\x06shards\x18\x05 \x01(\x06R\x06shards\x12#\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"\xc9\x01\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\fR\x02to\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\x04R\x02id\x12 \n" +
 	"\vconnections\x18\x04 \x03(\rR\vconnections\x12\x18\n" +
-	"\amembers\x18\x05 \x03(\rR\amembers\x12#\n" +
+	"\amembers\x18\x05 \x03(\rR\amembers\x12\x14\n" +
+	"\x05rooms\x18\x06 \x03(\tR\x05rooms\x12\x14\n" +
+	"\x05users\x18\a \x03(\rR\x05users\x12#\n" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\"L\n" +
 	"\x03Bye\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12#\n" +
@@ -852,11 +965,14 @@ const file_cluster_proto_rawDesc = "" +
 	"\x05rooms\x18\x06 \x03(\tR\x05rooms\x12\x18\n" +
 	"\anumbers\x18\a \x03(\x02R\anumbers\x12\x15\n" +
 	"\x06age_ms\x18\b \x01(\x04R\x05ageMs\x12#\n" +
-	"\rleast_version\x18\x0f \x01(\rR\fleastVersion*:\n" +
+	"\rleast_version\x18\x0f \x01(\rR\fleastVersion*u\n" +
 	"\x04Flag\x12\r\n" +
 	"\tFLAG_NONE\x10\x00\x12\x11\n" +
 	"\rFLAG_DEGRADED\x10\x01\x12\x10\n" +
-	"\fFLAG_BACKLOG\x10\x02B;Z9github.com/occupancy/occupancy/cluster/internal/clusterpbb\x06proto3"
+	"\fFLAG_BACKLOG\x10\x02\x12\x0f\n" +
+	"\vFLAG_CLIENT\x10\x04\x12\x13\n" +
+	"\x0fFLAG_AGGREGATOR\x10\b\x12\x13\n" +
+	"\x0fFLAG_EVERYTHING\x10\x10B;Z9github.com/occupancy/occupancy/cluster/internal/clusterpbb\x06proto3"
 
 var (
 	file_cluster_proto_rawDescOnce sync.Once

@@ -20,6 +20,9 @@ func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
 	w := digestWriter{name: fmt.Sprint("node", r.IntN(100)), limit: 1 << 20}
 	for i := range w.id {
 		w.id[i] = byte(r.Uint32())
+		if rooms%2 == 0 {
+			w.to[i] = byte(r.Uint32())
+		}
 	}
 	s := span{base: r.Uint64() >> r.IntN(64)}
 	s.seq = s.base + 1 + uint64(r.IntN(1000))
@@ -35,6 +38,9 @@ func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
 	for i := range rooms {
 		room := fmt.Sprintf("room-%d-é", i*r.IntN(1<<20))
 		p := roomCounts(r.Uint32N(1<<31)>>r.IntN(31))<<32 | roomCounts(r.Uint32N(1<<31)>>r.IntN(31))
+		if r.IntN(5) == 0 {
+			p = interestOnly
+		}
 		count, added, removed := someUsers(r, s.until == 0)
 		if !w.add(room, p, count, added, removed) {
 			panic("the room does not fit")
@@ -42,9 +48,10 @@ func someDigest(r *rand.Rand, rooms int) ([]byte, *clusterpb.Digest) {
 		d.Users, d.Added, d.Removed = append(d.Users, uint32(count)), append(d.Added, uint32(len(added))), append(d.Removed, uint32(len(removed)))
 		d.Hashes = append(append(d.Hashes, added...), removed...)
 		d.Rooms = append(d.Rooms, room)
-		d.Connections = append(d.Connections, uint32(p.connections()))
+		d.Connections = append(d.Connections, uint32(p>>32))
 		d.Members = append(d.Members, uint32(p.members()))
 	}
+	d.To = toBytes(w.to)
 	omitZeros(d)
 	return slices.Clone(w.finish(s)), d
 }
@@ -81,7 +88,7 @@ func asGenerated(d *digest) *clusterpb.Digest {
 	}
 	d.forEach(func(room []byte, p roomCounts, u userUpdate) {
 		g.Rooms = append(g.Rooms, string(room))
-		g.Connections = append(g.Connections, uint32(p.connections()))
+		g.Connections = append(g.Connections, uint32(p>>32))
 		g.Members = append(g.Members, uint32(p.members()))
 		g.Users = append(g.Users, uint32(u.count))
 		g.Added, g.Removed = append(g.Added, uint32(len(u.added)/8)), append(g.Removed, uint32(len(u.removed)/8))
@@ -91,8 +98,24 @@ func asGenerated(d *digest) *clusterpb.Digest {
 			}
 		}
 	})
+	g.To = toBytes(d.to)
 	omitZeros(g)
 	return g
+}
+
+// toBytes returns the field of a receiver, which is omitted if the message is for all nodes.
+func toBytes(to Incarnation) []byte {
+	if to == (Incarnation{}) {
+		return nil
+	}
+	return to[:]
+}
+
+func asStrings(all [][]byte) (s []string) {
+	for _, name := range all {
+		s = append(s, string(name))
+	}
+	return s
 }
 
 func TestCodec_MatchesGeneratedCode(t *testing.T) {
@@ -116,6 +139,10 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 			&clusterpb.Heartbeat{Incarnation: id[:], Name: "node", Seq: 1 << 40, Hash: 7, Flags: 1, Beat: 3, MinVersion: 1, MaxVersion: 2, IntervalMs: 1000, Rooms: 9, MaxRooms: 5, UserKey: 8},
 		},
 		{(&heartbeat{from: id, beat: 1}).encode(), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
+		{
+			(&heartbeat{from: id, beat: 1, to: id, collect: 1 << 63, want: 2, cover: 3, nodes: 4, missing: [][]byte{[]byte("a"), []byte("b")}}).encode(),
+			&clusterpb.Heartbeat{Incarnation: id[:], Beat: 1, To: id[:], Collect: 1 << 63, Want: 2, Cover: 3, Nodes: 4, Missing: []string{"a", "b"}},
+		},
 		{(&bye{id}).encode(), &clusterpb.Bye{Incarnation: id[:]}},
 		{
 			(&syncRequest{from: id, to: Incarnation{9}, since: 5}).encode(),
@@ -124,6 +151,14 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 		{
 			(&queryMessage{from: id, id: 4, rooms: [][]byte{[]byte("a"), []byte("b")}}).encode(),
 			&clusterpb.Query{From: id[:], Id: 4, Rooms: []string{"a", "b"}},
+		},
+		{
+			(&queryMessage{from: id, id: 4, top: 10, shards: 3}).encode(),
+			&clusterpb.Query{From: id[:], Id: 4, Top: 10, Shards: 3},
+		},
+		{
+			(&answer{from: id, to: id, id: 4, parts: []roomCounts{1 << 32}, rooms: [][]byte{{'a'}}, users: []byte{3}}).encode(),
+			&clusterpb.Answer{From: id[:], To: id[:], Id: 4, Connections: []uint32{1}, Members: []uint32{0}, Rooms: []string{"a"}, Users: []uint32{3}},
 		},
 		{
 			(&answer{from: id, to: id, id: 4, parts: []roomCounts{1<<32 | 300, 0}}).encode(),
@@ -177,10 +212,13 @@ func FuzzDecode(f *testing.F) {
 	}
 	id := Incarnation{1}
 	f.Add(uint8(Heartbeat), (&heartbeat{from: id, name: []byte("n"), seq: 3, hash: 4, beat: 5, flags: 1}).encode())
+	f.Add(uint8(Heartbeat), (&heartbeat{from: id, beat: 5, to: id, collect: 1, want: 2, cover: 3, nodes: 4, missing: [][]byte{{'n'}}}).encode())
 	f.Add(uint8(Bye), (&bye{id}).encode())
 	f.Add(uint8(SyncRequest), (&syncRequest{id, id, 5}).encode())
-	f.Add(uint8(Query), (&queryMessage{id, 5, [][]byte{[]byte("room")}}).encode())
-	f.Add(uint8(Answer), (&answer{id, id, 5, []roomCounts{1, 2}}).encode())
+	f.Add(uint8(Query), (&queryMessage{from: id, id: 5, rooms: [][]byte{[]byte("room")}}).encode())
+	f.Add(uint8(Answer), (&answer{from: id, to: id, id: 5, parts: []roomCounts{1, 2}}).encode())
+	f.Add(uint8(Query), (&queryMessage{from: id, id: 5, top: 3, shards: 4}).encode())
+	f.Add(uint8(Answer), (&answer{from: id, to: id, id: 5, parts: []roomCounts{1}, rooms: [][]byte{{'a'}}, users: []byte{3}}).encode())
 	// The field number is greater than the maximum.
 	f.Add(uint8(Bye), protowire.AppendVarint(protowire.AppendVarint((&bye{id}).encode(), 1<<33), 0))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
@@ -197,6 +235,7 @@ func FuzzDecode(f *testing.F) {
 				require.True(t, proto.Equal(want, &clusterpb.Heartbeat{
 					Incarnation: h.from[:], Name: string(h.name), Seq: h.seq, Hash: h.hash, Flags: uint32(h.flags), Beat: h.beat,
 					MinVersion: uint32(h.minVersion), MaxVersion: uint32(h.maxVersion), IntervalMs: h.intervalMS, Rooms: h.rooms, MaxRooms: h.maxRooms, UserKey: h.userKey,
+					To: toBytes(h.to), Collect: uint64(h.collect), Want: uint64(h.want), Cover: uint64(h.cover), Nodes: h.nodes, Missing: asStrings(h.missing),
 				}))
 			})
 		case Bye:
@@ -212,7 +251,7 @@ func FuzzDecode(f *testing.F) {
 		case Query:
 			var m queryMessage
 			agrees(t, b, m.decode(b), new(clusterpb.Query), func(want proto.Message) {
-				mine := &clusterpb.Query{From: m.from[:], Id: m.id}
+				mine := &clusterpb.Query{From: m.from[:], Id: m.id, Top: uint32(m.top), Shards: uint64(m.shards)}
 				for _, room := range m.rooms {
 					mine.Rooms = append(mine.Rooms, string(room))
 				}
@@ -221,7 +260,10 @@ func FuzzDecode(f *testing.F) {
 		case Answer:
 			var m answer
 			agrees(t, b, m.decode(b), new(clusterpb.Answer), func(want proto.Message) {
-				mine := &clusterpb.Answer{From: m.from[:], To: m.to[:], Id: m.id}
+				mine := &clusterpb.Answer{From: m.from[:], To: m.to[:], Id: m.id, Rooms: asStrings(m.rooms)}
+				for users := m.users; len(users) > 0; {
+					mine.Users = append(mine.Users, uint32(users.next()))
+				}
 				for _, p := range m.parts {
 					mine.Connections = append(mine.Connections, uint32(p.connections()))
 					mine.Members = append(mine.Members, uint32(p.members()))

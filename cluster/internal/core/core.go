@@ -26,6 +26,7 @@ import (
 type Config struct {
 	ID   Incarnation
 	Name string
+	Role Role
 
 	Heartbeat, Lease, Hold, Forget              time.Duration
 	ExpectedNodes, MaxPeers, MaxRooms, MaxCount int
@@ -44,13 +45,30 @@ type Config struct {
 	// the methods without changes can be called.
 	Yield func()
 
-	// NewTable returns an empty table for the counts of a peer.
+	// NewTable returns an empty table for the counts of a peer. With the role Client, it is
+	// called once, for the counts of all other nodes.
 	NewTable func(name string) Table
+
+	// Everything makes a Client receive the counts of all rooms.
+	Everything bool
+
+	// NextFlush returns the time at which an Aggregator publishes the changes of now.
+	NextFlush func(now time.Duration) time.Duration
 
 	// Expect is called before the given parts are added to a table, if these are not
 	// arrivals: see Board.Expect of package trending. It can be nil.
 	Expect func(parts []occupancy.Part, away time.Duration)
 }
+
+// Role is the part of a node in the exchange of counts.
+type Role uint8
+
+// The roles.
+const (
+	Mesh       Role = iota // exchanges counts with every other node
+	Client                 // exchanges counts with the aggregators only
+	Aggregator             // collects the counts of all clients, and publishes to each client the sums of the others
+)
 
 // Table stores the counts of a peer that are part of the totals. It is an
 // [occupancy.Remote], whose documentation describes the methods, or a map in simulations.
@@ -78,12 +96,19 @@ const (
 // Message is a message to publish.
 type Message struct {
 	Kind    Kind
-	Shard   uint32 // the receiver, or 0 for all nodes
+	Shard   uint32 // the receiver, or ToAll, or ToAggregators
 	Payload []byte
 
 	peer  *peer  // the receiver of a sync request
+	beat  uint64 // the number of a heartbeat that returns to this node, or 0
 	query *query // the query in the message
 }
+
+// The shards of messages to many nodes.
+const (
+	ToAll         = 0
+	ToAggregators = 1
+)
 
 // State is the state of a peer.
 type State uint8

@@ -9,7 +9,14 @@ type roomCounts uint64
 // largestCount is the largest number of connections, or of members, in one room.
 const largestCount = 1<<31 - 1
 
+// interestOnly is a room without counts in which a node is interested. In an Occupancy, the
+// number of its connections is -1. In a Digest, it is 1 << 31.
+const interestOnly roomCounts = 1 << 63
+
 func toRoomCounts(o occupancy.Occupancy) roomCounts {
+	if o.Connections < 0 {
+		return interestOnly
+	}
 	return roomCounts(o.Connections)<<32 | roomCounts(o.PresenceMembers)
 }
 
@@ -17,6 +24,9 @@ func (p roomCounts) connections() uint64 { return uint64(p>>32) & largestCount }
 func (p roomCounts) members() uint64     { return uint64(p) & largestCount }
 
 func (p roomCounts) occupancy() occupancy.Occupancy {
+	if p == interestOnly {
+		return occupancy.Occupancy{Connections: -1}
+	}
 	return occupancy.Occupancy{Connections: int(p.connections()), PresenceMembers: int(p.members())}
 }
 

@@ -15,6 +15,7 @@ type span struct {
 type digest struct {
 	span
 	from    Incarnation
+	to      Incarnation // the receiver, or zero for all nodes
 	name    []byte
 	payload []byte
 	rooms   int
@@ -34,6 +35,7 @@ const (
 	digestAdded       = 12
 	digestRemoved     = 13
 	digestHashes      = 14
+	digestTo          = 16
 )
 
 // decode decodes the payload and reports whether it is a valid Digest. It checks the whole
@@ -62,7 +64,7 @@ func (d *digest) decode(payload []byte) bool {
 			d.rooms++
 			return f.roomName()
 		case digestConnections:
-			return f.column(&d.connections, &connections)
+			return f.columnUpTo(&d.connections, &connections, uint64(interestOnly>>32))
 		case digestMembers:
 			return f.column(&d.members, &members)
 		case digestUntil:
@@ -77,6 +79,8 @@ func (d *digest) decode(payload []byte) bool {
 			valid := f.typ == protowire.BytesType && d.hashes == nil && len(f.bytes)%8 == 0
 			d.hashes = f.bytes
 			return valid
+		case digestTo:
+			return f.id(&d.to)
 		}
 		return true
 	}) && hasID && connections == d.rooms && members == d.rooms &&
@@ -117,6 +121,7 @@ func (d *digest) forEach(f func(room []byte, p roomCounts, u userUpdate)) {
 type digestWriter struct {
 	id    Incarnation
 	name  string
+	to    Incarnation // see digest
 	limit int
 
 	n                           int // the number of rooms
@@ -129,20 +134,20 @@ type digestWriter struct {
 }
 
 // maxDigestHead is the maximum size in bytes of a digest without rooms.
-const maxDigestHead = (2 + 16) + (1 + 2 + MaxNodeName) + 4*(1+10) + 2 + 6*(1+5)
+const maxDigestHead = (2 + 16) + (3 + 16) + (1 + 2 + MaxNodeName) + 4*(1+10) + 2 + 6*(1+5)
 
 // add adds a room and returns true. If the digest would exceed limit, it returns false and
 // adds nothing.
 func (w *digestWriter) add(room string, p roomCounts, count uint64, added, removed []uint64) bool {
 	a, r := uint64(len(added)), uint64(len(removed))
-	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(p.connections()) + protowire.SizeVarint(p.members()) +
+	size := 1 + protowire.SizeBytes(len(room)) + protowire.SizeVarint(uint64(p>>32)) + protowire.SizeVarint(p.members()) +
 		protowire.SizeVarint(count) + protowire.SizeVarint(a) + protowire.SizeVarint(r) + 8*int(a+r)
 	if w.size()+size > w.limit {
 		return false
 	}
 	w.n++
 	w.rooms = appendBytes(w.rooms, digestRooms, room)
-	w.connections = protowire.AppendVarint(w.connections, p.connections())
+	w.connections = protowire.AppendVarint(w.connections, uint64(p>>32))
 	w.members = protowire.AppendVarint(w.members, p.members())
 	w.userCounts = protowire.AppendVarint(w.userCounts, count)
 	w.added = protowire.AppendVarint(w.added, a)
@@ -182,6 +187,7 @@ func (w *digestWriter) finish(s span) []byte {
 		b = appendBytes(b, digestRemoved, w.removed)
 	}
 	b = appendBytes(b, digestHashes, w.hashes)
+	b = appendID(b, digestTo, w.to)
 	w.rooms, w.connections, w.members = w.rooms[:0], w.connections[:0], w.members[:0]
 	w.userCounts, w.added, w.removed, w.hashes = w.userCounts[:0], w.added[:0], w.removed[:0], w.hashes[:0]
 	w.n, w.hasUserCounts, w.hasAdded, w.hasRemoved = 0, false, false, false

@@ -104,15 +104,15 @@ func BenchmarkLongestHold(b *testing.B) {
 			for i := range rooms {
 				events = append(events, Change{RoomEvent: occupancy.RoomEvent{Room: fmt.Sprintf("room-%07d", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: connections}}}})
 				if len(events) == 4096 || i == rooms-1 {
-					h.do("publish", func() { m.Change(events) })
+					h.do("publish", func() { m.Change(events, 0) })
 					events = events[:0]
 				}
 			}
 			m.Take()
 			if step < 2 {
-				c := m.ledger.begin(0)
+				c := m.begin(0)
 				for done := false; !done; {
-					h.do("reply", func() { _, done = m.ledger.next(&c, &digestWriter{limit: 256 << 10}) })
+					h.do("reply", func() { _, done = m.next(&c, &digestWriter{limit: 256 << 10}) })
 				}
 			}
 		}

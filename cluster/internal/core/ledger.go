@@ -1,6 +1,8 @@
 package core
 
-// ledger stores the published counts and users of this node. Each change of a room has the next
+import "iter"
+
+// ledger stores the counts and users that a feed has published. Each change of a room has the next
 // seq, and a flush contains one or more changes. The ledger returns all changes since a given
 // seq, with each room once, even if it changed several times.
 //
@@ -10,7 +12,7 @@ package core
 type ledger struct {
 	rooms       map[string]*record
 	changes     changeLog
-	users       map[string][]uint64 // the sorted hashes of all users, by room
+	users       map[string]userList // by room
 	maxUsers    int                 // this number of users of a room is published
 	seq         uint64              // the seq of the last change
 	removedUpTo uint64              // the highest seq of a removed tombstone
@@ -38,11 +40,11 @@ type change struct {
 func (c change) outdated() bool { return c.at != c.seq }
 
 func newLedger(slack, maxUsers int, yield func()) *ledger {
-	return &ledger{rooms: map[string]*record{}, users: map[string][]uint64{}, slack: slack, maxUsers: maxUsers, yield: yield}
+	return &ledger{rooms: map[string]*record{}, users: map[string]userList{}, slack: slack, maxUsers: maxUsers, yield: yield}
 }
 
 // get returns the last counts of a room, and the published users.
-func (l *ledger) get(room string) (counts roomCounts, users published) {
+func (l *ledger) get(room string) (counts roomCounts, users userList) {
 	if r := l.rooms[room]; r != nil {
 		counts = r.counts
 	}
@@ -50,7 +52,7 @@ func (l *ledger) get(room string) (counts roomCounts, users published) {
 }
 
 // put records a change, which the next flush publishes. The list of all users is kept.
-func (l *ledger) put(room string, p roomCounts, users []uint64) {
+func (l *ledger) put(room string, p roomCounts, users userList) {
 	_, before := l.get(room)
 	l.setUsers(room, users)
 	now := publish(p, users, l.maxUsers)
@@ -68,8 +70,8 @@ func (l *ledger) put(room string, p roomCounts, users []uint64) {
 	l.changes.append(change{r, r.seq})
 }
 
-func (l *ledger) setUsers(room string, users []uint64) {
-	if len(users) > 0 {
+func (l *ledger) setUsers(room string, users userList) {
+	if len(users.hashes) > 0 {
 		l.users[room] = users
 	} else {
 		delete(l.users, room)
@@ -123,6 +125,17 @@ func (l *ledger) compact(live int) {
 			rooms[room] = r
 		}
 		l.rooms, l.peak = rooms, len(rooms)
+	}
+}
+
+// occupied returns the rooms that are not empty.
+func (l *ledger) occupied() iter.Seq2[string, roomCounts] {
+	return func(yield func(string, roomCounts) bool) {
+		for i := range l.changes.n {
+			if c := l.changes.at(i); !c.outdated() && c.counts != 0 && !yield(c.room, c.counts) {
+				return
+			}
+		}
 	}
 }
 

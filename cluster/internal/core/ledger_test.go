@@ -19,11 +19,11 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 		history := []map[string]roomState{{}} // by seq
 		set := func(room string, p roomCounts) {
 			users := randomUsers(r)
-			state := stateOf(p, publish(p, users, 10))
+			state := stateOf(p, publish(p, userList{hashes: users}, 10))
 			if state == now[room] {
 				return
 			}
-			l.put(room, p, users)
+			l.put(room, p, userList{hashes: users})
 			changed = true
 			now[room] = state
 			if p == 0 {
@@ -75,7 +75,7 @@ func TestLedger_EncodeSinceReturnsAllChanges(t *testing.T) {
 				require.Equal(t, l.seq, d.until)
 				last = d.seq
 				d.forEach(func(room []byte, p roomCounts, u userUpdate) {
-					got[string(room)] = stateOf(p, published{u.apply([]uint64{1, 2, 3}, 10), u.count})
+					got[string(room)] = stateOf(p, userList{u.apply([]uint64{1, 2, 3}, 10), u.count})
 					if p == 0 {
 						delete(got, string(room))
 					}
@@ -95,7 +95,7 @@ type roomState struct {
 	hashes string
 }
 
-func stateOf(counts roomCounts, users published) roomState {
+func stateOf(counts roomCounts, users userList) roomState {
 	return roomState{counts, users.count, string(appendHashes(nil, users.hashes))}
 }
 
@@ -135,7 +135,7 @@ func TestLedger_ReplyWhileRoomsChange(t *testing.T) {
 					counts = max(counts, 1) // never empty
 				}
 				if before, _ := l.get(room); before != counts {
-					l.put(room, counts, nil)
+					l.put(room, counts, userList{})
 					l.endFlush()
 				}
 				now[room] = counts
@@ -145,7 +145,7 @@ func TestLedger_ReplyWhileRoomsChange(t *testing.T) {
 			}
 		}
 		now["room7"] = 1
-		l.put("room7", 1, nil)
+		l.put("room7", 1, userList{})
 		l.endFlush()
 		change(200)
 		since := uint64(r.IntN(2)) * uint64(r.IntN(int(l.seq)))

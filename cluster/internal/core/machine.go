@@ -13,16 +13,18 @@ type Machine struct {
 	Counters
 	cfg     Config
 	members members
-	ledger  *ledger
+	*feed   // to all nodes; only with the role Mesh
+	client  *client
+	hub     *hub
 	replies replies
 	queries queries
 	batch   batch // used by all tables
 
-	flush        digestWriter
 	nextBeat     time.Duration // when the next regular heartbeat is due
 	greetAt      time.Duration // when the next greeting is due
 	lastBeat     time.Duration // when the last heartbeat was sent
 	beats        uint64        // the number of sent heartbeats
+	rounds       uint64        // the number of calls of sendHeartbeat
 	beatDeadline time.Duration // after this time, the node is degraded unless it sends a heartbeat
 	connected    bool          // whether the bus is connected
 	lostAt       time.Duration // when the bus was disconnected
@@ -35,6 +37,7 @@ type Machine struct {
 	greeting   []*peer // the peers that wait for a greeting
 	overloaded bool
 	echo       echo
+	otherRole  otherRole
 	reasons    []Reason // the last result of Reasons
 	messages   []Message
 	closed     []Table
@@ -46,10 +49,8 @@ func New(cfg Config) *Machine {
 	cfg.Yield = every(batchLen, cfg.Yield)
 	m := &Machine{
 		cfg:      cfg,
-		ledger:   newLedger(cfg.TombstoneSlack, cfg.MaxUsers, cfg.Yield),
 		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
-		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}},
-		flush:    digestWriter{id: cfg.ID, name: cfg.Name, limit: cfg.FlushSize},
+		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}, tops: map[uint64]*Top{}},
 		nextBeat: Never,
 		greetAt:  Never,
 		freshAt:  Never,
@@ -57,6 +58,13 @@ func New(cfg Config) *Machine {
 		greetedAt: Never,
 	}
 	m.members = newMembers(&m.cfg)
+	m.feed = m.newFeed(Incarnation{}, cfg.MaxUsers)
+	switch cfg.Role {
+	case Client:
+		m.client = &client{m: m, newRooms: map[string]time.Duration{}}
+	case Aggregator:
+		m.hub = newHub(m)
+	}
 	return m
 }
 
@@ -71,13 +79,22 @@ func every(n int, f func()) func() {
 }
 
 // Start starts the node. The first heartbeat is due now.
-func (m *Machine) Start(now time.Duration) { m.nextBeat = now }
+func (m *Machine) Start(now time.Duration) {
+	m.nextBeat = now
+	if m.client != nil {
+		m.client.others = m.cfg.NewTable(othersName)
+	}
+}
 
 // Take returns the messages to publish, in order, and the tables to close.
 func (m *Machine) Take() (messages []Message, closed []Table) {
-	for q := m.queries.next(m.members.peers); q != nil; q = m.queries.next(m.members.peers) {
+	for q := m.queries.next(m.queried); q != nil; q = m.queries.next(m.queried) {
 		if q.outstanding > 0 {
-			m.messages = append(m.messages, q.message(m.cfg.ID))
+			shard := uint32(0)
+			if m.client != nil {
+				shard = q.peers[0].id.Shard()
+			}
+			m.messages = append(m.messages, q.message(m.cfg.ID, shard))
 		}
 	}
 	messages, closed = m.messages, m.closed
@@ -100,12 +117,12 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 	case msg.query != nil && err != nil:
 		m.queries.fail(msg.query, err)
 	case msg.Kind == SyncReply:
-		if m.replies.sent(m.ledger, err != nil, now, m.cfg.Heartbeat) {
+		if m.replies.sent(err != nil, now, m.cfg.Heartbeat) {
 			m.Served++
 		}
-	case msg.Kind == Heartbeat && msg.Shard == 0 && err == nil:
-		m.echo.add(m.beats, m.lastBeat)
-		if m.beats > 1 && !m.busKnown {
+	case msg.beat > 0 && err == nil:
+		m.echo.add(msg.beat, m.lastBeat)
+		if m.rounds > 1 && !m.busKnown {
 			// Another node has used this bus earlier and has read its first event. The bus is
 			// connected, because the message was published.
 			m.SetConnected(true, now)
@@ -115,13 +132,13 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 
 // Deadline returns the time at which Tick is due.
 func (m *Machine) Deadline() time.Duration {
-	return min(m.nextBeat, m.greetAt, m.greetedAt, m.members.checkAt, m.replies.dueAt())
+	return min(m.nextBeat, m.greetAt, m.greetedAt, m.members.checkAt, m.replies.dueAt(), m.hub.dueAt())
 }
 
 // Ready reports whether the node was synchronized once: it has received the counts of
 // every peer from which a heartbeat has arrived within one and a half heartbeat intervals.
 func (m *Machine) Ready() bool {
-	m.ready = m.ready || m.connected && m.greeted &&
+	m.ready = m.ready || m.connected && m.greeted && m.client.complete() &&
 		!slices.ContainsFunc(m.members.peers, func(p *peer) bool { return p.state == Live && p.stream.behind() })
 	return m.ready
 }
@@ -148,6 +165,9 @@ func (m *Machine) Tick(now time.Duration, size int) {
 		}
 		m.sendHeartbeat(now)
 	}
+	if now >= m.hub.dueAt() {
+		m.hub.publish(now)
+	}
 	if now >= m.replies.dueAt() {
 		m.reply(now, size)
 	}
@@ -167,7 +187,9 @@ func (m *Machine) check(now time.Duration) {
 		for _, p := range lost {
 			m.Dropped++
 			m.end(p)
-			m.closed = append(m.closed, p.table.moveTo(newKeptCounts()))
+			if m.client == nil {
+				m.close(p.table.moveTo(newKeptCounts()))
+			}
 		}
 		for _, p := range dropped {
 			m.Dropped += uint64(toInt(p.state != Missing)) // a Missing peer was counted before
@@ -177,6 +199,7 @@ func (m *Machine) check(now time.Duration) {
 	for _, p := range m.members.peers {
 		m.requestSync(p, now)
 	}
+	m.client.place(now)
 }
 
 // resume starts all leases again after the node could not receive heartbeats. The node is
@@ -195,34 +218,89 @@ func (m *Machine) resume(now time.Duration) {
 func (m *Machine) forget(dropped []*peer) {
 	for _, p := range dropped {
 		m.end(p)
-		m.closed = append(m.closed, p.table.accepted)
+		m.close(p.table.accepted)
+	}
+}
+
+// close closes a table. Only a table of the engine is closed later, without a lock.
+func (m *Machine) close(t Table) {
+	if m.cfg.Role == Mesh {
+		m.closed = append(m.closed, t)
+	} else {
+		_ = t.Close()
 	}
 }
 
 // end ends the communication with a lost peer.
 func (m *Machine) end(p *peer) {
-	m.replies.remove(m.ledger, p.id)
+	m.replies.remove(p.id)
 	m.queries.remove(p)
 }
 
 func (m *Machine) sendHeartbeat(now time.Duration) {
-	m.lastBeat, m.greetAt, m.greeting = now, Never, nil
+	m.lastBeat = now
 	m.beatDeadline = m.nextBeat + m.cfg.Heartbeat
-	m.send(Message{Kind: Heartbeat, Payload: m.nextHeartbeat(now)})
+	m.rounds++
+	m.client.place(now)
+	h := m.newHeartbeat(now)
+	if m.cfg.Role == Client && m.rounds == 1 {
+		m.send(Message{Kind: Heartbeat, Shard: ToAggregators, Payload: m.encode(h, m.feed)})
+	}
+	own := Message{Kind: Heartbeat, Payload: m.encode(h, m.feed)} // returns to this node: see echo
+	own.beat = m.beats
+	if m.cfg.Role == Client {
+		own.Shard = m.cfg.ID.Shard()
+	}
+	m.send(own)
+	if m.cfg.Role != Mesh {
+		for _, p := range m.members.peers {
+			m.sendHeartbeatTo(p, h)
+		}
+	}
+	m.greeting, m.greetAt = nil, Never
 }
 
-// nextHeartbeat returns the next heartbeat.
-func (m *Machine) nextHeartbeat(now time.Duration) []byte {
+// sendHeartbeatTo sends a heartbeat to one peer, about the feed to this peer.
+func (m *Machine) sendHeartbeatTo(p *peer, h heartbeat) {
+	f := m.feedTo(p)
+	if m.cfg.Role != Mesh {
+		h.to, h.cover = p.id, f.shards
+	}
+	if m.client != nil {
+		h.collect, h.want = p.toCollect, p.toPublish
+		p.sentCollect, p.sentPublish = h.collect, h.want
+	}
+	m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.encode(h, f)})
+}
+
+// encode numbers and encodes a heartbeat about a feed.
+func (m *Machine) encode(h heartbeat, f *feed) []byte {
 	m.beats++
-	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), seq: m.ledger.seq, hash: m.ledger.hash, beat: m.beats,
-		minVersion: version, maxVersion: version, intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), rooms: uint64(m.ledger.live()), maxRooms: uint64(m.cfg.MaxRooms), userKey: m.cfg.UserKey}
+	h.seq, h.hash, h.rooms, h.beat = f.seq, f.hash, uint64(f.live()), m.beats
+	return h.encode()
+}
+
+// newHeartbeat returns a heartbeat without the fields that depend on the receiver.
+func (m *Machine) newHeartbeat(now time.Duration) heartbeat {
+	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), minVersion: version, maxVersion: version,
+		intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), maxRooms: uint64(m.cfg.MaxRooms), userKey: m.cfg.UserKey}
 	if len(m.Reasons(now)) > 0 {
 		h.flags |= flagDegraded
 	}
 	if m.overloaded || len(m.replies.queue) > maxSyncs {
 		h.flags |= flagBacklog
 	}
-	return h.encode()
+	switch m.cfg.Role {
+	case Client:
+		h.flags |= flagClient
+		if m.cfg.Everything {
+			h.flags |= flagEverything
+		}
+	case Aggregator:
+		h.flags |= flagAggregator
+		m.hub.describe(&h)
+	}
+	return h
 }
 
 func (m *Machine) send(msg Message) { m.messages = append(m.messages, msg) }
@@ -251,63 +329,38 @@ func (m *Machine) SetOverloaded(overloaded bool) { m.overloaded = overloaded }
 
 // Stop sends a Bye and drops all peers. The tables are not closed.
 func (m *Machine) Stop() {
-	m.messages = []Message{{Kind: Bye, Payload: (&bye{m.cfg.ID}).encode()}}
+	msg := Message{Kind: Bye, Payload: (&bye{m.cfg.ID}).encode()}
+	if m.cfg.Role == Client {
+		msg.Shard = ToAggregators
+	}
+	m.messages = []Message{msg}
 	m.members, m.connected = newMembers(&m.cfg), false
 }
 
 // Change publishes the rooms whose counts or users differ from the last published ones. Each
 // digest is one flush.
-func (m *Machine) Change(rooms []Change) {
+func (m *Machine) Change(rooms []Change, now time.Duration) {
 	for _, e := range rooms {
 		m.cfg.Yield()
 		// Publish the counts of the event, and not newer counts of the engine. The engine
 		// sends no event for a change that is undone within its interval. Therefore no later
 		// event would correct the newer counts.
 		counts := toRoomCounts(e.Occupancy)
-		users := m.ledger.users[e.Room]
-		if len(e.Entered)+len(e.Exited) > 0 {
-			users = mergeUsers(users, e.Entered, e.Exited)
+		if counts == 0 && e.Interested && m.client != nil {
+			counts = interestOnly
 		}
-		before, had := m.ledger.get(e.Room)
-		now := publish(counts, users, m.cfg.MaxUsers)
-		added, removed := diffUsers(had.hashes, now.hashes)
-		if before == counts && had.count == now.count && len(added)+len(removed) == 0 {
-			m.ledger.setUsers(e.Room, users)
+		users := m.users[e.Room]
+		if len(e.Entered)+len(e.Exited) > 0 {
+			users.hashes = mergeUsers(users.hashes, e.Entered, e.Exited)
+		}
+		if m.client == nil {
+			m.set(e.Room, counts, users)
 			continue
 		}
-		if counts.members() == 0 {
-			added, removed = nil, nil // the peers remove all users
-		}
-		whole := len(added)+len(removed) > m.cfg.MaxUsers // the change takes more space than all users
-		if whole {
-			m.endFlush(false)
-			added, removed = now.hashes, nil
-		}
-		if !m.flush.add(e.Room, counts, now.count, added, removed) {
-			m.endFlush(false)
-			m.flush.add(e.Room, counts, now.count, added, removed)
-		}
-		m.ledger.put(e.Room, counts, users)
-		if whole {
-			m.endFlush(true)
-		}
+		m.client.change(e.Room, counts, users, now)
 	}
-	m.endFlush(false)
-}
-
-// endFlush sends a flush, if there are changes. If it is lost, the peers request the changes
-// later. If whole is true, it contains all users of its rooms.
-func (m *Machine) endFlush(whole bool) {
-	if m.flush.n == 0 {
-		return
-	}
-	sp := span{base: m.ledger.seq - uint64(m.flush.n), seq: m.ledger.seq}
-	if whole {
-		sp.until = sp.seq
-	}
-	payload := m.flush.finish(sp)
-	m.ledger.endFlush()
-	m.send(Message{Kind: Digest, Payload: payload})
+	m.flush(false)
+	m.client.flush()
 }
 
 // Ask starts a call of Get for a room. The function done is called when no answer is
@@ -322,22 +375,60 @@ func (m *Machine) Ask(room string, done func()) *Call {
 // it also returns the names of the peers that did not answer, and an error. The parameter
 // ended is the reason for which the caller has stopped waiting, or nil.
 func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.Occupancy, []string, error) {
-	sum, missing, err := m.queries.finish(call, m.members.peers, ended)
-	switch {
-	case err != nil:
-	case !m.connected || now < m.freshAt:
-		err = errUnknownPeers
-	case m.members.known() < m.cfg.ExpectedNodes:
-		err = errExpectedNodes
+	sum, missing, err := m.queries.finish(call, m.queried(call.room), ended)
+	if err == nil {
+		missing, err = m.MissingNodes(now)
 	}
 	return sum, missing, err
+}
+
+// MissingNodes returns the names of the nodes whose counts are not part of the totals, and an error if
+// there are any or if there may be others.
+func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
+	for _, p := range m.members.peers {
+		if m.client == nil && p.state == Missing {
+			names = append(names, p.name)
+		}
+	}
+	for p := range m.client.inUse() {
+		names = append(names, p.missing...)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	switch {
+	case len(names) > 0:
+		err = errSuspect
+	case !m.client.complete():
+		err = errNoAggregator
+	case !m.connected || now < m.freshAt:
+		err = errUnknownPeers
+	case m.Nodes() < m.cfg.ExpectedNodes:
+		err = errExpectedNodes
+	}
+	return names, err
+}
+
+// queried returns the peers whose answers together are the counts of a room.
+func (m *Machine) queried(room string) []*peer {
+	if m.client != nil {
+		return m.client.queried(room)
+	}
+	return m.members.peers
+}
+
+// Nodes returns the number of nodes that are counted, including this one.
+func (m *Machine) Nodes() int {
+	if m.client != nil {
+		return m.client.nodes()
+	}
+	return m.members.known() - toInt(m.hub != nil) // an aggregator has no counts
 }
 
 // Connected reports whether the bus is connected.
 func (m *Machine) Connected() bool { return m.connected }
 
 // Rooms returns the number of published rooms that are not empty.
-func (m *Machine) Rooms() int { return m.ledger.live() }
+func (m *Machine) Rooms() int { return m.live() }
 
 // Peers returns the states of the peers, in the order of their first messages.
 func (m *Machine) Peers(now time.Duration) []PeerStatus {
@@ -355,7 +446,7 @@ func (m *Machine) Peers(now time.Duration) []PeerStatus {
 			OtherSecret:    p.otherSecret,
 			Degraded:       p.flags&flagDegraded != 0,
 			Backlog:        p.flags&flagBacklog != 0,
-			IgnoresRooms:   p.maxRooms > 0 && uint64(m.ledger.live()) > p.maxRooms,
+			IgnoresRooms:   p.maxRooms > 0 && uint64(m.feedTo(p).live()) > p.maxRooms,
 			SameName:       m.members.sameName(p),
 			Unsupported:    p.unsupported,
 			SinceHeartbeat: now - p.beatAt,

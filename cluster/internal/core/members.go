@@ -11,6 +11,7 @@ type peer struct {
 	name   string
 	table  table
 	stream stream
+	feed   *feed // the feed to this peer; nil with the role Mesh
 
 	state             State
 	leaseStart        time.Duration // when the last heartbeat arrived, or renew was called
@@ -27,6 +28,19 @@ type peer struct {
 	unsupported       bool          // this node cannot read the peer's messages
 	known             bool          // all counts that the peer had when it was added were received
 	dropped           bool
+
+	// With a role other than Mesh, from the last heartbeat to this node:
+	collect shards   // an aggregator collects the counts of these shards; a client requests it
+	want    shards   // a client wants to receive these shards
+	cover   shards   // the shards that the counts received from the peer contain
+	nodes   uint64   // see heartbeat
+	missing []string // see heartbeat
+
+	// What a client requests from an aggregator, and its last request.
+	toCollect, toPublish     shards
+	sentCollect, sentPublish shards
+	fewerSince               time.Duration // since when the aggregator knows fewer nodes than another one, or 0
+	coveredAt                time.Duration // when a client last had published all collected shards
 }
 
 // maxInterval limits the heartbeat interval of a peer, which determines its lease.
@@ -68,7 +82,7 @@ func (s *members) left(id Incarnation, now time.Duration) bool {
 // add adds a new peer. The new incarnation of a Missing peer takes its place: the Missing
 // peers that are dropped are returned.
 func (s *members) add(id Incarnation, name string, now time.Duration) (p *peer, dropped []*peer) {
-	p = &peer{id: id, name: name, leaseStart: now, beatAt: now}
+	p = &peer{id: id, name: name, leaseStart: now, beatAt: now, coveredAt: now}
 	p.stream.syncSent = -syncInterval
 	before, ok := s.recentlyDropped[id]
 	if ok {

@@ -17,13 +17,38 @@ type heartbeat struct {
 	intervalMS             uint64
 	rooms, maxRooms        uint64
 	userKey                uint64
-	unsupported            bool // only name and the fields of this paragraph are valid
+
+	// In a service with aggregators, a heartbeat to one node is about the feed to this node.
+	to            Incarnation // the receiver, or zero for all nodes
+	collect, want shards      // see peer
+	cover         shards      // the shards whose rooms the feed contains
+	nodes         uint64      // of an aggregator: the number of nodes that are counted
+	missing       [][]byte    // of an aggregator: the names of nodes that are not counted, but may return
+
+	unsupported bool // only name and the fields of this paragraph are valid
 }
 
 const (
-	flagDegraded = 1
-	flagBacklog  = 2
+	flagDegraded   = 1
+	flagBacklog    = 2
+	flagClient     = 4  // the role of the sender is Client
+	flagAggregator = 8  // the role of the sender is Aggregator
+	flagEverything = 16 // the sender is interested in all rooms
 )
+
+// maxMissing limits the number of names in a heartbeat.
+const maxMissing = 16
+
+// role returns the role of the sender.
+func (h *heartbeat) role() Role {
+	switch {
+	case h.flags&flagClient != 0:
+		return Client
+	case h.flags&flagAggregator != 0:
+		return Aggregator
+	}
+	return Mesh
+}
 
 func (h *heartbeat) decode(payload []byte) bool {
 	*h = heartbeat{}
@@ -55,6 +80,20 @@ func (h *heartbeat) decode(payload []byte) bool {
 			valid = f.number(&h.maxRooms) && valid
 		case 12:
 			valid = f.hash(&h.userKey) && valid
+		case 13:
+			valid = f.id(&h.to) && valid
+		case 14:
+			valid = f.hash((*uint64)(&h.collect)) && valid
+		case 16:
+			valid = f.hash((*uint64)(&h.want)) && valid
+		case 17:
+			valid = f.hash((*uint64)(&h.cover)) && valid
+		case 18:
+			valid = f.number(&h.nodes) && valid
+		case 19:
+			var name []byte
+			valid = f.nodeName(&name) && len(h.missing) < maxMissing && valid
+			h.missing = append(h.missing, name)
 		case fieldVersion:
 			return f.number(&least)
 		}
@@ -76,7 +115,16 @@ func (h *heartbeat) encode() []byte {
 	b = appendNumber(b, 9, h.intervalMS)
 	b = appendNumber(b, 10, h.rooms)
 	b = appendNumber(b, 11, h.maxRooms)
-	return appendHash(b, 12, h.userKey)
+	b = appendHash(b, 12, h.userKey)
+	b = appendID(b, 13, h.to)
+	b = appendHash(b, 14, uint64(h.collect))
+	b = appendHash(b, 16, uint64(h.want))
+	b = appendHash(b, 17, uint64(h.cover))
+	b = appendNumber(b, 18, h.nodes)
+	for _, name := range h.missing {
+		b = appendBytes(b, 19, name)
+	}
+	return b
 }
 
 type bye struct{ from Incarnation }
@@ -127,6 +175,9 @@ type queryMessage struct {
 	from  Incarnation
 	id    uint64
 	rooms [][]byte // refer to the payload
+
+	top    uint64 // if it is not 0, the query is for this number of rooms with the most connections
+	shards shards // of these shards
 }
 
 func (q *queryMessage) decode(payload []byte) bool {
@@ -144,9 +195,13 @@ func (q *queryMessage) decode(payload []byte) bool {
 				return false
 			}
 			q.rooms = append(q.rooms, f.bytes)
+		case 4:
+			return f.number(&q.top)
+		case 5:
+			return f.hash((*uint64)(&q.shards))
 		}
 		return true
-	}) && hasID && len(q.rooms) > 0
+	}) && hasID && (len(q.rooms) > 0) != (q.top > 0)
 }
 
 func (q *queryMessage) encode() []byte {
@@ -155,18 +210,21 @@ func (q *queryMessage) encode() []byte {
 	for _, room := range q.rooms {
 		b = appendBytes(b, 3, room)
 	}
-	return b
+	b = appendNumber(b, 4, q.top)
+	return appendHash(b, 5, uint64(q.shards))
 }
 
 type answer struct {
 	from, to Incarnation
 	id       uint64
 	parts    []roomCounts
+	rooms    [][]byte // of parts, if the query is for the rooms with the most connections
+	users    column   // of rooms; empty if all are 0
 }
 
 func (a *answer) decode(payload []byte) bool {
 	*a = answer{}
-	ids, length := 0, [2]int{}
+	ids, length, users := 0, [2]int{}, 0
 	var columns [2]column
 	ok := scan(payload, func(f field) bool {
 		switch f.num {
@@ -181,10 +239,16 @@ func (a *answer) decode(payload []byte) bool {
 		case 4, 5:
 			i := f.num - 4
 			return f.column(&columns[i], &length[i])
+		case 6:
+			a.rooms = append(a.rooms, f.bytes)
+			return f.roomName()
+		case 7:
+			return f.column(&a.users, &users)
 		}
 		return true
 	})
-	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQueryRooms {
+	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQueryRooms || users > len(a.rooms) ||
+		len(a.rooms) > 0 && len(a.rooms) != length[0] {
 		return false
 	}
 	for range length[0] {
@@ -203,5 +267,9 @@ func (a *answer) encode() []byte {
 		members = protowire.AppendVarint(members, p.members())
 	}
 	b = appendBytes(b, 4, connections)
-	return appendBytes(b, 5, members)
+	b = appendBytes(b, 5, members)
+	for _, room := range a.rooms {
+		b = appendBytes(b, 6, room)
+	}
+	return appendBytes(b, 7, []byte(a.users))
 }

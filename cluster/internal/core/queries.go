@@ -19,6 +19,8 @@ var (
 	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
 	errUnknownPeers = errors.New("this node may not know all peers yet")
 
+	errNoAggregator = errors.New("no aggregator has the counts of all nodes")
+
 	errExpectedNodes = errors.New("fewer nodes are known than WithExpectedNodes requires")
 )
 
@@ -29,6 +31,7 @@ type queries struct {
 	size    int     // the maximum size of the rooms in a query, in bytes
 	waiting []*Call // calls that are not part of a query yet
 	active  map[uint64]*query
+	tops    map[uint64]*Top
 	lastID  uint64
 }
 
@@ -53,15 +56,19 @@ type query struct {
 	err         error          // the error of publishing the query
 }
 
-// next returns a query for the next waiting calls, or nil.
-func (s *queries) next(peers []*peer) *query {
+// next returns a query for the next waiting calls, or nil. The peers that can answer a call
+// depend on its room; the calls of a query have the same peers.
+func (s *queries) next(queried func(room string) []*peer) *query {
 	if len(s.waiting) == 0 || len(s.active) >= maxQueries {
 		return nil
 	}
 	s.lastID++
-	q := newQuery(s.lastID, peers)
+	q := newQuery(s.lastID, queried(s.waiting[0].room))
 	index, size := map[string]int{}, 0
 	s.waiting = slices.DeleteFunc(s.waiting, func(call *Call) bool {
+		if !slices.Equal(queried(call.room), q.peers) {
+			return false
+		}
 		i, ok := index[call.room]
 		if !ok {
 			i = len(q.rooms)
@@ -107,9 +114,9 @@ func newQuery(id uint64, peers []*peer) *query {
 }
 
 // message returns the message that contains the query.
-func (q *query) message(from Incarnation) Message {
+func (q *query) message(from Incarnation, shard uint32) Message {
 	m := queryMessage{from: from, id: q.id, rooms: q.rooms}
-	return Message{Kind: Query, Payload: m.encode(), query: q}
+	return Message{Kind: Query, Shard: shard, Payload: m.encode(), query: q}
 }
 
 // answer stores a peer's answer.

@@ -29,7 +29,8 @@ func TestQueries_CollectAnswers(t *testing.T) {
 		calls[i] = &Call{room: fmt.Sprint("r", i/2), done: func() { done++ }}
 	}
 	s.waiting = slices.Clone(calls)
-	q := s.next(peers)
+	all := func(string) []*peer { return peers }
+	q := s.next(all)
 	require.Len(t, q.rooms, 10)
 	require.Len(t, q.calls, 20)
 	require.Equal(t, 2, q.outstanding)
@@ -57,7 +58,7 @@ func TestQueries_CollectAnswers(t *testing.T) {
 	sum, missing, _ := s.finish(late, peers, nil)
 	require.Equal(t, 2*7, sum.Connections)
 	require.Equal(t, []string{"p0", "p2"}, missing)
-	require.Nil(t, s.next(peers))
+	require.Nil(t, s.next(all))
 }
 
 func TestQueries_AreLimited(t *testing.T) {
@@ -68,18 +69,19 @@ func TestQueries_AreLimited(t *testing.T) {
 		ask(strings.Repeat("a", 900))
 		ask(strings.Repeat("b", 900)) // does not fit
 	}
-	q := s.next(peers)
+	all := func(string) []*peer { return peers }
+	q := s.next(all)
 	require.Len(t, q.rooms, 1)
 	require.Len(t, q.calls, 2)
-	require.Len(t, s.next(peers).calls, 2)
+	require.Len(t, s.next(all).calls, 2)
 	for i := range maxQueryRooms + 10 {
 		ask(fmt.Sprint(i % 1000))
 	}
 	s.size = 1 << 20
-	require.Len(t, s.next(peers).rooms, maxQueryRooms)
-	require.Len(t, s.next(peers).rooms, 10)
+	require.Len(t, s.next(all).rooms, maxQueryRooms)
+	require.Len(t, s.next(all).rooms, 10)
 	ask("waits")
-	require.Nil(t, s.next(peers)) // four queries wait for answers
+	require.Nil(t, s.next(all)) // four queries wait for answers
 	s.answer(&answer{from: peers[0].id, id: q.id, parts: []roomCounts{1}})
-	require.Len(t, s.next(peers).rooms, 1)
+	require.Len(t, s.next(all).rooms, 1)
 }

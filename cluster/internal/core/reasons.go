@@ -11,6 +11,13 @@ type Reason struct {
 	Since time.Duration
 }
 
+// otherRole is a node that exchanges counts with all nodes, if this node does not, or the
+// reverse.
+type otherRole struct {
+	name  string
+	until time.Duration // the node may have stopped after this time
+}
+
 // Reasons returns the current reasons. The node is degraded if there are any.
 func (m *Machine) Reasons(now time.Duration) []Reason {
 	var all []Reason
@@ -33,7 +40,13 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 	add(now > m.beatDeadline, "this node was paused")
 	add(m.echo.waiting(now) > 2*m.cfg.Heartbeat, "own heartbeats are not delivered")
 	add(m.echo.delay > m.cfg.Lease/2, "the delay of the bus is longer than half a lease")
-	add(m.members.known() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
+	add(m.Nodes() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
+	add(now < m.otherRole.until, "not all nodes have aggregators", m.otherRole.name)
+	if m.client != nil {
+		m.client.reasons(now, add)
+		m.reasons = all
+		return all
+	}
 	for _, p := range m.members.peers {
 		// Use beatAt, because renew changes leaseStart without a heartbeat.
 		late := p.state == Suspect || p.state == Live && now >= p.beatAt+m.members.lease(p)
@@ -42,7 +55,7 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 		add(p.unsupported, "unsupported version of the protocol", p.name)
 		add(p.otherSecret && p.state != Missing, "different secret, so users count more than once", p.name)
 		add(late, "no heartbeat within the lease", p.name)
-		add(p.state != Missing && p.stream.behind(), "changes are missing", p.name)
+		add(p.state != Missing && (p.stream.behind() || m.hub.incomplete(p, now)), "changes are missing", p.name)
 		add(len(p.table.refused) > 0, "counts are refused", p.name)
 		add(p.table.overLimit, "more rooms than WithMaxRooms", p.name)
 	}

@@ -2,12 +2,16 @@ package core
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
+
+	"github.com/occupancy/occupancy"
 )
 
 // Receive handles a message. A malformed message changes nothing.
 func (m *Machine) Receive(kind Kind, payload []byte, now time.Duration) {
 	m.Received(payload, m.dispatch(kind, payload, now))
+	m.hub.schedule(now)
 }
 
 // Received counts a message that was received.
@@ -49,12 +53,16 @@ func (m *Machine) dispatch(kind Kind, payload []byte, now time.Duration) (ok boo
 	case Query:
 		var q queryMessage
 		if ok = q.decode(payload); ok && q.from != m.cfg.ID {
-			m.handleQuery(&q)
+			m.handleQuery(&q, now)
 		}
 	case Answer:
 		var a answer
 		if ok = a.decode(payload); ok && a.to == m.cfg.ID {
-			m.queries.answer(&a)
+			if t := m.queries.tops[a.id]; t != nil {
+				m.answerTop(t, &a)
+			} else {
+				m.queries.answer(&a)
+			}
 		}
 	}
 	return ok
@@ -81,17 +89,34 @@ func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
 	}
 	p, dropped := m.members.add(id, string(name), now)
 	m.forget(dropped)
-	p.table = table{cfg: &m.cfg, batch: &m.batch, accepted: m.cfg.NewTable(p.name)}
+	p.table = table{cfg: &m.cfg, batch: &m.batch, accepted: m.newTable(p)}
+	if m.cfg.Role != Mesh {
+		p.feed = m.newFeed(id, m.maxFeedUsers())
+	}
 	m.greet(p, now)
 	m.check(now) // the lease of the peer that p replaces may have expired
 	return p
+}
+
+// newTable returns an empty table for the counts of a peer.
+func (m *Machine) newTable(p *peer) Table {
+	switch m.cfg.Role {
+	case Client:
+		return &view{c: m.client, from: p, rooms: map[string]occupancy.Part{}}
+	case Aggregator:
+		return &hubTable{h: m.hub, peer: p, all: map[string]*hubPart{}}
+	default:
+		return m.cfg.NewTable(p.name)
+	}
 }
 
 // greet schedules an early heartbeat for a new or returned peer, so that the peer knows
 // this node soon. Each node has a different delay, so that the heartbeats of many nodes do
 // not arrive at the same time.
 func (m *Machine) greet(p *peer, now time.Duration) {
-	m.greeting = append(m.greeting, p)
+	if !slices.Contains(m.greeting, p) {
+		m.greeting = append(m.greeting, p)
+	}
 	delay := m.cfg.Heartbeat / 8
 	ownDelay := delay * time.Duration(m.cfg.ID[0]) / 256
 	m.greetAt = min(m.greetAt, max(now, m.lastBeat+delay)+ownDelay)
@@ -100,12 +125,13 @@ func (m *Machine) greet(p *peer, now time.Duration) {
 // sendGreetings sends a heartbeat to the peers that wait for it. It sends one heartbeat to
 // all peers if many are waiting, and otherwise one to each of them.
 func (m *Machine) sendGreetings(now time.Duration) {
-	if 8*len(m.greeting) > len(m.members.peers) {
+	if m.cfg.Role == Mesh && 8*len(m.greeting) > len(m.members.peers) {
 		m.sendHeartbeat(now)
 		return
 	}
+	h := m.newHeartbeat(now)
 	for _, p := range m.greeting {
-		m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.nextHeartbeat(now)})
+		m.sendHeartbeatTo(p, h)
 	}
 	m.greeting, m.greetAt = nil, Never
 }
@@ -113,7 +139,7 @@ func (m *Machine) sendGreetings(now time.Duration) {
 // handleDigest applies a digest if no changes are missing before it. A digest is applied
 // entirely or not at all.
 func (m *Machine) handleDigest(d *digest, now time.Duration) {
-	p := m.peer(d.from, d.name, now)
+	p := m.sender(d, now)
 	if p == nil {
 		return
 	}
@@ -130,7 +156,7 @@ func (m *Machine) handleDigest(d *digest, now time.Duration) {
 		p.table.beginSnapshot()
 	}
 	accepted := p.table.accepted
-	if p.isFirstSnapshot(d.span) {
+	if m.cfg.Role == Mesh && p.isFirstSnapshot(d.span) {
 		p.table.accepted = m.expecting(accepted, 0)
 	}
 	d.forEach(p.table.set)
@@ -150,9 +176,30 @@ func (m *Machine) handleDigest(d *digest, now time.Duration) {
 	}
 }
 
+// sender returns the peer that has sent a digest to this node, or nil.
+func (m *Machine) sender(d *digest, now time.Duration) *peer {
+	switch {
+	case m.cfg.Role == Mesh && d.to == (Incarnation{}):
+		return m.peer(d.from, d.name, now)
+	case m.cfg.Role != Mesh && d.to == m.cfg.ID:
+		return m.members.byID[d.from]
+	}
+	return nil
+}
+
 // handleHeartbeat renews the peer's lease and compares its seq and hash with the received
 // counts.
 func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
+	role, toAll := h.role(), h.to == (Incarnation{})
+	switch {
+	case !toAll && h.to != m.cfg.ID:
+		return
+	case (role == Mesh) != (m.cfg.Role == Mesh):
+		m.otherRole = otherRole{string(h.name), now + m.cfg.Lease}
+		return
+	case role != Mesh && role == m.cfg.Role:
+		return // for the aggregators, or the clients
+	}
 	p := m.peer(h.from, h.name, now)
 	if p == nil {
 		return
@@ -162,20 +209,27 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		m.members.renewLease(p, now)
 		return
 	}
+	if role != Mesh && toAll {
+		return // the peer may receive no message from this node
+	}
 	p.maxRooms, p.otherSecret = h.maxRooms, h.userKey != 0 && h.userKey != m.cfg.UserKey
 	wasMissing := p.state == Missing
 	accepted, returned := m.members.heartbeat(p, h, now)
 	if !accepted {
 		return
 	}
-	if wasMissing {
-		accepted := m.cfg.NewTable(p.name)
+	if wasMissing && m.client == nil {
+		accepted := m.newTable(p)
 		p.table.moveTo(m.expecting(accepted, now-p.lostAt)) // adds the kept counts to the totals again
 		p.table.accepted = accepted
 	}
 	if returned {
 		p.stream.attempts = 0
 		m.greet(p, now)
+	}
+	p.collect, p.want, p.nodes, p.missing = h.collect, h.want, h.nodes, nil
+	for _, name := range h.missing {
+		p.missing = append(p.missing, string(name))
 	}
 	if m.overloaded {
 		return // the digests before this heartbeat wait in the inbox
@@ -189,9 +243,13 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		case p.table.hash != h.hash:
 			m.Mismatches++
 			p.stream.needsSnapshot = true
+		default:
+			p.cover = h.cover
 		}
 	}
 	m.requestSync(p, now)
+	m.client.heartbeat(p, now)
+	m.hub.heartbeat(p, now)
 }
 
 // handleBye drops the peer. The sender can be unknown, because its Bye can arrive before
@@ -203,6 +261,7 @@ func (m *Machine) handleBye(id Incarnation, now time.Duration) {
 	if p := m.members.byID[id]; p != nil {
 		m.members.drop(p, true, now)
 		m.forget([]*peer{p})
+		m.client.place(now)
 		return
 	}
 	m.members.remember(id, droppedPeer{until: now + m.members.memory(), bye: true})
@@ -232,27 +291,48 @@ func (m *Machine) requestSync(p *peer, now time.Duration) {
 	}
 }
 
+// feedTo returns the feed of which a peer receives the changes. Only with the role Mesh, the peer can
+// be unknown.
+func (m *Machine) feedTo(p *peer) *feed {
+	switch {
+	case m.cfg.Role == Mesh:
+		return m.feed
+	case p == nil:
+		return nil
+	}
+	return p.feed
+}
+
 // handleSyncRequest queues the request of another node. The node can be unknown, because
 // its request can arrive before its first heartbeat.
 func (m *Machine) handleSyncRequest(r syncRequest, now time.Duration) {
 	if r.to == m.cfg.ID && !m.members.left(r.from, now) {
-		m.replies.add(r)
+		if f := m.feedTo(m.members.byID[r.from]); f != nil {
+			m.replies.add(request{r, f})
+		}
 	}
 }
 
 // reply sends the next digest that answers a sync request.
 func (m *Machine) reply(now time.Duration, size int) {
-	to, payload := m.replies.encode(m.ledger, max(m.cfg.FlushSize, min(size, m.cfg.ReplySize)), now)
+	to, payload := m.replies.encode(max(m.cfg.FlushSize, min(size, m.cfg.ReplySize)), now)
 	if payload != nil {
 		m.send(Message{Kind: SyncReply, Shard: to.Shard(), Payload: payload})
 	}
 }
 
 // handleQuery answers another node's query.
-func (m *Machine) handleQuery(q *queryMessage) {
+func (m *Machine) handleQuery(q *queryMessage, now time.Duration) {
 	a := answer{from: m.cfg.ID, to: q.from, id: q.id}
+	if m.hub != nil && q.top > 0 {
+		m.hub.answerTop(q, &a, now)
+	}
 	for _, room := range q.rooms {
-		a.parts = append(a.parts, toRoomCounts(m.cfg.Local(string(room))))
+		if m.hub != nil {
+			a.parts = append(a.parts, m.hub.answer(q.from, string(room)))
+		} else {
+			a.parts = append(a.parts, toRoomCounts(m.cfg.Local(string(room))))
+		}
 	}
 	m.send(Message{Kind: Answer, Shard: q.from.Shard(), Payload: a.encode()})
 }

@@ -291,10 +291,10 @@ func (n *node) flush() {
 		// The users can be newer than the counts.
 		entered, exited := diffUsers(n.users[room], n.hashes(room))
 		n.users[room] = n.hashes(room)
-		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited})
+		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited, false})
 	}
 	clear(n.pending)
-	n.input(func() { n.m.Change(changes) })
+	n.input(func() { n.m.Change(changes, n.s.now) })
 }
 
 // simUsers is the number of users of a room that a simulated node publishes.

@@ -131,16 +131,16 @@ func TestMachine_LargeUpdatesRunInSlices(t *testing.T) {
 	for i := range rooms {
 		events = append(events, Change{RoomEvent: occupancy.RoomEvent{Room: fmt.Sprint("room", i), Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: 1}}}})
 	}
-	do("changes are published", func() { m.Change(events) })
+	do("changes are published", func() { m.Change(events, 0) })
 	for i := range events {
 		events[i].Occupancy.Connections = 2
 	}
-	m.Change(events)
-	do("a reply without the outdated changes", func() { m.ledger.next(&cursor{base: 1, end: m.ledger.seq}, &peer) })
+	m.Change(events, 0)
+	do("a reply without the outdated changes", func() { m.next(&cursor{base: 1, end: m.seq}, &peer) })
 	for i := range events {
 		events[i].Occupancy.Connections = 0
 	}
-	m.Change(events)
-	m.ledger.slack = 0
-	do("tombstones are removed", func() { m.ledger.compact(0) })
+	m.Change(events, 0)
+	m.slack = 0
+	do("tombstones are removed", func() { m.compact(0) })
 }

@@ -17,6 +17,10 @@ const MaxUsers = 4096
 type Change struct {
 	occupancy.RoomEvent
 	Entered, Exited []uint64
+
+	// Interested reports that this process has subscribers of the room. If the room has no
+	// counts, a node with aggregators still receives the counts of the other nodes.
+	Interested bool
 }
 
 // userUpdate contains the users of a room in a digest, or their changes. It refers to the
@@ -90,20 +94,20 @@ func diffUsers(old, now []uint64) (added, removed []uint64) {
 	return added, removed
 }
 
-// published are the users of a room in messages.
-type published struct {
-	hashes []uint64
-	count  uint64 // see userUpdate
+// userList is the users of a room.
+type userList struct {
+	hashes []uint64 // sorted
+	count  uint64   // the number of users, if hashes contains the smallest hashes only; otherwise 0
 }
 
-// publish returns what a node with these counts and users publishes. A room without members has no
-// users, even if a user entered after the counts were read.
-func publish(counts roomCounts, users []uint64, limit int) published {
-	n := min(uint64(len(users)), counts.members())
-	p := published{hashes: users[:min(len(users), limit)]}
+// publish returns what a node with these counts and users publishes: at most limit hashes. A
+// room without members has no users, even if a user entered after the counts were read.
+func publish(counts roomCounts, users userList, limit int) userList {
+	n := min(max(uint64(len(users.hashes)), users.count), counts.members())
+	p := userList{hashes: users.hashes[:min(len(users.hashes), limit)]}
 	switch {
 	case n == 0:
-		return published{}
+		return userList{}
 	case n > uint64(len(p.hashes)):
 		p.count = n
 	}

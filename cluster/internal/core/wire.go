@@ -119,14 +119,17 @@ func (f field) roomName() bool {
 type column []byte
 
 // column reads a column and its length. A message contains each column at most once.
-func (f field) column(to *column, length *int) bool {
+func (f field) column(to *column, length *int) bool { return f.columnUpTo(to, length, largestCount) }
+
+// columnUpTo is column with a largest value.
+func (f field) columnUpTo(to *column, length *int, largest uint64) bool {
 	if f.typ != protowire.BytesType || *to != nil {
 		return false
 	}
 	*to, *length = f.bytes, 0
 	for b := f.bytes; len(b) > 0; *length++ {
 		v, n := protowire.ConsumeVarint(b)
-		if n < 0 || v > largestCount {
+		if n < 0 || v > largest {
 			return false
 		}
 		b = b[n:]
@@ -174,4 +177,11 @@ func appendBytes[T string | []byte](b []byte, num protowire.Number, v T) []byte 
 	b = protowire.AppendTag(b, num, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(len(v)))
 	return append(b, v...)
+}
+
+func appendID(b []byte, num protowire.Number, id Incarnation) []byte {
+	if id == (Incarnation{}) {
+		return b
+	}
+	return appendBytes(b, num, id[:])
 }

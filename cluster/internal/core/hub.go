@@ -1,0 +1,396 @@
+package core
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/occupancy/occupancy"
+)
+
+// hub is the part of a Machine with the role Aggregator. The methods do nothing if h is nil.
+//
+// A hub collects the counts of the clients, of the shards that any client requests. It publishes
+// to each client the sums of the other clients' counts of the rooms in which the client is
+// interested, of the shards that this client wants. It adds a shard to the feed of a client when
+// it has received the counts of this shard from all clients.
+type hub struct {
+	m       *Machine
+	rooms   map[string]*hubRoom
+	changed []*hubRoom // since the last flush
+	removed []*hubPart // since the last flush
+	collect shards
+	usedAt  [shardCount]time.Duration // when a client last requested to collect a shard
+	flushAt time.Duration
+	ranking ranking
+}
+
+// hubRoom is the counts of one room.
+type hubRoom struct {
+	name                 string
+	shard                int
+	changed              bool // the room is in hub.changed
+	connections, members uint64
+	parts                []*hubPart
+	users                map[uint64]int // the number of clients with a user, by hash; nil if there are no users
+	unpublished          uint64         // the number of users whose hashes the clients did not publish
+	sorted               []uint64       // the hashes of the users, or nil if they are not sorted yet
+}
+
+// hubPart is the counts of a client in a room.
+type hubPart struct {
+	occupancy.Part
+	room  *hubRoom
+	table *hubTable
+	index int // in hubRoom.parts
+}
+
+func newHub(m *Machine) *hub {
+	return &hub{m: m, rooms: map[string]*hubRoom{}, flushAt: Never}
+}
+
+// dueAt returns when the next flush is due.
+func (h *hub) dueAt() time.Duration {
+	if h == nil {
+		return Never
+	}
+	return h.flushAt
+}
+
+// schedule schedules the next flush if there is anything to publish.
+func (h *hub) schedule(now time.Duration) {
+	if h == nil || h.flushAt != Never {
+		return
+	}
+	waits := func(p *peer) bool { return p.want != p.feed.shards }
+	if len(h.changed)+len(h.removed) > 0 || slices.ContainsFunc(h.m.members.peers, waits) {
+		h.flushAt = h.m.cfg.NextFlush(now)
+	}
+}
+
+// maxHubUsers limits the number of users of a room that a hub publishes to each client: it keeps their hashes
+// for each client.
+const maxHubUsers = 256
+
+// unusedTime is the number of heartbeat intervals after which the hub stops to collect a shard that no
+// client requests.
+const unusedTime = 10
+
+// heartbeat handles an accepted heartbeat of a client.
+func (h *hub) heartbeat(p *peer, now time.Duration) {
+	if h == nil {
+		return
+	}
+	before := h.collect
+	p.collect.all(func(shard int) { h.usedAt[shard] = now })
+	h.collect |= p.collect
+	h.collect.all(func(shard int) {
+		if now > h.usedAt[shard]+unusedTime*h.m.cfg.Heartbeat {
+			h.collect &^= 1 << shard
+		}
+	})
+	if before&^h.collect != 0 {
+		for _, p := range h.m.members.peers {
+			p.cover &= h.collect // if a client requests the shard again, all clients publish it again
+		}
+	}
+	if h.collect&^p.cover == 0 {
+		p.coveredAt = now
+	}
+	if h.collect != before {
+		// Inform all clients with an early heartbeat.
+		h.m.nextBeat = min(h.m.nextBeat, max(now, h.m.lastBeat+h.m.cfg.Heartbeat/8))
+	}
+}
+
+// incomplete reports whether the client has not published all collected shards for the length
+// of a lease. Then the hub does not wait for it any longer.
+func (h *hub) incomplete(p *peer, now time.Duration) bool {
+	return h != nil && h.collect&^p.cover != 0 && now > p.coveredAt+h.m.cfg.Lease
+}
+
+// complete returns the shards whose counts have been received from all clients.
+func (h *hub) complete(now time.Duration) shards {
+	if !h.m.greeted {
+		return 0
+	}
+	all := h.collect
+	for _, p := range h.m.members.peers {
+		if p.state != Missing && !h.incomplete(p, now) {
+			all &= p.cover
+		}
+	}
+	return all
+}
+
+// describe adds to a heartbeat what the hub collects and counts.
+func (h *hub) describe(b *heartbeat) {
+	if h == nil {
+		return
+	}
+	b.collect, b.nodes = h.collect, uint64(h.m.Nodes())
+	for _, p := range h.m.members.peers {
+		if p.state == Missing && len(b.missing) < maxMissing {
+			b.missing = append(b.missing, []byte(p.name))
+		}
+	}
+}
+
+// publish publishes to the clients what has changed since the last flush.
+func (h *hub) publish(now time.Duration) {
+	changed, removed := h.changed, h.removed
+	h.flushAt, h.changed, h.removed = Never, nil, nil
+	// Until here, the order can be that of a map.
+	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
+	for _, part := range removed {
+		p := part.table.peer
+		h.offer(p, part.room, p.part(part.room.name)) // the client can be interested again
+	}
+	var observers []*peer
+	for _, p := range h.m.members.peers {
+		if p.flags&flagEverything != 0 {
+			observers = append(observers, p)
+		}
+	}
+	for _, r := range changed {
+		r.changed = false
+		for _, part := range r.parts {
+			if p := part.table.peer; p.feed.shards.has(r.shard) {
+				h.offer(p, r, part)
+			}
+		}
+		for _, p := range observers {
+			h.offer(p, r, p.part(r.name))
+		}
+		if len(r.parts) == 0 {
+			delete(h.rooms, r.name)
+		}
+	}
+	complete := h.complete(now)
+	var informed []*peer // about their shards
+	for _, p := range h.m.members.peers {
+		if to := p.want & (complete | p.feed.shards); to != p.feed.shards {
+			h.setShards(p, to)
+			informed = append(informed, p)
+		}
+		p.feed.flush(false)
+	}
+	if len(informed) > 0 {
+		beat := h.m.newHeartbeat(now)
+		for _, p := range informed {
+			h.m.sendHeartbeatTo(p, beat)
+		}
+	}
+}
+
+// answer returns the counts of a room for a query of a client: those of the other clients.
+func (h *hub) answer(client Incarnation, room string) roomCounts {
+	r := h.rooms[room]
+	if r == nil {
+		return 0
+	}
+	var part *hubPart
+	if p := h.m.members.byID[client]; p != nil {
+		part = p.part(room)
+	}
+	return r.countsWithout(part)
+}
+
+// setShards sets the shards that the feed of a client contains.
+func (h *hub) setShards(p *peer, to shards) {
+	differ := p.feed.shards ^ to
+	p.feed.shards = to
+	rooms := maps.Keys(h.rooms)
+	if p.flags&flagEverything == 0 {
+		rooms = p.parts()
+	}
+	for _, name := range slices.Sorted(rooms) {
+		if r := h.rooms[name]; differ.has(r.shard) {
+			h.offer(p, r, p.part(name))
+		}
+	}
+}
+
+// offer publishes the counts of a room to a client with its next flush: the sums of the other
+// clients, or nothing if the client is not interested in the room or does not want its shard. The part
+// is that of the client, or nil.
+func (h *hub) offer(p *peer, r *hubRoom, part *hubPart) {
+	h.m.cfg.Yield()
+	if !p.feed.shards.has(r.shard) || part == nil && p.flags&flagEverything == 0 {
+		p.feed.set(r.name, 0, userList{})
+		return
+	}
+	p.feed.set(r.name, r.countsWithout(part), r.usersWithout(part, p.feed.maxUsers))
+}
+
+// countsWithout returns the sum of all parts but one, which can be nil.
+func (r *hubRoom) countsWithout(part *hubPart) roomCounts {
+	connections, members := r.connections, r.members
+	if part != nil {
+		connections -= uint64(max(part.Occupancy.Connections, 0))
+		members -= uint64(part.Occupancy.PresenceMembers)
+	}
+	return roomCounts(min(connections, largestCount)<<32 | min(members, largestCount))
+}
+
+// usersWithout returns the users of all parts but one, which can be nil: at most limit hashes.
+func (r *hubRoom) usersWithout(part *hubPart, limit int) (u userList) {
+	if r.users == nil {
+		return u
+	}
+	if r.sorted == nil {
+		r.sorted = slices.Sorted(maps.Keys(r.users))
+	}
+	var own []uint64
+	n := uint64(len(r.users)) + r.unpublished
+	if part != nil {
+		own = part.Users
+		n -= part.unpublished()
+		for _, hash := range own {
+			n -= uint64(toInt(r.users[hash] == 1))
+		}
+	}
+	for _, hash := range r.sorted {
+		for len(own) > 0 && own[0] < hash {
+			own = own[1:]
+		}
+		if len(own) > 0 && own[0] == hash && r.users[hash] == 1 {
+			continue
+		}
+		if len(u.hashes) == limit {
+			break
+		}
+		u.hashes = append(u.hashes, hash)
+	}
+	u.count = n
+	return u
+}
+
+// unpublished returns the number of users whose hashes the client does not publish.
+func (part *hubPart) unpublished() uint64 {
+	return uint64(max(part.Occupancy.Users-len(part.Users), 0))
+}
+
+// hubTable is the counts of one client. It is a Table.
+type hubTable struct {
+	h    *hub
+	peer *peer
+	all  map[string]*hubPart
+}
+
+// part returns the counts of a client in a room, or nil if it is not interested in the room.
+func (p *peer) part(room string) *hubPart {
+	if t, ok := p.table.accepted.(*hubTable); ok { // and not the kept counts of a Missing client
+		return t.all[room]
+	}
+	return nil
+}
+
+// parts returns the rooms in which a client is interested.
+func (p *peer) parts() iter.Seq[string] {
+	t, _ := p.table.accepted.(*hubTable)
+	if t == nil {
+		return func(func(string) bool) {}
+	}
+	return maps.Keys(t.all)
+}
+
+func (t *hubTable) Get(room string) occupancy.Part {
+	if part := t.all[room]; part != nil {
+		return part.Part
+	}
+	return occupancy.Part{}
+}
+
+func (t *hubTable) Set(parts ...occupancy.Part) error {
+	for _, part := range parts {
+		t.set(part)
+	}
+	return nil
+}
+
+func (t *hubTable) set(now occupancy.Part) {
+	part := t.all[now.Room]
+	switch {
+	case part != nil:
+		part.room.add(part, -1)
+	case now.Occupancy == (occupancy.Occupancy{}):
+		return
+	default:
+		part = &hubPart{room: t.h.room(now.Room), table: t}
+		part.index = len(part.room.parts)
+		part.room.parts = append(part.room.parts, part)
+		t.all[part.room.name] = part
+	}
+	r := part.room
+	if !r.changed {
+		r.changed = true
+		t.h.changed = append(t.h.changed, r)
+	}
+	if now.Occupancy == (occupancy.Occupancy{}) {
+		last := len(r.parts) - 1
+		r.parts[part.index], r.parts[last].index = r.parts[last], part.index
+		r.parts[last] = nil
+		r.parts = r.parts[:last]
+		delete(t.all, r.name)
+		t.h.removed = append(t.h.removed, part)
+		return
+	}
+	now.Room = r.name
+	part.Part = now
+	r.add(part, 1)
+}
+
+// room returns a room, and adds it if necessary.
+func (h *hub) room(name string) *hubRoom {
+	r := h.rooms[name]
+	if r == nil {
+		r = &hubRoom{name: name, shard: shardOf(name)}
+		h.rooms[name] = r
+	}
+	return r
+}
+
+// add adds the part to the sums, or removes it if sign is -1.
+func (r *hubRoom) add(part *hubPart, sign int) {
+	r.connections += uint64(sign * max(part.Occupancy.Connections, 0))
+	r.members += uint64(sign * part.Occupancy.PresenceMembers)
+	r.unpublished += uint64(sign * int(part.unpublished()))
+	for _, hash := range part.Users {
+		if r.users == nil {
+			r.users = map[uint64]int{}
+		}
+		n := r.users[hash] + sign
+		if r.users[hash] = n; n == 0 {
+			delete(r.users, hash)
+		}
+		if n == 0 || n == 1 && sign > 0 {
+			r.sorted = nil
+		}
+	}
+	if len(r.users) == 0 {
+		r.users, r.sorted = nil, nil
+	}
+}
+
+func (t *hubTable) All() iter.Seq[occupancy.Part] {
+	return func(yield func(occupancy.Part) bool) {
+		for _, part := range t.all {
+			if !yield(part.Part) {
+				return
+			}
+		}
+	}
+}
+
+// Close removes the counts of the client.
+func (t *hubTable) Close() error {
+	for name := range t.all {
+		t.h.m.cfg.Yield()
+		t.set(occupancy.Part{Room: name})
+	}
+	return nil
+}

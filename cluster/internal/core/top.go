@@ -1,0 +1,161 @@
+package core
+
+import (
+	"cmp"
+	"errors"
+	"iter"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/occupancy/occupancy"
+)
+
+// MaxTop is the maximum number of rooms in the answer of an aggregator.
+const MaxTop = 256
+
+// errTop is the reason for an incomplete result of Top.
+var errTop = errors.New("an aggregator did not answer")
+
+// Top is a call of a Client for the rooms with the most connections.
+type Top struct {
+	n       int
+	done    func()           // called when no answer is outstanding
+	waiting map[*peer]shards // the aggregators that have not answered
+	rooms   largest
+}
+
+// RoomCounts is the counts of all nodes in a room.
+type RoomCounts struct {
+	Room string
+	occupancy.Occupancy
+}
+
+// AskTop starts a call for the n rooms with the most connections, at most MaxTop. The function
+// done is called when no answer is outstanding, possibly before AskTop returns.
+func (m *Machine) AskTop(n int, done func()) *Top {
+	t := &Top{n: min(n, MaxTop), done: done, waiting: map[*peer]shards{}}
+	for shard, p := range m.client.sources {
+		if p != nil {
+			t.waiting[p] |= 1 << shard
+		}
+	}
+	m.queries.lastID++
+	m.queries.tops[m.queries.lastID] = t
+	for p, asked := range t.waiting {
+		q := queryMessage{from: m.cfg.ID, id: m.queries.lastID, top: uint64(t.n), shards: asked}
+		m.send(Message{Kind: Query, Shard: p.id.Shard(), Payload: q.encode()})
+	}
+	if len(t.waiting) == 0 {
+		done()
+	}
+	return t
+}
+
+// ResultTop ends a call and returns the rooms in descending order. If the result may be wrong, it
+// also returns the names of the nodes that are missing, and an error. The parameter ended is the
+// reason for which the caller has stopped waiting, or nil.
+func (m *Machine) ResultTop(t *Top, ended error, now time.Duration) (rooms []RoomCounts, missing []string, err error) {
+	for id, other := range m.queries.tops {
+		if other == t {
+			delete(m.queries.tops, id)
+		}
+	}
+	missing, err = m.MissingNodes(now)
+	for p := range t.waiting {
+		missing = append(missing, p.name)
+	}
+	if len(t.waiting) > 0 {
+		err = cmp.Or(ended, errTop)
+	}
+	t.rooms.cut()
+	return t.rooms[:min(t.n, len(t.rooms))], missing, err
+}
+
+// answerTop handles the answer of an aggregator.
+func (m *Machine) answerTop(t *Top, a *answer) {
+	p := m.members.byID[a.from]
+	if _, waits := t.waiting[p]; !waits || len(a.rooms) != len(a.parts) {
+		return
+	}
+	delete(t.waiting, p)
+	for i, room := range a.rooms {
+		counts := RoomCounts{string(room), a.parts[i].occupancy()}
+		counts.Users = int(a.users.next())
+		t.rooms.add(counts)
+	}
+	if len(t.waiting) == 0 {
+		t.done()
+	}
+}
+
+// ranking is the rooms with the most connections of some shards.
+type ranking struct {
+	shards shards
+	at     time.Duration // when it was computed
+	rooms  largest
+}
+
+// top returns the rooms of the shards with the most connections. The ranking is computed at most
+// once in a heartbeat interval, because all clients can ask.
+func (h *hub) top(of shards, now time.Duration) largest {
+	if h.ranking.shards != of || now >= h.ranking.at+h.m.cfg.Heartbeat {
+		var rooms largest
+		for _, r := range h.rooms {
+			h.m.cfg.Yield()
+			if of.has(r.shard) {
+				counts := RoomCounts{r.name, r.countsWithout(nil).occupancy()}
+				counts.Users = int(min(uint64(len(r.users))+r.unpublished, r.members))
+				rooms.add(counts)
+			}
+		}
+		rooms.cut()
+		h.ranking = ranking{of, now, rooms}
+	}
+	return h.ranking.rooms
+}
+
+// answerTop answers a query for the rooms with the most connections: with as many as fit in a
+// message.
+func (h *hub) answerTop(q *queryMessage, a *answer, now time.Duration) {
+	size := 0
+	for i, r := range h.top(q.shards, now) {
+		if size += len(r.Room) + 20; uint64(i) == q.top || size > h.m.cfg.FlushSize {
+			break
+		}
+		a.rooms = append(a.rooms, []byte(r.Room))
+		a.parts = append(a.parts, toRoomCounts(r.Occupancy))
+		a.users = protowire.AppendVarint(a.users, uint64(r.Users))
+	}
+}
+
+// Largest returns the n rooms with the most connections, at most MaxTop.
+func Largest(n int, all iter.Seq2[string, occupancy.Occupancy]) []RoomCounts {
+	var top largest
+	for room, counts := range all {
+		top.add(RoomCounts{room, counts})
+	}
+	top.cut()
+	return top[:min(n, len(top))]
+}
+
+// largest collects the rooms with the most connections. After cut, these are at most MaxTop rooms
+// in descending order.
+type largest []RoomCounts
+
+func (l *largest) add(room RoomCounts) {
+	if room.Connections == 0 {
+		return
+	}
+	if *l = append(*l, room); len(*l) == 4*MaxTop {
+		l.cut()
+	}
+}
+
+func (l *largest) cut() {
+	slices.SortFunc(*l, func(a, b RoomCounts) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Room, b.Room))
+	})
+	*l = (*l)[:min(len(*l), MaxTop)]
+}

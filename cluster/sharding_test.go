@@ -1,0 +1,240 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/clustertest"
+)
+
+// sharded starts a service of nodes n0, n1, ..., of which the first ones are also aggregators. It
+// returns when all are ready.
+func sharded(t *testing.T, nodes, aggregators int, opts ...cluster.Option) (*clustertest.Network, []*host) {
+	t.Helper()
+	net := clustertest.NewNetwork(1)
+	var hosts []*host
+	for i := range nodes {
+		own := opts
+		if i < aggregators {
+			own = append([]cluster.Option{cluster.WithAggregator()}, opts...)
+		}
+		hosts = append(hosts, start(t, net, fmt.Sprint("n", i), append(own, cluster.WithSharding())...))
+	}
+	for _, h := range hosts {
+		must(t, h.node.Ready(t.Context()))
+	}
+	return net, hosts
+}
+
+func TestSharding_NodesHaveTheRoomsOfInterest(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		began := time.Now()
+		_, hosts := sharded(t, 6, 2)
+		require.Less(t, time.Since(began), 4*time.Second)
+		for i, h := range hosts {
+			h.join(t, "common", 1)
+			h.join(t, fmt.Sprint("own", i), 1)
+			h.join(t, fmt.Sprint("pair", i/2), 1)
+		}
+		after(500 * time.Millisecond)
+		for i, h := range hosts {
+			require.Equal(t, map[string]occupancy.Occupancy{
+				"common":                occ(6, 0),
+				fmt.Sprint("own", i):    occ(1, 0),
+				fmt.Sprint("pair", i/2): occ(2, 0),
+			}, maps.Collect(h.All()))
+			must(t, h.Leave("common"))
+		}
+		after(500 * time.Millisecond)
+		for _, h := range hosts {
+			require.Equal(t, 2, h.Stats().Rooms)
+		}
+	})
+}
+
+// Busy nodes flush at the same time. An aggregator publishes their changes in the same interval.
+func TestSharding_AggregatorsFlushShortlyAfterNodes(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		_, hosts := sharded(t, 6, 2)
+		for _, h := range hosts {
+			h.join(t, "r", 1)
+		}
+		after(time.Until(time.Now().Truncate(200 * time.Millisecond).Add(200*time.Millisecond + time.Second)))
+		for i := range 40 { // two seconds
+			hosts[0].join(t, room(i), 1) // keeps the node busy
+			if i%4 == 1 {                // 50ms after a flush
+				hosts[0].join(t, "r", 1)
+			}
+			after(49 * time.Millisecond)
+			if i%4 == 0 && i > 4 { // 49ms after the next flush
+				require.Equal(t, occ(6+i/4, 0), hosts[5].Current("r"))
+			}
+			after(time.Millisecond)
+		}
+	})
+}
+
+func TestSharding_LostAggregatorChangesNoCount(t *testing.T) {
+	for _, how := range []string{"crash", "close", "restart"} {
+		bubble(t, how, func(t *testing.T) {
+			net, hosts := sharded(t, 6, 3)
+			for _, h := range hosts[1:] {
+				for i := range 50 {
+					h.join(t, room(i), 1)
+				}
+			}
+			after(time.Second)
+			sub, err := hosts[5].Watch()
+			must(t, err)
+			defer sub.Close()
+			_, err = sub.Next(t.Context())
+			must(t, err)
+			switch how {
+			case "crash":
+				hosts[0].crash()
+			case "close":
+				must(t, hosts[0].node.Close())
+			case "restart":
+				hosts[0].crash()
+				start(t, net, "n0", cluster.WithAggregator())
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			events, err := sub.Next(ctx)
+			require.ErrorIs(t, err, context.DeadlineExceeded, "%v", events)
+			for _, h := range hosts[1:] {
+				for i := range 50 {
+					require.Equal(t, occ(5, 0), h.Current(room(i)))
+				}
+			}
+			hosts[1].join(t, room(3), 1)
+			after(time.Second)
+			for _, h := range hosts[1:] {
+				require.Equal(t, occ(6, 0), h.Current(room(3)))
+				require.Equal(t, how == "crash", h.node.Health().Degraded, "%v", h.node.Health().Reasons) // n0 is Missing
+			}
+		})
+	}
+}
+
+func TestSharding_Get(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		_, hosts := sharded(t, 4, 2)
+		hosts[2].join(t, "r", 3)
+		after(time.Second)
+		for i, h := range hosts {
+			o, err := h.Get(t.Context(), "r")
+			must(t, err)
+			require.Equal(t, occ(3, 0), o)
+			require.Equal(t, i == 2, h.Current("r") == occ(3, 0))
+			top, err := h.node.Top(t.Context(), 10)
+			must(t, err)
+			require.Equal(t, []cluster.RoomCounts{{Room: "r", Occupancy: occ(3, 0)}}, top)
+		}
+		hosts[3].crash()
+		after(8 * time.Second)
+		o, err := hosts[2].Get(t.Context(), "r")
+		require.Equal(t, occ(3, 0), o)
+		var partial *cluster.PartialError
+		require.ErrorAs(t, err, &partial)
+		require.Equal(t, []string{"n3"}, partial.Missing)
+	})
+}
+
+func TestSharding_Everything(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 4, 2)
+		hosts[2].join(t, "r", 3)
+		lobby := start(t, net, "lobby", cluster.WithEverything())
+		must(t, lobby.node.Ready(t.Context()))
+		require.Equal(t, occ(3, 0), lobby.Current("r"))
+		hosts[3].join(t, "other", 1)
+		after(time.Second)
+		require.Equal(t, occ(1, 0), lobby.Current("other"))
+		must(t, hosts[3].Leave("other"))
+		after(time.Second)
+		require.Equal(t, occ(0, 0), lobby.Current("other"))
+		require.Equal(t, 5, lobby.node.Health().Nodes)
+	})
+}
+
+func TestSharding_AllAggregatorsLost(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 4, 2)
+		for _, h := range hosts {
+			h.join(t, "r", 1)
+		}
+		after(time.Second)
+		hosts[0].crash()
+		hosts[1].crash()
+		after(lease + beat)
+		for _, h := range hosts[2:] {
+			require.True(t, h.node.Health().Degraded)
+			require.Equal(t, occ(4, 0), h.Current("r")) // as last received
+		}
+		after(hold + 2*beat)
+		require.Equal(t, occ(1, 0), hosts[2].Current("r"))
+		start(t, net, "n0", cluster.WithAggregator())
+		after(6 * time.Second)
+		for _, h := range hosts[2:] {
+			require.Equal(t, occ(2, 0), h.Current("r"))
+			require.False(t, h.node.Health().Degraded, "%v", h.node.Health().Reasons)
+		}
+	})
+}
+
+func TestSharding_OtherModeIsDegraded(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 3, 1)
+		mesh := start(t, net, "mesh")
+		after(2 * beat)
+		for _, h := range append(hosts, mesh) {
+			require.True(t, h.node.Health().Degraded)
+		}
+		mesh.crash()
+		after(lease + 2*beat)
+		for _, h := range hosts {
+			require.False(t, h.node.Health().Degraded)
+		}
+	})
+}
+
+// Subscribers and watchers of selected rooms are interest, also before the node starts. The interest
+// ends with them.
+func TestSharding_SubscribersAreInterest(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 3, 2)
+		hosts[0].join(t, "r", 3)
+		hosts[0].join(t, "selected", 2)
+		e := occupancy.New()
+		early, err := e.Subscribe("r")
+		must(t, err)
+		n := net.StartNode(t, "n3", e, cluster.WithSharding())
+		must(t, n.Ready(t.Context()))
+		after(time.Second)
+		require.Equal(t, occ(3, 0), e.Current("r"))
+		for range 3 {
+			late, err := e.Subscribe("r")
+			must(t, err)
+			watcher, err := e.Watch(occupancy.Rooms("selected"))
+			must(t, err)
+			after(time.Second)
+			require.Equal(t, occ(2, 0), e.Current("selected"))
+			early.Unsubscribe()
+			must(t, watcher.Close())
+			after(time.Second)
+			require.Equal(t, occ(3, 0), e.Current("r"))
+			require.Equal(t, occ(0, 0), e.Current("selected"))
+			late.Unsubscribe()
+			after(time.Second)
+			require.Zero(t, e.Stats().Rooms)
+		}
+	})
+}
