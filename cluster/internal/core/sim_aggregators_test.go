@@ -123,7 +123,7 @@ func (s *sim) checkGet(n *node, call *Call, asked time.Duration, source *node, e
 		return // in a steady service, the result is right even if an aggregator does not answer
 	}
 	since := asked - s.detection()
-	want := s.truths(n, since)(call.room)
+	want := truths{}.truth(n, call.room, since)
 	if s.garbled || s.changed[call.room] > since || want == nil || n.source(call.room) != source {
 		return
 	}

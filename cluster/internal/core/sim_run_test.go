@@ -218,7 +218,7 @@ func (s *sim) allBusesOK() bool {
 // incarnation.
 func (s *sim) checkHealth() {
 	s.at(s.now+beat/2, s.checkHealth)
-	since := s.now - s.detection()
+	since, known := s.now-s.detection(), truths{}
 	names := map[string]bool{}
 	for _, n := range s.nodes {
 		if names[n.name] {
@@ -238,12 +238,12 @@ func (s *sim) checkHealth() {
 		if max(n.healthySince, s.ambiguousAt) > since || s.garbled {
 			continue
 		}
-		has, knows := n.totals(), s.truths(n, since)
+		has := n.totals()
 		for room, at := range s.changed {
 			if at > since || !n.sees(room) {
 				continue
 			}
-			if sum := knows(room); sum != nil && !s.same(room, has[room], sum[room]) {
+			if sum := known.truth(n, room, since); sum != nil && !s.same(room, has[room], sum[room]) {
 				s.fail("%v is healthy since %v, but has %+v in %q, not %+v", n, n.healthySince, has[room], room, sum[room])
 			}
 		}
@@ -259,29 +259,28 @@ func (s *sim) detection() time.Duration {
 	return 6*s.slowest + s.maxDelay
 }
 
-// truths returns a function that returns the true counts of a room, and of other rooms, of all
-// nodes that are known to the node n, or to its aggregator of this room. The function returns
-// nil if a node is known too recently to be counted.
-func (s *sim) truths(n *node, since time.Duration) func(room string) map[string]occupancy.Occupancy {
-	sums := map[*node]map[string]occupancy.Occupancy{}
-	return func(room string) map[string]occupancy.Occupancy {
-		knows := n.source(room)
-		sum, ok := sums[knows]
-		if ok || knows == nil {
-			return sum
-		}
-		unknown := false
-		sum = s.truth(func(other *node) bool {
-			at, known := knows.known[other.m.cfg.ID]
-			unknown = unknown || known && at > since
-			return other == n || known
-		})
-		if unknown {
-			sum = nil
-		}
-		sums[knows] = sum
+// truths are the true counts of the nodes that a node knows, by this node; nil if it knows one of
+// them too recently to have its counts.
+type truths map[*node]map[string]occupancy.Occupancy
+
+// truth returns the counts that the node n must have in a room, and others: the sum of the nodes
+// that n, or its aggregator of this room, knows.
+func (t truths) truth(n *node, room string, since time.Duration) map[string]occupancy.Occupancy {
+	knows := n.source(room)
+	if sum, ok := t[knows]; ok || knows == nil {
 		return sum
 	}
+	unknown := false
+	sum := n.s.truth(func(other *node) bool {
+		at, known := knows.known[other.m.cfg.ID]
+		unknown = unknown || known && at > since
+		return other == knows || known
+	})
+	if at, known := knows.known[n.m.cfg.ID]; n != knows && (!known || at > since) || unknown {
+		sum = nil
+	}
+	t[knows] = sum
+	return sum
 }
 
 // callHook changes the counts of a random room.

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 1000, "run this many simulations")
+	simSeeds = flag.Int("sim.seeds", 200, "run this many simulations of each kind")
 	simFirst = flag.Int("sim.first", 0, "the first seed")
 	simSeed  = flag.Int("sim.seed", -1, "run only the simulation with this seed, and log its events")
 )
@@ -46,7 +46,7 @@ func simulateAll(t *testing.T, newSim newSimFunc, seeds int) {
 // Two simulations with the same seed publish the same messages at the same times.
 func TestSimulation_RepeatsExactly(t *testing.T) {
 	for _, newSim := range []newSimFunc{newSim, newAggregatorSim} {
-		for seed := range uint64(30) {
+		for seed := range uint64(20) {
 			if first, second := simulate(t, newSim, seed, nil), simulate(t, newSim, seed, nil); first != second {
 				t.Errorf("seed %d: traces differ: %x, %x", seed, first, second)
 			}
