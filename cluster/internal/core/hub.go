@@ -172,7 +172,7 @@ func (h *hub) publish(now time.Duration) {
 	complete := h.complete(now)
 	var informed []*peer // about their shards
 	for _, p := range h.m.members.peers {
-		if to := p.want & (complete | p.feed.shards); to != p.feed.shards {
+		if to := p.want & h.collect & (complete | p.feed.shards); to != p.feed.shards {
 			h.setShards(p, to)
 			informed = append(informed, p)
 		}

@@ -390,8 +390,10 @@ func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
 			names = append(names, p.name)
 		}
 	}
+	degraded := false
 	for p := range m.client.inUse() {
 		names = append(names, p.missing...)
+		degraded = degraded || p.flags&flagDegraded != 0
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -400,6 +402,8 @@ func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
 		err = errSuspect
 	case !m.client.complete():
 		err = errNoAggregator
+	case degraded:
+		err = errDegraded
 	case !m.connected || now < m.freshAt:
 		err = errUnknownPeers
 	case m.Nodes() < m.cfg.ExpectedNodes:

@@ -87,11 +87,13 @@ func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
 		m.members.drop(missing, false, now)
 		m.forget([]*peer{missing})
 	}
+	feedSeq := m.members.recentlyDropped[id].feedSeq
 	p, dropped := m.members.add(id, string(name), now)
 	m.forget(dropped)
 	p.table = table{cfg: &m.cfg, batch: &m.batch, accepted: m.newTable(p)}
 	if m.cfg.Role != Mesh {
 		p.feed = m.newFeed(id, m.maxFeedUsers())
+		p.feed.continueAfter(feedSeq)
 	}
 	m.greet(p, now)
 	m.check(now) // the lease of the peer that p replaces may have expired
