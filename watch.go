@@ -341,12 +341,10 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	if next == w.next {
 		return events, false
 	}
-	w.next = next
-	w.j.findOldest()
+	w.j.advance(w, next)
 	for _, c := range emptied {
 		p.retireIfEmpty(c)
 	}
-	w.j.trim()
 	return events, true
 }
 
