@@ -21,6 +21,7 @@ type journal struct {
 
 	readers []*Watcher
 	oldest  uint64 // the smallest next of all readers
+	slowest int    // the number of readers whose next is oldest
 }
 
 func newJournal(last func(*cell) publication) journal {
@@ -124,9 +125,28 @@ func (j *journal) removeReader(w *Watcher) {
 }
 
 func (j *journal) findOldest() {
-	j.oldest = ^uint64(0)
+	j.oldest, j.slowest = ^uint64(0), 0
 	for _, w := range j.readers {
-		j.oldest = min(j.oldest, w.next)
+		switch {
+		case w.next < j.oldest:
+			j.oldest, j.slowest = w.next, 1
+		case w.next == j.oldest:
+			j.slowest++
+		}
+	}
+}
+
+// advance sets the next of a reader, which has read everything before it. Only the last of the
+// slowest readers searches all readers for the new oldest, so that with many watchers a Next is cheap.
+func (j *journal) advance(w *Watcher, next uint64) {
+	before := w.next
+	w.next = next
+	if before > j.oldest {
+		return
+	}
+	if j.slowest--; j.slowest == 0 {
+		j.findOldest()
+		j.trim()
 	}
 }
 

@@ -297,7 +297,8 @@ func (w *Watcher) take(ctx context.Context) (events []RoomEvent, more bool, err 
 func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	p := w.p
 	n := min(maxBatch, len(w.backlog))
-	for _, c := range w.backlog[:n] {
+	for i, c := range w.backlog[:n] {
+		prefetch(i, w.backlog[:n], func(c *cell) *cell { return c })
 		if w.publishInitial(c) {
 			events = append(events, w.event(c))
 		}
@@ -318,7 +319,8 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 		if w.prefix == "" {
 			events = slices.Grow(events, len(unread)) // few of them are outdated
 		}
-		for _, e := range unread {
+		for i, e := range unread {
+			prefetch(i, unread, func(e entry) *cell { return e.c })
 			if w.j.outdated(e) {
 				continue
 			}
@@ -339,12 +341,10 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	if next == w.next {
 		return events, false
 	}
-	w.next = next
-	w.j.findOldest()
+	w.j.advance(w, next)
 	for _, c := range emptied {
 		p.retireIfEmpty(c)
 	}
-	w.j.trim()
 	return events, true
 }
 

@@ -282,9 +282,7 @@ func (d *journalModel) read(w *Watcher, most int) {
 		d.t.Fatalf("%d changed rooms are not listed", n)
 	}
 	if next != w.next {
-		w.next = next
-		d.j.findOldest()
-		d.j.trim()
+		d.j.advance(w, next)
 	}
 }
 
