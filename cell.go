@@ -235,6 +235,16 @@ func (c *cell) subscribed() bool {
 	return x != nil && len(x.subs.list) > 0
 }
 
+// event returns the last publication of the total, for a watcher.
+func (c *cell) event() RoomEvent {
+	last := c.lastTotal()
+	version := last.seq
+	if x := c.extra.Load(); x != nil {
+		version = x.version
+	}
+	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: last.value.occupancy(), Version: version}}
+}
+
 // lastLocal returns the last publication of this process's part.
 func (c *cell) lastLocal() publication { return publication{countsOf(c.last.word), c.last.seq} }
 
