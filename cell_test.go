@@ -319,7 +319,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 
 		heard := x != nil && len(x.subs.list) > 0 || len(p.watchers.selected[c.name]) > 0
 		for _, reader := range watchers {
-			heard = heard || reader.selected == nil && strings.HasPrefix(c.name, reader.prefix) && !slices.Contains(reader.backlog, c)
+			heard = heard || reader.all != nil && strings.HasPrefix(c.name, reader.all.prefix) && !slices.Contains(reader.all.backlog, c)
 		}
 		if heard {
 			require.NotZero(t, w&idle, "a room with a listener is detached: %s", at)
@@ -341,7 +341,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 			}
 		}
 		for _, reader := range p.watchers.selected[c.name] {
-			require.Contains(t, reader.selected.rooms, c.name)
+			require.Contains(t, reader.rooms, c.name)
 		}
 		names++
 		total, local = plusOccupancy(total, c.lastTotal().value.occupancy()), plusOccupancy(local, c.lastLocal().value.occupancy())
@@ -393,7 +393,7 @@ func (r *reader) concerns(room string) bool {
 		_, ok := r.w.selected.rooms[room]
 		return ok
 	}
-	return strings.HasPrefix(room, r.w.prefix)
+	return strings.HasPrefix(room, r.w.all.prefix)
 }
 
 // The test calls every operation concurrently. Afterwards the invariants must hold, and

@@ -60,7 +60,7 @@ func newPublisher(r *rooms, users *userTable, interval time.Duration) *publisher
 		watchers: watchers{
 			totals:   newJournal((*cell).lastTotal),
 			locals:   newJournal((*cell).lastLocal),
-			selected: map[string][]*Watcher{},
+			selected: map[string][]*selection{},
 		},
 	}
 }

@@ -112,8 +112,10 @@ func (s *scheduler) visitFront(arrived *fifo[*cell], due time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, done := p.now(), 0
-	for left := quantum; done < len(arrived.front()) && left > 0; done++ {
-		left -= p.visit(arrived.front()[done], now, due, false)
+	front := arrived.front()
+	for left := quantum; done < len(front) && left > 0; done++ {
+		prefetch(done, front, func(c *cell) *cell { return c })
+		left -= p.visit(front[done], now, due, false)
 	}
 	p.watchers.wake()
 	arrived.drop(done)
@@ -130,6 +132,7 @@ func (s *scheduler) visitDue(queue *fifo[deadline]) (found bool) {
 		now, done := p.now(), 0
 		front := queue.front()
 		for left := quantum; done < len(front) && left > 0 && front[done].at <= began; done++ {
+			prefetch(done, front, func(d deadline) *cell { return d.c })
 			left -= p.visit(front[done].c, now, front[done].at, true)
 		}
 		if done > 0 {
