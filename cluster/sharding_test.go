@@ -190,6 +190,45 @@ func TestSharding_AllAggregatorsLost(t *testing.T) {
 	})
 }
 
+// The aggregators have removed the counts of an isolated node. When the node returns, it keeps the
+// counts of the others until it has the new ones.
+func TestSharding_IsolatedNodeKeepsCounts(t *testing.T) {
+	for _, long := range []time.Duration{3 * time.Second, lease + beat, 7 * time.Second, 10 * time.Second} {
+		bubble(t, long.String(), func(t *testing.T) {
+			net, hosts := sharded(t, 4, 2)
+			for _, h := range hosts {
+				for i := range 20 {
+					h.join(t, room(i), 1)
+				}
+			}
+			after(time.Second)
+			net.Partition([]string{"n3"})
+			after(long)
+			hosts[0].join(t, "room0", 1)
+			hosts[3].join(t, "room0", 1)
+			must(t, hosts[3].Leave("room1"))
+			net.Partition()
+			for range 50 {
+				after(20 * time.Millisecond)
+				for i := 2; i < 20; i++ {
+					require.Equal(t, occ(4, 0), hosts[3].Current(room(i)))
+				}
+				reasons := map[string]bool{}
+				for _, r := range hosts[3].node.Health().Reasons {
+					require.False(t, reasons[r.Text], r.Text)
+					reasons[r.Text] = true
+				}
+			}
+			after(2 * time.Second)
+			for _, h := range hosts {
+				require.Empty(t, h.node.Health().Reasons)
+				require.Equal(t, occ(6, 0), h.Current("room0"))
+				require.Equal(t, h != hosts[3], h.Current("room1") == occ(3, 0))
+			}
+		})
+	}
+}
+
 func TestSharding_OtherModeIsDegraded(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		net, hosts := sharded(t, 3, 1)

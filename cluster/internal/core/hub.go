@@ -105,6 +105,24 @@ func (h *hub) heartbeat(p *peer, now time.Duration) {
 	}
 }
 
+// returned removes the rooms of which a Missing client has reported the end of its interest from its
+// feed. The other rooms have changed, because the counts of the client are counted again.
+func (h *hub) returned(p *peer) {
+	if h == nil || p.flags&flagEverything != 0 {
+		return
+	}
+	var ended []string
+	for room := range p.feed.occupied() {
+		if p.part(room) == nil {
+			ended = append(ended, room)
+		}
+	}
+	for _, room := range ended {
+		p.feed.set(room, 0, userList{})
+	}
+	p.feed.flush(false)
+}
+
 // incomplete reports whether the client has not published all collected shards for the length
 // of a lease. Then the hub does not wait for it any longer.
 func (h *hub) incomplete(p *peer, now time.Duration) bool {
@@ -142,6 +160,10 @@ func (h *hub) describe(b *heartbeat) {
 func (h *hub) publish(now time.Duration) {
 	changed, removed := h.changed, h.removed
 	h.flushAt, h.changed, h.removed = Never, nil, nil
+	removed = slices.DeleteFunc(removed, func(part *hubPart) bool {
+		p := part.table.peer
+		return p.state == Missing || !p.feed.shards.has(part.room.shard) // a Missing client may return
+	})
 	// Until here, the order can be that of a map.
 	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
@@ -172,7 +194,7 @@ func (h *hub) publish(now time.Duration) {
 	complete := h.complete(now)
 	var informed []*peer // about their shards
 	for _, p := range h.m.members.peers {
-		if to := p.want & h.collect & (complete | p.feed.shards); to != p.feed.shards {
+		if to := p.want & h.collect & (complete | p.feed.shards); to != p.feed.shards && p.state != Missing {
 			h.setShards(p, to)
 			informed = append(informed, p)
 		}

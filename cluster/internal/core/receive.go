@@ -224,6 +224,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		accepted := m.newTable(p)
 		p.table.moveTo(m.expecting(accepted, now-p.lostAt)) // adds the kept counts to the totals again
 		p.table.accepted = accepted
+		m.hub.returned(p)
 	}
 	if returned {
 		p.stream.attempts = 0
