@@ -229,6 +229,44 @@ func TestSharding_IsolatedNodeKeepsCounts(t *testing.T) {
 	}
 }
 
+// The same users are on two nodes, of which each publishes a part. Another node estimates how many
+// they are.
+func TestSharding_ManyUsersOnSeveralNodes(t *testing.T) {
+	const users = 5000
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		var hosts []*host
+		for i := range 4 {
+			opt := cluster.WithSharding()
+			if i < 2 {
+				opt = cluster.WithAggregator()
+			}
+			hosts = append(hosts, startWithUsers(t, net, fmt.Sprint("n", i), opt))
+		}
+		for _, h := range hosts {
+			must(t, h.node.Ready(t.Context()))
+		}
+		for i := range users {
+			connect(t, hosts[0], "r", fmt.Sprint(i))
+			connect(t, hosts[1], "r", fmt.Sprint(i))
+		}
+		connect(t, hosts[2], "r", "1")
+		observed, err := hosts[3].Subscribe("r")
+		must(t, err)
+		defer observed.Unsubscribe()
+		after(2 * time.Second)
+		for _, h := range hosts {
+			require.InEpsilon(t, users, h.Current("r").Users, 0.05)
+			top, err := h.node.Top(t.Context(), 1)
+			must(t, err)
+			require.InEpsilon(t, users, top[0].Users, 0.05)
+		}
+		must(t, hosts[0].Close())
+		after(2 * time.Second)
+		require.InEpsilon(t, users, hosts[3].Current("r").Users, 0.05)
+	})
+}
+
 func TestSharding_OtherModeIsDegraded(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		net, hosts := sharded(t, 3, 1)

@@ -105,12 +105,14 @@ func (h *hub) top(of shards, now time.Duration) largest {
 		for _, r := range h.rooms {
 			h.m.cfg.Yield()
 			if of.has(r.shard) {
-				counts := RoomCounts{r.name, r.countsWithout(nil).occupancy()}
-				counts.Users = int(min(uint64(len(r.users))+r.unpublished, r.members))
-				rooms.add(counts)
+				rooms.add(RoomCounts{r.name, r.countsWithout(nil).occupancy()})
 			}
 		}
 		rooms.cut()
+		for i := range rooms {
+			users := h.rooms[rooms[i].Room].usersWithout(nil, 0).count
+			rooms[i].Users = int(min(users, uint64(rooms[i].PresenceMembers)))
+		}
 		h.ranking = ranking{of, now, rooms}
 	}
 	return h.ranking.rooms
