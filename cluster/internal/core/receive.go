@@ -243,6 +243,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		case p.table.overLimit:
 			// The hash differs because rooms were ignored. Request a snapshot when all rooms fit.
 			p.stream.needsSnapshot = h.rooms <= uint64(m.cfg.MaxRooms)
+			p.cover = h.cover
 		case p.table.hash != h.hash:
 			m.Mismatches++
 			p.stream.needsSnapshot = true

@@ -66,6 +66,7 @@ func (m *Machine) ResultTop(t *Top, ended error, now time.Duration) (rooms []Roo
 	for p := range t.waiting {
 		missing = append(missing, p.name)
 	}
+	slices.Sort(missing)
 	if len(t.waiting) > 0 {
 		err = cmp.Or(ended, errTop)
 	}
