@@ -91,11 +91,6 @@ func (h *hub) heartbeat(p *peer, now time.Duration) {
 			h.collect &^= 1 << shard
 		}
 	})
-	if before&^h.collect != 0 {
-		for _, p := range h.m.members.peers {
-			p.cover &= h.collect // if a client requests the shard again, all clients publish it again
-		}
-	}
 	if h.collect&^p.cover == 0 {
 		p.coveredAt = now
 	}

@@ -39,6 +39,7 @@ type peer struct {
 	// What a client requests from an aggregator, and its last request.
 	toCollect, toPublish     shards
 	sentCollect, sentPublish shards
+	requestBeat              uint64        // the number of the heartbeat in which the shards to be covered last changed
 	fewerSince               time.Duration // since when the aggregator knows fewer nodes than another one, or 0
 	coveredAt                time.Duration // when a client last had published all collected shards
 }

@@ -246,12 +246,22 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 			m.Mismatches++
 			p.stream.needsSnapshot = true
 		default:
-			p.cover = h.cover
+			p.setCover(h)
 		}
 	}
 	m.requestSync(p, now)
 	m.client.heartbeat(p, now)
 	m.hub.heartbeat(p, now)
+}
+
+// setCover stores which shards the received counts contain. A heartbeat that the peer sent before it
+// received the last request adds no shards: the peer may be removing them.
+func (p *peer) setCover(h *heartbeat) {
+	if h.heard < p.requestBeat {
+		p.cover &= h.cover
+	} else {
+		p.cover = h.cover
+	}
 }
 
 // handleBye drops the peer. The sender can be unknown, because its Bye can arrive before
