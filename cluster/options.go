@@ -183,13 +183,17 @@ func newConfig(eng *occupancy.Engine, opts []Option) (config, error) {
 		c.Lease = 5 * c.Heartbeat
 	}
 	c.Lease, c.Hold, c.Forget = min(c.Lease, maxDuration), min(c.Hold, maxDuration), min(c.Forget, maxDuration)
+	maxName := core.MaxNodeName
+	if c.aggregate {
+		maxName -= len(aggregatorSuffix)
+	}
 	switch {
 	case c.log == nil:
 		return c, errors.New("cluster: WithLogger: the logger is nil")
 	case c.trends != nil && c.trends.Engine() != eng:
 		return c, errors.New("cluster: WithTrending: the board ranks the rooms of another engine")
-	case len(c.Name) > core.MaxNodeName || !utf8.ValidString(c.Name):
-		return c, fmt.Errorf("cluster: WithName: the name must be UTF-8 of at most %d bytes", core.MaxNodeName)
+	case len(c.Name) > maxName || !utf8.ValidString(c.Name):
+		return c, fmt.Errorf("cluster: WithName: the name must be UTF-8 of at most %d bytes", maxName)
 	case c.flush < 0 || c.Hold < 0 || c.Forget < 0:
 		return c, fmt.Errorf("cluster: WithFlush, WithHold, WithForget: negative time: flush %v, hold %v, forget %v", c.flush, c.Hold, c.Forget)
 	case c.Heartbeat <= 0 || c.Lease < 2*c.Heartbeat:

@@ -59,7 +59,7 @@ func (m *Machine) dispatch(kind Kind, payload []byte, now time.Duration) (ok boo
 		var a answer
 		if ok = a.decode(payload); ok && a.to == m.cfg.ID {
 			if t := m.queries.tops[a.id]; t != nil {
-				m.answerTop(t, &a)
+				t.add(m.members.byID[a.from], &a)
 			} else {
 				m.queries.answer(&a)
 			}
