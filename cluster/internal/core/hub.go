@@ -12,19 +12,19 @@ import (
 
 // hub is the part of a Machine with the role Aggregator. The methods do nothing if h is nil.
 //
-// A hub collects the counts of the clients, of the shards that any client requests. It publishes
-// to each client the sums of the other clients' counts of the rooms in which the client is
-// interested, of the shards that this client wants. It adds a shard to the feed of a client when
-// it has received the counts of this shard from all clients.
+// If any client requests a shard, the hub collects the counts of all clients in the rooms of this
+// shard. For each client, the hub has a feed with the sums of the other clients' counts. The feed
+// contains the shards that the client wants, and of these the rooms in which it is interested. The
+// hub adds a shard to a feed when it has received the counts of this shard from all clients.
 type hub struct {
-	m       *Machine
-	rooms   map[string]*hubRoom
-	changed []*hubRoom // since the last flush
-	removed []*hubPart // since the last flush
-	collect shards
-	usedAt  [shardCount]time.Duration // when a client last requested to collect a shard
-	flushAt time.Duration
-	ranking ranking
+	m           *Machine
+	rooms       map[string]*hubRoom
+	changed     []*hubRoom // since the last flush
+	removed     []*hubPart // since the last flush
+	collect     shards
+	requestedAt [shardCount]time.Duration // when a client last requested to collect a shard
+	flushAt     time.Duration
+	ranking     ranking
 }
 
 // hubRoom is the counts of one room.
@@ -70,12 +70,12 @@ func (h *hub) schedule(now time.Duration) {
 	}
 }
 
-// maxHubUsers limits the number of users of a room that a hub publishes to each client: it keeps their hashes
-// for each client.
+// maxHubUsers limits the number of users of a room that a hub publishes to each client, because
+// the feed of each client stores their hashes.
 const maxHubUsers = 256
 
-// unusedTime is the number of heartbeat intervals after which the hub stops to collect a shard that no
-// client requests.
+// unusedTime is the number of heartbeat intervals after which the hub stops collecting a shard
+// that no client requests.
 const unusedTime = 10
 
 // heartbeat handles an accepted heartbeat of a client.
@@ -84,10 +84,10 @@ func (h *hub) heartbeat(p *peer, now time.Duration) {
 		return
 	}
 	before := h.collect
-	p.collect.all(func(shard int) { h.usedAt[shard] = now })
+	p.collect.all(func(shard int) { h.requestedAt[shard] = now })
 	h.collect |= p.collect
 	h.collect.all(func(shard int) {
-		if now > h.usedAt[shard]+unusedTime*h.m.cfg.Heartbeat {
+		if now > h.requestedAt[shard]+unusedTime*h.m.cfg.Heartbeat {
 			h.collect &^= 1 << shard
 		}
 	})
@@ -137,7 +137,7 @@ func (h *hub) describe(b *heartbeat) {
 func (h *hub) publish(now time.Duration) {
 	changed, removed := h.changed, h.removed
 	h.flushAt, h.changed, h.removed = Never, nil, nil
-	// Until here, the order can be that of a map.
+	// The order can be that of a map. Sort, so that simulations can be repeated.
 	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
 	for _, part := range removed {
@@ -209,9 +209,9 @@ func (h *hub) setShards(p *peer, to shards) {
 	}
 }
 
-// offer publishes the counts of a room to a client with its next flush: the sums of the other
-// clients, or nothing if the client is not interested in the room or does not want its shard. The part
-// is that of the client, or nil.
+// offer sets the room in the feed of a client: to the sums of the other clients' counts, or to
+// zero if the client is not interested in the room or the feed does not contain its shard. The
+// part is that of the client, or nil.
 func (h *hub) offer(p *peer, r *hubRoom, part *hubPart) {
 	h.m.cfg.Yield()
 	if !p.feed.shards.has(r.shard) || part == nil && p.flags&flagEverything == 0 {

@@ -13,7 +13,7 @@ type Machine struct {
 	Counters
 	cfg     Config
 	members members
-	*feed   // to all nodes; only with the role Mesh
+	*feed   // the counts of this node; only with the role Mesh they are published to all nodes
 	client  *client
 	hub     *hub
 	replies replies
@@ -48,13 +48,12 @@ type Machine struct {
 func New(cfg Config) *Machine {
 	cfg.Yield = every(batchLen, cfg.Yield)
 	m := &Machine{
-		cfg:      cfg,
-		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
-		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}, tops: map[uint64]*Top{}},
-		nextBeat: Never,
-		greetAt:  Never,
-		freshAt:  Never,
-
+		cfg:       cfg,
+		replies:   replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
+		queries:   queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}, tops: map[uint64]*Top{}},
+		nextBeat:  Never,
+		greetAt:   Never,
+		freshAt:   Never,
 		greetedAt: Never,
 	}
 	m.members = newMembers(&m.cfg)

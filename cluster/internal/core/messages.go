@@ -26,7 +26,7 @@ type heartbeat struct {
 	heard         uint64      // the number of the last heartbeat from the receiver
 	missing       [][]byte    // of an aggregator: the names of nodes that are not counted, but may return
 
-	unsupported bool // only name and the fields of this paragraph are valid
+	unsupported bool // the sender's version is unsupported: only from, name, flags, the versions, intervalMS and rooms are valid
 }
 
 const (

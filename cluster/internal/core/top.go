@@ -15,8 +15,8 @@ import (
 // MaxTop is the maximum number of rooms in the answer of an aggregator.
 const MaxTop = 256
 
-// errTop is the reason for an incomplete result of Top.
-var errTop = errors.New("an aggregator did not answer")
+// errNoAnswer is the reason for an incomplete result of Top.
+var errNoAnswer = errors.New("an aggregator did not answer")
 
 // Top is a call of a Client for the rooms with the most connections.
 type Top struct {
@@ -34,6 +34,7 @@ type RoomCounts struct {
 
 // AskTop starts a call for the n rooms with the most connections, at most MaxTop. The function
 // done is called when no answer is outstanding, possibly before AskTop returns.
+// Only a Client can call AskTop.
 func (m *Machine) AskTop(n int, done func()) *Top {
 	t := &Top{n: min(n, MaxTop), done: done, waiting: map[*peer]shards{}}
 	for shard, p := range m.client.sources {
@@ -43,8 +44,8 @@ func (m *Machine) AskTop(n int, done func()) *Top {
 	}
 	m.queries.lastID++
 	m.queries.tops[m.queries.lastID] = t
-	for p, asked := range t.waiting {
-		q := queryMessage{from: m.cfg.ID, id: m.queries.lastID, top: uint64(t.n), shards: asked}
+	for p := range m.client.inUse() {
+		q := queryMessage{from: m.cfg.ID, id: m.queries.lastID, top: uint64(max(t.n, 1)), shards: t.waiting[p]}
 		m.send(Message{Kind: Query, Shard: p.id.Shard(), Payload: q.encode()})
 	}
 	if len(t.waiting) == 0 {
@@ -67,15 +68,15 @@ func (m *Machine) ResultTop(t *Top, ended error, now time.Duration) (rooms []Roo
 		missing = append(missing, p.name)
 	}
 	if len(t.waiting) > 0 {
-		err = cmp.Or(ended, errTop)
+		err = cmp.Or(ended, errNoAnswer)
+		slices.Sort(missing)
 	}
 	t.rooms.cut()
 	return t.rooms[:min(t.n, len(t.rooms))], missing, err
 }
 
-// answerTop handles the answer of an aggregator.
-func (m *Machine) answerTop(t *Top, a *answer) {
-	p := m.members.byID[a.from]
+// add adds the answer of an aggregator to the result.
+func (t *Top) add(p *peer, a *answer) {
 	if _, waits := t.waiting[p]; !waits || len(a.rooms) != len(a.parts) {
 		return
 	}
