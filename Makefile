@@ -17,6 +17,8 @@ SEEDS ?= 20000
 FAULTS ?= 3
 # curve: the folder of its results.
 CURVE ?= .bin/curve
+# cluster-faults, cluster-load: the BUS, nats or redis.
+BUS ?= nats
 # cluster-load: the number of nodes, their changes per second in total, and the measured time.
 NODES ?= 100
 CHANGES ?= 10000
@@ -46,8 +48,8 @@ help:
 	@echo 'make bench-once      run each benchmark once, to check that it works'
 	@echo 'make compare         compare the engine with other implementations, and update the published results: 11 minutes'
 	@echo 'make curve           draw the time of Join and Leave at 1, 2, 4, … goroutines, and write it to CURVE=$(CURVE): 1 minute'
-	@echo 'make cluster-faults  run five chat servers as a cluster; kill, stop and disconnect them: 2 minutes'
-	@echo 'make cluster-load    measure NODES=$(NODES) nodes on NATS with CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
+	@echo 'make cluster-faults  run five chat servers as a cluster on BUS=$(BUS); kill, stop and disconnect them: 2 minutes'
+	@echo 'make cluster-load    measure NODES=$(NODES) nodes on BUS=$(BUS) with CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
 	@echo 'make cluster-scale   simulate 1,000 nodes with aggregators in virtual time, with the flags SCALE="$(SCALE)": 1 minute'
 	@echo 'make release         write VERSION=v1.2.3 into the modules and the changelog, and print the commands to tag it'
 
@@ -139,16 +141,20 @@ soak:
 	cd cluster && $(GO) test -count=1 -timeout 0 -run '^Test(Simulation|Explore)_' ./internal/core -sim.seeds $(SEEDS) -sim.mutants -explore.faults $(FAULTS)
 
 .PHONY: cluster-faults
-cluster-faults:
-	@cd examples/chat && $(GO) test -count=1 -run '^TestClusterFaults$$' -args -faults
+cluster-faults: broker
+	@cd examples/chat && $(GO) test -count=1 -run '^TestClusterFaults$$/^$(BUS)$$' -args -faults
 
-# Measures two idle nodes, and then many under load, with a NATS server in the same process.
+.PHONY: broker
+broker:
+	@test '$(BUS)' != redis || command -v redis-server >/dev/null || .ci/install redis-server
+
+# Measures two idle nodes, and then many under load, with a server in a process of its own.
 .PHONY: cluster-load
-cluster-load:
-	@$(GO) build -o .bin/load ./cluster/natscluster/embed/internal/load
-	@.bin/load -idle -duration $(DURATION)
+cluster-load: broker
+	@$(GO) build -o .bin/load ./internal/bench/cmd/load
+	@.bin/load -bus $(BUS) -idle -duration $(DURATION)
 	@echo
-	@.bin/load -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
+	@.bin/load -bus $(BUS) -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
 
 # docs/scale.md describes the measurement.
 .PHONY: cluster-scale

@@ -22,15 +22,12 @@ type extra struct {
 	// publisher.mu protects the following. With many rooms the size of an extra matters. It is 96
 	// bytes, as long as small fields are neighbors.
 	sampled     uint16        // how many of the parts do not have all users: see userIndex.estimate
-	undelivered bool          // some subscriber may not have received the last published value
-	delivering  bool          // deliver has not returned, and may have unlocked mu
 	lastTotal   publication   // of the total; without an extra, cell.last is the publication of both
 	version     uint64        // of the newest event
 	next        time.Duration // the earliest time of the next event, or 0 if the extra has had none
 	remoteParts int32         // how many parts of other nodes are in remote
 	remoteUsers uint32        // the users that are counted in the parts; remote has more if it is an estimate
-	subs        []subscriber
-	passed      int // the number of subscribers that a running deliver has processed
+	subs        subscribers
 }
 
 // publication is a published value of a room.
@@ -117,6 +114,9 @@ func (c *cell) trySettle(w uint64, listeners, mayRetire bool) (uint64, bool) {
 	return n, c.word.CompareAndSwap(w, n)
 }
 
+// becameQueued reports whether the step from before to after has queued the room.
+func becameQueued(before, after uint64) bool { return before&queued == 0 && after&queued != 0 }
+
 // The following are steps of publisher.change.
 
 // enqueue queues the room after another node's part has changed.
@@ -149,12 +149,10 @@ func (c *cell) local() uint64 {
 func (c *cell) localOf(w uint64) uint64 {
 	w &= countMask
 	if x := c.extra.Load(); x != nil {
-		if d := int64(x.elsewhere.Load()); d != 0 {
-			n := countsOf(w)
-			// While a hook changes the word and then elsewhere, the sum may be out of range.
-			n.users = uint32(max(0, min(int64(n.users)+d, int64(n.members))))
-			w = withCounts(0, n)
-		}
+		n := countsOf(w)
+		// While a hook changes the word and then elsewhere, the sum may be out of range.
+		n.users = uint32(max(0, min(int64(n.users)+int64(x.elsewhere.Load()), int64(n.members))))
+		w = withCounts(0, n)
 	}
 	return w
 }
@@ -180,6 +178,14 @@ func (c *cell) totalOf(w uint64) counts {
 		total.users = min(total.users, total.members)
 	}
 	return total
+}
+
+// holds reports whether a subscription or another node's part holds the room.
+func (x *extra) holds() bool { return len(x.subs.list) > 0 || x.remoteParts > 0 }
+
+// event returns the room's newest event, for a subscriber.
+func (x *extra) event() Event {
+	return Event{Type: EventUpdated, Occupancy: x.lastTotal.value.occupancy(), Version: x.version}
 }
 
 // parts returns the sum of the other nodes' parts, without estimates.

@@ -22,7 +22,7 @@ type Occupancy struct {
 //	+----+-------------+-----------+-------+-------+------+------+
 //
 // users is the number of users of this process, unless another node reports some of them, too: see
-// userIndex. queued: the room is in the publisher's inbox or in one of its queues.
+// userIndex. queued: the room is in the inbox, or in a queue of the publisher.
 //
 // idle: the room needs no visit. The hook that changes the room replaces idle by queued, and
 // publishes the room or pushes it to the inbox.

@@ -13,9 +13,11 @@ import (
 // subscribers and watchers of changes. Create it with [New] and share it: all its
 // methods may be called from any goroutine.
 type Engine struct {
-	rooms rooms // not a pointer, which every hook would have to follow
-	pub   *publisher
-	link  atomic.Pointer[Link]
+	rooms     rooms // not a pointer, which every hook would have to follow
+	pub       *publisher
+	sched     *scheduler
+	lingering *lingering
+	link      atomic.Pointer[Link]
 }
 
 // Option is a setting of [New].
@@ -70,6 +72,8 @@ func New(opts ...Option) *Engine {
 	}
 	e.rooms.init(c.maxRooms, flags)
 	e.pub = newPublisher(&e.rooms, users, c.interval)
+	e.lingering = newLingering()
+	e.sched = newScheduler(e.pub, e.lingering)
 	return e
 }
 
@@ -117,8 +121,8 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 		return e.Current(room), nil
 	}
 	theirs, err := link.peers.Get(ctx, room)
-	ours, _ := e.Local(room).counts() // never fails: Local returns possible counts
-	part, bad := e.pub.part(theirs)
+	ours, _ := e.counts(e.Local(room)) // never fails: Local returns possible counts
+	part, bad := e.counts(theirs)
 	if bad != nil {
 		return ours.occupancy(), fmt.Errorf("%w: peers answered %+v", bad, theirs)
 	}
@@ -127,6 +131,16 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 		total.users = min(uint32(e.Current(room).Users), total.members)
 	}
 	return total.occupancy(), err
+}
+
+// counts returns an occupancy as counts. An engine that does not count users ignores those of
+// other nodes. The error is ErrCount if the occupancy is impossible.
+func (e *Engine) counts(o Occupancy) (counts, error) {
+	n, err := o.counts()
+	if e.pub.users == nil {
+		n.users = 0
+	}
+	return n, err
 }
 
 // All yields every room that is not empty, in no particular order. It is weakly
@@ -146,8 +160,11 @@ func (e *Engine) All() iter.Seq2[string, Occupancy] {
 // [WithInterval].
 func (e *Engine) Interval() time.Duration { return e.pub.interval }
 
+// CountsUsers reports whether the engine was created [WithUsers].
+func (e *Engine) CountsUsers() bool { return e.pub.users != nil }
+
 // Done returns a channel that is closed when [Engine.Close] has closed the engine.
-func (e *Engine) Done() <-chan struct{} { return e.pub.stopped }
+func (e *Engine) Done() <-chan struct{} { return e.sched.stopped }
 
 // Close closes the engine. Every subscriber receives its room's last occupancy, and then
 // its channel is closed. From then on every method that can return an error returns
@@ -159,6 +176,6 @@ func (e *Engine) Done() <-chan struct{} { return e.pub.stopped }
 func (e *Engine) Close() error {
 	e.rooms.closed.Store(true)
 	e.pub.inbox.signal()
-	<-e.pub.stopped
+	<-e.sched.stopped
 	return nil
 }

@@ -116,7 +116,7 @@ func (e *Engine) add(c *cell, room string, added place, limit int, inline bool) 
 				return nil, err
 			}
 		}
-		if ok, err := e.pub.addPlace(c, added, limit, inline); ok {
+		if ok, err := e.addPlace(c, added, limit, inline); ok {
 			return c, err
 		}
 		c = nil // retired meanwhile: try again
@@ -134,7 +134,7 @@ func (e *Engine) remove(c *cell, room string, removed place, errNone error) erro
 				return cmp.Or(e.rooms.check(room), errNone) // Close may have frozen the room meanwhile
 			}
 		}
-		changed, retired := e.pub.removePlace(c, removed, true)
+		changed, retired := e.removePlace(c, removed, true)
 		switch {
 		case changed:
 			return nil
@@ -146,16 +146,16 @@ func (e *Engine) remove(c *cell, room string, removed place, errNone error) erro
 }
 
 // addPlace adds a place to the counts of c, in one step: see add. It reports false if c is retired.
-func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok bool, err error) {
+func (e *Engine) addPlace(c *cell, added place, limit int, inline bool) (ok bool, err error) {
+	users := e.pub.users
 	n := counts{members: uint32(len(added.clients))}
 	var locked lockedUsers
-	indexed := false
-	if p.users != nil {
-		locked = p.users.lock(added.clients)
-		n = p.users.entering(c, added.clients)
+	if users != nil {
+		locked = users.lock(added.clients)
+		n = users.entering(c, added.clients)
 	}
 	n.connections = added.connections
-	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
+	before, after, err := c.step(&e.rooms, func(w uint64) (uint64, error) {
 		if limit != noLimit && int(c.totalOf(w).connections) >= limit {
 			return w, ErrRoomFull
 		}
@@ -164,51 +164,49 @@ func (p *publisher) addPlace(c *cell, added place, limit int, inline bool) (ok b
 		}
 		return plus(w, n)
 	})
-	if p.users != nil {
-		if before != retired && err == nil {
-			indexed = p.users.enter(c, added.clients)
-		}
-		p.users.unlock(locked)
+	indexed := false
+	if users != nil {
+		indexed = before != retired && err == nil && users.enter(c, added.clients)
+		users.unlock(locked)
 	}
-	p.dispatch(c, before, after, inline)
-	p.requeue(c, before, indexed)
+	e.sched.dispatch(c, before, after, inline)
+	e.requeue(c, before, indexed)
 	return before != retired, err
 }
 
 // removePlace removes a place from the counts of c, in one step. If c has less than that, because
 // Leave or Exit has removed a connection or a member of this place, removePlace removes the rest.
 // It reports whether the counts have changed, and whether c is retired instead.
-func (p *publisher) removePlace(c *cell, removed place, inline bool) (changed, isRetired bool) {
+func (e *Engine) removePlace(c *cell, removed place, inline bool) (changed, isRetired bool) {
+	users := e.pub.users
 	n := counts{members: uint32(len(removed.clients))}
 	var locked lockedUsers
-	indexed := false
-	if p.users != nil {
-		locked = p.users.lock(removed.clients)
-		n = p.users.exiting(c, removed.clients)
+	if users != nil {
+		locked = users.lock(removed.clients)
+		n = users.exiting(c, removed.clients)
 	}
 	n.connections = removed.connections
-	before, after, err := c.step(p.rooms, func(w uint64) (uint64, error) {
+	before, after, err := c.step(&e.rooms, func(w uint64) (uint64, error) {
 		if fewer := minus(w, n); fewer != w {
 			return fewer, nil
 		}
 		return w, errNothing
 	})
-	if p.users != nil {
-		if before != retired {
-			indexed = p.users.exit(c, removed.clients)
-		}
-		p.users.unlock(locked)
+	indexed := false
+	if users != nil {
+		indexed = before != retired && users.exit(c, removed.clients)
+		users.unlock(locked)
 	}
-	p.dispatch(c, before, after, inline)
-	p.requeue(c, before, indexed)
+	e.sched.dispatch(c, before, after, inline)
+	e.requeue(c, before, indexed)
 	return before != retired && err == nil, before == retired
 }
 
 // requeue queues c again if a step has changed the index after the word, and the room was queued
 // before the step: the publisher may have visited it between the two changes.
-func (p *publisher) requeue(c *cell, before uint64, indexed bool) {
+func (e *Engine) requeue(c *cell, before uint64, indexed bool) {
 	if indexed && before&queued != 0 {
-		_, _ = p.change(c, false, enqueue)
+		e.pub.change(c, enqueue)
 	}
 }
 

@@ -89,8 +89,8 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 			l.addClient(o.client)
 		}
 	}
-	if c != nil && e.pub.lingering.len() > 0 && e.takeOver(l, c) {
-		e.pub.publishNow(c)
+	if c != nil && e.lingering.len() > 0 && e.takeOver(l, c) {
+		e.sched.publishNow(c)
 		return l, nil
 	}
 	var one [1]string
@@ -110,7 +110,7 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 // lease is not missed. So takeOver does not publish the clients that it enters: the caller must
 // call publishNow.
 func (e *Engine) takeOver(l *Lease, c *cell) bool {
-	s := e.pub.lingering
+	s := e.lingering
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.find(c, l)
@@ -124,7 +124,7 @@ func (e *Engine) takeOver(l *Lease, c *cell) bool {
 		}
 	}
 	if len(missing) > 0 {
-		if ok, err := e.pub.addPlace(c, place{clients: missing, takenOver: true}, noLimit, false); !ok || err != nil {
+		if ok, err := e.addPlace(c, place{clients: missing, takenOver: true}, noLimit, false); !ok || err != nil {
 			return false
 		}
 	}
@@ -178,7 +178,7 @@ func (l *Lease) Enter(clientID string) error {
 	}
 	if !l.entered {
 		l.entered = true
-		l.e.pub.publishNow(l.cell) // publishes the connection, too, if it is not published yet
+		l.e.sched.publishNow(l.cell) // publishes the connection, too, if it is not published yet
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func (l *Lease) Close() error {
 
 // stopLingering ends l if it lingers. The caller holds mu.
 func (l *Lease) stopLingering(inline bool) {
-	if l.e.pub.lingering.remove(l) {
+	if l.e.lingering.remove(l) {
 		l.end(inline)
 	}
 }
@@ -251,7 +251,7 @@ func (l *Lease) end(inline bool) {
 // cell is retired, its counts are zero already, and subtract does nothing. The error is
 // ErrClosed if the engine's Close retired the cell.
 func (l *Lease) subtract(what place, inline bool) error {
-	if _, isRetired := l.e.pub.removePlace(l.cell, what, inline); isRetired && l.e.rooms.closed.Load() {
+	if _, isRetired := l.e.removePlace(l.cell, what, inline); isRetired && l.e.rooms.closed.Load() {
 		return ErrClosed
 	}
 	return nil

@@ -36,19 +36,18 @@ func (l *Lease) Linger(d time.Duration) {
 		_ = l.Close()
 		return
 	}
-	p := l.e.pub
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
 	}
 	l.closed = true
-	if p.lingering.add(l, p.now()+min(d, 1<<62)) {
-		p.inbox.signal()
+	if l.e.lingering.add(l, l.e.pub.now()+min(d, 1<<62)) {
+		l.e.pub.inbox.signal()
 	}
 }
 
-// lingering holds the leases that linger. The publisher's goroutine ends them in the order of
+// lingering holds the leases that linger. The scheduler's goroutine ends them in the order of
 // their deadlines. The caller that removes a lease from the heap must end or take over its place.
 //
 // The leases of one client in one room are a ring from the oldest to the newest, whose next is
@@ -198,6 +197,19 @@ func (s *lingering) due(now time.Duration) *Lease {
 	return s.heap[0].lease
 }
 
+// endDue ends the leases whose time is over, but not more than a quantum.
+func (s *lingering) endDue(now time.Duration) {
+	for range quantum {
+		l := s.due(now)
+		if l == nil {
+			return
+		}
+		l.mu.Lock() // so that a concurrent Close does not return before the end of the lease is counted
+		l.stopLingering(false)
+		l.mu.Unlock()
+	}
+}
+
 // drop removes a lease that lingers.
 func (s *lingering) drop(l *Lease) {
 	heap.Remove(&s.heap, int(l.heapIndex-1))
@@ -246,19 +258,6 @@ func (s *lingering) close() {
 	}
 	s.heap, s.clients, s.most = nil, nil, 0
 	s.update()
-}
-
-// endLingering ends the leases whose time is over, but not more than a quantum.
-func (p *publisher) endLingering(now time.Duration) {
-	for range quantum {
-		l := p.lingering.due(now)
-		if l == nil {
-			return
-		}
-		l.mu.Lock() // so that a concurrent Close does not return before the end of the lease is counted
-		l.stopLingering(false)
-		l.mu.Unlock()
-	}
 }
 
 // lingerHeap has the first deadline first.

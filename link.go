@@ -56,7 +56,7 @@ func (e *Engine) Link(p Peers, opts ...LinkOption) (*Link, error) {
 	if l.hash != nil && e.pub.users != nil {
 		l.index = newUserIndex(l.hash, l.remotes)
 		e.pub.users.setIndex(l.index)
-		e.pub.lingering.setHash(l.hash)
+		e.lingering.setHash(l.hash)
 	}
 	e.pub.mu.Lock()
 	defer e.pub.mu.Unlock()
@@ -92,7 +92,7 @@ func (l *Link) UserChanges(room string) (entered, exited []uint64) {
 	if l.index == nil {
 		return nil, nil
 	}
-	return l.index.takeChanges(room)
+	return l.index.changes.take(room)
 }
 
 // Watch returns a watcher of this process's own counts: [Engine.Watch] without the other
@@ -131,7 +131,7 @@ func (l *Link) Release() {
 	}
 	watchers := slices.Collect(maps.Keys(l.watchers))
 	if l.index != nil {
-		l.index.stopChanges()
+		l.index.changes.stop()
 	}
 	p.mu.Unlock()
 	for _, w := range watchers {

@@ -7,45 +7,33 @@ import (
 
 // publisher publishes the changes of rooms. The path of a change:
 //
-//	hook → counter → inbox → publisher → subscriptions
-//	                                   ↘ journals → watchers
+//	hook → counter → inbox → scheduler → publisher → subscriptions
+//	                                               ↘ journals → watchers
 //
 // cell.go describes the states of a room. A hook that queues a room either publishes it
-// or pushes it to the inbox, for the goroutine. A visit publishes the room's counts if they
+// or pushes it to the inbox: see scheduler.dispatch. A visit publishes the room's counts if they
 // differ from its last published ones. Then the room waits in a queue until its interval is
 // over, and is visited again. If it has not changed since, settle ends the visits.
 //
 // So the first change after a quiet interval is published at once, the hooks of a busy room
-// only count, no room needs a timer, and the goroutine sleeps while nothing changes. An
+// only count, no room needs a timer, and nothing runs while nothing changes. An
 // unnecessary visit does no harm.
 type publisher struct {
 	rooms     *rooms
 	users     *userTable // nil if users are not counted
-	lingering *lingering
 	interval  time.Duration
 	dropDelay time.Duration // before an emptied room without listeners is dropped
 	start     time.Time     // times are durations since then
 	inbox     inbox
-	stopped   chan struct{} // closed when the goroutine has ended; Engine.Done
 
-	// mu protects the following, and every cell's last and extra. No hook waits for it.
-	mu              sync.Mutex
-	seq             uint64         // the number of publications
-	waiting         fifo[deadline] // rooms with listeners, until their interval is over
-	emptied         fifo[deadline] // emptied rooms without listeners, until their dropDelay is over
-	watchers        watchers
-	index           *userIndex    // nil if the engine is not linked, or does not count users across nodes
-	common          []roomUser    // the users of this process that a call of Remote.Set newly reports
-	remoteRooms     int           // rooms that have parts of other nodes
-	subscribedRooms int           // rooms that have subscriptions
-	totalsUpdated   chan struct{} // closed when the totals are up to date; nil if no call of Stats waits
-	totalsUpdatedAt time.Duration // when the last update of the totals began
-	delays          Delays        // of the events
-
-	timer *time.Timer   // of the goroutine
-	armed time.Duration // the time for which timer is set, or never
-
-	spare, spareUrgent fifo[*cell] // for the inbox; only the goroutine uses them
+	// mu protects the following, and every cell's last and extra. No hook waits for it. The caller
+	// of each method except now and finish holds it.
+	mu       sync.Mutex
+	seq      uint64         // the number of publications
+	waiting  fifo[deadline] // rooms with listeners, until their interval is over
+	emptied  fifo[deadline] // emptied rooms without listeners, until their dropDelay is over
+	watchers watchers
+	index    *userIndex // nil if the engine is not linked, or does not count users across nodes
 
 	tally // the counters that Stats reads
 }
@@ -62,67 +50,22 @@ type deadline struct {
 const maxDropDelay = 100 * time.Millisecond
 
 func newPublisher(r *rooms, users *userTable, interval time.Duration) *publisher {
-	p := &publisher{
-		rooms:           r,
-		users:           users,
-		lingering:       newLingering(),
-		dropDelay:       min(interval, maxDropDelay),
-		interval:        min(interval, 1<<62), // so that no deadline overflows
-		start:           time.Now(),
-		inbox:           inbox{wake: make(chan struct{}, 1)},
-		stopped:         make(chan struct{}),
-		totalsUpdatedAt: -maxLag,
+	return &publisher{
+		rooms:     r,
+		users:     users,
+		dropDelay: min(interval, maxDropDelay),
+		interval:  min(interval, 1<<62), // so that no deadline overflows
+		start:     time.Now(),
+		inbox:     inbox{wake: make(chan struct{}, 1)},
 		watchers: watchers{
 			totals:   newJournal((*cell).lastTotal),
 			locals:   newJournal((*cell).lastLocal),
 			selected: map[string][]*Watcher{},
 		},
 	}
-	p.timer = time.NewTimer(never)
-	p.timer.Stop()
-	p.armed = never
-	go p.run()
-	return p
 }
 
-func (p *publisher) run() {
-	defer close(p.stopped)
-	for !p.rooms.closed.Load() {
-		p.round()
-		p.updateTotals()
-		p.mu.Lock()
-		p.armed = never
-		p.arm()
-		p.mu.Unlock()
-		select {
-		case <-p.inbox.wake:
-		case <-p.timer.C:
-		}
-	}
-	p.timer.Stop()
-	p.finish()
-}
-
-// round publishes all that is due now.
-func (p *publisher) round() {
-	began := p.now()
-	p.endLingering(began) // first, so that an interval that is over now has one event
-	arrived := p.inbox.take(p.spare)
-	work := p.drainUrgent()
-	work = !arrived.empty() || work
-	p.drain(&arrived, began)
-	p.spare = arrived
-	work = p.visitDue(&p.waiting) || work
-	work = p.visitDue(&p.emptied) || work
-	if work {
-		p.countRound(began)
-	}
-}
-
-func (p *publisher) countRound(began time.Duration) {
-	p.rounds.Add(1)
-	p.publishing.Add(int64(p.now() - began))
-}
+func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
 // quantum is the number of visited rooms and delivered events after which the publisher
 // unlocks mu, so that a Subscribe, a watcher or a Remote can lock it.
@@ -138,147 +81,14 @@ func (p *publisher) yieldLock(i int) {
 	}
 }
 
-// drain visits the rooms that hooks have pushed. Before every quantum of them, it visits the
-// urgent rooms. The visits have been due since the time due.
-func (p *publisher) drain(arrived *fifo[*cell], due time.Duration) {
-	for !arrived.empty() {
-		p.drainUrgent()
-		p.visitFront(arrived, due)
+// change applies step, which never fails, to the word of c. If that queues c, change pushes c to
+// the inbox.
+func (p *publisher) change(c *cell, step func(w uint64) (uint64, error)) {
+	before, after, _ := c.step(p.rooms, step)
+	if becameQueued(before, after) {
+		p.inbox.push(c, after&held != 0)
 	}
 }
-
-// drainUrgent visits the urgent rooms that hooks have pushed, and reports whether there
-// were any.
-func (p *publisher) drainUrgent() bool {
-	urgent := p.inbox.takeUrgent(p.spareUrgent)
-	found := !urgent.empty()
-	if found {
-		due := p.now()
-		for !urgent.empty() {
-			p.visitFront(&urgent, due)
-		}
-	}
-	p.spareUrgent = urgent
-	return found
-}
-
-// visitFront visits the first rooms of arrived: about a quantum.
-func (p *publisher) visitFront(arrived *fifo[*cell], due time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now, done := p.now(), 0
-	for left := quantum; done < len(arrived.front()) && left > 0; done++ {
-		left -= p.visit(arrived.front()[done], now, due, false)
-	}
-	p.watchers.wake()
-	arrived.drop(done)
-}
-
-// visitDue visits the rooms of a queue whose deadline has passed, and reports whether
-// there were any. A visit may queue the room again.
-func (p *publisher) visitDue(queue *fifo[deadline]) (found bool) {
-	began := p.now()
-	for {
-		p.drainUrgent()
-		p.mu.Lock()
-		now, done := p.now(), 0
-		front := queue.front()
-		for left := quantum; done < len(front) && left > 0 && front[done].at <= began; done++ {
-			left -= p.visit(front[done].c, now, front[done].at, true)
-		}
-		if done > 0 {
-			queue.drop(done)
-			p.watchers.wake()
-		}
-		p.mu.Unlock()
-		if done == 0 {
-			return found
-		}
-		found = true
-	}
-}
-
-// never is a time that no timer reaches.
-const never = time.Duration(1<<63 - 1)
-
-// arm sets the timer to the first deadline, unless it is set to an earlier time.
-func (p *publisher) arm() {
-	first := p.lingering.first()
-	for _, queue := range []*fifo[deadline]{&p.waiting, &p.emptied} {
-		if front := queue.front(); len(front) > 0 {
-			first = min(first, front[0].at)
-		}
-	}
-	if first < p.armed {
-		p.armed = first
-		p.timer.Reset(first - p.now())
-	}
-}
-
-// change applies step to the word of c, and dispatches c: see cell.step and dispatch. It reports
-// false if c is retired.
-func (p *publisher) change(c *cell, inline bool, step func(w uint64) (uint64, error)) (bool, error) {
-	before, after, err := c.step(p.rooms, step)
-	p.dispatch(c, before, after, inline)
-	return before != retired, err
-}
-
-// dispatch publishes c, or adds c to the inbox, if the step from before to after has queued c.
-// It publishes c only if inline is true, the room has subscribers, but only a few, and no other
-// caller holds mu. Then the event need not wait until the goroutine gets a processor. A room
-// that may have subscribers, which is a room that is held, is urgent.
-func (p *publisher) dispatch(c *cell, before, after uint64, inline bool) {
-	if before&queued != 0 || after&queued == 0 {
-		return
-	}
-	urgent := after&held != 0
-	if !urgent || !inline || !p.tryPublish(c, false) {
-		p.inbox.push(c, urgent)
-	}
-}
-
-// The work of a hook is limited. A hook publishes a room itself only if the room has at most
-// maxInlineListeners subscribers and watchers that have selected it, and if at most
-// maxInlineSleepers watchers wait in Next.
-const (
-	maxInlineListeners = 8
-	maxInlineSleepers  = 64
-)
-
-// publishNow publishes c if c is queued, under the conditions of dispatch.
-func (p *publisher) publishNow(c *cell) {
-	if w := c.word.Load(); w&held != 0 && w&queued != 0 {
-		p.tryPublish(c, true)
-	}
-}
-
-// tryPublish publishes c, and reports whether c need not be pushed to the inbox. If wasQueued
-// is true, c may have been published already.
-func (p *publisher) tryPublish(c *cell, wasQueued bool) bool {
-	if !p.mu.TryLock() {
-		return false
-	}
-	defer p.mu.Unlock()
-	x := c.extra.Load()
-	if p.rooms.closed.Load() || x == nil || x.delivering || len(x.subs) == 0 || x.sampled > 0 ||
-		len(x.subs)+len(p.watchers.selected[c.name]) > maxInlineListeners || p.watchers.busy() {
-		return false
-	}
-	began := p.now()
-	if began < x.next {
-		return true // it is in the waiting queue: see visit
-	}
-	if wasQueued && x.next == 0 && p.openWatchers.Load() > 0 {
-		return true // x is new, so next does not tell when a watcher received an event
-	}
-	p.visit(c, began, began, false)
-	p.watchers.wake()
-	p.arm()
-	p.countRound(began)
-	return true
-}
-
-func (p *publisher) now() time.Duration { return time.Since(p.start) }
 
 // visit publishes what changed in c, and queues c again or makes it idle, detached or
 // retired. It returns how much work that was. The visit has been due since the time due. If
@@ -295,8 +105,8 @@ func (p *publisher) visit(c *cell, now, due time.Duration, fromQueue bool) (work
 			work += quantum // one estimate is as much work
 		}
 		published := p.publish(c, c.word.Load())
-		if x != nil && x.undelivered {
-			subscribers := len(x.subs)
+		if x != nil && x.subs.undelivered {
+			subscribers := len(x.subs.list)
 			// If every subscriber has the value already, the interval does not begin.
 			published = p.deliver(x) || published && p.watchers.watched(c)
 			if work += subscribers; subscribers >= quantum {
@@ -340,7 +150,7 @@ func (p *publisher) estimateUsers(c *cell, x *extra) {
 // hasListeners reports whether c has a subscriber or a watcher.
 func (p *publisher) hasListeners(c *cell) bool {
 	x := c.extra.Load()
-	return x != nil && len(x.subs) > 0 || p.watchers.watched(c)
+	return x != nil && len(x.subs.list) > 0 || p.watchers.watched(c)
 }
 
 // publish sets c.last to the current occupancy, given the word of c, and notifies the
@@ -351,7 +161,7 @@ func (p *publisher) publish(c *cell, w uint64) bool {
 	if w == retired {
 		return false
 	}
-	usersChanged := p.index.noteChanges(c.name)
+	usersChanged := p.index != nil && p.index.changes.mustNotify(c.name)
 	x, local := c.extra.Load(), c.localOf(w)
 	total, lastTotal, lastLocal := c.totalOf(w), c.lastTotal(), c.lastLocal()
 	totalChanged, localChanged := total != lastTotal.value, local != c.last.word
@@ -360,7 +170,7 @@ func (p *publisher) publish(c *cell, w uint64) bool {
 		if x != nil {
 			x.lastTotal = publication{total, p.seq}
 			x.version++
-			x.undelivered = true
+			x.subs.undelivered = true
 		} else {
 			c.last = localPublication{local, p.seq}
 		}
@@ -389,7 +199,7 @@ func (p *publisher) refresh(c *cell) {
 	p.publish(c, c.word.Load())
 	if c.detached() {
 		p.settle(c)
-		_, _ = p.change(c, false, attach) // if c changed meanwhile
+		p.change(c, attach) // if c changed meanwhile
 	}
 }
 
@@ -426,22 +236,83 @@ func (p *publisher) retireIfEmpty(c *cell) {
 	}
 }
 
+// deliver sends the room's event to the subscribers that have not received its value, and
+// reports whether there was such a subscriber. It unlocks mu after every quantum, so that
+// other callers do not wait for a room of 100,000 subscribers.
+func (p *publisher) deliver(x *extra) bool {
+	x.subs.undelivered = false
+	var delivered, folded uint64
+	for more := true; more; {
+		var d, f uint64
+		d, f, more = x.subs.send(x.event(), x.lastTotal.value)
+		delivered += d
+		folded += f
+		if more {
+			p.watchers.wake()
+			p.mu.Unlock()
+			p.mu.Lock()
+		}
+	}
+	p.delivered.Add(delivered)
+	p.folded.Add(folded)
+	return delivered > 0
+}
+
+// hold finds or creates the room, and marks it as held. So it exists even if its last
+// connection leaves. The caller adds the subscription or the other node's part that holds it.
+func (p *publisher) hold(room string) (*cell, *extra, error) {
+	if p.rooms.closed.Load() {
+		return nil, nil, ErrClosed
+	}
+	c, err := p.rooms.obtainUnlimited(room)
+	if err != nil {
+		return nil, nil, err
+	}
+	// No other goroutine retires c now, because that requires mu.
+	x := c.extra.Load()
+	if x == nil {
+		x = &extra{lastTotal: c.lastTotal(), version: c.last.seq}
+		if x.version == 0 {
+			x.version = p.seq // above all versions of an earlier cell of this room
+		}
+		c.extra.Store(x)
+	}
+	if !x.holds() {
+		p.change(c, setHeld)
+	}
+	return c, x, nil
+}
+
+// release ends the hold of c if nothing holds it any more.
+func (p *publisher) release(c *cell, x *extra) {
+	if !x.holds() {
+		p.change(c, clearHeld)
+		p.dropExtra(c)
+	}
+}
+
+// dropExtra releases the extra of c if c does not need it any more. From then on the last
+// publication of the total is that of this process's part, too. So every reader of the journal
+// of local parts must have read both publications. A retired word has the queued bit.
+func (p *publisher) dropExtra(c *cell) {
+	x, oldest := c.extra.Load(), p.watchers.locals.oldest
+	if x != nil && !x.holds() && !x.subs.delivering && c.word.Load()&queued == 0 && c.last.seq < oldest && x.lastTotal.seq < oldest {
+		c.last.seq = x.lastTotal.seq
+		c.extra.Store(nil)
+	}
+}
+
 // finish freezes every room, delivers the last events and closes every subscription.
 func (p *publisher) finish() {
-	p.lingering.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer p.countRound(p.now())
+	began := p.now()
 	p.rooms.cells.Range(func(c *cell) bool {
 		p.freeze(c)
 		if x := c.extra.Load(); x != nil {
 			p.deliver(x)
-			for _, s := range x.subs {
-				close(s.events)
-				s.sub.closed = true
-			}
-			p.openSubscriptions.Add(-int64(len(x.subs)))
-			x.subs = nil
+			p.openSubscriptions.Add(-int64(len(x.subs.list)))
+			x.subs.close()
 		}
 		return true
 	})
@@ -451,6 +322,7 @@ func (p *publisher) finish() {
 		p.watchers.notify(w)
 	}
 	p.watchers.wake()
+	p.countRound(p.now() - began)
 }
 
 // freeze retires c with its counts: the word refuses every hook from now on. Then c.last has

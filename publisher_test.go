@@ -187,23 +187,6 @@ func TestPublisher_ClosedWatcherKeepsNoRoom(t *testing.T) {
 	})
 }
 
-// No step of a cell leaves both flags, also if the limit of rooms refuses it.
-func TestPublisher_RoomIsNeverIdleAndQueued(t *testing.T) {
-	join := func(w uint64) (uint64, error) { return plus(w, counts{connections: 1}) }
-	for i, step := range []func(uint64) (uint64, error){join, enqueue, attach, setHeld, clearHeld} {
-		for _, flag := range []uint64{0, idle, queued} {
-			for _, w := range []uint64{0, held, connection, held | connection} {
-				r := &rooms{limit: 1}
-				r.states.Store(stateWeight[occupied])
-				c := &cell{}
-				c.word.Store(w | flag)
-				_, _, _ = c.step(r, step)
-				require.NotEqual(t, idle|queued, c.word.Load()&(idle|queued), "step %d from %#x", i, w|flag)
-			}
-		}
-	}
-}
-
 // A change between publish and settle must be published first, even if the total does not
 // change because it is capped.
 func TestPublisher_SettleRefusesAnUnpublishedChange(t *testing.T) {
@@ -670,7 +653,7 @@ func TestDelays_OfRoomThatWaitedForItsInterval(t *testing.T) {
 
 		require.NoError(t, e.Join("room"))
 		e.pub.mu.Lock()
-		e.pub.timer.Stop() // the goroutine wakes up too late
+		e.sched.timer.Stop() // the goroutine wakes up too late
 		e.pub.mu.Unlock()
 		time.Sleep(350 * time.Millisecond)
 		e.pub.inbox.signal()
@@ -704,7 +687,7 @@ func TestDelays_OfRoomFromTheInbox(t *testing.T) {
 		arrived, due := fifo[*cell]{}, e.pub.now()
 		arrived.push(c)
 		time.Sleep(2 * time.Second)
-		e.pub.drain(&arrived, due)
+		e.sched.drain(&arrived, due)
 		require.EqualValues(t, 1, delayed(e, 3*time.Second))
 		require.Equal(t, 2*time.Second, e.Stats().Delays.Sum)
 	})

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// inbox holds the rooms that hooks have pushed for the publisher. A hook pushes a cell
+// inbox holds the rooms that hooks have pushed for the scheduler. A hook pushes a cell
 // when it sets the cell's queued flag, so a room that changes all the time is pushed once
-// and then revisited by the publisher.
+// and then waits in a queue of the publisher.
 //
 // It is a mutex and a queue: an intrusive lock-free list would cost one more pointer in
 // each cell, and a push is rare.
@@ -27,7 +27,7 @@ func (q *inbox) push(c *cell, urgent bool) {
 		queue = &q.urgent
 		q.hasUrgent.Store(true)
 	}
-	// The publisher empties the two queues at different times, so the first push to either
+	// The scheduler empties the two queues at different times, so the first push to either
 	// queue wakes it.
 	first := queue.empty()
 	queue.push(c)
@@ -37,7 +37,7 @@ func (q *inbox) push(c *cell, urgent bool) {
 	}
 }
 
-// signal wakes the publisher.
+// signal wakes the scheduler.
 func (q *inbox) signal() {
 	select {
 	case q.wake <- struct{}{}:

@@ -37,6 +37,7 @@ type Remote struct {
 	parts  map[*cell]uint64   // as words, or tooLarge; empty parts are not stored
 	large  map[*cell]counts   // the parts that do not fit into a word
 	users  map[*cell][]uint64 // the users of the parts that have users
+	common []roomUser         // the users of this process that a call of Set newly reports
 	closed bool
 
 	most, mostUsers int // see shrink
@@ -88,10 +89,9 @@ func (r *Remote) Node() string { return r.node }
 // If the node newly reports a user who has a lease of this process that lingers in the room,
 // Set ends that lease: see [Lease.Linger].
 func (r *Remote) Set(parts ...Part) error {
-	p := r.l.e.pub
 	common, err := r.setAll(parts)
 	for _, u := range common {
-		p.lingering.endAll(u)
+		r.l.e.lingering.endAll(u)
 	}
 	return err
 }
@@ -110,10 +110,10 @@ func (r *Remote) setAll(parts []Part) (common []roomUser, err error) {
 			refused = append(refused, RefusedPart{part, err})
 		}
 	}
-	if p.lingering.len() > 0 {
-		common = p.common
+	if r.l.e.lingering.len() > 0 {
+		common = r.common
 	}
-	p.common = nil
+	r.common = nil
 	if refused != nil {
 		return common, &SetError{refused}
 	}
@@ -200,7 +200,7 @@ func (r *Remote) set(part Part) error {
 	if !validName(part.Room) {
 		return ErrInvalidRoom
 	}
-	now, err := p.part(part.Occupancy)
+	now, err := r.l.e.counts(part.Occupancy)
 	if err != nil || !slices.IsSorted(part.Users) {
 		return ErrCount
 	}
@@ -218,16 +218,23 @@ func (r *Remote) set(part Part) error {
 	}
 	if c != nil {
 		if x := c.extra.Load(); x != nil {
-			sum := x.parts().minus(p.unindexed(was, old))
+			sum := x.parts().minus(p.index.unindexed(was, old))
 			sum.users = 0 // there are not more users than members
-			if _, fits := sum.plus(p.unindexed(now, users)); !fits {
+			if _, fits := sum.plus(p.index.unindexed(now, users)); !fits {
 				return ErrCount
 			}
 		}
 	}
 	if was == (counts{}) {
-		if c, err = p.holdRemote(part.Room); err != nil {
+		if err := p.rooms.checkReported(part.Room); err != nil {
 			return err
+		}
+		var x *extra
+		if c, x, err = p.hold(part.Room); err != nil {
+			return err
+		}
+		if x.remoteParts++; x.remoteParts == 1 {
+			p.rooms.reported++
 		}
 	}
 	r.put(c, now, users)
@@ -239,44 +246,18 @@ func (r *Remote) set(part Part) error {
 	return nil
 }
 
-// unindexed returns the counts of a part without the users that the index counts.
-func (p *publisher) unindexed(part counts, users []uint64) counts {
-	if p.index != nil && len(users) > 0 {
-		part.users = 0
-	}
-	return part
-}
-
-// sampled returns 1 if a part contains only some of the hashes of its users, and otherwise 0.
-func (p *publisher) sampled(part counts, users []uint64) uint16 {
-	if p.index != nil && len(users) > 0 && int(part.users) > len(users) {
-		return 1
-	}
-	return 0
-}
-
-// part returns the counts of another node's part. An engine that does not count users
-// ignores those of others.
-func (p *publisher) part(o Occupancy) (counts, error) {
-	n, err := o.counts()
-	if p.users == nil {
-		n.users = 0
-	}
-	return n, err
-}
-
-// put replaces the node's part of c. If the old part is empty, the caller has called
-// holdRemote. If the new part is empty, put releases c.
+// put replaces the node's part of c. If the old part is empty, the caller has held c for the
+// new part. If the new part is empty, put releases c.
 func (r *Remote) put(c *cell, part counts, users []uint64) {
 	p := r.l.e.pub
 	x := c.extra.Load()
 	was, old := r.part(c), r.users[c]
-	sum := x.parts().minus(p.unindexed(was, old)).add(p.unindexed(part, users))
-	x.sampled += p.sampled(part, users) - p.sampled(was, old)
+	sum := x.parts().minus(p.index.unindexed(was, old)).add(p.index.unindexed(part, users))
+	x.sampled += p.index.sampled(part, users) - p.index.sampled(was, old)
 	var left []uint64
 	if p.index != nil {
 		var parts int
-		parts, left, p.common = p.index.replace(c, old, users, p.common)
+		parts, left, r.common = p.index.replace(c, old, users, r.common)
 		sum.users = uint32(int(sum.users) + parts)
 	}
 	if delete(r.users, c); len(users) > 0 {
@@ -298,9 +279,12 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 	}
 	x.remote.Store(&sum)
 	p.index.leave(c, left)
-	_, _ = p.change(c, false, enqueue)
+	p.change(c, enqueue)
 	if part == (counts{}) {
-		p.releaseRemote(c, x)
+		if x.remoteParts--; x.remoteParts == 0 {
+			p.rooms.reported--
+		}
+		p.release(c, x)
 	}
 }
 

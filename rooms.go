@@ -1,6 +1,7 @@
 package occupancy
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,10 @@ type rooms struct {
 	// while a room changes its state: see stateWeight.
 	states  atomic.Int64
 	limitMu sync.Mutex // with a limit, it is locked for each step by which a room becomes occupied or empty
+
+	// publisher.mu protects the following.
+	subscribed int // rooms that have subscriptions
+	reported   int // rooms that have parts of other nodes
 }
 
 func (r *rooms) init(limit int, flags uint64) {
@@ -58,7 +63,7 @@ func (r *rooms) obtain(name string) (*cell, error) {
 	// Refused names must not fill the map.
 	r.limitMu.Lock()
 	defer r.limitMu.Unlock()
-	if r.number(occupied) >= int64(r.limit) && r.live(name) == nil && r.check(name) == nil {
+	if r.full(r.number(occupied)) && r.live(name) == nil && r.check(name) == nil {
 		return nil, ErrTooManyRooms
 	}
 	return r.obtainUnlimited(name)
@@ -96,6 +101,41 @@ func (r *rooms) obtainUnlimited(name string) (*cell, error) {
 	return c, nil
 }
 
+// full reports whether a number of rooms has reached the limit.
+func (r *rooms) full(n int64) bool { return r.limit > 0 && n >= int64(r.limit) }
+
+// checkSubscribed returns ErrTooManyRooms if the limit does not permit a subscription to the room.
+//
+// A new room is refused if the number of rooms that are only subscribed to has reached the
+// limit. A room that was occupied when it was subscribed to may empty later, which can bring
+// that number above the limit, because a Leave cannot be refused. So the number of all rooms
+// with subscriptions is limited, too. Its limit is three times as high: once for the
+// occupied rooms, once for the rooms with parts of other nodes, and once for the rooms that
+// are only subscribed to.
+func (r *rooms) checkSubscribed(name string) error {
+	c := r.live(name)
+	if c != nil && c.extra.Load() != nil && len(c.extra.Load().subs.list) > 0 {
+		return nil
+	}
+	// This is a lower bound: rooms that have both another node's part and connections
+	// of this process are counted in reported but not in heldOnly.
+	onlySubscribed := r.number(heldOnly) - int64(r.reported)
+	exists := c != nil && stateOf(c.word.Load()) != absent
+	if r.full(onlySubscribed) && !exists || r.full(int64(r.subscribed)/3) {
+		return cmp.Or[error](r.check(name), ErrTooManyRooms)
+	}
+	return nil
+}
+
+// checkReported returns ErrTooManyRooms if the limit does not permit a part of another node.
+func (r *rooms) checkReported(name string) error {
+	c := r.live(name)
+	if !r.full(int64(r.reported)) || c != nil && c.extra.Load() != nil && c.extra.Load().remoteParts > 0 {
+		return nil
+	}
+	return cmp.Or[error](r.check(name), ErrTooManyRooms)
+}
+
 // swap is the compare-and-swap of every step that may change a room's state.
 func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
 	was, is := stateOf(w), stateOf(n)
@@ -105,7 +145,7 @@ func (r *rooms) swap(c *cell, w, n uint64) (bool, error) {
 	if r.limit > 0 && (was == occupied || is == occupied) {
 		r.limitMu.Lock()
 		defer r.limitMu.Unlock()
-		if is == occupied && r.number(occupied) >= int64(r.limit) && c.word.Load() == w {
+		if is == occupied && r.full(r.number(occupied)) && c.word.Load() == w {
 			return false, ErrTooManyRooms
 		}
 	}

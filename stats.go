@@ -40,7 +40,7 @@ type Stats struct {
 // such rooms lag by a second at most, and all others by an interval. It works after Close.
 func (e *Engine) Stats() Stats {
 	p := e.pub
-	p.freshTotals()
+	e.sched.freshTotals()
 	p.mu.Lock()
 	delays := p.delays
 	p.mu.Unlock()
@@ -50,7 +50,7 @@ func (e *Engine) Stats() Stats {
 		Local:         p.local.read(),
 		Subscriptions: int(p.openSubscriptions.Load()),
 		Watchers:      int(p.openWatchers.Load()),
-		Lingering:     p.lingering.len(),
+		Lingering:     e.lingering.len(),
 		Arrivals:      p.arrivals.Load(),
 		Departures:    p.departures.Load(),
 		Published:     p.published.Load(),
@@ -141,6 +141,12 @@ type tally struct {
 	rounds                       atomic.Uint64
 	publishing                   atomic.Int64 // nanoseconds
 	refused                      refused      // here and not in Engine, whose cache line every hook reads
+	delays                       Delays       // publisher.mu protects it
+}
+
+func (t *tally) countRound(took time.Duration) {
+	t.rounds.Add(1)
+	t.publishing.Add(int64(took))
 }
 
 // sums are the counts of all rooms together.
@@ -170,52 +176,3 @@ func (t *tally) countLocal(before, after counts) {
 		t.departures.Add(uint64(-d))
 	}
 }
-
-// updateTotals brings the totals up to date if a call of Stats waits for that. To do so, it
-// publishes the rooms without listeners. After every quantum of rooms, it calls round, so that other
-// rooms are not published late.
-func (p *publisher) updateTotals() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.totalsUpdated == nil {
-		return
-	}
-	began, left := p.now(), quantum
-	p.rooms.cells.Range(func(c *cell) bool {
-		if c.detached() || !p.hasListeners(c) { // the latter may wait for its interval
-			p.publish(c, c.word.Load())
-		}
-		if left--; left > 0 {
-			return true
-		}
-		left = quantum
-		p.mu.Unlock()
-		p.round()
-		p.mu.Lock()
-		return !p.rooms.closed.Load()
-	})
-	close(p.totalsUpdated)
-	p.totalsUpdated, p.totalsUpdatedAt = nil, began
-}
-
-// freshTotals waits until the totals are at most maxLag old.
-func (p *publisher) freshTotals() {
-	p.mu.Lock()
-	if p.rooms.closed.Load() || p.now()-p.totalsUpdatedAt < maxLag {
-		p.mu.Unlock()
-		return
-	}
-	if p.totalsUpdated == nil {
-		p.totalsUpdated = make(chan struct{})
-	}
-	updated := p.totalsUpdated
-	p.mu.Unlock()
-	p.inbox.signal()
-	select {
-	case <-updated:
-	case <-p.stopped:
-	}
-}
-
-// maxLag is the largest age of the totals that Stats returns, for rooms without listeners.
-const maxLag = time.Second

@@ -37,16 +37,8 @@ type Subscription struct {
 	events chan Event // has room for one event. Only holders of publisher.mu send, so replacing an unread event is safe
 
 	// publisher.mu protects the following.
-	index  int // in extra.subs
+	index  int // in subscribers.list
 	closed bool
-}
-
-// subscriber is the data of one subscription that deliver reads. The subscribers of a room
-// lie side by side in memory, which makes deliver faster for a room of 100,000.
-type subscriber struct {
-	sub    *Subscription
-	events chan Event
-	last   counts // the last occupancy sent to it
 }
 
 // Subscribe subscribes to one room. The first event, its current occupancy, is available
@@ -63,19 +55,22 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	p := e.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, x, err := p.holdSubscription(room)
+	if err := p.rooms.checkSubscribed(room); err != nil {
+		return nil, err
+	}
+	c, x, err := p.hold(room)
 	if err != nil {
 		return nil, err
 	}
 	// If the snapshot is a new value, it is an event of the room. The room is still in a queue
 	// then, and its next visit delivers the event, or a newer one, to the other subscribers.
 	p.publish(c, c.word.Load())
-	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs)}
+	s := &Subscription{p: p, c: c, events: make(chan Event, 1), index: len(x.subs.list)}
 	s.events <- x.event()
-	x.subs = append(x.subs, subscriber{s, s.events, x.lastTotal.value})
+	x.subs.list = append(x.subs.list, subscriber{s, s.events, x.lastTotal.value})
 	p.openSubscriptions.Add(1)
 	if s.index == 0 {
-		p.subscribedRooms++
+		p.rooms.subscribed++
 	}
 	p.delivered.Add(1)
 	if p.now() >= x.next && (x.next > 0 || p.openWatchers.Load() == 0) {
@@ -84,7 +79,7 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 		// subscription, x.next does not tell when the room was published to a watcher.
 		p.settle(c)
 	}
-	_, _ = p.change(c, false, attach)
+	p.change(c, attach)
 	p.watchers.wake()
 	return s, nil
 }
@@ -117,82 +112,93 @@ func (s *Subscription) Unsubscribe() {
 	close(s.events)
 	p.openSubscriptions.Add(-1)
 	x := s.c.extra.Load()
-	if x.remove(s.index); len(x.subs) == 0 {
-		p.subscribedRooms--
+	if x.subs.remove(s.index); len(x.subs.list) == 0 {
+		p.rooms.subscribed--
 	}
 	p.release(s.c, x)
 }
 
-// remove removes subscription i. During deliver, the subscriptions before x.passed are
-// already processed. If i is one of them, the last processed one moves to i, so that
-// deliver misses none of the others.
-func (x *extra) remove(i int) {
-	last := len(x.subs) - 1
-	if i < x.passed {
-		x.passed--
-		x.move(x.passed, i)
-		i = x.passed
+// subscribers are the subscriptions of one room. publisher.mu protects them.
+type subscribers struct {
+	list        []subscriber
+	passed      int  // the number of subscribers that a running delivery has processed
+	undelivered bool // some subscriber may not have received the last published value
+	delivering  bool // a delivery is not over, and may have unlocked mu
+}
+
+// subscriber is the data of one subscription that send reads. The subscribers of a room
+// lie side by side in memory, which makes send faster for a room of 100,000.
+type subscriber struct {
+	sub    *Subscription
+	events chan Event
+	last   counts // the last occupancy sent to it
+}
+
+// send sends the room's event to the subscribers that have not received its value: to the next
+// quantum of them. If more is true, the delivery is not over. It continues with the next call,
+// which may have a newer event.
+func (s *subscribers) send(event Event, value counts) (delivered, folded uint64, more bool) {
+	s.delivering = true
+	slice := s.list[s.passed:min(s.passed+quantum, len(s.list))]
+	for i := range slice {
+		sub := &slice[i]
+		if sub.last == value {
+			continue
+		}
+		sub.last = value
+		delivered++
+		select {
+		case sub.events <- event:
+		default:
+			select {
+			case <-sub.events:
+				folded++
+			default: // the subscriber has just read it
+			}
+			sub.events <- event // does not block: only the holder of mu sends
+		}
 	}
-	x.move(last, i)
-	x.subs[last] = subscriber{}
-	x.subs = x.subs[:last]
+	if s.passed += len(slice); s.passed < len(s.list) {
+		return delivered, folded, true
+	}
+	s.passed, s.delivering = 0, false
+	return delivered, folded, false
+}
+
+// close closes all subscriptions.
+func (s *subscribers) close() {
+	for _, subscriber := range s.list {
+		close(subscriber.events)
+		subscriber.sub.closed = true
+	}
+	s.list = nil
+}
+
+// remove removes subscription i. During a delivery, the subscriptions before s.passed are
+// already processed. If i is one of them, the last processed one moves to i, so that
+// the delivery misses none of the others.
+func (s *subscribers) remove(i int) {
+	last := len(s.list) - 1
+	if i < s.passed {
+		s.passed--
+		s.move(s.passed, i)
+		i = s.passed
+	}
+	s.move(last, i)
+	s.list[last] = subscriber{}
+	s.list = s.list[:last]
 	switch { // release the memory of many subscriptions
 	case last == 0:
-		x.subs = nil
-	case cap(x.subs) > blockLen && last < cap(x.subs)/4:
-		x.subs = slices.Clone(x.subs)
+		s.list = nil
+	case cap(s.list) > blockLen && last < cap(s.list)/4:
+		s.list = slices.Clone(s.list)
 	}
 }
 
-func (x *extra) move(from, to int) {
+func (s *subscribers) move(from, to int) {
 	if from == to {
 		return
 	}
-	x.subs[to] = x.subs[from]
-	x.subs[to].sub.index = to
-}
-
-// event returns the room's newest event, for a subscriber.
-func (x *extra) event() Event {
-	return Event{Type: EventUpdated, Occupancy: x.lastTotal.value.occupancy(), Version: x.version}
-}
-
-// deliver sends the room's event to the subscribers that have not received its value, and
-// reports whether there was such a subscriber. It unlocks mu after every quantum, so that
-// other callers do not wait for a room of 100,000 subscribers.
-func (p *publisher) deliver(x *extra) bool {
-	x.undelivered = false
-	x.delivering = true
-	var delivered, folded uint64
-	for x.passed < len(x.subs) {
-		event, value := x.event(), x.lastTotal.value
-		subs := x.subs[x.passed:min(x.passed+quantum, len(x.subs))]
-		for i := range subs {
-			s := &subs[i]
-			if s.last == value {
-				continue
-			}
-			s.last = value
-			delivered++
-			select {
-			case s.events <- event:
-			default:
-				select {
-				case <-s.events:
-					folded++
-				default: // the subscriber has just read it
-				}
-				s.events <- event // does not block: only the holder of mu sends
-			}
-		}
-		if x.passed += len(subs); x.passed < len(x.subs) {
-			p.watchers.wake()
-			p.mu.Unlock()
-			p.mu.Lock()
-		}
-	}
-	x.passed, x.delivering = 0, false
-	p.delivered.Add(delivered)
-	p.folded.Add(folded)
-	return delivered > 0
+	s.list[to] = s.list[from]
+	s.list[to].sub.index = to
 }

@@ -115,7 +115,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 		"a delivery that has unlocked the publisher": func(_ *testing.T, e *Engine) {
 			e.pub.mu.Lock()
 			defer e.pub.mu.Unlock()
-			e.rooms.live("room").extra.Load().delivering = true
+			e.rooms.live("room").extra.Load().subs.delivering = true
 		},
 		"watchers of the room": func(t *testing.T, e *Engine) {
 			for range maxInlineListeners {
@@ -151,7 +151,7 @@ func TestSubscription_HookPublishesToFewListenersOnly(t *testing.T) {
 				time.Sleep(time.Second)
 				c := e.rooms.live("room")
 				require.NotZero(t, c.word.Load()&idle)
-				require.False(t, e.pub.tryPublish(c, false))
+				require.False(t, e.sched.tryPublish(c, false))
 				require.NoError(t, e.Join("room"))
 				synctest.Wait()
 				require.Equal(t, Occupancy{1, 0, 0}, (<-s.Events()).Occupancy)
@@ -345,7 +345,7 @@ func betweenSlices(t *testing.T, e *Engine, c *cell, calls ...func()) (between b
 	wg.Go(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		between = 0 < x.passed && x.passed < len(x.subs)
+		between = 0 < x.subs.passed && x.subs.passed < len(x.subs.list)
 	})
 	for _, call := range calls {
 		wg.Go(call)
@@ -356,7 +356,7 @@ func betweenSlices(t *testing.T, e *Engine, c *cell, calls ...func()) (between b
 	p.mu.Lock()
 	time.Sleep(time.Millisecond)
 	p.visit(c, p.now(), p.now(), false)
-	p.arm()
+	e.sched.arm()
 	p.mu.Unlock()
 	wg.Wait()
 	return between
@@ -391,9 +391,9 @@ func TestSubscription_ComesAndGoesDuringADelivery(t *testing.T) {
 
 		e.pub.mu.Lock()
 		x := c.extra.Load()
-		require.Zero(t, x.passed)
-		require.Len(t, x.subs, subs+len(late)-going)
-		for i, s := range x.subs {
+		require.Zero(t, x.subs.passed)
+		require.Len(t, x.subs.list, subs+len(late)-going)
+		for i, s := range x.subs.list {
 			require.Equal(t, i, s.sub.index)
 		}
 		e.pub.mu.Unlock()
@@ -474,7 +474,7 @@ func TestSubscription_RoomForgetsEndedSubscription(t *testing.T) {
 	all[1].Unsubscribe()
 	e.pub.mu.Lock()
 	defer e.pub.mu.Unlock()
-	subs := e.rooms.live("room").extra.Load().subs
+	subs := e.rooms.live("room").extra.Load().subs.list
 	require.Equal(t, []*Subscription{all[0], all[2], nil}, []*Subscription{subs[0].sub, subs[1].sub, subs[:3][2].sub})
 }
 
@@ -530,10 +530,10 @@ func TestSubscription_RoomKeepsItsExtraWhileItIsNecessary(t *testing.T) {
 		s := subscribe(t, e, "room")
 		time.Sleep(time.Second)
 		x := e.rooms.live("room").extra.Load()
-		x.delivering = true
+		x.subs.delivering = true
 		s.Unsubscribe()
 		require.Same(t, x, e.rooms.live("room").extra.Load())
-		x.delivering = false
+		x.subs.delivering = false
 
 		link, err := e.Link(nil)
 		require.NoError(t, err)

@@ -2,13 +2,15 @@ package occupancy
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,115 +18,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
-
-func TestUsers_AreDistinctClientsAmongTheMembers(t *testing.T) {
-	e := New(WithUsers())
-	defer e.Close()
-	want := func(conns, members, users int) {
-		t.Helper()
-		require.Equal(t, Occupancy{conns, members, users}, e.Current("room"))
-		require.Equal(t, Occupancy{conns, members, users}, e.Room("room").Current())
-		require.Equal(t, Occupancy{conns, members, users}, e.Local("room"))
-	}
-	require.NoError(t, e.Enter("room", "ann"))
-	want(0, 1, 1)
-	require.NoError(t, e.Room("room").Enter("ann"))
-	want(0, 2, 1)
-	l, err := e.Connect("room", As("bob"), As("ann"), As("bob"), As("ann"))
-	require.NoError(t, err)
-	want(1, 4, 2)
-	require.NoError(t, l.Enter("eve"))
-	require.NoError(t, l.Enter("eve"))
-	want(1, 5, 3)
-	require.NoError(t, l.Exit("bob"))
-	want(1, 4, 2)
-	require.ErrorIs(t, l.Exit("bob"), ErrNotEntered)
-	require.ErrorIs(t, e.Exit("room", "bob"), ErrNotEntered)
-	require.ErrorIs(t, e.Room("room").Exit("bob"), ErrNotEntered)
-	require.ErrorIs(t, e.Exit("another", "ann"), ErrNotEntered)
-	want(1, 4, 2)
-	require.NoError(t, e.Exit("room", "ann"))
-	require.NoError(t, e.Exit("room", "ann"))
-	want(1, 2, 2)
-	require.NoError(t, l.Close())
-	want(0, 0, 0)
-	require.ErrorIs(t, e.Exit("room", "ann"), ErrNotEntered)
-	require.ErrorIs(t, e.Enter("room", ""), ErrInvalidClientID)
-	_, err = e.Connect("room", As("\xff"))
-	require.ErrorIs(t, err, ErrInvalidClientID)
-	want(0, 0, 0)
-	require.Zero(t, tableSize(e))
-}
-
-// Engine.Exit may remove a member that a lease has entered, because it does not know the leases.
-func TestUsers_LeaseWhoseMemberWasExited(t *testing.T) {
-	e := New(WithUsers())
-	defer e.Close()
-	require.NoError(t, e.Enter("room", "eve"))
-	l, err := e.Connect("room", As("ann"), As("bob"))
-	require.NoError(t, err)
-	require.NoError(t, e.Exit("room", "ann"))
-	require.Equal(t, Occupancy{1, 2, 2}, e.Current("room"))
-	require.NoError(t, l.Exit("ann"))
-	require.Equal(t, Occupancy{1, 2, 2}, e.Current("room"))
-	require.NoError(t, l.Close())
-	require.Equal(t, Occupancy{0, 1, 1}, e.Current("room"))
-}
-
-// Without the option, clients are not checked, counted or kept.
-func TestUsers_AreZeroWithoutTheOption(t *testing.T) {
-	e := New()
-	defer e.Close()
-	require.NoError(t, e.Enter("room", ""))
-	l, err := e.Connect("room", As("ann"))
-	require.NoError(t, err)
-	require.Equal(t, Occupancy{1, 2, 0}, e.Current("room"))
-	link, err := e.Link(nil)
-	require.NoError(t, err)
-	require.NoError(t, link.Remote("node").Set(Part{Room: "room", Occupancy: Occupancy{3, 2, 1}}))
-	require.Equal(t, Occupancy{4, 4, 0}, e.Current("room"))
-	require.NoError(t, e.Exit("room", "somebody"))
-	require.NoError(t, l.Close())
-	require.Equal(t, Occupancy{3, 2, 0}, e.Current("room"))
-}
-
-func TestUsers_OfOtherNodesAreAdded(t *testing.T) {
-	e := New(WithUsers())
-	defer e.Close()
-	s := subscribe(t, e, "room")
-	<-s.Events()
-	link, err := e.Link(nil)
-	require.NoError(t, err)
-	remote := link.Remote("node")
-	require.NoError(t, remote.Set(Part{Room: "room", Occupancy: Occupancy{3, 2, 1}}))
-	require.Equal(t, Occupancy{3, 2, 1}, (<-s.Events()).Occupancy)
-	require.NoError(t, e.Enter("room", "ann"))
-	require.Equal(t, Occupancy{3, 3, 2}, e.Current("room"))
-	require.Equal(t, Part{Room: "room", Occupancy: Occupancy{3, 2, 1}}, remote.Get("room"))
-	err = remote.Set(Part{Room: "room", Occupancy: Occupancy{3, 1, 2}})
-	require.ErrorIs(t, err, ErrCount, "more users than members")
-	for _, n := range []int{maxCount, maxCount - 1} { // the new part replaces the old one
-		require.NoError(t, remote.Set(Part{Room: "full", Occupancy: Occupancy{n, n, n}}))
-		require.Equal(t, Occupancy{n, n, n}, e.Current("full"))
-	}
-	require.NoError(t, link.Close())
-	require.Equal(t, Occupancy{0, 1, 1}, e.Current("room"))
-}
-
-func TestUsers_ArePartOfTheTotals(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		users := 0
-		if e.pub.users != nil {
-			users = 3
-		}
-		connect(t, e, "a", As("ann"))
-		connect(t, e, "a", As("ann"))
-		connect(t, e, "b", As("ann"), As("bob"))
-		time.Sleep(2 * maxLag)
-		require.Equal(t, Occupancy{3, 4, users}, e.Stats().Total)
-		require.Equal(t, Occupancy{3, 4, users}, e.Stats().Local)
-	})
-}
 
 // Members of few clients come and go concurrently, by every method. Users must be exact
 // whenever all callers have returned.
@@ -185,29 +78,6 @@ func TestUsers_ConcurrentEntersAndExits(t *testing.T) {
 			require.Zero(t, e.Current(room))
 		}
 		require.Zero(t, tableSize(e))
-	}
-}
-
-// Two leases of a user are closed at the same moment, while a third one may come.
-func TestUsers_ConcurrentClosesRemoveTheUserOnce(t *testing.T) {
-	e := New(WithUsers())
-	defer e.Close()
-	for range 3000 {
-		a, err := e.Connect("room", As("ann"))
-		require.NoError(t, err)
-		b, err := e.Connect("room", As("ann"))
-		require.NoError(t, err)
-		require.Equal(t, Occupancy{2, 2, 1}, e.Current("room"))
-		var wg sync.WaitGroup
-		for _, l := range []*Lease{a, b, a} {
-			wg.Go(func() { _ = l.Close() })
-		}
-		var c *Lease
-		wg.Go(func() { c, _ = e.Connect("room", As("ann")) })
-		wg.Wait()
-		require.Equal(t, Occupancy{1, 1, 1}, e.Current("room"))
-		require.NoError(t, c.Close())
-		require.Zero(t, e.Current("room"))
 	}
 }
 
@@ -277,47 +147,6 @@ func TestUsers_ClosedEngineKeepsNoClients(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-func TestConnect_MaxRefusesAFullRoom(t *testing.T) {
-	for _, opts := range [][]Option{nil, {WithUsers()}} {
-		e := New(opts...)
-		var leases []*Lease
-		for range 3 {
-			l, err := e.Connect("room", Max(3), As("ann"))
-			require.NoError(t, err)
-			leases = append(leases, l)
-		}
-		before := e.Current("room")
-		for range 2 {
-			_, err := e.Connect("room", As("bob"), Max(3))
-			require.ErrorIs(t, err, ErrRoomFull)
-		}
-		for _, opts := range [][]ConnectOption{{Max(5), Max(2)}, {Max(2), Max(5)}} {
-			_, err := e.Room("room").Connect(opts...)
-			require.ErrorIs(t, err, ErrRoomFull)
-		}
-		require.Equal(t, before, e.Current("room"))
-		if e.pub.users != nil {
-			require.Equal(t, 1, tableSize(e))
-		}
-		for _, most := range []int{0, -1} {
-			_, err := e.Connect("empty", Max(most))
-			require.ErrorIs(t, err, ErrRoomFull)
-		}
-		require.Equal(t, Refused{RoomFull: 6}, e.Stats().Refused)
-		require.NoError(t, leases[0].Close())
-		link, err := e.Link(nil)
-		require.NoError(t, err)
-		remote := link.Remote("node")
-		require.NoError(t, remote.Set(Part{Room: "room", Occupancy: Occupancy{1, 0, 0}}))
-		_, err = e.Connect("room", Max(3))
-		require.ErrorIs(t, err, ErrRoomFull, "connections of other nodes count, too")
-		require.NoError(t, remote.Close())
-		_, err = e.Connect("room", Max(3))
-		require.NoError(t, err)
-		require.NoError(t, e.Close())
-	}
-}
-
 // A Connect that is refused costs nothing, and leaves nothing behind of a room that does not exist.
 func TestConnect_RefusedCostsNothing(t *testing.T) {
 	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
@@ -337,38 +166,6 @@ func TestConnect_RefusedCostsNothing(t *testing.T) {
 		}
 		require.Equal(t, rounds, e.Stats().Rounds, "nothing changed, so no room is visited")
 	})
-}
-
-// At no time does the room have more connections than Max allows, and no Connect is refused
-// while a place was free throughout.
-func TestConnect_MaxIsExactUnderConcurrency(t *testing.T) {
-	const callers, most, attempts = 16, 10, 20_000
-	e := New(WithUsers())
-	defer e.Close()
-	var refused atomic.Int64
-	run := func(callers int) {
-		var wg sync.WaitGroup
-		for i := range callers {
-			wg.Go(func() {
-				for range attempts {
-					l, err := e.Connect("room", Max(most), As(fmt.Sprint("client", i)))
-					if now := e.Current("room"); now.Connections > most {
-						panic(fmt.Sprint(now))
-					}
-					if err != nil {
-						refused.Add(1)
-						continue
-					}
-					_ = l.Close()
-				}
-			})
-		}
-		wg.Wait()
-		require.Zero(t, e.Current("room"))
-	}
-	run(most)
-	require.Zero(t, refused.Load(), "a place was free for each")
-	run(callers)
 }
 
 func eachClient(e *Engine, f func(c roomClient, members uint32)) {
@@ -428,4 +225,380 @@ func TestRemote_PartsOfAnySize(t *testing.T) {
 		require.LessOrEqual(t, len(remote.large), 1)
 	}
 	require.Empty(t, remote.large)
+}
+
+// testHash is a hash of client IDs. It is not keyed.
+func testHash(id string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(id))
+	x := h.Sum64() * 0x9e3779b97f4a7c15
+	return x ^ x>>29
+}
+
+// hashes returns the sorted hashes of the clients.
+func hashes(ids ...string) (all []uint64) {
+	for _, id := range ids {
+		all = append(all, testHash(id))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func newLinkedWithUsers(t testing.TB, opts ...Option) (*Engine, *Link) {
+	e := New(append(opts, WithUsers())...)
+	t.Cleanup(func() { _ = e.Close() })
+	l, err := e.Link(nil, WithUserHash(testHash))
+	require.NoError(t, err)
+	return e, l
+}
+
+// A hook that exits a user who is also on another node changes the word first. At this moment the
+// word counts the user without a member.
+func TestUnion_LocalNeverHasMoreUsersThanMembers(t *testing.T) {
+	e, l := newLinkedWithUsers(t)
+	_, err := e.Connect("room", As("ann"))
+	require.NoError(t, err)
+	require.NoError(t, l.Remote("two").Set(Part{"room", Occupancy{1, 1, 1}, hashes("ann")}))
+	c := e.rooms.live("room")
+	exited := c.word.Load() - member
+	require.Equal(t, counts{connections: 1}, countsOf(c.localOf(exited)))
+}
+
+// The counts are the same after one user was replaced by another, but the watcher of the link has an event.
+func TestUnion_ReplacedUserHasAnEventForOtherNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, l := newLinkedWithUsers(t)
+		w, err := l.Watch()
+		require.NoError(t, err)
+		all, err := e.Watch()
+		require.NoError(t, err)
+		next := func(w *Watcher) []RoomEvent {
+			time.Sleep(time.Second)
+			w.p.mu.Lock()
+			defer w.p.mu.Unlock()
+			events, _ := w.takeAll()
+			return events
+		}
+		require.NoError(t, e.Enter("room", "ann"))
+		require.Len(t, next(w), 1)
+		require.Len(t, next(all), 1)
+		in, out := l.UserChanges("room")
+		require.Equal(t, hashes("ann"), in)
+		require.Empty(t, out)
+		require.NoError(t, e.Enter("room", "bob"))
+		require.Len(t, next(w), 1) // and the room waits for its interval
+		require.Len(t, next(all), 1)
+		l.UserChanges("room")
+		require.NoError(t, e.Enter("room", "eve"))
+		require.NoError(t, e.Exit("room", "bob"))
+		events := next(w)
+		require.Len(t, events, 1)
+		require.Equal(t, Occupancy{0, 2, 2}, events[0].Occupancy)
+		in, out = l.UserChanges("room")
+		require.Equal(t, [][]uint64{hashes("eve"), hashes("bob")}, [][]uint64{in, out})
+		require.Empty(t, next(w))
+		require.NoError(t, e.Enter("room", "bob"))
+		require.NoError(t, e.Exit("room", "bob"))
+		require.Empty(t, next(w))
+		require.NoError(t, e.Exit("room", "ann"))
+		require.NoError(t, e.Exit("room", "eve"))
+		require.Len(t, next(w), 1)
+		in, out = l.UserChanges("room")
+		require.Empty(t, in)
+		require.Equal(t, hashes("ann", "eve"), out)
+		require.Empty(t, e.pub.index.changes.rooms)
+	})
+}
+
+// The number of users of a single node is known, even if it publishes few of them. Only the number
+// of users in common with this process is estimated.
+func TestUnion_EstimateOfOneNodeIsExactWithoutCommonUsers(t *testing.T) {
+	e, l := newLinkedWithUsers(t)
+	p, node := e.pub, l.Remote("others")
+	set := func(from int) {
+		var all []uint64
+		for i := from; i < from+10_000; i++ {
+			all = append(all, testHash(fmt.Sprint("client", i)))
+		}
+		slices.Sort(all)
+		require.NoError(t, node.Set(Part{"room", Occupancy{10_000, 10_000, 10_000}, all[:256]}))
+		c, _ := p.rooms.cells.Load("room")
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.estimateUsers(c, c.extra.Load())
+	}
+	for i := range 300 {
+		require.NoError(t, e.Enter("room", fmt.Sprint("client", i)))
+	}
+	set(1000)
+	require.Equal(t, 10_300, e.Current("room").Users)
+	set(0)
+	require.InDelta(t, 10_000, e.Current("room").Users, 400)
+}
+
+// The standard error of estimates is at most 1/√4096, and they have no bias.
+func TestUnion_StandardErrorOfEstimates(t *testing.T) {
+	_, l := newLinkedWithUsers(t)
+	p := l.e.pub
+	one, two := l.Remote("one"), l.Remote("two")
+	r := rand.New(rand.NewPCG(1, 1))
+	const trials, union = 100, 35_000
+	sum, squares := 0.0, 0.0
+	for range trials {
+		users := make([]uint64, union)
+		for i := range users {
+			users[i] = r.Uint64()
+		}
+		for node, part := range map[*Remote][]uint64{one: slices.Clone(users[:20_000]), two: slices.Clone(users[10_000:])} {
+			slices.Sort(part)
+			n := len(part)
+			require.NoError(t, node.Set(Part{"room", Occupancy{n, n, n}, part[:4096]}))
+		}
+		c, _ := p.rooms.cells.Load("room")
+		p.mu.Lock()
+		p.estimateUsers(c, c.extra.Load())
+		p.mu.Unlock()
+		e := float64(l.e.Current("room").Users)/union - 1
+		sum, squares = sum+e, squares+e*e
+	}
+	require.InDelta(t, 0, sum/trials, 3*0.016/math.Sqrt(trials))
+	require.Less(t, math.Sqrt(squares/trials), 1.0/64)
+}
+
+// Hooks enter and exit users while another node's report that removes these users is applied.
+func TestUnion_HooksDuringReport(t *testing.T) {
+	numbers := map[string]uint64{"ann": 1, "bob": 2, "new": 3, "last": 4}
+	e := New(WithUsers())
+	defer e.Close()
+	l, err := e.Link(nil, WithUserHash(func(id string) uint64 { return numbers[id] }))
+	require.NoError(t, err)
+	node := l.Remote("node")
+	report := func(users ...uint64) {
+		require.NoError(t, node.Set(Part{"room", Occupancy{9, 9, len(users)}, users}))
+	}
+	report(1, 2, 4)
+	require.NoError(t, e.Enter("room", "ann"))
+	shard := func(id string) *indexShard { return l.index.shard(numbers[id]) }
+	shard("last").mu.Lock() // the report waits when it has applied the others
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		report(3)
+	}()
+	require.Eventually(t, func() bool {
+		s := shard("new")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.users) > 0
+	}, time.Minute, time.Millisecond)
+	require.NoError(t, e.Enter("room", "bob"))
+	during := e.Current("room").Users
+	require.NoError(t, e.Exit("room", "bob"))
+	require.NoError(t, e.Exit("room", "ann"))
+	shard("last").mu.Unlock()
+	<-done
+	require.Equal(t, 3, during) // as before the report
+	require.Equal(t, Occupancy{9, 9, 1}, e.Current("room"))
+	require.Equal(t, Occupancy{}, e.Local("room"))
+}
+
+// A hook does not estimate users, even if it could publish the room, because that takes long.
+func TestUnion_HookDoesNotEstimate(t *testing.T) {
+	e, l := newLinkedWithUsers(t, WithInterval(0))
+	_, err := e.Subscribe("room")
+	require.NoError(t, err)
+	require.NoError(t, l.Remote("node").Set(Part{"room", Occupancy{9, 9, 9}, hashes("ann", "bob")}))
+	c, _ := e.rooms.cells.Load("room")
+	require.False(t, e.sched.tryPublish(c, false))
+}
+
+// Set does not estimate the users of its rooms, because it locks the publisher for all of them. A
+// visit of the room does, and the publisher unlocks after each.
+func TestUnion_SetDoesNotEstimate(t *testing.T) {
+	e, l := newLinkedWithUsers(t)
+	node, other, p := l.Remote("node"), l.Remote("other"), e.pub
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	require.NoError(t, other.set(Part{"room", Occupancy{1, 1, 1}, hashes("carl")}))
+	require.NoError(t, node.set(Part{"room", Occupancy{9, 9, 9}, hashes("ann", "bob")}))
+	require.Equal(t, 9, e.Current("room").Users)
+	c, _ := p.rooms.cells.Load("room")
+	require.GreaterOrEqual(t, p.visit(c, p.now(), 0, false), quantum)
+	require.NotEqual(t, 9, e.Current("room").Users)
+	require.NoError(t, other.set(Part{Room: "room"}))
+	require.NoError(t, node.set(Part{"room", Occupancy{9, 9, 2}, hashes("ann", "bob")}))
+	require.Equal(t, 2, e.Current("room").Users)
+	require.Zero(t, c.extra.Load().sampled) // visits do not estimate any more
+	require.NoError(t, node.set(Part{"room", Occupancy{9, 0, 0}, hashes("ann", "bob")}))
+	require.Empty(t, node.users) // without members
+}
+
+// All calls that change users run at the same time, also with a hash that has few values, and with
+// reports that cannot be true. Whenever the calls have returned, the counts are exact. In the end
+// nothing is left.
+func TestUnion_Storm(t *testing.T) {
+	few := func(id string) uint64 { return testHash(id) % 3 }
+	e := New(WithUsers(), WithInterval(0))
+	defer e.Close()
+	rooms := []string{"a", "b"}
+	var subs []*Subscription
+	for _, room := range rooms {
+		s, err := e.Subscribe(room)
+		require.NoError(t, err)
+		subs = append(subs, s)
+	}
+	all, err := e.Watch()
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	check := func(o Occupancy) {
+		if o.Users < 0 || o.Users > o.PresenceMembers {
+			t.Errorf("impossible: %+v", o)
+		}
+	}
+	var last [2]Occupancy
+	for i, s := range subs {
+		wg.Go(func() {
+			for ev := range s.Events() {
+				check(ev.Occupancy)
+				last[i] = ev.Occupancy
+			}
+		})
+	}
+	wg.Go(func() {
+		for {
+			events, err := all.Next(t.Context())
+			if err != nil {
+				return
+			}
+			for _, ev := range events {
+				check(ev.Occupancy)
+			}
+		}
+	})
+	for round := range 40 {
+		hash := []func(string) uint64{testHash, few}[round%2]
+		l, err := e.Link(nil, WithUserHash(hash)) // closes the link of a round that has released it
+		require.NoError(t, err)
+		var kept [3][]*Lease
+		var parts [2][2]Part // by node and room
+		var changes sync.WaitGroup
+		for i := range kept {
+			r := rand.New(rand.NewPCG(uint64(round), uint64(i)))
+			id := func() string { return strconv.Itoa(r.IntN(10)) }
+			changes.Go(func() {
+				for range 150 {
+					lease, err := e.Connect(rooms[r.IntN(2)], As(id()))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if round%2 == 0 { // a step counts several clients with the same hash wrongly
+						_ = lease.Enter(id())
+						_ = lease.Exit(id())
+					}
+					switch r.IntN(4) {
+					case 0:
+						lease.Linger(time.Duration(r.IntN(1000)) * time.Microsecond)
+					case 1:
+						lease.Linger(time.Hour)
+						kept[i] = append(kept[i], lease)
+					case 2:
+						s := e.Session(id())
+						_ = s.Enter(lease.Room())
+						_ = lease.Close()
+						_ = s.Close()
+					default:
+						kept[i] = append(kept[i], lease)
+					}
+				}
+				for _, lease := range kept[i][len(kept[i])/8:] { // the others remain, or linger
+					_ = lease.Close()
+				}
+			})
+		}
+		for i := range parts {
+			node := l.Remote("node")
+			r := rand.New(rand.NewPCG(uint64(round), 10+uint64(i)))
+			changes.Go(func() {
+				for range 300 {
+					k := r.IntN(2)
+					part := Part{Room: rooms[k], Occupancy: Occupancy{r.IntN(9), 100, 0}}
+					for c := range 12 {
+						if r.IntN(3) == 0 {
+							part.Users = append(part.Users, hash(strconv.Itoa(c))) // few: the same hash several times
+						}
+					}
+					slices.Sort(part.Users)
+					if r.IntN(9) == 0 {
+						part = Part{Room: rooms[k]}
+					}
+					if err := node.Set(part); err != nil {
+						t.Error(err)
+					}
+					parts[i][k] = part
+					if r.IntN(9) == 0 { // refused, or an estimate that is replaced later
+						_ = node.Set(Part{rooms[k], Occupancy{1 << 28, 1 << 28, 1 << 28}, part.Users})
+						_ = node.Set(part)
+					}
+				}
+			})
+		}
+		changes.Wait()
+		for i := 0; e.Stats().Lingering > 0 && i < 3; i++ {
+			for _, lease := range kept[i] {
+				_ = lease.Close()
+			}
+		}
+		for k, room := range rooms {
+			c, _ := e.rooms.cells.Load(room)
+			require.Eventually(t, func() bool { return e.Stats().Lingering == 0 && c.word.Load()&idle != 0 }, time.Minute, time.Millisecond)
+			clients, elsewhere, mine := map[uint64]int{}, map[uint64]bool{}, 0
+			for i := range e.pub.users.shards {
+				for u := range e.pub.users.shards[i].members {
+					if u.room == c {
+						clients[hash(u.id)]++
+						mine++
+					}
+				}
+			}
+			for _, node := range parts {
+				for _, h := range node[k].Users {
+					elsewhere[h] = true
+				}
+			}
+			users := mine
+			for h := range elsewhere {
+				if clients[h] == 0 {
+					users++
+				}
+			}
+			require.Equal(t, users, e.Current(room).Users, "round %d", round)
+			require.Equal(t, mine, e.Local(room).Users)
+		}
+		for _, leases := range kept {
+			for _, lease := range leases {
+				_ = lease.Close()
+			}
+		}
+		for _, room := range rooms {
+			require.Equal(t, Occupancy{}, e.Local(room))
+		}
+		if round%4 < 2 {
+			l.Release()
+			continue
+		}
+		require.NoError(t, l.Close())
+		for i := range l.index.shards {
+			require.Empty(t, l.index.shards[i].users)
+			require.Nil(t, e.pub.users.shards[i].index)
+			require.Empty(t, e.pub.users.shards[i].members)
+		}
+		require.Equal(t, Occupancy{}, e.Current("a"))
+	}
+	for _, s := range subs {
+		require.Eventually(t, func() bool { return e.Current(s.Room()) == Occupancy{} }, time.Minute, time.Millisecond)
+	}
+	require.NoError(t, e.Close())
+	wg.Wait()
+	require.Equal(t, [2]Occupancy{}, last)
 }

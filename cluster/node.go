@@ -55,7 +55,7 @@ const answersLen = 4096
 // invalid option or about the bus. After an error, the engine is not linked and can be
 // passed to Start again.
 func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) (*Node, error) {
-	cfg, err := newConfig(opts)
+	cfg, err := newConfig(eng, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
+	"github.com/occupancy/occupancy/trending"
 )
 
 func TestNode_CountsWholeService(t *testing.T) {
@@ -110,7 +111,10 @@ func TestStart_InvalidArguments_ReturnsError(t *testing.T) {
 		return err.Error()
 	}
 	net := clustertest.NewNetwork(1)
+	other := occupancy.New()
+	defer other.Close()
 	for name, o := range map[string]cluster.Option{
+		"board":     cluster.WithTrending(trending.New(other)), // of another engine
 		"name":      cluster.WithName(fmt.Sprintf("%256d", 1)),
 		"utf8":      cluster.WithName("\xff"),
 		"flush":     cluster.WithFlush(-1),

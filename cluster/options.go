@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster/internal/core"
 )
 
@@ -152,7 +153,7 @@ const maxDuration time.Duration = 1 << 59
 // more. It limits the receiver's memory, because an inbox holds up to 1024 messages.
 const maxReply = 256 << 10
 
-func newConfig(opts []Option) (config, error) {
+func newConfig(eng *occupancy.Engine, opts []Option) (config, error) {
 	c := config{
 		Config: core.Config{
 			Heartbeat:      time.Second,
@@ -185,6 +186,8 @@ func newConfig(opts []Option) (config, error) {
 	switch {
 	case c.log == nil:
 		return c, errors.New("cluster: WithLogger: the logger is nil")
+	case c.trends != nil && c.trends.Engine() != eng:
+		return c, errors.New("cluster: WithTrending: the board ranks the rooms of another engine")
 	case len(c.Name) > core.MaxNodeName || !utf8.ValidString(c.Name):
 		return c, fmt.Errorf("cluster: WithName: the name must be UTF-8 of at most %d bytes", core.MaxNodeName)
 	case c.flush < 0 || c.Hold < 0 || c.Forget < 0:

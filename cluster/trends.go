@@ -11,13 +11,15 @@ import (
 // Trends is a ranking of the rooms of an engine that counts arrivals: the Board of package
 // trending, whose documentation describes the methods.
 type Trends interface {
+	Engine() *occupancy.Engine
 	History() (rooms map[string][3]float64, complete bool)
 	Import(rooms map[string][3]float64, complete bool)
 	Expect(parts []occupancy.Part, away time.Duration)
 }
 
-// WithTrending makes all nodes show the same trending rooms. It requires a board of the
-// engine of this node, with the same options on every node. Close the node before the board.
+// WithTrending makes all nodes show the same trending rooms. The board must be one of
+// this node's engine, otherwise Start returns an error, and must have the same options on every
+// node. Close the node before the board.
 //
 // The counts of an engine contain those of all nodes, so each board counts the arrivals of the
 // whole service. When the node begins to count the clients of a running peer, or counts the clients

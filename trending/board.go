@@ -59,11 +59,11 @@ type warmRoom struct {
 // New creates a board. When New returns, the board contains every room that is not
 // empty. The board of a closed engine is empty. New takes a few microseconds for each
 // room and may wait for one interval of the engine. It starts two goroutines, which end
-// when the board or the engine is closed. New panics on an option that no board can have,
-// such as a half-life that is not positive.
+// when the board or the engine is closed. New panics on an invalid option, such as a
+// half-life that is not positive, or [Users] if the engine does not count them.
 func New(e *occupancy.Engine, opts ...Option) *Board {
 	b := &Board{
-		config:   newConfig(opts),
+		config:   newConfig(e, opts),
 		engine:   e,
 		start:    time.Now(),
 		changed:  make(chan struct{}, 1),
@@ -90,6 +90,9 @@ func New(e *occupancy.Engine, opts ...Option) *Board {
 	go b.run()
 	return b
 }
+
+// Engine returns the engine whose rooms the board ranks.
+func (b *Board) Engine() *occupancy.Engine { return b.engine }
 
 // Close stops the board and closes the channels of its subscriptions after their last lists,
 // which contain every change that was made before Close. Close waits for the board's

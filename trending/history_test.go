@@ -9,7 +9,7 @@ import (
 // bounds leads to the greatest ratios.
 func TestBound_RatiosDecreaseAtLeastAsFast(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 9))
-	c := newConfig(nil)
+	c := newConfig(nil, nil)
 	for range 10_000 {
 		then := 1000 * r.Float64()
 		later := then + 3*r.Float64()

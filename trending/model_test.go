@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/trending"
 )
@@ -213,18 +215,9 @@ func TestNew_UnderLoad_ListsEqualFullSort(t *testing.T) {
 	wg.Wait()
 	popular, _ := newModel(e).lists(e)
 	for _, b := range boards {
-		eventually(t, func() bool {
+		require.Eventually(t, func() bool {
 			return slices.EqualFunc(b.Popular(1000), popular, func(a, b trending.Room) bool { return a.Name == b.Name && a.Occupancy == b.Occupancy }) &&
 				slices.IsSortedFunc(b.Trending(1000), func(a, b trending.Room) int { return cmp.Compare(b.Ratio, a.Ratio) })
-		})
-	}
-}
-
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("condition still false after 30s")
-		}
+		}, time.Minute, time.Millisecond)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/occupancy/occupancy"
 )
 
 // Option is a setting of [New].
@@ -42,7 +44,7 @@ func WithWarmup(d time.Duration) Option { return func(c *config) { c.warmup = d 
 func WithFilter(f func(room string) bool) Option { return func(c *config) { c.filter = f } }
 
 // WithMinUsers lists only rooms with at least n users, for example so that a list does not
-// reveal the rooms of two people. It needs an engine with [occupancy.WithUsers]. The default
+// reveal the rooms of two people. It requires an engine with [occupancy.WithUsers]. The default
 // is 0.
 func WithMinUsers(n int) Option { return func(c *config) { c.minUsers = n } }
 
@@ -58,10 +60,10 @@ type Count int
 const (
 	Connections Count = iota
 	PresenceMembers
-	Users // needs an engine with occupancy.WithUsers
+	Users // requires an engine with occupancy.WithUsers
 )
 
-func newConfig(opts []Option) config {
+func newConfig(e *occupancy.Engine, opts []Option) config {
 	c := config{halfLife: 10 * time.Minute, warmup: time.Minute, minimum: 5, filter: func(string) bool { return true }}
 	for _, o := range opts {
 		o(&c)
@@ -79,6 +81,10 @@ func newConfig(opts []Option) config {
 		panic("trending: WithFilter: the function is nil")
 	case c.count < Connections || c.count > Users:
 		panic(fmt.Sprintf("trending: WithCount: invalid count %d", c.count))
+	case c.count == Users && !e.CountsUsers():
+		panic("trending: WithCount: Users requires an engine with occupancy.WithUsers")
+	case c.minUsers > 0 && !e.CountsUsers():
+		panic("trending: WithMinUsers requires an engine with occupancy.WithUsers")
 	}
 	return c
 }

@@ -162,15 +162,17 @@ func TestInvalidArgumentsPanic(t *testing.T) {
 	e := newEngine(t)
 	b := newBoard(t, e)
 	for name, f := range map[string]func(){
-		"zero half-life":             func() { trending.New(e, trending.WithHalfLife(0)) },
-		"negative half-life":         func() { trending.New(e, trending.WithHalfLife(-1)) },
-		"negative warm-up":           func() { trending.New(e, trending.WithWarmup(-1)) },
-		"zero minimum":               func() { trending.New(e, trending.WithMinimum(0)) },
-		"negative minimum of users":  func() { trending.New(e, trending.WithMinUsers(-1)) },
-		"nil filter":                 func() { trending.New(e, trending.WithFilter(nil)) },
-		"invalid count":              func() { trending.New(e, trending.WithCount(-1)) },
-		"invalid order of Top":       func() { b.Top(trending.Order(2), 1) },
-		"invalid order of Subscribe": func() { b.Subscribe(trending.Order(-1), 1) },
+		"zero half-life":                        func() { trending.New(e, trending.WithHalfLife(0)) },
+		"negative half-life":                    func() { trending.New(e, trending.WithHalfLife(-1)) },
+		"negative warm-up":                      func() { trending.New(e, trending.WithWarmup(-1)) },
+		"zero minimum":                          func() { trending.New(e, trending.WithMinimum(0)) },
+		"users that are not counted":            func() { trending.New(e, trending.WithCount(trending.Users)) },
+		"minimum of users that are not counted": func() { trending.New(e, trending.WithMinUsers(1)) },
+		"negative minimum of users":             func() { trending.New(e, trending.WithMinUsers(-1)) },
+		"nil filter":                            func() { trending.New(e, trending.WithFilter(nil)) },
+		"invalid count":                         func() { trending.New(e, trending.WithCount(-1)) },
+		"invalid order of Top":                  func() { b.Top(trending.Order(2), 1) },
+		"invalid order of Subscribe":            func() { b.Subscribe(trending.Order(-1), 1) },
 	} {
 		func() {
 			defer func() {

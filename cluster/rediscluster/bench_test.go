@@ -6,6 +6,8 @@ import (
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
+
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 )
 
 // The time from Publish on one bus to the subscriber's channel of another bus, for one
@@ -14,11 +16,11 @@ func BenchmarkPublishToReceive(b *testing.B) {
 	s := startRedis(b)
 	payload := make([]byte, 256)
 	b.Run("bus", func(b *testing.B) {
-		from, in := connect(b, s.option()), subscribe(b, connect(b, s.option()), 4096, digests)
+		from, in := connect(b, s.option()), bustest.Subscribe(b, connect(b, s.option()), 4096, bustest.Digests)
 		ctx := context.Background()
 		b.ReportAllocs()
 		for b.Loop() {
-			require.NoError(b, from.Publish(ctx, digests, payload))
+			require.NoError(b, from.Publish(ctx, bustest.Digests, payload))
 			<-in
 		}
 	})

@@ -24,4 +24,6 @@
 // user needs the permissions
 //
 //	resetchannels &occupancy.v1.* +publish +subscribe +unsubscribe +ping +hello +client
+//
+// In a Redis Cluster the user also needs +cluster|slots and +cluster|shards, and with Sentinels +role.
 package rediscluster

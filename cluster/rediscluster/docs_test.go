@@ -9,6 +9,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/rediscluster"
 )
 
@@ -38,7 +39,7 @@ func TestDocs_Connect(t *testing.T) {
 	checkGoroutines(t)
 	engine := occupancy.New()
 	defer engine.Close()
-	require.NoError(t, startNode(timeoutContext(t), engine, "redis://"+startRedis(t).addr, func(node *cluster.Node) {
-		require.NoError(t, node.Ready(timeoutContext(t)))
+	require.NoError(t, startNode(bustest.Context(t), engine, "redis://"+startRedis(t).addr, func(node *cluster.Node) {
+		require.NoError(t, node.Ready(bustest.Context(t)))
 	}))
 }

@@ -2,10 +2,7 @@ package rediscluster_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,97 +11,45 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/internal/testproxy"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/rediscluster"
 )
 
 func TestBus_ReconnectsAfterKill(t *testing.T) {
 	checkGoroutines(t)
-	s, log := startRedis(t), new(logBuffer)
-	from, to := connect(t, s.option(), log.option()), connect(t, s.option())
-	awaitEvent(t, from, cluster.Connected)
-	awaitEvent(t, to, cluster.Connected)
-	in := subscribe(t, to, 1<<16, digests)
-	for round := range 3 {
-		receive(t, from, in, fmt.Sprint("before ", round))
-
-		// The bus notices the disconnection while these messages are published.
-		stop, wg := make(chan struct{}), new(sync.WaitGroup)
-		for range 4 {
-			wg.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						_ = from.Publish(context.Background(), heartbeats, []byte("possibly lost"))
-					}
-				}
-			})
-		}
-		s.kill()
-		awaitEvent(t, from, cluster.Disconnected)
-		awaitEvent(t, to, cluster.Disconnected)
-		close(stop)
-		wg.Wait()
-		require.ErrorIs(t, from.Publish(timeoutContext(t), digests, []byte("lost")), rediscluster.ErrDisconnected)
-		whileDisconnected := subscribe(t, to, 1<<16, digests) // active when the bus is connected again
-
-		s.start()
-		awaitEvent(t, from, cluster.Connected)
-		awaitEvent(t, to, cluster.Connected)
-		receive(t, from, in, fmt.Sprint("after ", round))
-		receive(t, from, whileDisconnected, fmt.Sprint("again after ", round))
-	}
-	require.Equal(t, 3, log.count(`level=WARN msg="disconnected from Redis"`))
-	require.Equal(t, 3, log.count(`level=WARN msg="connected to Redis"`))
+	s, log := startRedis(t), new(bustest.Log)
+	from, to := connect(t, s.option(), rediscluster.WithLogger(log.Logger())), connect(t, s.option())
+	bustest.TestRestart(t, from, to, s.kill, s.start, rediscluster.ErrDisconnected)
+	require.Equal(t, 3, log.Count(`level=WARN msg="disconnected from Redis"`))
+	require.Equal(t, 3, log.Count(`level=WARN msg="connected to Redis"`))
 }
 
-// Redis does not answer any more, but its connections remain open.
 func TestBus_DetectsStoppedServer(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
-	from, to := connect(t, s.option()), connect(t, s.option())
-	awaitEvent(t, from, cluster.Connected)
-	awaitEvent(t, to, cluster.Connected)
-	in := subscribe(t, to, 1<<16, digests)
-	receive(t, from, in, "before")
-
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGSTOP))
-	stopped := time.Now()
-	eventually(t, "disconnected", func() bool {
-		return errors.Is(from.Publish(context.Background(), heartbeats, nil), rediscluster.ErrDisconnected)
-	})
-	awaitEvent(t, to, cluster.Disconnected)
-	t.Logf("detected after %v", time.Since(stopped))
-
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGCONT))
-	awaitEvent(t, from, cluster.Disconnected)
-	awaitEvent(t, from, cluster.Connected)
-	awaitEvent(t, to, cluster.Connected)
-	receive(t, from, in, "after")
+	bustest.TestSilentServer(t, connect(t, s.option()), connect(t, s.option()), s.cmd.Process, rediscluster.ErrDisconnected)
 }
 
 // Redis closes the connection of a client that does not read fast enough.
 func TestBus_ReconnectsAfterOutputBufferLimit(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t, "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
-	p := testproxy.New(t, s.addr)
+	p := bustest.NewProxy(t, s.addr)
 	slow, from := connect(t, rueidis.ClientOption{InitAddress: []string{p.Addr()}}), connect(t, s.option())
-	awaitEvent(t, slow, cluster.Connected)
-	in := subscribe(t, slow, 1<<16, digests)
-	receive(t, from, in, "before")
+	bustest.AwaitEvent(t, slow, cluster.Connected)
+	in := bustest.Subscribe(t, slow, 1<<16, bustest.Digests)
+	bustest.Receive(t, from, in, "before")
 
 	p.Pause()
 	large := make([]byte, from.MaxPayload())
-	eventually(t, "Redis has closed the connection", func() bool {
-		_ = from.Publish(timeoutContext(t), digests, large)
+	bustest.Eventually(t, "Redis has closed the connection", func() bool {
+		_ = from.Publish(bustest.Context(t), bustest.Digests, large)
 		return s.do("CLIENT", "LIST", "TYPE", "pubsub") != "" && !hasSubscriber(s)
 	})
 	p.Resume()
-	awaitEvent(t, slow, cluster.Disconnected)
-	awaitEvent(t, slow, cluster.Connected)
-	receive(t, from, in, "after")
+	bustest.AwaitEvent(t, slow, cluster.Disconnected)
+	bustest.AwaitEvent(t, slow, cluster.Connected)
+	bustest.Receive(t, from, in, "after")
 }
 
 func hasSubscriber(s *redisServer) bool {
@@ -113,20 +58,20 @@ func hasSubscriber(s *redisServer) bool {
 
 func TestConnect_RetriesUntilServerStarts(t *testing.T) {
 	checkGoroutines(t)
-	s, log := startRedis(t), new(logBuffer)
+	s, log := startRedis(t), new(bustest.Log)
 	s.kill()
 	connected := make(chan *rediscluster.Bus)
 	go func() {
-		b, err := rediscluster.Connect(timeoutContext(t), s.option(), log.option())
+		b, err := rediscluster.Connect(bustest.Context(t), s.option(), rediscluster.WithLogger(log.Logger()))
 		if err != nil {
 			t.Error(err)
 		}
 		connected <- b
 	}()
-	eventually(t, "logged", func() bool { return log.count("refused") > 0 })
+	bustest.Eventually(t, "logged", func() bool { return log.Count("refused") > 0 })
 	s.start()
 	if b := <-connected; b != nil {
-		awaitEvent(t, closeAfter(t, b), cluster.Connected)
+		bustest.AwaitEvent(t, bustest.CloseAfter(t, b), cluster.Connected)
 	}
 }
 
@@ -134,7 +79,7 @@ func TestConnect_ReturnsWhenContextEnds(t *testing.T) {
 	checkGoroutines(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	_, err := rediscluster.Connect(ctx, rueidis.ClientOption{InitAddress: []string{freeAddr(t)}, Password: "secret"})
+	_, err := rediscluster.Connect(ctx, rueidis.ClientOption{InitAddress: []string{bustest.FreeAddr(t)}, Password: "secret"})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "refused")
 	require.NotContains(t, err.Error(), "secret")
@@ -148,40 +93,40 @@ func TestConnect_WithBackgroundConnect_ReturnsDisconnectedBus(t *testing.T) {
 	b := connect(t, s.option(), rediscluster.WithBackgroundConnect())
 	require.Equal(t, cluster.Disconnected, <-b.Events())
 	require.Nil(t, b.Client())
-	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), rediscluster.ErrDisconnected)
-	in := subscribe(t, b, 64, digests)
+	require.ErrorIs(t, b.Publish(bustest.Context(t), bustest.Digests, nil), rediscluster.ErrDisconnected)
+	in := bustest.Subscribe(t, b, 64, bustest.Digests)
 	s.start()
 	require.Equal(t, cluster.Connected, <-b.Events())
 	require.NotNil(t, b.Client())
-	receive(t, connect(t, s.option()), in, "after the start")
+	bustest.Receive(t, connect(t, s.option()), in, "after the start")
 }
 
 func TestBus_CloseSendsWhatWasPublished(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
-	in := subscribe(t, connect(t, s.option()), 1000, digests)
+	in := bustest.Subscribe(t, connect(t, s.option()), 1000, bustest.Digests)
 	b := connect(t, s.option())
 	for n := range 200 {
-		require.NoError(t, b.Publish(timeoutContext(t), digests, fmt.Append(nil, n)))
+		require.NoError(t, b.Publish(bustest.Context(t), bustest.Digests, fmt.Append(nil, n)))
 	}
-	require.NoError(t, b.Close(timeoutContext(t)))
+	require.NoError(t, b.Close(bustest.Context(t)))
 	for n := range 200 {
 		select {
 		case m := <-in:
 			require.Equal(t, fmt.Sprint(n), string(m.Payload))
-		case <-timeoutContext(t).Done():
+		case <-bustest.Context(t).Done():
 			t.Fatalf("message %d was lost", n)
 		}
 	}
-	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), occupancy.ErrClosed)
-	_, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests}, make(chan cluster.Message, 1))
+	require.ErrorIs(t, b.Publish(bustest.Context(t), bustest.Digests, nil), occupancy.ErrClosed)
+	_, err := b.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Digests}, make(chan cluster.Message, 1))
 	require.ErrorIs(t, err, occupancy.ErrClosed)
 }
 
 func TestBus_CloseReturnsWhenContextEnds(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
-	p := testproxy.New(t, s.addr)
+	p := bustest.NewProxy(t, s.addr)
 	b := connect(t, rueidis.ClientOption{InitAddress: []string{p.Addr()}})
 	p.Pause()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -193,15 +138,15 @@ func TestBus_UnsubscribesFromUnusedChannels(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
 	b := connect(t, s.option())
-	first, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests}, make(chan cluster.Message, 1))
+	first, err := b.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Digests}, make(chan cluster.Message, 1))
 	require.NoError(t, err)
-	second, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests}, make(chan cluster.Message, 1))
+	second, err := b.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Digests}, make(chan cluster.Message, 1))
 	require.NoError(t, err)
 	require.NoError(t, first.Close())
-	subscribe(t, b, 1, heartbeats)
+	bustest.Subscribe(t, b, 1, bustest.Heartbeats)
 	require.True(t, hasSubscriber(s))
 	require.NoError(t, second.Close())
-	eventually(t, "unsubscribed", func() bool { return !hasSubscriber(s) })
+	bustest.Eventually(t, "unsubscribed", func() bool { return !hasSubscriber(s) })
 }
 
 func TestNew_CloseKeepsClient(t *testing.T) {
@@ -210,13 +155,15 @@ func TestNew_CloseKeepsClient(t *testing.T) {
 	client, err := rueidis.NewClient(s.option())
 	require.NoError(t, err)
 	defer client.Close()
-	b, err := rediscluster.New(client)
+	log := new(bustest.Log)
+	b, err := rediscluster.New(client, rediscluster.WithLogger(log.Logger()))
 	require.NoError(t, err)
-	awaitEvent(t, b, cluster.Connected)
-	receive(t, b, subscribe(t, b, 64, digests), "counts")
-	require.NoError(t, b.Close(timeoutContext(t)))
-	require.NoError(t, client.Do(timeoutContext(t), client.B().Ping().Build()).Error())
-	eventually(t, "unsubscribed", func() bool { return !hasSubscriber(s) })
+	bustest.AwaitEvent(t, b, cluster.Connected)
+	require.True(t, log.Contains(`msg="connected to Redis" server=`+s.addr))
+	bustest.Receive(t, b, bustest.Subscribe(t, b, 64, bustest.Digests), "counts")
+	require.NoError(t, b.Close(bustest.Context(t)))
+	require.NoError(t, client.Do(bustest.Context(t), client.B().Ping().Build()).Error())
+	bustest.Eventually(t, "unsubscribed", func() bool { return !hasSubscriber(s) })
 }
 
 // Three nodes count together, and again after Redis was killed.
@@ -228,10 +175,10 @@ func TestNodes_CountTogether(t *testing.T) {
 		eng := occupancy.New()
 		t.Cleanup(func() { _ = eng.Close() })
 		bus := connect(t, s.option())
-		node, err := cluster.Start(timeoutContext(t), eng, bus, cluster.WithName(fmt.Sprint("chat-", i)))
+		node, err := cluster.Start(bustest.Context(t), eng, bus, cluster.WithName(fmt.Sprint("chat-", i)))
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = node.Close() })
-		require.NoError(t, node.Ready(timeoutContext(t)))
+		require.NoError(t, node.Ready(bustest.Context(t)))
 		engines = append(engines, eng)
 	}
 	for _, want := range []int{3, 6} {
@@ -239,7 +186,7 @@ func TestNodes_CountTogether(t *testing.T) {
 			require.NoError(t, eng.Join("lobby"))
 		}
 		for _, eng := range engines {
-			eventually(t, "every node counts all connections", func() bool { return eng.Current("lobby").Connections == want })
+			bustest.Eventually(t, "every node counts all connections", func() bool { return eng.Current("lobby").Connections == want })
 		}
 		s.kill()
 		s.start()

@@ -69,7 +69,7 @@ func (b *Bus) connect(option rueidis.ClientOption) error {
 		if err != nil {
 			return err
 		}
-		b.state.SetConnected(strings.Join(option.InitAddress, ","))
+		b.state.SetConnected(strings.Join(slices.Sorted(maps.Keys(b.Client().Nodes())), ","))
 		b.report(nil)
 		select {
 		case <-time.After(checkInterval):

@@ -2,67 +2,42 @@ package rediscluster_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/rediscluster"
 )
 
-// writeCertificate writes a self-signed certificate for 127.0.0.1 and its key to files.
-func writeCertificate(t testing.TB) (certFile, keyFile string, pool *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// writeCertificate writes the certificate and its key to files.
+func writeCertificate(t testing.TB, c tls.Certificate) (certFile, keyFile string) {
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "test"},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:                  true,
-		BasicConstraintsValid: true,
+	write := func(kind string, content []byte) string {
+		return bustest.WriteFile(t, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}))
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	pool = x509.NewCertPool()
-	pool.AddCert(cert)
-	write := func(name, kind string, content []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600))
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER), pool
+	return write("CERTIFICATE", c.Certificate[0]), write("PRIVATE KEY", key)
 }
 
 func TestConnect_TLS(t *testing.T) {
 	checkGoroutines(t)
-	cert, key, pool := writeCertificate(t)
-	tlsAddr := freeAddr(t)
+	ours := bustest.NewAuthority(t)
+	cert, key := writeCertificate(t, ours.Issue())
+	tlsAddr := bustest.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(tlsAddr)
-	s := startRedis(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
-	a := connect(t, rueidis.ClientOption{InitAddress: []string{tlsAddr}, TLSConfig: &tls.Config{RootCAs: pool}})
+	s := startRedis(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
+	a := connect(t, rueidis.ClientOption{InitAddress: []string{tlsAddr}, TLSConfig: &tls.Config{RootCAs: ours.Pool()}})
 	b := connect(t, s.option())
-	receive(t, a, subscribe(t, b, 64, digests), "encrypted")
+	bustest.Receive(t, a, bustest.Subscribe(t, b, 64, bustest.Digests), "encrypted")
 
-	_, err := rediscluster.Connect(timeoutContext(t), rueidis.ClientOption{InitAddress: []string{tlsAddr}, TLSConfig: &tls.Config{}})
+	_, err := rediscluster.Connect(bustest.Context(t), rueidis.ClientOption{InitAddress: []string{tlsAddr}, TLSConfig: &tls.Config{}})
 	require.ErrorContains(t, err, "TLS failed: check the certificates")
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 }
@@ -73,37 +48,35 @@ func TestConnect_Password(t *testing.T) {
 	option, err := rueidis.ParseURL("redis://:secret@" + s.addr)
 	require.NoError(t, err)
 	a, b := connect(t, option), connect(t, option)
-	receive(t, a, subscribe(t, b, 64, digests), "authorized")
+	bustest.Receive(t, a, bustest.Subscribe(t, b, 64, bustest.Digests), "authorized")
 	for _, password := range []string{"other", ""} {
-		_, err := rediscluster.Connect(timeoutContext(t), rueidis.ClientOption{InitAddress: []string{s.addr}, Password: password})
+		_, err := rediscluster.Connect(bustest.Context(t), rueidis.ClientOption{InitAddress: []string{s.addr}, Password: password})
 		require.ErrorContains(t, err, "unauthorized: check the credentials")
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 	}
 }
 
-// The permissions are those of the package comment.
 func TestConnect_ACLUser(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
-	s.do("ACL", "SETUSER", "node", "on", ">secret", "resetchannels", "&occupancy.v1.*",
-		"+publish", "+subscribe", "+unsubscribe", "+ping", "+hello", "+client")
+	s.addUser()
 	s.do("ACL", "SETUSER", "idle", "on", ">secret", "+hello", "+client")
-	option, log := s.option(), new(logBuffer)
+	option, log := s.option(), new(bustest.Log)
 	option.Username, option.Password = "node", "secret"
-	a, b := connect(t, option, log.option()), connect(t, option)
-	receive(t, a, subscribe(t, b, 64, digests), "authorized")
+	a, b := connect(t, option, rediscluster.WithLogger(log.Logger())), connect(t, option)
+	bustest.Receive(t, a, bustest.Subscribe(t, b, 64, bustest.Digests), "authorized")
 
-	awaitEvent(t, a, cluster.Connected)
+	bustest.AwaitEvent(t, a, cluster.Connected)
 	s.do("ACL", "SETUSER", "node", "resetchannels", "&occupancy.v1.digest.*")
-	_, err := a.Subscribe(timeoutContext(t), []cluster.Subject{heartbeats}, make(chan cluster.Message, 1))
+	_, err := a.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Heartbeats}, make(chan cluster.Message, 1))
 	require.ErrorContains(t, err, "permission denied")
-	_, err = rediscluster.Connect(timeoutContext(t), rueidis.ClientOption{InitAddress: []string{s.addr}, Username: "idle", Password: "secret"})
+	_, err = rediscluster.Connect(bustest.Context(t), rueidis.ClientOption{InitAddress: []string{s.addr}, Username: "idle", Password: "secret"})
 	require.ErrorContains(t, err, "permission denied", "PING is not allowed")
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 
 	s.do("ACL", "SETUSER", "node", "-publish")
-	require.ErrorContains(t, a.Publish(timeoutContext(t), digests, nil), "permission denied")
-	require.Equal(t, 1, log.count("permission denied: NOPERM"))
+	require.ErrorContains(t, a.Publish(bustest.Context(t), bustest.Digests, nil), "permission denied")
+	require.Equal(t, 1, log.Count("permission denied: NOPERM"))
 }
 
 func TestConnect_RejectsInvalidPrefix(t *testing.T) {
@@ -118,16 +91,16 @@ func TestConnect_RejectsInvalidPrefix(t *testing.T) {
 func TestBus_PrefixSeparatesServices(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
-	in := subscribe(t, connect(t, s.option(), rediscluster.WithPrefix("chat")), 64, digests)
+	in := bustest.Subscribe(t, connect(t, s.option(), rediscluster.WithPrefix("chat")), 64, bustest.Digests)
 	other, same := connect(t, s.option(), rediscluster.WithPrefix("staging")), connect(t, s.option(), rediscluster.WithPrefix("chat"))
-	require.NoError(t, other.Publish(timeoutContext(t), digests, []byte("of another service")))
-	require.NoError(t, other.Close(timeoutContext(t)))
-	receive(t, same, in, "of the same service")
+	require.NoError(t, other.Publish(bustest.Context(t), bustest.Digests, []byte("of another service")))
+	require.NoError(t, other.Close(bustest.Context(t)))
+	bustest.Receive(t, same, in, "of the same service")
 	require.Empty(t, in)
 }
 
 func TestPublish_TooLarge(t *testing.T) {
 	checkGoroutines(t)
 	b := connect(t, startRedis(t).option())
-	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, make([]byte, b.MaxPayload()+1)), rediscluster.ErrTooLarge)
+	require.ErrorIs(t, b.Publish(bustest.Context(t), bustest.Digests, make([]byte, b.MaxPayload()+1)), rediscluster.ErrTooLarge)
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -64,11 +62,8 @@ func TestRun_RejectsFlagsOfTwoBrokers(t *testing.T) {
 func TestRun_StopsWhileConnectingToNATS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
 	var out bytes.Buffer
-	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", listener.Addr().String()}, &out))
+	require.Zero(t, run(ctx, []string{"-addr", "127.0.0.1:0", "-nats", freeAddress(t)}, &out))
 	require.NotContains(t, out.String(), "listening")
 	require.Contains(t, out.String(), "waiting for a server of the cluster before serving requests\n")
 	require.Contains(t, out.String(), "stopped")
@@ -101,13 +96,14 @@ func TestRun_ChatServersShareMessages(t *testing.T) {
 		testSharedMessages(t, first, second, startRun(t, "-addr", "127.0.0.1:0", "-nats", nats))
 	})
 	t.Run("Redis", func(t *testing.T) {
-		url, restart := startRedis(t)
-		first := startRun(t, "-addr", "127.0.0.1:0", "-redis", url, "-cluster-prefix", "staging")
-		second := startRun(t, "-addr", "127.0.0.1:0", "-redis", url, "-cluster-prefix", "staging")
-		production := startRun(t, "-addr", "127.0.0.1:0", "-redis", url)
+		redis := startRedis(t)
+		first := startRun(t, "-addr", "127.0.0.1:0", "-redis", redis.url(), "-cluster-prefix", "staging")
+		second := startRun(t, "-addr", "127.0.0.1:0", "-redis", redis.url(), "-cluster-prefix", "staging")
+		production := startRun(t, "-addr", "127.0.0.1:0", "-redis", redis.url())
 		alice, bob := testSharedMessages(t, first, second, production)
 
-		restart() // the chat servers connect again, and alice and bob notice nothing
+		redis.kill()
+		redis.start() // the chat servers connect again, and alice and bob notice nothing
 		received := make(chan string)
 		go func() { received <- nextMessage(t, bob) }()
 		for !t.Failed() {
@@ -120,31 +116,6 @@ func TestRun_ChatServersShareMessages(t *testing.T) {
 			}
 		}
 	})
-}
-
-// startRedis starts redis-server and returns its URL. The function restart kills and restarts it. The
-// test is skipped if it is not installed.
-func startRedis(t *testing.T) (url string, restart func()) {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil && os.Getenv("CI") != "true" {
-		t.Skip("redis-server is not installed")
-	}
-	require.NoError(t, err)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, ln.Close())
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	require.NoError(t, err)
-	var server *exec.Cmd
-	start := func() {
-		server = exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
-		require.NoError(t, server.Start())
-	}
-	kill := func() { _, _ = server.Process.Kill(), server.Wait() }
-	start()
-	t.Cleanup(func() { kill() })
-	return "redis://127.0.0.1:" + port, func() { kill(); start() }
 }
 
 // testSharedMessages tests that the clients of the first two chat servers can talk to each other. The

@@ -18,110 +18,161 @@ import (
 
 var allFaults = flag.Bool("faults", false, "cause all faults of the table in docs/cluster.md and print the measured times")
 
-// Five chat servers, each in one process and with several clients. Two servers are seeds:
+// After each fault, all servers must show the correct counts again. The test prints the time
+// until then and the target. It does not compare the two times, because machines differ.
+func TestClusterFaults(t *testing.T) {
+	t.Run("nats", func(t *testing.T) { testFaults(t, natsCluster) })
+	t.Run("redis", func(t *testing.T) { testFaults(t, redisCluster) })
+}
+
+// faultCluster is a cluster of five chat servers that a test can disturb.
+type faultCluster struct {
+	*fleet
+	left, right, near, far1, far2 *process
+
+	toServer    *link   // from near to its server
+	split       []*link // from left and near to the others
+	breakServer func()  // causes the faults of the server
+	rows        []row
+}
+
+// Two chat servers are seeds:
 //
 //	left ── two links ─ right        seeds
 //	 │                  │   │
 //	near              far1 far2
-//
-// After each fault, all servers must show the correct counts again. The test prints the time
-// until then and the target. It does not compare the two times, because machines differ.
-func TestClusterFaults(t *testing.T) {
-	f := newFleet(t)
+func natsCluster(c *faultCluster) {
 	// Each seed connects to the other seed through a link.
-	one, two, server, other := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
-	toRight, toLeft := newLink(t, two), newLink(t, one)
-	left := f.add("left", "-cluster", "-cluster-listen", one, "-cluster-client", server, "-cluster-seeds", toRight.address())
-	right := f.add("right", "-cluster", "-cluster-listen", two, "-cluster-client", other, "-cluster-seeds", toLeft.address())
-	toServer := newLink(t, server)
-	near := f.add("near", "-nats", toServer.address())
-	far1 := f.add("far1", "-nats", other)
-	far2 := f.add("far2", "-nats", other)
-	for _, p := range f.servers {
+	one, two, server, other := freeAddress(c.t), freeAddress(c.t), freeAddress(c.t), freeAddress(c.t)
+	toRight, toLeft := newLink(c.t, two), newLink(c.t, one)
+	c.toServer, c.split = newLink(c.t, server), []*link{toRight, toLeft}
+	c.left = c.add("left", "-cluster", "-cluster-listen", one, "-cluster-client", server, "-cluster-seeds", toRight.address())
+	c.right = c.add("right", "-cluster", "-cluster-listen", two, "-cluster-client", other, "-cluster-seeds", toLeft.address())
+	c.near = c.add("near", "-nats", c.toServer.address())
+	c.far1 = c.add("far1", "-nats", other)
+	c.far2 = c.add("far2", "-nats", other)
+	c.breakServer = func() {
+		c.left.signal(syscall.SIGSTOP)
+		c.heal("10 s SIGSTOP of a seed, from SIGCONT", time.Now(), func() { c.left.signal(syscall.SIGCONT) }, c.right, c.near, c.far1, c.far2)
+
+		killed := time.Now()
+		c.right.kill() // the NATS clients of right reconnect to left
+		c.record("kill -9 of a seed that others are connected to, until its counts are removed", "6.5 s", c.waitCorrect(killed))
+		c.restart(c.right, 5)
+	}
+}
+
+// All chat servers connect to one redis-server:
+//
+//	left ─ link ─ redis-server
+//	near ─ link ───┤  │    │
+//	            right far1 far2
+func redisCluster(c *faultCluster) {
+	redis := startRedis(c.t)
+	ofLeft := newLink(c.t, redis.address)
+	c.toServer = newLink(c.t, redis.address)
+	c.split = []*link{ofLeft, c.toServer}
+	c.left = c.add("left", "-redis", "redis://"+ofLeft.address())
+	c.right = c.add("right", "-redis", redis.url())
+	c.near = c.add("near", "-redis", "redis://"+c.toServer.address())
+	c.far1 = c.add("far1", "-redis", redis.url())
+	c.far2 = c.add("far2", "-redis", redis.url())
+	c.breakServer = func() {
+		redis.signal(syscall.SIGSTOP)
+		c.heal("10 s SIGSTOP of redis-server, from SIGCONT", time.Now(), func() { redis.signal(syscall.SIGCONT) }, c.servers...)
+
+		redis.kill()
+		c.heal("kill -9 of redis-server, from its restart after 10 s", time.Now(), redis.start, c.servers...)
+	}
+}
+
+func (c *faultCluster) record(what, target string, took time.Duration) {
+	c.rows = append(c.rows, row{what, target, fmt.Sprintf("%.2f s", took.Seconds())})
+	c.t.Logf("%s: %v", what, took)
+}
+
+// heal ends a fault after 10 s, in which the counts of these servers change. It records the
+// time from the end of the fault.
+func (c *faultCluster) heal(what string, begun time.Time, end func(), servers ...*process) {
+	c.t.Helper()
+	changeCounts(c.t, 10*time.Second-time.Since(begun), servers...)
+	healed := time.Now()
+	end()
+	c.record(what, "2.5 s", c.waitCorrect(healed))
+}
+
+// restart starts a process that was killed or has exited, with n clients.
+func (c *faultCluster) restart(p *process, n int) {
+	c.t.Helper()
+	p.start()
+	p.connect("lobby", n)
+	c.waitCorrect(time.Now())
+}
+
+func testFaults(t *testing.T, add func(*faultCluster)) {
+	c := &faultCluster{fleet: newFleet(t)}
+	add(c)
+	near, far1, far2 := c.near, c.far1, c.far2
+	for _, p := range c.servers {
 		p.start()
 		p.connect("lobby", 5)
 		p.connect(p.name, 2)
 	}
-	f.waitCorrect(time.Now())
-
-	var rows []row
-	record := func(what, target string, took time.Duration) {
-		rows = append(rows, row{what, target, fmt.Sprintf("%.2f s", took.Seconds())})
-		t.Logf("%s: %v", what, took)
-	}
-	restart := func(p *process, n int) {
-		p.start()
-		p.connect("lobby", n)
-		f.waitCorrect(time.Now())
-	}
+	c.waitCorrect(time.Now())
 
 	killed := time.Now()
 	far2.kill()
-	record("kill -9 of a node until its counts are removed", "6.5 s", f.waitCorrect(killed))
-	restart(far2, 5)
+	c.record("kill -9 of a node until its counts are removed", "6.5 s", c.waitCorrect(killed))
+	c.restart(far2, 5)
 
 	// Fewer clients reconnect than before, so the final counts are new.
 	killed = time.Now()
 	far1.kill()
 	far1.start()
 	far1.connect("lobby", 2)
-	record("kill -9 and restart under the same name, from the kill", "2 s", f.waitCorrect(killed))
+	c.record("kill -9 and restart under the same name, from the kill", "2 s", c.waitCorrect(killed))
 
 	stopped := time.Now()
 	far2.signal(syscall.SIGTERM)
 	far2.waitExited()
-	record("SIGTERM, from the signal", "0.1 s", f.waitCorrect(stopped))
+	c.record("SIGTERM, from the signal", "0.1 s", c.waitCorrect(stopped))
 	require.Contains(t, far2.output.String(), "stopped\n")
-	restart(far2, 4)
+	c.restart(far2, 4)
 
-	if *allFaults {
-		rows = append(rows, measureDelay(f, near, far2))
+	if !*allFaults {
+		c.requireStable()
+		return
+	}
+	c.rows = append(c.rows, measureDelay(c.fleet, near, far2))
 
-		far1.signal(syscall.SIGSTOP)
-		changeCounts(t, 10*time.Second, right, near, far2)
-		healed := time.Now()
-		far1.signal(syscall.SIGCONT)
-		record("10 s SIGSTOP of a node, from SIGCONT", "2.5 s", f.waitCorrect(healed))
+	far1.signal(syscall.SIGSTOP)
+	c.heal("10 s SIGSTOP of a node, from SIGCONT", time.Now(), func() { far1.signal(syscall.SIGCONT) }, c.right, near, far2)
 
-		begun := time.Now()
-		toServer.mute()
-		record("no message from a node arrives: until this node is degraded", "5 s", f.waitDegraded(begun, near))
-		changeCounts(t, 10*time.Second-time.Since(begun), left, right, far1, far2)
-		healed = time.Now()
-		toServer.restore()
-		record("the same for 10 s, from its end", "2.5 s", f.waitCorrect(healed))
+	begun := time.Now()
+	c.toServer.mute()
+	c.record("no message from a node arrives: until this node is degraded", "5 s", c.waitDegraded(begun, near))
+	c.heal("the same for 10 s, from its end", begun, c.toServer.restore, c.left, c.right, far1, far2)
 
-		begun = time.Now()
-		toRight.cut()
-		toLeft.cut()
-		record("network split of 2 and 3 nodes: until all nodes are degraded", "6 s", f.waitDegraded(begun, f.servers...))
-		changeCounts(t, 10*time.Second-time.Since(begun), f.servers...)
-		healed = time.Now()
-		toRight.restore()
-		toLeft.restore()
-		record("10 s network split of 2 and 3 nodes, from its end", "2.5 s", f.waitCorrect(healed))
-
-		left.signal(syscall.SIGSTOP)
-		changeCounts(t, 10*time.Second, right, near, far1, far2)
-		healed = time.Now()
-		left.signal(syscall.SIGCONT)
-		record("10 s SIGSTOP of a seed, from SIGCONT", "2.5 s", f.waitCorrect(healed))
-
-		killed = time.Now()
-		right.kill() // the NATS clients of right reconnect to left
-		record("kill -9 of a seed that others are connected to, until its counts are removed", "6.5 s", f.waitCorrect(killed))
-		restart(right, 5)
-
-		killed = time.Now()
-		for _, p := range []*process{near, far1, far2} {
-			p.kill()
+	begun = time.Now()
+	for _, l := range c.split {
+		l.cut()
+	}
+	c.record("network split of 2 and 3 nodes: until all nodes are degraded", "6 s", c.waitDegraded(begun, c.servers...))
+	c.heal("10 s network split of 2 and 3 nodes, from its end", begun, func() {
+		for _, l := range c.split {
+			l.restore()
 		}
-		record("kill -9 of 3 of 5 nodes at once, until their counts are removed", "21.5 s", f.waitCorrect(killed))
+	}, c.servers...)
+
+	c.breakServer()
+
+	killed = time.Now()
+	for _, p := range []*process{near, far1, far2} {
+		p.kill()
 	}
-	f.requireStable()
-	if *allFaults {
-		fmt.Print(table(rows))
-	}
+	c.record("kill -9 of 3 of 5 nodes at once, until their counts are removed", "21.5 s", c.waitCorrect(killed))
+	c.requireStable()
+	fmt.Print(table(c.rows))
 }
 
 // Five chat servers are restarted one after another. The clients of the stopped server connect
@@ -207,7 +258,7 @@ func measureDelay(f *fleet, from, to *process) row {
 	actor, observer := from.clients[0], to.clients[0]
 	var took []time.Duration
 	for range 100 {
-		time.Sleep(rand.N(500 * time.Millisecond))
+		time.Sleep(rand.N(500 * time.Millisecond)) // so that the changes are at any time between two flushes
 		began := time.Now()
 		if actor.present {
 			actor.exit(f.t)

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -82,19 +80,6 @@ func (f *fleet) add(name string, args ...string) *process {
 	p := &process{fleet: f, binary: f.binary, name: name, addr: freeAddress(f.t), args: args}
 	f.servers = append(f.servers, p)
 	return p
-}
-
-// freeAddress returns an address to listen on. The operating system does not use such low
-// ports for outgoing connections, so the port stays free during a restart.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		if ln, err := net.Listen("tcp", address); err == nil {
-			require.NoError(t, ln.Close())
-			return address
-		}
-	}
 }
 
 // start starts the process and returns when the server responds to requests.

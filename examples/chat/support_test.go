@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -62,6 +65,51 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	t.Cleanup(stop)
 	return &testServer{s, t, ln.Addr().String(), stop}
 }
+
+// freeAddress returns an address to listen on. The operating system does not use such low
+// ports for outgoing connections, so the port stays free during a restart.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if ln, err := net.Listen("tcp", address); err == nil {
+			require.NoError(t, ln.Close())
+			return address
+		}
+	}
+}
+
+// redisServer is a redis-server process.
+type redisServer struct {
+	t       *testing.T
+	address string
+	cmd     *exec.Cmd
+}
+
+// startRedis starts redis-server. The test is skipped if it is not installed.
+func startRedis(t *testing.T) *redisServer {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("CI") != "true" {
+		t.Skip("redis-server is not installed")
+	}
+	s := &redisServer{t: t, address: freeAddress(t)}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *redisServer) start() {
+	s.t.Helper()
+	_, port, _ := net.SplitHostPort(s.address)
+	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "")
+	require.NoError(s.t, s.cmd.Start())
+}
+
+func (s *redisServer) signal(sig os.Signal) { require.NoError(s.t, s.cmd.Process.Signal(sig)) }
+
+func (s *redisServer) kill() { _, _ = s.cmd.Process.Kill(), s.cmd.Wait() }
+
+func (s *redisServer) url() string { return "redis://" + s.address }
 
 // smallBuffers is a listener whose connections have small send buffers: a write soon blocks
 // if the client does not read.

@@ -26,7 +26,9 @@ func serveWebsocket(ctx context.Context, engine *occupancy.Engine, w http.Respon
 	}
 	defer lease.Close()
 
-	ctx, cancel := context.WithCancel(ctx) // do not use r.Context()
+	// When the server stops, send a close frame. Close waits for the client's answer, but not longer than ten seconds.
+	defer context.AfterFunc(ctx, func() { ws.Close(websocket.StatusGoingAway, "the server is stopping") })()
+	ctx, cancel := context.WithCancel(context.Background()) // do not use r.Context()
 	defer cancel()
 	go keepAlive(ctx, ws)
 	for {

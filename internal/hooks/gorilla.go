@@ -16,10 +16,10 @@ var upgrader websocket.Upgrader // it accepts web pages of the same origin only
 
 const maxMessage = 4096 // bytes of a message from the client; without a limit, a client can fill the memory
 
-// refuse sends a close frame with the reason, and closes the websocket.
-func refuse(ws *websocket.Conn, reason error) {
-	frame := websocket.FormatCloseMessage(websocket.ClosePolicyViolation, reason.Error()) // code 1008
-	_ = ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeWait))         // fails if the client has disconnected
+// closeWith sends a close frame with a code and a reason, and closes the websocket.
+func closeWith(ws *websocket.Conn, code int, reason string) {
+	frame := websocket.FormatCloseMessage(code, reason)
+	_ = ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(writeWait)) // fails if the websocket is closed
 	ws.Close()
 }
 
@@ -36,7 +36,7 @@ func serveRoom(ctx context.Context, engine *occupancy.Engine, w http.ResponseWri
 	defer ws.Close()
 	lease, err := engine.Connect(r.PathValue("room")) // after the upgrade: a plain GET is not counted
 	if err != nil {
-		refuse(ws, err) // for example occupancy.ErrInvalidRoom
+		closeWith(ws, websocket.ClosePolicyViolation, err.Error()) // for example occupancy.ErrInvalidRoom
 		return
 	}
 	defer lease.Close()
@@ -56,8 +56,8 @@ func serveRoom(ctx context.Context, engine *occupancy.Engine, w http.ResponseWri
 	}
 }
 
-// ping pings the client until ctx is done, and then closes the connection. It also closes
-// the connection if a ping cannot be written within writeWait.
+// ping pings the client until ctx is done, and then closes the websocket. It also closes
+// the websocket if a ping cannot be written within writeWait.
 func ping(ctx context.Context, ws *websocket.Conn) {
 	defer ws.Close()
 	ticker := time.NewTicker(pingPeriod)
@@ -65,6 +65,7 @@ func ping(ctx context.Context, ws *websocket.Conn) {
 	for {
 		select {
 		case <-ctx.Done():
+			closeWith(ws, websocket.CloseGoingAway, "the server is stopping") // or the handler has returned
 			return
 		case <-ticker.C:
 			if ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWait)) != nil {

@@ -19,14 +19,14 @@ func servePumpsWithEvents(ctx context.Context, engine *occupancy.Engine, w http.
 	}
 	lease, err := engine.Connect(r.PathValue("room"))
 	if err != nil {
-		refuse(ws, err)
+		closeWith(ws, websocket.ClosePolicyViolation, err.Error())
 		return
 	}
 	// begin: subscribe-pump
 	sub, err := engine.Subscribe(lease.Room())
 	if err != nil {
 		lease.Close()
-		refuse(ws, err)
+		closeWith(ws, websocket.ClosePolicyViolation, err.Error())
 		return
 	}
 	c := &client{ws: ws, lease: lease, send: make(chan []byte, 64)}
@@ -49,6 +49,7 @@ func (c *client) writePumpWithEvents(sub *occupancy.Subscription) {
 		var err error
 		select {
 		case <-c.ctx.Done():
+			closeWith(c.ws, websocket.CloseGoingAway, "the server is stopping") // or readPump has returned
 			return
 		case event, open := <-sub.Events(): // the first event is the current occupancy
 			if !open {

@@ -29,7 +29,7 @@ func servePumps(ctx context.Context, engine *occupancy.Engine, w http.ResponseWr
 	}
 	lease, err := engine.Connect(r.PathValue("room")) // after the upgrade: a plain GET is not counted
 	if err != nil {
-		refuse(ws, err) // for example occupancy.ErrInvalidRoom
+		closeWith(ws, websocket.ClosePolicyViolation, err.Error()) // for example occupancy.ErrInvalidRoom
 		return
 	}
 	c := &client{ws: ws, lease: lease, send: make(chan []byte, 64)}
@@ -75,6 +75,7 @@ func (c *client) writePump() {
 		var err error
 		select {
 		case <-c.ctx.Done():
+			closeWith(c.ws, websocket.CloseGoingAway, "the server is stopping") // or readPump has returned
 			return
 		case message := <-c.send:
 			c.ws.SetWriteDeadline(time.Now().Add(writeWait))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/occupancy/occupancy"
 )
 
@@ -41,7 +43,7 @@ func serveManyRooms(ctx context.Context, engine *occupancy.Engine, w http.Respon
 				continue
 			}
 			if err := session.Join(m.Room); err != nil { // joining twice has no effect
-				refuse(ws, err) // for example occupancy.ErrInvalidRoom
+				closeWith(ws, websocket.ClosePolicyViolation, err.Error()) // for example occupancy.ErrInvalidRoom
 				return
 			}
 		case "leave":

@@ -29,7 +29,8 @@ func serveReconnecting(ctx context.Context, engine *occupancy.Engine, w http.Res
 	defer func() { lease.Linger(lingerTime(closed)) }()
 	// end: reconnect
 
-	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(ctx, func() { ws.Close(websocket.StatusGoingAway, "the server is stopping") })()
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go keepAlive(ctx, ws)
 	for {

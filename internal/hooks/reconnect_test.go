@@ -11,9 +11,9 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-func newReconnecting(t *testing.T) *server {
+func newReconnecting(t *testing.T, ctx context.Context) *server {
 	engine := newEngine(t, occupancy.WithUsers())
-	s := newServer(t, engine, "GET /ws/{room}", handler(context.Background(), engine, serveReconnecting))
+	s := newServer(t, engine, "GET /ws/{room}", handler(ctx, engine, serveReconnecting))
 	s.path = func(room string) string { return "/ws/" + room + "?user=alice" }
 	return s
 }
@@ -34,7 +34,7 @@ func TestReconnecting_IsInvisible(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newReconnecting(t)
+			s := newReconnecting(t, t.Context())
 			c := s.dial(t, "lobby")
 			require.Eventually(t, func() bool { return s.engine.Current("lobby") == oneUser }, timeout, time.Millisecond)
 			disconnect(t, c)
@@ -50,4 +50,15 @@ func TestReconnecting_IsInvisible(t *testing.T) {
 			require.Zero(t, s.engine.Stats().Lingering)
 		})
 	}
+}
+
+func TestReconnecting_EndsWithContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := newReconnecting(t, ctx)
+	c := s.dial(t, "lobby")
+	require.Eventually(t, func() bool { return s.engine.Current("lobby") == oneUser }, timeout, time.Millisecond)
+	cancel()
+	c.waitClosed(t)
+	require.Equal(t, stopping, c.err)
 }

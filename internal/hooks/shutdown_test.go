@@ -39,6 +39,7 @@ func startServe(t *testing.T, engine *occupancy.Engine, node *cluster.Node, clie
 		require.ErrorIs(t, engine.Join("lobby"), occupancy.ErrClosed)
 		for _, c := range connected {
 			c.waitClosed(t)
+			require.Equal(t, stopping, c.err)
 		}
 	}
 }

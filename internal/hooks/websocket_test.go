@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
@@ -110,7 +111,7 @@ func TestManyRooms_JoinAndLeave(t *testing.T) {
 	s.waitEmpty(t)
 }
 
-// Canceling the context of the server disconnects all clients.
+// Canceling the context of the server disconnects all clients with a close frame.
 func TestWebsocketHandlers_EndWithContext(t *testing.T) {
 	t.Parallel()
 	for name, serve := range map[string]func(context.Context, *occupancy.Engine, http.ResponseWriter, *http.Request){
@@ -132,8 +133,12 @@ func TestWebsocketHandlers_EndWithContext(t *testing.T) {
 			cancel()
 			for _, c := range clients {
 				c.waitClosed(t)
+				require.Equal(t, stopping, c.err)
 			}
 			s.waitEmpty(t)
 		})
 	}
 }
+
+// stopping is the close frame that clients receive when the server stops.
+var stopping = &websocket.CloseError{Code: websocket.CloseGoingAway, Text: "the server is stopping"}

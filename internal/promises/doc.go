@@ -2,7 +2,7 @@
 // promise, through the exported API only. It contains only tests.
 //
 //	promise                                            file
-//	 1  counts are exact                               counts_test.go, users_test.go
+//	 1  counts are exact                               counts_test.go, users_test.go, users_nodes_test.go
 //	 2  a subscription starts with a snapshot          snapshot_test.go
 //	 3  the last value is always delivered             last_value_test.go
 //	 4  the first change is published immediately      first_change_test.go
@@ -15,8 +15,8 @@
 //	10  a client that reconnects in time never left    linger_test.go
 //
 //	subject                                            file
-//	leases                                             lease_test.go
-//	limits of WithMaxRooms                             room_limit_test.go
+//	leases, sessions                                   lease_test.go, session_test.go
+//	limits of WithMaxRooms and Max                     room_limit_test.go, max_test.go
 //	Link and Get                                       link_test.go
 //	Remote                                             remote_test.go
 //	All                                                all_test.go

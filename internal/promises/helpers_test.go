@@ -41,6 +41,30 @@ func newEngine(t testing.TB, opts ...occupancy.Option) *occupancy.Engine {
 	return e
 }
 
+// withUsers has the engines of withAndWithoutUsers that count users.
+var withUsers sync.Map
+
+// withAndWithoutUsers runs a test in virtual time, on both kinds of engine.
+func withAndWithoutUsers(t *testing.T, f func(t *testing.T, e *occupancy.Engine)) {
+	t.Helper()
+	bubble(t, "no users", func(t *testing.T) { f(t, newEngine(t)) })
+	bubble(t, "users", func(t *testing.T) {
+		e := newEngine(t, occupancy.WithUsers())
+		withUsers.Store(e, nil)
+		t.Cleanup(func() { withUsers.Delete(e) })
+		f(t, e)
+	})
+}
+
+// wantRoom requires these counts of a room, without the users if the engine does not count them.
+func wantRoom(t testing.TB, e *occupancy.Engine, room string, connections, members, users int) {
+	t.Helper()
+	if _, ok := withUsers.Load(e); !ok {
+		users = 0
+	}
+	require.Equal(t, counts(connections, members, users), e.Current(room))
+}
+
 func occ(connections, members int) occupancy.Occupancy {
 	return occupancy.Occupancy{Connections: connections, PresenceMembers: members}
 }
@@ -59,9 +83,9 @@ func must(t testing.TB, errs ...error) {
 	}
 }
 
-func connect(t testing.TB, e *occupancy.Engine, room string) *occupancy.Lease {
+func connect(t testing.TB, e *occupancy.Engine, room string, opts ...occupancy.ConnectOption) *occupancy.Lease {
 	t.Helper()
-	l, err := e.Connect(room)
+	l, err := e.Connect(room, opts...)
 	require.NoError(t, err)
 	return l
 }

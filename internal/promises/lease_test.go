@@ -1,6 +1,7 @@
 package promises_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -329,4 +330,43 @@ func TestLease_RoomIsItsName(t *testing.T) {
 		must(t, e.Close(), byHandle.Close())
 		require.Equal(t, []string{"lobby", "attic"}, rooms())
 	})
+}
+
+func TestLease_HasAnyNumberOfClients(t *testing.T) {
+	for _, clients := range []int{1, 2, 8, 9, 10, 11, 100} {
+		for _, reverse := range []bool{false, true} {
+			e := occupancy.New()
+			l, err := e.Connect("room")
+			require.NoError(t, err)
+			id := func(i int) string { return fmt.Sprint("client", i) }
+			want := func(members int) {
+				t.Helper()
+				require.Equal(t, counts(1, members, 0), e.Current("room"), "%d clients", clients)
+			}
+			for range 2 { // the second time after all have exited
+				for i := range clients {
+					require.NoError(t, l.Enter(id(i)))
+					require.NoError(t, l.Enter(id(i)), "again")
+					require.NoError(t, l.Enter(id(0)), "again")
+					want(i + 1)
+				}
+				for i := range clients {
+					k := i
+					if reverse {
+						k = clients - 1 - i
+					}
+					require.NoError(t, l.Exit(id(k)))
+					require.ErrorIs(t, l.Exit(id(k)), occupancy.ErrNotEntered)
+					want(clients - 1 - i)
+				}
+			}
+			for i := range clients {
+				require.NoError(t, l.Enter(id(i)))
+			}
+			want(clients)
+			require.NoError(t, l.Close())
+			require.Equal(t, occupancy.Occupancy{}, e.Current("room"))
+			require.NoError(t, e.Close())
+		}
+	}
 }

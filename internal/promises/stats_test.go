@@ -164,6 +164,14 @@ func TestStats_TotalOfHugeRoomsIsNotNegative(t *testing.T) {
 	})
 }
 
+func TestCountsUsers_IsTheOption(t *testing.T) {
+	require.False(t, newEngine(t).CountsUsers())
+	e := newEngine(t, occupancy.WithUsers())
+	require.True(t, e.CountsUsers())
+	must(t, e.Close())
+	require.True(t, e.CountsUsers(), "after Close")
+}
+
 func TestInterval_IsTheOption(t *testing.T) {
 	require.Equal(t, 100*time.Millisecond, newEngine(t).Interval(), "default")
 	for _, d := range []time.Duration{0, 1, time.Millisecond, time.Hour} {

@@ -174,3 +174,134 @@ func TestUsers_OfSeveralNodesCountOnce(t *testing.T) {
 		require.Equal(t, counts(1, 1, 1), e.Local("r"))
 	})
 }
+
+func TestUsers_AreDistinctClientsAmongTheMembers(t *testing.T) {
+	e := occupancy.New(occupancy.WithUsers())
+	defer e.Close()
+	want := func(conns, members, users int) {
+		t.Helper()
+		require.Equal(t, counts(conns, members, users), e.Current("room"))
+		require.Equal(t, counts(conns, members, users), e.Room("room").Current())
+		require.Equal(t, counts(conns, members, users), e.Local("room"))
+	}
+	require.NoError(t, e.Enter("room", "ann"))
+	want(0, 1, 1)
+	require.NoError(t, e.Room("room").Enter("ann"))
+	want(0, 2, 1)
+	l, err := e.Connect("room", occupancy.As("bob"), occupancy.As("ann"), occupancy.As("bob"), occupancy.As("ann"))
+	require.NoError(t, err)
+	want(1, 4, 2)
+	require.NoError(t, l.Enter("eve"))
+	require.NoError(t, l.Enter("eve"))
+	want(1, 5, 3)
+	require.NoError(t, l.Exit("bob"))
+	want(1, 4, 2)
+	require.ErrorIs(t, l.Exit("bob"), occupancy.ErrNotEntered)
+	require.ErrorIs(t, e.Exit("room", "bob"), occupancy.ErrNotEntered)
+	require.ErrorIs(t, e.Room("room").Exit("bob"), occupancy.ErrNotEntered)
+	require.ErrorIs(t, e.Exit("another", "ann"), occupancy.ErrNotEntered)
+	want(1, 4, 2)
+	require.NoError(t, e.Exit("room", "ann"))
+	require.NoError(t, e.Exit("room", "ann"))
+	want(1, 2, 2)
+	require.NoError(t, l.Close())
+	want(0, 0, 0)
+	require.ErrorIs(t, e.Exit("room", "ann"), occupancy.ErrNotEntered)
+	require.ErrorIs(t, e.Enter("room", ""), occupancy.ErrInvalidClientID)
+	_, err = e.Connect("room", occupancy.As("\xff"))
+	require.ErrorIs(t, err, occupancy.ErrInvalidClientID)
+	want(0, 0, 0)
+}
+
+// Engine.Exit may remove a member that a lease has entered, because it does not know the leases.
+func TestUsers_LeaseWhoseMemberWasExited(t *testing.T) {
+	e := occupancy.New(occupancy.WithUsers())
+	defer e.Close()
+	require.NoError(t, e.Enter("room", "eve"))
+	l, err := e.Connect("room", occupancy.As("ann"), occupancy.As("bob"))
+	require.NoError(t, err)
+	require.NoError(t, e.Exit("room", "ann"))
+	require.Equal(t, counts(1, 2, 2), e.Current("room"))
+	require.NoError(t, l.Exit("ann"))
+	require.Equal(t, counts(1, 2, 2), e.Current("room"))
+	require.NoError(t, l.Close())
+	require.Equal(t, counts(0, 1, 1), e.Current("room"))
+}
+
+// Without the option, clients are not checked, counted or kept.
+func TestUsers_AreZeroWithoutTheOption(t *testing.T) {
+	e := occupancy.New()
+	defer e.Close()
+	require.NoError(t, e.Enter("room", ""))
+	l, err := e.Connect("room", occupancy.As("ann"))
+	require.NoError(t, err)
+	require.Equal(t, counts(1, 2, 0), e.Current("room"))
+	link, err := e.Link(nil)
+	require.NoError(t, err)
+	require.NoError(t, link.Remote("node").Set(occupancy.Part{Room: "room", Occupancy: counts(3, 2, 1)}))
+	require.Equal(t, counts(4, 4, 0), e.Current("room"))
+	require.NoError(t, e.Exit("room", "somebody"))
+	require.NoError(t, l.Close())
+	require.Equal(t, counts(3, 2, 0), e.Current("room"))
+}
+
+func TestUsers_OfOtherNodesAreAdded(t *testing.T) {
+	e := occupancy.New(occupancy.WithUsers())
+	defer e.Close()
+	s := subscribe(t, e, "room")
+	<-s.Events()
+	link, err := e.Link(nil)
+	require.NoError(t, err)
+	remote := link.Remote("node")
+	require.NoError(t, remote.Set(occupancy.Part{Room: "room", Occupancy: counts(3, 2, 1)}))
+	require.Equal(t, counts(3, 2, 1), (<-s.Events()).Occupancy)
+	require.NoError(t, e.Enter("room", "ann"))
+	require.Equal(t, counts(3, 3, 2), e.Current("room"))
+	require.Equal(t, occupancy.Part{Room: "room", Occupancy: counts(3, 2, 1)}, remote.Get("room"))
+	err = remote.Set(occupancy.Part{Room: "room", Occupancy: counts(3, 1, 2)})
+	require.ErrorIs(t, err, occupancy.ErrCount, "more users than members")
+	for _, n := range []int{most, most - 1} { // the new part replaces the old one
+		require.NoError(t, remote.Set(occupancy.Part{Room: "full", Occupancy: counts(n, n, n)}))
+		require.Equal(t, counts(n, n, n), e.Current("full"))
+	}
+	require.NoError(t, link.Close())
+	require.Equal(t, counts(0, 1, 1), e.Current("room"))
+}
+
+func TestUsers_ArePartOfTheTotals(t *testing.T) {
+	withAndWithoutUsers(t, func(t *testing.T, e *occupancy.Engine) {
+		users := 0
+		if _, ok := withUsers.Load(e); ok {
+			users = 3
+		}
+		connect(t, e, "a", occupancy.As("ann"))
+		connect(t, e, "a", occupancy.As("ann"))
+		connect(t, e, "b", occupancy.As("ann"), occupancy.As("bob"))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, counts(3, 4, users), e.Stats().Total)
+		require.Equal(t, counts(3, 4, users), e.Stats().Local)
+	})
+}
+
+// Two leases of a user are closed at the same moment, while a third one may come.
+func TestUsers_ConcurrentClosesRemoveTheUserOnce(t *testing.T) {
+	e := occupancy.New(occupancy.WithUsers())
+	defer e.Close()
+	for range 3000 {
+		a, err := e.Connect("room", occupancy.As("ann"))
+		require.NoError(t, err)
+		b, err := e.Connect("room", occupancy.As("ann"))
+		require.NoError(t, err)
+		require.Equal(t, counts(2, 2, 1), e.Current("room"))
+		var wg sync.WaitGroup
+		for _, l := range []*occupancy.Lease{a, b, a} {
+			wg.Go(func() { _ = l.Close() })
+		}
+		var c *occupancy.Lease
+		wg.Go(func() { c, _ = e.Connect("room", occupancy.As("ann")) })
+		wg.Wait()
+		require.Equal(t, counts(1, 1, 1), e.Current("room"))
+		require.NoError(t, c.Close())
+		require.Zero(t, e.Current("room"))
+	}
+}

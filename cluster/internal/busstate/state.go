@@ -58,8 +58,8 @@ func (s *State) set(state cluster.BusEvent, text string, details ...any) {
 	}
 	s.last = state
 	s.connected.Store(state == cluster.Connected)
-	s.Send(state)
 	s.log.Log(context.Background(), level, text, details...)
+	s.Send(state)
 }
 
 // Stop suppresses all later states and logs.

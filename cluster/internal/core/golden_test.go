@@ -19,7 +19,14 @@ func TestGolden_MessagesOfVersion1(t *testing.T) {
 		from: id, name: []byte("chat-1"), seq: 300, hash: 0x0123456789abcdef, flags: flagDegraded | flagBacklog, beat: 7,
 		minVersion: 1, maxVersion: 1, intervalMS: 1000, rooms: 2, maxRooms: 1_000_000, userKey: 0xfedcba9876543210,
 	}
-	w := digestWriter{id: id, name: "chat-1", limit: 1000}
+	aggregator := heartbeat{
+		from: id, name: []byte("chat-1 (aggregator)"), seq: 1, flags: flagAggregator, beat: 8, minVersion: 1, maxVersion: 1, intervalMS: 1000,
+		to: to, collect: 1<<63 | 1, want: 2, cover: 4, nodes: 1000, missing: [][]byte{[]byte("chat-2"), []byte("chat-3")},
+	}
+	w := digestWriter{id: id, name: "chat-1", to: to, limit: 1000}
+	w.add("lobby", interestOnly, 0, nil, nil)
+	feedBytes := w.finish(span{base: 1, seq: 2})
+	w.to = Incarnation{}
 	w.add("lobby", 3<<32|2, 0, []uint64{7, 1 << 63}, []uint64{5})
 	w.add("empty", 0, 0, nil, nil)
 	digestBytes := w.finish(span{base: 298, seq: 300})
@@ -28,14 +35,20 @@ func TestGolden_MessagesOfVersion1(t *testing.T) {
 	request := syncRequest{from: id, to: to, since: 300}
 	query := queryMessage{from: id, id: 9, rooms: [][]byte{[]byte("lobby"), []byte("other")}}
 	ans := answer{from: id, to: to, id: 9, parts: []roomCounts{3<<32 | 2, 0}}
+	top := queryMessage{from: id, id: 10, top: 100, shards: 1<<63 | 1}
+	topAnswer := answer{from: id, to: to, id: 10, parts: []roomCounts{3<<32 | 2}, rooms: [][]byte{[]byte("lobby")}, users: column{2}}
 	left := bye{from: id}
 	for name, encoded := range map[string][]byte{
 		"heartbeat":   h.encode(),
+		"aggregator":  aggregator.encode(),
 		"digest":      digestBytes,
+		"feed":        feedBytes,
 		"snapshot":    snapshotBytes,
 		"syncrequest": request.encode(),
 		"query":       query.encode(),
 		"answer":      ans.encode(),
+		"top":         top.encode(),
+		"topanswer":   topAnswer.encode(),
 		"bye":         left.encode(),
 	} {
 		file := filepath.Join("testdata", "v1", name+".bin")
@@ -51,6 +64,26 @@ func TestGolden_MessagesOfVersion1(t *testing.T) {
 			var m heartbeat
 			decoded = m.decode(golden)
 			require.Equal(t, h, m)
+		case "aggregator":
+			var m heartbeat
+			decoded = m.decode(golden)
+			require.Equal(t, aggregator, m)
+		case "feed":
+			var m digest
+			decoded = m.decode(golden)
+			require.Equal(t, to, m.to)
+			m.forEach(func(room []byte, counts roomCounts, _ userUpdate) {
+				require.Equal(t, "lobby", string(room))
+				require.Equal(t, interestOnly, counts)
+			})
+		case "top":
+			var m queryMessage
+			decoded = m.decode(golden)
+			require.Equal(t, top, m)
+		case "topanswer":
+			var m answer
+			decoded = m.decode(golden)
+			require.Equal(t, topAnswer, m)
 		case "digest", "snapshot":
 			var m digest
 			decoded = m.decode(golden)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 )
 
 // The time from Publish on one bus to the subscriber's channel of another bus, for one
@@ -17,11 +18,11 @@ func BenchmarkPublishToReceive(b *testing.B) {
 	url, _ := startProcess(b)
 	payload := make([]byte, 256)
 	b.Run("bus", func(b *testing.B) {
-		from, in := connect(b, url), subscribe(b, connect(b, url), 4096, digests)
+		from, in := connect(b, url), bustest.Subscribe(b, connect(b, url), 4096, bustest.Digests)
 		ctx := context.Background()
 		b.ReportAllocs()
 		for b.Loop() {
-			require.NoError(b, from.Publish(ctx, digests, payload))
+			require.NoError(b, from.Publish(ctx, bustest.Digests, payload))
 			<-in
 		}
 	})
@@ -42,13 +43,13 @@ func BenchmarkThroughput(b *testing.B) {
 	payload := make([]byte, 256)
 	b.Run("bus", func(b *testing.B) {
 		from, to := connect(b, url), connect(b, url)
-		in := subscribe(b, to, 2*window, digests)
+		in := bustest.Subscribe(b, to, 2*window, bustest.Digests)
 		ctx := context.Background()
 		b.ReportAllocs()
 		b.SetBytes(int64(len(payload)))
 		inTransit := 0
 		for b.Loop() {
-			require.NoError(b, from.Publish(ctx, digests, payload))
+			require.NoError(b, from.Publish(ctx, bustest.Digests, payload))
 			if inTransit++; inTransit > window {
 				<-in
 				inTransit--
@@ -96,7 +97,7 @@ func BenchmarkConnectSubscribeClose(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		bus := connect(b, url)
-		subscribe(b, bus, 64, subjects...)
+		bustest.Subscribe(b, bus, 64, subjects...)
 		require.NoError(b, bus.Close(context.Background()))
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
@@ -35,13 +36,13 @@ func TestBus_CloseWhilePublishing(t *testing.T) {
 }
 
 func closeWhilePublishing(t *testing.T, b cluster.Bus) {
-	in := subscribe(t, b, 1, digests)
+	in := bustest.Subscribe(t, b, 1, bustest.Digests)
 	var publishing, wg sync.WaitGroup
 	for range 4 {
 		publishing.Add(1)
 		wg.Go(func() {
 			for n := 0; ; n++ {
-				err := b.Publish(context.Background(), digests, []byte("until closed"))
+				err := b.Publish(context.Background(), bustest.Digests, []byte("until closed"))
 				if n == 100 {
 					publishing.Done()
 				}
@@ -49,7 +50,7 @@ func closeWhilePublishing(t *testing.T, b cluster.Bus) {
 					return
 				}
 				_ = b.MaxPayload()
-				if sub, err := b.Subscribe(context.Background(), []cluster.Subject{heartbeats}, make(chan cluster.Message, 1)); err == nil {
+				if sub, err := b.Subscribe(context.Background(), []cluster.Subject{bustest.Heartbeats}, make(chan cluster.Message, 1)); err == nil {
 					_ = sub.Close()
 				}
 			}
@@ -65,8 +66,8 @@ func closeWhilePublishing(t *testing.T, b cluster.Bus) {
 	}
 	wg.Wait()
 	require.NoError(t, b.Close(context.Background()))
-	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), occupancy.ErrClosed)
-	_, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests}, make(chan cluster.Message, 1))
+	require.ErrorIs(t, b.Publish(bustest.Context(t), bustest.Digests, nil), occupancy.ErrClosed)
+	_, err := b.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Digests}, make(chan cluster.Message, 1))
 	require.ErrorIs(t, err, occupancy.ErrClosed)
 	require.LessOrEqual(t, len(in), 1)
 }
@@ -74,12 +75,12 @@ func closeWhilePublishing(t *testing.T, b cluster.Bus) {
 func TestBus_CloseSendsWhatWasPublished(t *testing.T) {
 	checkGoroutines(t)
 	s := startServer(t, nil)
-	p := newProxy(t, s.ClientURL())
-	b, in := connect(t, p.URL()), subscribe(t, connect(t, s.ClientURL()), 1, digests)
+	p := bustest.NewProxy(t, s.Addr().String())
+	b, in := connect(t, p.Addr()), bustest.Subscribe(t, connect(t, s.ClientURL()), 1, bustest.Digests)
 	p.Pause()
-	require.NoError(t, b.Publish(timeoutContext(t), digests, []byte("delayed")))
+	require.NoError(t, b.Publish(bustest.Context(t), bustest.Digests, []byte("delayed")))
 	closed := make(chan error, 1)
-	go func() { closed <- b.Close(timeoutContext(t)) }()
+	go func() { closed <- b.Close(bustest.Context(t)) }()
 	select {
 	case err := <-closed:
 		t.Fatalf("Close returned before the server had the message: %v", err)
@@ -90,35 +91,35 @@ func TestBus_CloseSendsWhatWasPublished(t *testing.T) {
 	select {
 	case m := <-in:
 		require.Equal(t, "delayed", string(m.Payload))
-	case <-timeoutContext(t).Done():
+	case <-bustest.Context(t).Done():
 		t.Error("the message was lost")
 	}
 }
 
 func TestBus_CloseReturnsWhenContextEnds(t *testing.T) {
 	checkGoroutines(t)
-	p := newProxy(t, startServer(t, nil).ClientURL())
-	b, err := natscluster.Connect(timeoutContext(t), p.URL())
+	p := bustest.NewProxy(t, startServer(t, nil).Addr().String())
+	b, err := natscluster.Connect(bustest.Context(t), p.Addr())
 	require.NoError(t, err)
-	subscribe(t, b, 1, digests)
+	bustest.Subscribe(t, b, 1, bustest.Digests)
 	p.Pause()
-	require.NoError(t, b.Publish(timeoutContext(t), digests, []byte("delayed")))
+	require.NoError(t, b.Publish(bustest.Context(t), bustest.Digests, []byte("delayed")))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.ErrorIs(t, b.Close(ctx), context.Canceled)
-	require.NoError(t, b.Close(timeoutContext(t)), "it is closed")
+	require.NoError(t, b.Close(bustest.Context(t)), "it is closed")
 }
 
 func TestBus_CloseWhileDisconnected(t *testing.T) {
 	checkGoroutines(t)
 	s := startServer(t, nil)
-	p := newProxy(t, s.ClientURL())
+	p := bustest.NewProxy(t, s.Addr().String())
 	for range 5 {
-		b := connect(t, p.URL())
-		awaitEvent(t, b, cluster.Connected)
-		in := subscribe(t, b, 1, digests)
+		b := connect(t, p.Addr())
+		bustest.AwaitEvent(t, b, cluster.Connected)
+		in := bustest.Subscribe(t, b, 1, bustest.Digests)
 		p.Disconnect()
-		awaitEvent(t, b, cluster.Disconnected)
+		bustest.AwaitEvent(t, b, cluster.Disconnected)
 		require.NoError(t, b.Close(context.Background()))
 		require.Empty(t, in)
 		_, open := <-b.Events()
@@ -130,15 +131,15 @@ func TestBus_CloseWhileDisconnected(t *testing.T) {
 // After an unknown error, the NATS client closes its connection and does not reconnect.
 func TestBus_RemainsDisconnected_IfConnectionIsClosed(t *testing.T) {
 	checkGoroutines(t)
-	s, log := startServer(t, nil), new(logBuffer)
-	p := newProxy(t, s.ClientURL())
-	b := connect(t, p.URL(), log.option())
-	awaitEvent(t, b, cluster.Connected)
+	s, log := startServer(t, nil), new(bustest.Log)
+	p := bustest.NewProxy(t, s.Addr().String())
+	b := connect(t, p.Addr(), natscluster.WithLogger(log.Logger()))
+	bustest.AwaitEvent(t, b, cluster.Connected)
 	p.Inject("-ERR 'Unknown Error'\r\n")
-	awaitEvent(t, b, cluster.Disconnected)
-	eventually(t, "logged", func() bool { return log.contains("level=ERROR") && log.contains("restart this node") })
-	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), natscluster.ErrDisconnected)
-	require.NoError(t, b.Close(timeoutContext(t)))
+	bustest.AwaitEvent(t, b, cluster.Disconnected)
+	bustest.Eventually(t, "logged", func() bool { return log.Contains("level=ERROR") && log.Contains("restart this node") })
+	require.ErrorIs(t, b.Publish(bustest.Context(t), bustest.Digests, nil), natscluster.ErrDisconnected)
+	require.NoError(t, b.Close(bustest.Context(t)))
 }
 
 func TestBus_HundredConnections(t *testing.T) {
@@ -148,14 +149,14 @@ func TestBus_HundredConnections(t *testing.T) {
 	inboxes := make([]<-chan cluster.Message, len(buses))
 	for i := range buses {
 		buses[i] = connect(t, url)
-		inboxes[i] = subscribe(t, buses[i], 4096, digests, heartbeats)
+		inboxes[i] = bustest.Subscribe(t, buses[i], 4096, bustest.Digests, bustest.Heartbeats)
 	}
-	require.NoError(t, buses[0].Publish(timeoutContext(t), digests, []byte("to all")))
+	require.NoError(t, buses[0].Publish(bustest.Context(t), bustest.Digests, []byte("to all")))
 	for i, in := range inboxes {
 		select {
 		case m := <-in:
 			require.Equal(t, "to all", string(m.Payload))
-		case <-timeoutContext(t).Done():
+		case <-bustest.Context(t).Done():
 			t.Fatalf("bus %d received nothing", i)
 		}
 	}
@@ -168,8 +169,8 @@ func TestBus_CloseDoesNotReconnect(t *testing.T) {
 	for range 50 {
 		// If there are several servers, the NATS client reconnects to the next server at once.
 		b := connect(t, url+","+strings.Replace(url, "127.0.0.1", "localhost", 1))
-		subscribe(t, b, 1, digests)
-		subscribe(t, b, 1, heartbeats)
+		bustest.Subscribe(t, b, 1, bustest.Digests)
+		bustest.Subscribe(t, b, 1, bustest.Heartbeats)
 		require.NoError(t, b.Close(context.Background()))
 		require.True(t, b.Conn().IsClosed())
 		require.Zero(t, b.Conn().Stats().Reconnects)

@@ -16,45 +16,17 @@ import (
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
-	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
 func TestBus_Conformance(t *testing.T) {
-	for name, test := range map[string]struct {
-		newBus                func(t testing.TB, url string) *natscluster.Bus
-		disconnect, reconnect func(*proxy)
-	}{
-		"closed connection": {
-			func(t testing.TB, url string) *natscluster.Bus { return connect(t, url) },
-			(*proxy).Disconnect, (*proxy).Restore,
-		},
-		"silent connection": {
-			func(t testing.TB, url string) *natscluster.Bus { return connect(t, url) },
-			(*proxy).Pause, (*proxy).Resume,
-		},
-		"connection of the program, closed": {newBus, (*proxy).Disconnect, (*proxy).Restore},
-		"connection of the program, silent": {newBus, (*proxy).Pause, (*proxy).Resume},
-	} {
-		t.Run(name, func(t *testing.T) {
-			checkGoroutines(t)
-			url := startServer(t, nil).ClientURL()
-			var proxies sync.Map
-			proxyOf := func(b cluster.Bus) *proxy {
-				p, _ := proxies.Load(b)
-				return p.(*proxy)
-			}
-			clustertest.TestBus(t, func(t testing.TB) cluster.Bus {
-				p := newProxy(t, url)
-				b := test.newBus(t, p.URL())
-				proxies.Store(b, p)
-				return b
-			}, clustertest.WithOutage(
-				func(b cluster.Bus) { test.disconnect(proxyOf(b)) },
-				func(b cluster.Bus) { test.reconnect(proxyOf(b)) },
-			))
-		})
-	}
+	t.Run("connected", func(t *testing.T) {
+		checkGoroutines(t)
+		bustest.TestConformance(t, startServer(t, nil).Addr().String(),
+			func(t testing.TB, addr string) cluster.Bus { return connect(t, addr) },
+			func(t testing.TB, addr string) cluster.Bus { return newBus(t, addr) })
+	})
 
 	t.Run("connected to a server with the smallest payload", func(t *testing.T) {
 		checkGoroutines(t)
@@ -139,7 +111,7 @@ func (b networkBus) Subscribe(ctx context.Context, subjects []cluster.Subject, o
 
 // awaitRegistered publishes payload until it is received.
 func awaitRegistered(from cluster.Bus, subject cluster.Subject, payload byte, received <-chan cluster.Message) error {
-	deadline := time.After(timeout)
+	deadline := time.After(bustest.Timeout)
 	for {
 		if errors.Is(from.Publish(context.Background(), subject, []byte{payload}), occupancy.ErrClosed) {
 			return nil

@@ -1,8 +1,6 @@
 package embed_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/nats-io/jwt/v2"
@@ -11,6 +9,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
@@ -25,14 +24,8 @@ func newKey(t testing.TB, create func() (nkeys.KeyPair, error)) (key nkeys.KeyPa
 	return key, public, seed
 }
 
-func writeFile(t testing.TB, content []byte) string {
-	path := filepath.Join(t.TempDir(), "secret")
-	require.NoError(t, os.WriteFile(path, content, 0o600))
-	return path
-}
-
 func nkeyFile(t testing.TB, seed []byte) natscluster.Option {
-	login, err := nats.NkeyOptionFromSeed(writeFile(t, seed))
+	login, err := nats.NkeyOptionFromSeed(bustest.WriteFile(t, seed))
 	require.NoError(t, err)
 	return natscluster.WithNATS(login)
 }
@@ -44,8 +37,8 @@ func TestConnect_NkeyFile(t *testing.T) {
 	url := startServer(t, func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: public}} }).ClientURL()
 
 	a, b := connect(t, url, nkeyFile(t, seed)), connect(t, url, nkeyFile(t, seed))
-	receive(t, a, subscribe(t, b, 64, digests), "authorized")
-	_, err := natscluster.Connect(timeoutContext(t), url, nkeyFile(t, otherSeed))
+	bustest.Receive(t, a, bustest.Subscribe(t, b, 64, bustest.Digests), "authorized")
+	_, err := natscluster.Connect(bustest.Context(t), url, nkeyFile(t, otherSeed))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	require.ErrorContains(t, err, "unauthorized")
 }
@@ -73,13 +66,13 @@ func TestConnect_CredentialsFile(t *testing.T) {
 		require.NoError(t, err)
 		content, err := jwt.FormatUserConfig(token, seed)
 		require.NoError(t, err)
-		return natscluster.WithNATS(nats.UserCredentials(writeFile(t, content)))
+		return natscluster.WithNATS(nats.UserCredentials(bustest.WriteFile(t, content)))
 	}
 	a, b := connect(t, url, credentials(account)), connect(t, url, credentials(account))
-	receive(t, a, subscribe(t, b, 64, digests), "authorized")
+	bustest.Receive(t, a, bustest.Subscribe(t, b, 64, bustest.Digests), "authorized")
 
 	stranger, _, _ := newKey(t, nkeys.CreateAccount)
-	_, err = natscluster.Connect(timeoutContext(t), url, credentials(stranger))
+	_, err = natscluster.Connect(bustest.Context(t), url, credentials(stranger))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	require.ErrorContains(t, err, "unauthorized")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
@@ -111,45 +112,45 @@ func start(t *testing.T, run func(engine *occupancy.Engine, serve func()) error)
 
 func TestDocs_SeedAndOtherNodeCountTogether(t *testing.T) {
 	checkGoroutines(t)
-	addr := freeAddrs(t, 1)[0]
-	seed := start(t, func(e *occupancy.Engine, serve func()) error { return runOneSeed(timeoutContext(t), e, addr, serve) })
+	addr := bustest.FreeAddr(t)
+	seed := start(t, func(e *occupancy.Engine, serve func()) error { return runOneSeed(bustest.Context(t), e, addr, serve) })
 	other := start(t, func(e *occupancy.Engine, serve func()) error {
-		return runOther(timeoutContext(t), e, "nats://"+addr, serve)
+		return runOther(bustest.Context(t), e, "nats://"+addr, serve)
 	})
 	require.NoError(t, seed.Join("lobby"))
 	require.NoError(t, other.Join("lobby"))
 	for _, n := range []running{seed, other} {
-		eventually(t, "both connections are counted", func() bool { return n.Current("lobby").Connections == 2 })
+		bustest.Eventually(t, "both connections are counted", func() bool { return n.Current("lobby").Connections == 2 })
 	}
 	other.stop()
-	eventually(t, "the stopped node's connection is removed", func() bool { return seed.Current("lobby").Connections == 1 })
+	bustest.Eventually(t, "the stopped node's connection is removed", func() bool { return seed.Current("lobby").Connections == 1 })
 }
 
 func TestDocs_ThreeSeedsWithTLS(t *testing.T) {
 	checkGoroutines(t)
-	ca := newAuthority(t)
-	addrs := freeAddrs(t, 3)
+	ca := bustest.NewAuthority(t)
+	addrs := []string{bustest.FreeAddr(t), bustest.FreeAddr(t), bustest.FreeAddr(t)}
 	var urls []string
 	for _, addr := range addrs {
-		s, err := startOneOfThree(timeoutContext(t), addr, "127.0.0.1:0", addrs, ca.nodeConfig(), "secret")
+		s, err := startOneOfThree(bustest.Context(t), addr, "127.0.0.1:0", addrs, ca.NodeConfig(), "secret")
 		require.NoError(t, err)
-		closeAfter(t, s)
+		bustest.CloseAfter(t, s)
 		urls = append(urls, s.ClientURL())
 	}
-	a, err := connectToThree(timeoutContext(t), urls[0], ca.nodeConfig(), "secret")
+	a, err := connectToThree(bustest.Context(t), urls[0], ca.NodeConfig(), "secret")
 	require.NoError(t, err)
-	closeAfter(t, a)
-	b, err := connectToThree(timeoutContext(t), strings.Join(urls[1:], ","), ca.nodeConfig(), "secret")
+	bustest.CloseAfter(t, a)
+	b, err := connectToThree(bustest.Context(t), strings.Join(urls[1:], ","), ca.NodeConfig(), "secret")
 	require.NoError(t, err)
-	closeAfter(t, b)
-	receive(t, a, subscribe(t, b, 64, digests), "through two seeds")
+	bustest.CloseAfter(t, b)
+	bustest.Receive(t, a, bustest.Subscribe(t, b, 64, bustest.Digests), "through two seeds")
 }
 
 func TestDocs_ReadyUntilClose(t *testing.T) {
 	checkGoroutines(t)
 	engine, bus := occupancy.New(), startSeed(t)
 	defer engine.Close()
-	node, err := cluster.Start(timeoutContext(t), engine, bus)
+	node, err := cluster.Start(bustest.Context(t), engine, bus)
 	require.NoError(t, err)
 	defer node.Close()
 	mux := http.NewServeMux()
@@ -160,7 +161,7 @@ func TestDocs_ReadyUntilClose(t *testing.T) {
 		return w.Code
 	}
 	require.Equal(t, http.StatusServiceUnavailable, code(), "not synchronized yet")
-	eventually(t, "ready", func() bool { return code() == http.StatusOK })
+	bustest.Eventually(t, "ready", func() bool { return code() == http.StatusOK })
 	require.NoError(t, node.Close())
 	require.Equal(t, http.StatusServiceUnavailable, code())
 }

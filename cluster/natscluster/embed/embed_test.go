@@ -13,26 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
-// freeAddrs returns loopback addresses that are currently not in use.
-func freeAddrs(t testing.TB, n int) []string {
-	addrs := make([]string, n)
-	for i := range addrs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close()
-		addrs[i] = l.Addr().String()
-	}
-	return addrs
-}
-
 // threeSeeds returns three seeds that are connected to each other. All seeds have the same
 // list of seeds.
 func threeSeeds(t testing.TB, opts ...embed.Option) []*embed.Bus {
-	addrs := freeAddrs(t, 3)
+	addrs := []string{bustest.FreeAddr(t), bustest.FreeAddr(t), bustest.FreeAddr(t)}
 	seeds := make([]*embed.Bus, len(addrs))
 	for i, addr := range addrs {
 		seeds[i] = startSeed(t, append(opts, embed.WithClusterListen(addr), embed.WithSeeds(addrs...),
@@ -40,7 +29,7 @@ func threeSeeds(t testing.TB, opts ...embed.Option) []*embed.Bus {
 		require.Equal(t, addr, seeds[i].ClusterAddr())
 	}
 	for _, s := range seeds {
-		eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
+		bustest.Eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
 	}
 	return seeds
 }
@@ -54,24 +43,24 @@ func TestStart_ClientsReconnectToOtherSeeds(t *testing.T) {
 	for i := range clients {
 		clients[i] = connect(t, seeds[i%3].ClientURL())
 		require.Equal(t, seeds[i%3].ClientURL(), clients[i].Conn().ConnectedUrl())
-		awaitEvent(t, clients[i], cluster.Connected)
-		inboxes[i] = subscribe(t, clients[i], 4096, digests, heartbeats)
+		bustest.AwaitEvent(t, clients[i], cluster.Connected)
+		inboxes[i] = bustest.Subscribe(t, clients[i], 4096, bustest.Digests, bustest.Heartbeats)
 	}
 	for _, in := range inboxes {
-		receive(t, seeds[2], in, "before")
+		bustest.Receive(t, seeds[2], in, "before")
 	}
 
-	require.NoError(t, seeds[0].Close(timeoutContext(t)))
+	require.NoError(t, seeds[0].Close(bustest.Context(t)))
 	for i, c := range clients {
 		if i%3 == 0 {
-			awaitEvent(t, c, cluster.Disconnected)
-			awaitEvent(t, c, cluster.Connected)
+			bustest.AwaitEvent(t, c, cluster.Disconnected)
+			bustest.AwaitEvent(t, c, cluster.Connected)
 			require.NotEqual(t, seeds[0].ClientURL(), c.Conn().ConnectedUrl())
 			require.EqualValues(t, 1, c.Conn().Stats().Reconnects)
 		}
 	}
 	for i, in := range inboxes {
-		receive(t, clients[(i+1)%len(clients)], in, fmt.Sprintf("after, to %d", i))
+		bustest.Receive(t, clients[(i+1)%len(clients)], in, fmt.Sprintf("after, to %d", i))
 	}
 	for i, c := range clients {
 		if i%3 != 0 {
@@ -84,14 +73,14 @@ func TestStart_SeedRestarts(t *testing.T) {
 	checkGoroutines(t)
 	seeds := threeSeeds(t)
 	addr := seeds[0].ClusterAddr()
-	require.NoError(t, seeds[0].Close(timeoutContext(t)))
+	require.NoError(t, seeds[0].Close(bustest.Context(t)))
 	for _, s := range seeds[1:] {
-		eventually(t, "connected to the other seed only", func() bool { return s.Routes() == 1 })
+		bustest.Eventually(t, "connected to the other seed only", func() bool { return s.Routes() == 1 })
 	}
 	restarted := startSeed(t, embed.WithClusterListen(addr), embed.WithSeeds(seeds[1].ClusterAddr()))
 	for i, s := range seeds[1:] {
-		receive(t, s, subscribe(t, restarted, 64, digests), fmt.Sprint("to the restarted seed ", i))
-		receive(t, restarted, subscribe(t, s, 64, digests), fmt.Sprint("from the restarted seed ", i))
+		bustest.Receive(t, s, bustest.Subscribe(t, restarted, 64, bustest.Digests), fmt.Sprint("to the restarted seed ", i))
+		bustest.Receive(t, restarted, bustest.Subscribe(t, s, 64, bustest.Digests), fmt.Sprint("from the restarted seed ", i))
 	}
 }
 
@@ -100,18 +89,18 @@ func TestStart_SeedRestarts(t *testing.T) {
 func TestStart_DetectsDeadRoute(t *testing.T) {
 	checkGoroutines(t)
 	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
-	p := newProxy(t, a.ClusterAddr())
+	p := bustest.NewProxy(t, a.ClusterAddr())
 	b := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(p.Addr()))
-	in := subscribe(t, b, 4096, digests)
-	receive(t, a, in, "before")
+	in := bustest.Subscribe(t, b, 4096, bustest.Digests)
+	bustest.Receive(t, a, in, "before")
 
 	p.Pause()
 	paused := time.Now()
-	eventually(t, "the route is closed", func() bool { return a.Routes() == 0 })
+	bustest.Eventually(t, "the route is closed", func() bool { return a.Routes() == 0 })
 	t.Logf("closed after %v", time.Since(paused))
 	p.Resume()
 	resumed := time.Now()
-	receive(t, a, in, "after")
+	bustest.Receive(t, a, in, "after")
 	t.Logf("connected again after %v", time.Since(resumed))
 }
 
@@ -122,18 +111,18 @@ func TestStart_WithoutRoutes_ReportsDisconnected(t *testing.T) {
 		select {
 		case e := <-b.Events():
 			return e
-		case <-time.After(timeout):
+		case <-time.After(bustest.Timeout):
 			t.Error("no event")
 			return 0
 		}
 	}
-	addr := freeAddrs(t, 1)[0]
+	addr := bustest.FreeAddr(t)
 	alone := startSeed(t, embed.WithClusterListen(addr), embed.WithSeeds(addr))
 	require.Equal(t, cluster.Connected, event(alone)) // its own address is not another seed
 
 	a := startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
 	require.Equal(t, cluster.Connected, event(a)) // no other seed is configured
-	p := newProxy(t, a.ClusterAddr())
+	p := bustest.NewProxy(t, a.ClusterAddr())
 	p.Pause()
 	b := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(p.Addr()))
 	require.Equal(t, cluster.Disconnected, event(b))
@@ -150,13 +139,13 @@ func TestStart_CloseDeliversWhatWasPublished(t *testing.T) {
 	for range 20 {
 		b := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(a.ClusterAddr()),
 			embed.WithClientListen("127.0.0.1:0"))
-		byRoute, byClient := subscribe(t, a, 4096, digests), subscribe(t, connect(t, b.ClientURL()), 4096, digests)
-		receive(t, b, byRoute, "connected")
-		receive(t, b, byClient, "connected")
+		byRoute, byClient := bustest.Subscribe(t, a, 4096, bustest.Digests), bustest.Subscribe(t, connect(t, b.ClientURL()), 4096, bustest.Digests)
+		bustest.Receive(t, b, byRoute, "connected")
+		bustest.Receive(t, b, byClient, "connected")
 		for n := range 100 {
-			require.NoError(t, b.Publish(context.Background(), digests, fmt.Append(nil, n)))
+			require.NoError(t, b.Publish(context.Background(), bustest.Digests, fmt.Append(nil, n)))
 		}
-		require.NoError(t, b.Close(timeoutContext(t)))
+		require.NoError(t, b.Close(bustest.Context(t)))
 		for _, in := range []<-chan cluster.Message{byRoute, byClient} {
 			for n := 0; n < 100; {
 				select {
@@ -165,7 +154,7 @@ func TestStart_CloseDeliversWhatWasPublished(t *testing.T) {
 						require.Equal(t, fmt.Sprint(n), string(m.Payload))
 						n++
 					}
-				case <-timeoutContext(t).Done():
+				case <-bustest.Context(t).Done():
 					t.Fatalf("message %d was lost", n)
 				}
 			}
@@ -176,7 +165,7 @@ func TestStart_CloseDeliversWhatWasPublished(t *testing.T) {
 func TestStart_CloseStopsServer(t *testing.T) {
 	checkGoroutines(t)
 	seed := startSeed(t, embed.WithClientListen("127.0.0.1:0"))
-	require.NoError(t, seed.Close(timeoutContext(t)))
+	require.NoError(t, seed.Close(bustest.Context(t)))
 	_, err := net.Dial("tcp", strings.TrimPrefix(seed.ClientURL(), "nats://"))
 	require.ErrorContains(t, err, "refused")
 }
@@ -193,22 +182,22 @@ func TestStart_Credentials(t *testing.T) {
 			checkGoroutines(t)
 			seeds := threeSeeds(t, c.right)
 			client := connect(t, seeds[0].ClientURL(), natscluster.WithNATS(c.rightLogin))
-			in := subscribe(t, client, 4096, digests)
-			receive(t, seeds[2], in, "authorized")
+			in := bustest.Subscribe(t, client, 4096, bustest.Digests)
+			bustest.Receive(t, seeds[2], in, "authorized")
 
 			for _, login := range []nats.Option{c.wrongLogin, nil} {
-				_, err := natscluster.Connect(timeoutContext(t), seeds[0].ClientURL(), natscluster.WithNATS(login))
+				_, err := natscluster.Connect(bustest.Context(t), seeds[0].ClientURL(), natscluster.WithNATS(login))
 				require.ErrorIs(t, err, nats.ErrAuthorization)
 				require.ErrorContains(t, err, "unauthorized")
 			}
 			for _, opts := range [][]embed.Option{{c.wrong}, nil} {
-				log := new(logBuffer)
-				opts = append(opts, log.seedOption(), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seeds[0].ClusterAddr()))
+				log := new(bustest.Log)
+				opts = append(opts, embed.WithLogger(log.Logger()), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seeds[0].ClusterAddr()))
 				unauthorized := startSeed(t, opts...)
-				eventually(t, "refused", func() bool { return log.contains("Authorization Violation") })
-				require.NoError(t, unauthorized.Publish(timeoutContext(t), digests, []byte("unauthorized")))
-				require.NoError(t, unauthorized.Close(timeoutContext(t)))
-				require.NotContains(t, receive(t, seeds[1], in, "authorized again"), "unauthorized")
+				bustest.Eventually(t, "refused", func() bool { return log.Contains("Authorization Violation") })
+				require.NoError(t, unauthorized.Publish(bustest.Context(t), bustest.Digests, []byte("unauthorized")))
+				require.NoError(t, unauthorized.Close(bustest.Context(t)))
+				require.NotContains(t, bustest.Receive(t, seeds[1], in, "authorized again"), "unauthorized")
 			}
 			for _, s := range seeds {
 				require.Equal(t, 2, s.Routes())
@@ -222,19 +211,19 @@ func TestStart_Credentials(t *testing.T) {
 func TestStart_LogsRepeatedRefusalOnce(t *testing.T) {
 	checkGoroutines(t)
 	start := time.Now()
-	log, third := new(logBuffer), startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
+	log, third := new(bustest.Log), startSeed(t, embed.WithClusterListen("127.0.0.1:0"))
 	for _, token := range []string{"one", "another"} {
-		startSeed(t, log.seedOption(), embed.WithToken(token), embed.WithClusterListen("127.0.0.1:0"),
+		startSeed(t, embed.WithLogger(log.Logger()), embed.WithToken(token), embed.WithClusterListen("127.0.0.1:0"),
 			embed.WithSeeds(third.ClusterAddr()))
 	}
 	const refusal = "authentication error"
-	eventually(t, "refused", func() bool { return log.contains(refusal) })
-	addr := "nats://token:wrong@" + embed.ServerAddr(startSeed(t, log.seedOption(), embed.WithToken("secret")))
+	bustest.Eventually(t, "refused", func() bool { return log.Contains(refusal) })
+	addr := "nats://token:wrong@" + embed.ServerAddr(startSeed(t, embed.WithLogger(log.Logger()), embed.WithToken("secret")))
 	for range 50 {
 		_, err := nats.Connect(addr)
 		require.ErrorIs(t, err, nats.ErrAuthorization)
 	}
-	logged := log.count(refusal)
+	logged := log.Count(refusal)
 	require.LessOrEqual(t, logged, 6*(1+int(time.Since(start)/(10*time.Second))), "logged again after 10 s only")
 }
 
@@ -245,7 +234,7 @@ func TestStart_WithoutOptionsAcceptsNobody(t *testing.T) {
 	require.Empty(t, seed.ClusterAddr())
 	addr := embed.ServerAddr(seed)
 	require.True(t, strings.HasPrefix(addr, "127.0.0.1:"))
-	_, err := natscluster.Connect(timeoutContext(t), "nats://"+addr)
+	_, err := natscluster.Connect(bustest.Context(t), "nats://"+addr)
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
 
@@ -258,12 +247,12 @@ func TestStart_InformsClientsOnlyOfReachableSeeds(t *testing.T) {
 	reachable := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(a.ClusterAddr()),
 		embed.WithClientListen("127.0.0.1:0"))
 	for _, s := range []*embed.Bus{a, unreachable, reachable} {
-		eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
+		bustest.Eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
 	}
 	client, err := nats.Connect(a.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	eventually(t, "informed of the reachable seed", func() bool {
+	bustest.Eventually(t, "informed of the reachable seed", func() bool {
 		return slices.Contains(client.DiscoveredServers(), reachable.ClientURL())
 	})
 	require.NotContains(t, client.DiscoveredServers(), "nats://"+embed.ServerAddr(unreachable))
@@ -273,23 +262,23 @@ func TestStart_InformsClientsOnlyOfReachableSeeds(t *testing.T) {
 func TestStart_AdvertisedAddresses(t *testing.T) {
 	checkGoroutines(t)
 	var seeds []*embed.Bus
-	var routes []*proxy
+	var routes []*bustest.Proxy
 	for range 3 {
-		addrs := freeAddrs(t, 2)
-		client, route := newProxy(t, addrs[0]), newProxy(t, addrs[1])
+		clientAddr, routeAddr := bustest.FreeAddr(t), bustest.FreeAddr(t)
+		client, route := bustest.NewProxy(t, clientAddr), bustest.NewProxy(t, routeAddr)
 		routes = append(routes, route)
-		seeds = append(seeds, startSeed(t, embed.WithClientListen(addrs[0]), embed.WithClientAdvertise(client.Addr()),
-			embed.WithClusterListen(addrs[1]), embed.WithClusterAdvertise(route.Addr()), embed.WithSeeds(routes[0].Addr())))
+		seeds = append(seeds, startSeed(t, embed.WithClientListen(clientAddr), embed.WithClientAdvertise(client.Addr()),
+			embed.WithClusterListen(routeAddr), embed.WithClusterAdvertise(route.Addr()), embed.WithSeeds(routes[0].Addr())))
 		s := seeds[len(seeds)-1]
-		require.Equal(t, client.URL(), s.ClientURL())
+		require.Equal(t, "nats://"+client.Addr(), s.ClientURL())
 		require.Equal(t, route.Addr(), s.ClusterAddr())
 	}
 	for _, s := range seeds {
-		eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
+		bustest.Eventually(t, "connected to both other seeds", func() bool { return s.Routes() == 2 })
 	}
 	require.Positive(t, routes[2].Accepted(), "the first seed has informed the second seed of the third seed's address")
 	client := connect(t, seeds[0].ClientURL())
-	eventually(t, "informed of the advertised addresses", func() bool {
+	bustest.Eventually(t, "informed of the advertised addresses", func() bool {
 		found := client.Conn().DiscoveredServers()
 		return slices.Contains(found, seeds[1].ClientURL()) && slices.Contains(found, seeds[2].ClientURL())
 	})
@@ -298,7 +287,7 @@ func TestStart_AdvertisedAddresses(t *testing.T) {
 func TestStart_AddressInUse(t *testing.T) {
 	checkGoroutines(t)
 	other := startSeed(t, embed.WithClusterListen("127.0.0.1:0"), embed.WithClientListen("127.0.0.1:0"))
-	free := freeAddrs(t, 1)[0]
+	free := bustest.FreeAddr(t)
 	client := strings.TrimPrefix(other.ClientURL(), "nats://")
 	for _, opts := range [][]embed.Option{
 		{embed.WithClusterListen(other.ClusterAddr()), embed.WithClientListen(free)},
@@ -306,7 +295,7 @@ func TestStart_AddressInUse(t *testing.T) {
 		{embed.WithClusterListen(other.ClusterAddr()), embed.WithClientListen(client)},
 		{embed.WithClientListen(client)},
 	} {
-		_, err := embed.Start(timeoutContext(t), opts...)
+		_, err := embed.Start(bustest.Context(t), opts...)
 		require.ErrorContains(t, err, "address already in use")
 	}
 	l, err := net.Listen("tcp", free)
@@ -317,10 +306,10 @@ func TestStart_AddressInUse(t *testing.T) {
 func TestStart_PrefixSeparatesServices(t *testing.T) {
 	checkGoroutines(t)
 	a := startSeed(t, embed.WithPrefix("chat"), embed.WithClientListen("127.0.0.1:0"))
-	in := subscribe(t, a, 64, digests)
+	in := bustest.Subscribe(t, a, 64, bustest.Digests)
 	other := connect(t, a.ClientURL(), natscluster.WithPrefix("chat.staging"))
 	same := connect(t, a.ClientURL(), natscluster.WithPrefix("chat"))
-	require.NoError(t, other.Publish(timeoutContext(t), digests, []byte("of another service")))
-	require.NoError(t, other.Close(timeoutContext(t)))
-	require.Empty(t, receive(t, same, in, "of the same service"))
+	require.NoError(t, other.Publish(bustest.Context(t), bustest.Digests, []byte("of another service")))
+	require.NoError(t, other.Close(bustest.Context(t)))
+	require.Empty(t, bustest.Receive(t, same, in, "of the same service"))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
@@ -27,7 +28,7 @@ func newBus(t testing.TB, url string) *natscluster.Bus {
 	t.Helper()
 	b, err := natscluster.New(hostConnection(t, url, nats.ReconnectWait(100*time.Millisecond)))
 	require.NoError(t, err)
-	return closeAfter(t, b)
+	return bustest.CloseAfter(t, b)
 }
 
 func TestNew_CloseKeepsConnection(t *testing.T) {
@@ -40,38 +41,38 @@ func TestNew_CloseKeepsConnection(t *testing.T) {
 	b, err := natscluster.New(conn)
 	require.NoError(t, err)
 	require.Same(t, conn, b.Conn())
-	receive(t, b, subscribe(t, b, 64, digests, heartbeats), "counts")
+	bustest.Receive(t, b, bustest.Subscribe(t, b, 64, bustest.Digests, bustest.Heartbeats), "counts")
 
-	require.NoError(t, b.Close(timeoutContext(t)))
-	require.ErrorIs(t, b.Publish(timeoutContext(t), digests, nil), occupancy.ErrClosed)
+	require.NoError(t, b.Close(bustest.Context(t)))
+	require.ErrorIs(t, b.Publish(bustest.Context(t), bustest.Digests, nil), occupancy.ErrClosed)
 	require.True(t, conn.IsConnected())
 	require.NoError(t, conn.Publish("chat.lobby", []byte("hello")))
-	m, err := own.NextMsg(timeout)
+	m, err := own.NextMsg(bustest.Timeout)
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(m.Data))
-	eventually(t, "only the program's subscription remains", func() bool { return s.NumSubscriptions() == before+1 })
+	bustest.Eventually(t, "only the program's subscription remains", func() bool { return s.NumSubscriptions() == before+1 })
 }
 
 func TestNew_KeepsHandlers(t *testing.T) {
 	checkGoroutines(t)
-	p := newProxy(t, startServer(t, nil).ClientURL())
+	p := bustest.NewProxy(t, startServer(t, nil).Addr().String())
 	calls := make(chan string, 100)
-	log := new(logBuffer)
-	b, err := natscluster.New(hostConnection(t, p.URL(),
+	log := new(bustest.Log)
+	b, err := natscluster.New(hostConnection(t, p.Addr(),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { calls <- "disconnected" }),
 		nats.ReconnectHandler(func(*nats.Conn) { calls <- "reconnected" }),
-	), log.option())
+	), natscluster.WithLogger(log.Logger()))
 	require.NoError(t, err)
-	closeAfter(t, b)
-	awaitEvent(t, b, cluster.Connected)
+	bustest.CloseAfter(t, b)
+	bustest.AwaitEvent(t, b, cluster.Connected)
 	p.Disconnect()
-	awaitEvent(t, b, cluster.Disconnected)
+	bustest.AwaitEvent(t, b, cluster.Disconnected)
 	require.Equal(t, "disconnected", <-calls)
 	p.Restore()
-	awaitEvent(t, b, cluster.Connected)
+	bustest.AwaitEvent(t, b, cluster.Connected)
 	require.Equal(t, "reconnected", <-calls)
-	require.Equal(t, 1, log.count("disconnected from NATS"))
-	require.Equal(t, 2, log.count("connected to NATS"))
+	require.Equal(t, 1, log.Count("disconnected from NATS"))
+	require.Equal(t, 2, log.Count("connected to NATS"))
 }
 
 // The connection is closed and open again between two checks of the Bus.
@@ -87,18 +88,18 @@ func TestBus_ReportsShortDisconnection(t *testing.T) {
 
 func TestNew_ReportsClosedConnection(t *testing.T) {
 	checkGoroutines(t)
-	log := new(logBuffer)
+	log := new(bustest.Log)
 	conn := hostConnection(t, startServer(t, nil).ClientURL())
-	b, err := natscluster.New(conn, log.option())
+	b, err := natscluster.New(conn, natscluster.WithLogger(log.Logger()))
 	require.NoError(t, err)
-	closeAfter(t, b)
-	in := subscribe(t, b, 1, digests)
-	awaitEvent(t, b, cluster.Connected)
+	bustest.CloseAfter(t, b)
+	in := bustest.Subscribe(t, b, 1, bustest.Digests)
+	bustest.AwaitEvent(t, b, cluster.Connected)
 	conn.Close()
-	awaitEvent(t, b, cluster.Disconnected)
-	require.Error(t, b.Publish(timeoutContext(t), digests, nil))
+	bustest.AwaitEvent(t, b, cluster.Disconnected)
+	require.Error(t, b.Publish(bustest.Context(t), bustest.Digests, nil))
 	require.Empty(t, in)
-	eventually(t, "logged", func() bool { return log.contains("restart this node") })
+	bustest.Eventually(t, "logged", func() bool { return log.Contains("restart this node") })
 }
 
 func TestNew_RejectsOptionsOfConnect(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 )
 
 // Five nodes count together, before and after a seed closes. Three nodes are seeds.
@@ -19,7 +20,7 @@ func TestNodes_CountTogether(t *testing.T) {
 	for i, bus := range buses {
 		engines[i] = occupancy.New()
 		t.Cleanup(func() { _ = engines[i].Close() })
-		node, err := cluster.Start(timeoutContext(t), engines[i], bus, cluster.WithName(fmt.Sprint("chat-", i)))
+		node, err := cluster.Start(bustest.Context(t), engines[i], bus, cluster.WithName(fmt.Sprint("chat-", i)))
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = node.Close() })
 		nodes[i] = node
@@ -45,11 +46,11 @@ func TestNodes_CountTogether(t *testing.T) {
 		}
 	}
 	join(engines)
-	eventually(t, "every node counts the connections of all nodes", allCount(len(engines), engines))
+	bustest.Eventually(t, "every node counts the connections of all nodes", allCount(len(engines), engines))
 
 	require.NoError(t, nodes[0].Close())
-	require.NoError(t, buses[0].Close(timeoutContext(t)))
-	eventually(t, "the closed node's connections are removed", allCount(len(engines)-1, engines[1:]))
+	require.NoError(t, buses[0].Close(bustest.Context(t)))
+	bustest.Eventually(t, "the closed node's connections are removed", allCount(len(engines)-1, engines[1:]))
 	join(engines[1:])
-	eventually(t, "the other nodes still count together", allCount(2*(len(engines)-1), engines[1:]))
+	bustest.Eventually(t, "the other nodes still count together", allCount(2*(len(engines)-1), engines[1:]))
 }

@@ -1,47 +1,15 @@
 package embed_test
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
 	"net"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/occupancy/occupancy/cluster/natscluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
-
-// logBuffer collects a log. Searches in the log ignore case.
-type logBuffer struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
-}
-
-func (l *logBuffer) contains(text string) bool { return l.count(text) > 0 }
-
-func (l *logBuffer) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(strings.ToLower(l.all.String()), strings.ToLower(text))
-}
-
-func (l *logBuffer) option() natscluster.Option {
-	return natscluster.WithLogger(slog.New(slog.NewTextHandler(l, nil)))
-}
-
-func (l *logBuffer) seedOption() embed.Option {
-	return embed.WithLogger(slog.New(slog.NewTextHandler(l, nil)))
-}
 
 func TestStart_RejectsInvalidOptions(t *testing.T) {
 	for _, c := range []struct {
@@ -58,16 +26,16 @@ func TestStart_RejectsInvalidOptions(t *testing.T) {
 		{embed.WithClusterListen("127.0.0.1:65536"), "no port number"},
 		{embed.WithClientListen("x"), "WithClientListen"},
 	} {
-		_, err := embed.Start(timeoutContext(t), c.opt)
+		_, err := embed.Start(bustest.Context(t), c.opt)
 		require.ErrorContains(t, err, c.text)
 	}
 	for _, seed := range []string{"127.0.0.1", ":1", "a:0", "a:b", "nats://a:1"} {
-		_, err := embed.Start(timeoutContext(t), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seed))
+		_, err := embed.Start(bustest.Context(t), embed.WithClusterListen("127.0.0.1:0"), embed.WithSeeds(seed))
 		require.ErrorContains(t, err, "WithSeeds", seed)
-		_, err = embed.Start(timeoutContext(t), embed.WithClientListen("127.0.0.1:0"), embed.WithClientAdvertise(seed))
+		_, err = embed.Start(bustest.Context(t), embed.WithClientListen("127.0.0.1:0"), embed.WithClientAdvertise(seed))
 		require.ErrorContains(t, err, "WithClientAdvertise", seed)
 	}
-	_, err := embed.Start(timeoutContext(t), embed.WithToken("a"), embed.WithUser("b", "c"))
+	_, err := embed.Start(bustest.Context(t), embed.WithToken("a"), embed.WithUser("b", "c"))
 	require.ErrorContains(t, err, "give either WithUser or WithToken")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -85,7 +53,7 @@ func TestStart_PublicAddressRequiresCredentialsOrTLS(t *testing.T) {
 	for _, host := range []string{"0.0.0.0", "", "::", "10.1.2.3", "chat.example.com", "0", "::ffff:10.1.2.3"} {
 		address := net.JoinHostPort(host, port)
 		for _, opt := range []embed.Option{embed.WithClusterListen(address), embed.WithClientListen(address)} {
-			_, err := embed.Start(timeoutContext(t), opt)
+			_, err := embed.Start(bustest.Context(t), opt)
 			require.ErrorContains(t, err, "is not a loopback address: WithUser, WithToken or WithTLS is required", host)
 		}
 	}
@@ -98,7 +66,7 @@ func TestStart_PublicAddressRequiresCredentialsOrTLS(t *testing.T) {
 	}
 	for _, opt := range []embed.Option{
 		embed.WithToken("secret"), embed.WithUser("user", "secret"),
-		embed.WithTLS(newAuthority(t).nodeConfig()),
+		embed.WithTLS(bustest.NewAuthority(t).NodeConfig()),
 	} {
 		startSeed(t, opt, embed.WithClusterListen(":0"), embed.WithClientListen("0.0.0.0:0"))
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
 
@@ -14,16 +15,16 @@ func TestBus_ReportsFullChannel(t *testing.T) {
 	checkGoroutines(t)
 	b := startSeed(t, embed.WithClientListen("127.0.0.1:0"))
 	from := connect(t, b.ClientURL())
-	full, large := subscribe(t, b, 1, digests), subscribe(t, b, 4096, digests, heartbeats)
+	full, large := bustest.Subscribe(t, b, 1, bustest.Digests), bustest.Subscribe(t, b, 4096, bustest.Digests, bustest.Heartbeats)
 	for n := range 100 {
-		require.NoError(t, from.Publish(timeoutContext(t), digests, fmt.Append(nil, n)))
+		require.NoError(t, from.Publish(bustest.Context(t), bustest.Digests, fmt.Append(nil, n)))
 	}
-	require.NoError(t, from.Publish(timeoutContext(t), heartbeats, nil))
+	require.NoError(t, from.Publish(bustest.Context(t), bustest.Heartbeats, nil))
 	for m := range large {
-		if m.Subject == heartbeats {
+		if m.Subject == bustest.Heartbeats {
 			break
 		}
 	}
-	awaitEvent(t, b, cluster.Lossy)
+	bustest.AwaitEvent(t, b, cluster.Lossy)
 	require.Len(t, full, 1)
 }

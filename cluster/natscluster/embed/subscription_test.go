@@ -15,6 +15,7 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
+	"github.com/occupancy/occupancy/cluster/internal/bustest"
 	"github.com/occupancy/occupancy/cluster/natscluster"
 	"github.com/occupancy/occupancy/cluster/natscluster/embed"
 )
@@ -29,17 +30,17 @@ func reader(o *server.Options) {
 
 func TestBus_PermissionDenied(t *testing.T) {
 	checkGoroutines(t)
-	log := new(logBuffer)
-	b := connect(t, startServer(t, reader).ClientURL(), natscluster.WithNATS(nats.UserInfo("reader", "secret")), log.option())
-	_, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests, heartbeats}, make(chan cluster.Message, 1))
+	log := new(bustest.Log)
+	b := connect(t, startServer(t, reader).ClientURL(), natscluster.WithNATS(nats.UserInfo("reader", "secret")), natscluster.WithLogger(log.Logger()))
+	_, err := b.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Digests, bustest.Heartbeats}, make(chan cluster.Message, 1))
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)
 	require.ErrorContains(t, err, "permission denied")
 	require.ErrorContains(t, err, "occupancy.v1.heartbeat.0")
-	_, err = b.Subscribe(timeoutContext(t), []cluster.Subject{digests}, make(chan cluster.Message, 1))
+	_, err = b.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Digests}, make(chan cluster.Message, 1))
 	require.NoError(t, err, "an earlier denial does not matter")
-	require.NoError(t, b.Publish(timeoutContext(t), digests, nil))
-	eventually(t, "logged", func() bool {
-		return log.contains("permission denied") && log.contains("Permissions Violation for Publish")
+	require.NoError(t, b.Publish(bustest.Context(t), bustest.Digests, nil))
+	bustest.Eventually(t, "logged", func() bool {
+		return log.Contains("permission denied") && log.Contains("Permissions Violation for Publish")
 	})
 }
 
@@ -48,17 +49,17 @@ func TestSubscribe_Error_RemovesSubscription(t *testing.T) {
 	s := startServer(t, reader)
 	b := connect(t, s.ClientURL(), natscluster.WithNATS(nats.UserInfo("reader", "secret")))
 	before := s.NumSubscriptions()
-	_, err := b.Subscribe(timeoutContext(t), []cluster.Subject{digests, heartbeats}, make(chan cluster.Message, 1))
+	_, err := b.Subscribe(bustest.Context(t), []cluster.Subject{bustest.Digests, bustest.Heartbeats}, make(chan cluster.Message, 1))
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)
 	stacks := make([]byte, 1<<20)
 	require.NotContains(t, string(stacks[:runtime.Stack(stacks, true)]), "subscription).deliver")
-	eventually(t, "the server has no subscription left", func() bool { return s.NumSubscriptions() == before })
+	bustest.Eventually(t, "the server has no subscription left", func() bool { return s.NumSubscriptions() == before })
 }
 
 func TestSubscribe_WhileContextEndsAndBusCloses(t *testing.T) {
 	checkGoroutines(t)
 	for range 20 {
-		b, err := embed.Start(timeoutContext(t))
+		b, err := embed.Start(bustest.Context(t))
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		called := make(chan struct{}, 1000)

@@ -23,25 +23,24 @@ function currentRoom() {
 function navigate() {
   const name = currentRoom();
   document.title = name ? `${name} – Occupancy chat` : "Occupancy chat";
+  const wasInside = document.body.classList.contains("inside");
   document.body.classList.toggle("inside", name !== undefined);
   room.open(name);
   roomList.setCurrentRoom(name);
-  if (name) $("roomTitle").focus({ preventScroll: true });
+  // Otherwise the focus would be lost, because the focused element is hidden.
+  if (name || wasInside) $(name ? "roomTitle" : "roomListTitle").focus({ preventScroll: true });
 }
 
 /** Returns why the shown counts may be wrong, or an empty string. */
 function problem() {
-  if (stream.isCurrent) {
-    currentUntil = Date.now();
-    hasFailed = false;
-    return connection.stale ? `These numbers may be out of date (${connection.reasons.join(", ")}).` : "";
-  }
+  if (stream.isCurrent) return connection.stale ? `These numbers may be out of date (${connection.reasons.join(", ")}).` : "";
   if (currentUntil) return `Not connected to the server. These numbers are from ${clock.format(currentUntil)}. Trying again …`;
-  hasFailed ||= ["waiting", "failed"].includes(connection.status);
   return hasFailed ? "Cannot reach the server. Trying again …" : "Loading …";
 }
 
 function showStatus() {
+  if (stream.isCurrent) currentUntil = Date.now();
+  hasFailed = !stream.isCurrent && (hasFailed || ["waiting", "failed"].includes(connection.status));
   const text = problem();
   if ($("status").textContent !== text) $("status").textContent = text; // a screen reader announces it
   document.body.classList.toggle("stale", text !== "");

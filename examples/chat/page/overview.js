@@ -54,7 +54,9 @@ function showScenes({ bots, scenes }) {
 
 $("scenes").onclick = async ({ target }) => {
   const { scene } = target.closest("button")?.dataset ?? {};
-  if (scene && (await fetch(`scene?name=${scene}`, { method: "POST" })).ok) refresh();
+  if (!scene) return;
+  await fetch(`scene?name=${scene}`, { method: "POST" }).catch(() => {}); // the stream reports that the server cannot be reached
+  refresh();
 };
 
 /** Shows the number of nodes if the chat server is in a cluster. */

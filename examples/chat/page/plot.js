@@ -18,14 +18,14 @@ function steps(samples, value, x, y) {
   let line = "";
   let area = "";
   let points = []; // [x, bottom, top], since the last gap
-  const end = (to) => {
+  const end = (right) => {
     if (!points.length) return;
-    const [[from, , start]] = points;
-    let top = `M${from} ${y(start)}`;
-    for (const [at, , to] of points.slice(1)) top += `H${at}V${y(to)}`;
-    top += `H${to}`;
-    line += top;
-    area += top;
+    const [[left, , first]] = points;
+    let edge = `M${left} ${y(first)}`;
+    for (const [at, , top] of points.slice(1)) edge += `H${at}V${y(top)}`;
+    edge += `H${right}`;
+    line += edge;
+    area += edge;
     for (const [at, bottom] of points.toReversed()) area += `V${y(bottom)}H${at}`;
     area += "Z";
     points = [];

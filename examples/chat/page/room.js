@@ -103,11 +103,11 @@ class Room {
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws?${query}`);
     this.socket = socket;
     socket.onopen = () => {
-      this.failures = 0;
       this.showStatus("");
       if (this.nickname !== nickname) this.sendNickname(); // it has changed while the socket was connecting
     };
     socket.onmessage = ({ data }) => {
+      this.failures = 0; // not when the socket opens: the server may accept it only to refuse the client with a reason
       const message = JSON.parse(data);
       if (message.type === "occupancy.updated") {
         this.nodes = message.nodes;

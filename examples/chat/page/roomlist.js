@@ -36,7 +36,7 @@ function newRow(name) {
 
 /**
  * Shows the newest list, and below it the suggested rooms that are empty. Does nothing while rows move, and
- * while the user clicks, because a click must not hit another row: redraw shows the list later.
+ * while the user clicks, because a click must not hit another row: the list is shown later.
  */
 function show() {
   if (!list || performance.now() < movingUntil || $("rooms").matches(":active")) return;
@@ -74,6 +74,7 @@ function arrange(list, items) {
   });
   if (stillness.matches) return;
   movingUntil = performance.now() + moveTime;
+  setTimeout(show, moveTime); // what has changed meanwhile
   for (const [item, top] of tops) {
     const distance = top - item.offsetTop; // NaN for a new item
     if (!distance || !isInWindow(item)) continue;

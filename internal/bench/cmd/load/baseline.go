@@ -1,15 +1,13 @@
-//go:build unix
+//go:build linux
 
 package main
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
+	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -22,9 +20,8 @@ type baseline struct {
 	Gap   time.Duration // the time between two rounds; a round is one write to each connection
 }
 
-// serveBaseline is the main function of the baseline process. It returns when the standard
-// input of the process is closed.
-func serveBaseline(spec string, in io.Reader, out io.Writer) error {
+// serveBaseline is the main function of the baseline process.
+func serveBaseline(spec string) error {
 	var b baseline
 	if err := json.Unmarshal([]byte(spec), &b); err != nil {
 		return err
@@ -33,16 +30,13 @@ func serveBaseline(spec string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var sent atomic.Int64
-	go func() { exit(b.write(l, &sent)) }()
-	return serveCounters(in, out, l.Addr().String(), func() (counters, error) {
-		return counters{CPU: cpuTime(), OutMsgs: sent.Load()}, nil
-	})
+	fmt.Println(l.Addr())
+	return b.write(l)
 }
 
 // write accepts the connections and writes to them until an error occurs. A late round does
 // not delay the following rounds.
-func (b baseline) write(l net.Listener, sent *atomic.Int64) error {
+func (b baseline) write(l net.Listener) error {
 	conns := make([]net.Conn, b.Conns)
 	for i := range conns {
 		var err error
@@ -57,7 +51,6 @@ func (b baseline) write(l net.Listener, sent *atomic.Int64) error {
 			if _, err := conn.Write(payload); err != nil {
 				return err
 			}
-			sent.Add(1)
 		}
 	}
 }
@@ -68,21 +61,21 @@ type usage struct {
 	writes float64 // per second
 }
 
-// measure runs the process and measures its usage. Like the NATS client, it reads with one
-// goroutine for each connection and a buffer of 32 KiB. If ctx ends, measure returns a zero
-// usage and no error.
+// measure runs the process and measures its usage. Like the clients of the servers, it reads
+// with one goroutine for each connection. If ctx ends, measure returns a zero usage and no
+// error.
 func (b baseline) measure(ctx context.Context, duration time.Duration) (u usage, err error) {
 	spec, err := json.Marshal(b)
 	if err != nil {
 		return u, err
 	}
-	p, err := startProcess(baselineVariable + "=" + string(spec))
+	p, err := startChild(string(spec))
 	if err != nil {
 		return u, err
 	}
 	var readers sync.WaitGroup
 	defer readers.Wait()
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer p.stop()
 	for range b.Conns {
 		conn, err := net.Dial("tcp", p.address)
 		if err != nil {
@@ -106,7 +99,7 @@ func (b baseline) measure(ctx context.Context, duration time.Duration) (u usage,
 		return u, err
 	}
 	seconds := time.Since(start).Seconds()
-	return usage{(after.CPU - before.CPU).Seconds() / seconds, float64(after.OutMsgs-before.OutMsgs) / seconds}, nil
+	return usage{(after.cpu - before.cpu).Seconds() / seconds, float64(after.writes-before.writes) / seconds}, nil
 }
 
 // readAll reads until the process at the other end stops.

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -23,11 +23,12 @@ func (all nodes) sample() []sample {
 	return samples
 }
 
-// traffic describes the time between two samples: the received bytes and messages, and the
+// traffic describes the time between two samples: the bytes of payloads, the messages, and the
 // number of errors.
 type traffic struct {
-	// The following are rates per second: the mean of all nodes, and the maximum of the bytes.
-	bytes, maxBytes, messages float64
+	// The following are rates per second: the mean of all nodes, and the maximum of the received bytes.
+	bytes, maxBytes, messages float64 // received
+	bytesOut, messagesOut     float64
 
 	// The following are sums of all nodes.
 	gaps, resyncs, lossy, unsent, mismatches, pauses, dropped uint64
@@ -37,11 +38,13 @@ func between(before, after []sample) (t traffic) {
 	count := float64(len(before))
 	for i, b := range before {
 		a := after[i]
-		seconds := a.at.Sub(b.at).Seconds()
-		bytes := float64(a.BytesIn-b.BytesIn) / seconds
+		rate := func(before, after uint64) float64 { return float64(after-before) / a.at.Sub(b.at).Seconds() }
+		bytes := rate(b.BytesIn, a.BytesIn)
 		t.bytes += bytes / count
 		t.maxBytes = max(t.maxBytes, bytes)
-		t.messages += float64(a.MessagesIn-b.MessagesIn) / seconds / count
+		t.messages += rate(b.MessagesIn, a.MessagesIn) / count
+		t.bytesOut += rate(b.BytesOut, a.BytesOut) / count
+		t.messagesOut += rate(b.MessagesOut, a.MessagesOut) / count
 		t.gaps += a.Gaps - b.Gaps
 		t.resyncs += a.Resyncs - b.Resyncs
 		t.lossy += a.Lossy - b.Lossy

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,9 +17,8 @@ func TestBaseline_WritesToEachConnection(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	b := baseline{Conns: 3, Bytes: 100, Gap: 10 * time.Millisecond}
-	var sent atomic.Int64
 	start, result := time.Now(), make(chan error)
-	go func() { result <- b.write(l, &sent) }()
+	go func() { result <- b.write(l) }()
 	var conns []net.Conn
 	for range b.Conns {
 		conn, err := net.Dial("tcp", l.Addr().String())
@@ -38,11 +36,10 @@ func TestBaseline_WritesToEachConnection(t *testing.T) {
 		require.NoError(t, conn.Close())
 	}
 	require.Error(t, <-result)
-	require.GreaterOrEqual(t, sent.Load(), int64(rounds*b.Conns))
 }
 
 func TestBaseline_MeasureReturnsUsage(t *testing.T) {
-	u, err := baseline{Conns: 3, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 100*time.Millisecond)
+	u, err := baseline{Conns: 100, Bytes: 100, Gap: time.Millisecond}.measure(t.Context(), 500*time.Millisecond)
 	require.NoError(t, err)
 	require.Positive(t, u.cores)
 	require.Positive(t, u.writes)

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -10,7 +10,6 @@ import (
 
 	"github.com/occupancy/occupancy"
 	"github.com/occupancy/occupancy/cluster"
-	"github.com/occupancy/occupancy/cluster/natscluster"
 )
 
 // timeout limits each step of starting and stopping.
@@ -20,13 +19,13 @@ const timeout = 30 * time.Second
 type node struct {
 	*cluster.Node
 	eng *occupancy.Engine
-	bus *natscluster.Bus
+	bus cluster.Bus
 }
 
 type nodes []node
 
 // startNodes returns when every node knows all others.
-func startNodes(ctx context.Context, url string, n int, flush time.Duration) (all nodes, err error) {
+func startNodes(ctx context.Context, address string, c config) (all nodes, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	defer func() {
@@ -34,13 +33,13 @@ func startNodes(ctx context.Context, url string, n int, flush time.Duration) (al
 			err = errors.Join(err, all.close())
 		}
 	}()
-	for i := range n {
-		bus, err := natscluster.Connect(ctx, url)
+	for i := range c.nodes {
+		bus, err := brokers[c.bus].connect(ctx, address)
 		if err != nil {
 			return all, err
 		}
 		eng := occupancy.New()
-		started, err := cluster.Start(ctx, eng, bus, cluster.WithName(fmt.Sprint("node-", i)), cluster.WithFlush(flush))
+		started, err := cluster.Start(ctx, eng, bus, cluster.WithName(fmt.Sprint("node-", i)), cluster.WithFlush(c.flush))
 		if err != nil {
 			return all, errors.Join(err, bus.Close(ctx), eng.Close())
 		}

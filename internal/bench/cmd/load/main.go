@@ -1,9 +1,9 @@
-//go:build unix
+//go:build linux
 
-// Load measures the cost of many nodes on one NATS server. It runs the server in a
-// separate process and the nodes in this process. Each node has its own engine and
-// connection. Load changes rooms on all nodes at a constant rate. It prints a Markdown
-// table of measured values and targets:
+// Load measures the cost of many nodes on one server: a NATS server, or redis-server. It runs
+// the server in a separate process and the nodes in this process. Each node has its own
+// engine and connection. Load changes rooms on all nodes at a constant rate. It prints a
+// Markdown table of measured values and targets:
 //
 //   - CPU, memory and traffic of the server;
 //   - the CPU of two baselines. A baseline is a process that only writes the same data as
@@ -14,11 +14,10 @@
 //     time. A probe is a room that one node changes and one other node subscribes to;
 //   - whether every node has exact counts at the end, and how long this took.
 //
-// With -idle, there are two nodes, and only the rooms of the probes change. Run load in the
-// directory of this module:
+// With -idle, there are two nodes, and only the rooms of the probes change:
 //
-//	go run ./internal/load -idle
-//	go run ./internal/load -nodes 100 -changes 10000
+//	go run ./internal/bench/cmd/load -idle
+//	go run ./internal/bench/cmd/load -bus redis -nodes 100 -changes 10000
 //
 // The exit code is 1 if the counts of a node are not exact at the end.
 //
@@ -40,28 +39,30 @@ import (
 )
 
 type config struct {
+	bus             string // a key of brokers
 	nodes           int
 	changes         int // per second, of all nodes together, without the changes of the probes
 	rooms           int
 	probesPerSecond int // per node
 	flush           time.Duration
 	duration        time.Duration
-	profiles        string
+	profile         string
 }
 
 func main() {
 	runChild()
 	var c config
+	flag.StringVar(&c.bus, "bus", "nats", "the `kind` of the server: nats or redis")
 	flag.IntVar(&c.nodes, "nodes", 100, "number of nodes")
 	flag.IntVar(&c.changes, "changes", 10_000, "changes per second, of all nodes together")
 	flag.IntVar(&c.rooms, "rooms", 500, "number of rooms, which all nodes use. If there are too few rooms, several changes of a room are published as one")
 	flag.IntVar(&c.probesPerSecond, "probes", 1, "number of latency measurements per second on each node")
 	flag.DurationVar(&c.flush, "flush", 200*time.Millisecond, "how long a node collects changes before it publishes them")
 	flag.DurationVar(&c.duration, "duration", 30*time.Second, "duration of the measurement of the nodes. The warm-up takes at most the same time, and the measurement of each baseline a third of this time")
-	flag.StringVar(&c.profiles, "profiles", "", "`directory` for the CPU profiles nodes.pprof and server.pprof")
+	flag.StringVar(&c.profile, "profile", "", "`file` for a CPU profile of the nodes")
 	idle := flag.Bool("idle", false, "run two nodes, which make only the changes of the probes: 10 per second in total")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "Load measures the cost of many nodes on one NATS server and prints a Markdown table: CPU and memory of\n"+
+		fmt.Fprintln(flag.CommandLine.Output(), "Load measures the cost of many nodes on one server and prints a Markdown table: CPU and memory of\n"+
 			"the server, bytes and messages received by each node, the time from a change to the event on another\n"+
 			"node, and whether all counts are exact at the end. For comparison, it also measures baselines: processes\n"+
 			"that only write the same data to the same number of connections.")
@@ -95,6 +96,8 @@ func exit(err error) {
 
 func (c config) validate() error {
 	switch {
+	case brokers[c.bus].start == nil:
+		return fmt.Errorf("-bus is %q, must be nats or redis", c.bus)
 	case c.nodes < 2:
 		return errors.New("-nodes must be at least 2")
 	case c.rooms < 1, c.changes < 0, c.probesPerSecond < 1, c.flush <= 0, c.duration <= 0:

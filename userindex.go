@@ -14,9 +14,10 @@ import (
 // extra.parts. It is the place in which the user was counted first, and the user remains
 // there until neither this process nor another node has the user. So a hook that enters or
 // exits a user who is also on another node does not change the number of users, and every
-// other hook changes the word only: a reader of the word and of extra.remote never counts a
-// user twice. extra.elsewhere is the difference between the users of this process and the
-// users that the word counts.
+// other hook changes the word only: a reader of the word and of extra.remote does not count a
+// user twice, unless between its two reads the user exits everywhere and then another node reports
+// the user again. extra.elsewhere is the difference between the users of this process and the users
+// that the word counts.
 //
 // There is one exception: if the user is counted in extra.parts, and only this process
 // still has the user, Remote.Set moves the user to the word. It holds publisher.mu, so no
@@ -25,9 +26,7 @@ type userIndex struct {
 	hash    func(clientID string) uint64
 	remotes map[*Remote]struct{} // of the link; publisher.mu protects it
 	shards  [userShards]indexShard
-
-	mu      sync.Mutex                // taken last; protects the following
-	changed map[string]*roomUserDelta // by room; nil if nobody reads it
+	changes userChanges
 }
 
 type indexShard struct {
@@ -50,15 +49,8 @@ type userRef struct {
 	inParts bool   // the user is counted in extra.parts, and not in the word
 }
 
-// roomUserDelta contains the users who have entered or exited this process's part of a room
-// since the last call of Link.UserChanges.
-type roomUserDelta struct {
-	entered  map[uint64]bool // by hash; false if the user has exited
-	notified bool            // the watchers of the link have been notified
-}
-
 func newUserIndex(hash func(string) uint64, remotes map[*Remote]struct{}) *userIndex {
-	x := &userIndex{hash: hash, remotes: remotes, changed: map[string]*roomUserDelta{}}
+	x := &userIndex{hash: hash, remotes: remotes, changes: userChanges{rooms: map[string]*roomChanges{}}}
 	for i := range x.shards {
 		x.shards[i].users = map[roomUser]userRef{}
 	}
@@ -111,7 +103,7 @@ func (x *userIndex) enter(c *cell, id string) bool {
 		if ref.nodes > 0 {
 			c.extra.Load().elsewhere.Add(1)
 		}
-		x.toggle(c.name, h, true)
+		x.changes.toggle(c.name, h, true)
 	}
 	s.users[u] = ref
 	s.most = max(s.most, len(s.users))
@@ -130,7 +122,7 @@ func (x *userIndex) exit(c *cell, id string) bool {
 		if ref.nodes > 0 {
 			c.extra.Load().elsewhere.Add(-1)
 		}
-		x.toggle(c.name, h, false)
+		x.changes.toggle(c.name, h, false)
 	}
 	s.put(u, ref)
 	return true
@@ -218,71 +210,20 @@ func diffUsers(old, now []uint64, f func(hash uint64, added bool)) {
 	}
 }
 
-// toggle records that a user has entered or exited this process's part of a room.
-func (x *userIndex) toggle(room string, hash uint64, entered bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.changed == nil {
-		return
+// unindexed returns the counts of a part of another node without the users that the index counts.
+func (x *userIndex) unindexed(part counts, users []uint64) counts {
+	if x != nil && len(users) > 0 {
+		part.users = 0
 	}
-	d := x.changed[room]
-	if d == nil {
-		d = &roomUserDelta{entered: map[uint64]bool{}}
-		x.changed[room] = d
-	}
-	d.notified = false
-	if _, undone := d.entered[hash]; !undone {
-		d.entered[hash] = entered
-		return
-	}
-	if delete(d.entered, hash); len(d.entered) == 0 {
-		delete(x.changed, room)
-	}
+	return part
 }
 
-// noteChanges reports whether users of the room have changed since the last call that
-// returned true.
-func (x *userIndex) noteChanges(room string) bool {
-	if x == nil {
-		return false
+// sampled returns 1 if a part contains only some of the hashes of its users, and otherwise 0.
+func (x *userIndex) sampled(part counts, users []uint64) uint16 {
+	if x != nil && len(users) > 0 && int(part.users) > len(users) {
+		return 1
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	d := x.changed[room]
-	if d == nil || d.notified {
-		return false
-	}
-	d.notified = true
-	return true
-}
-
-// takeChanges is Link.UserChanges.
-func (x *userIndex) takeChanges(room string) (entered, exited []uint64) {
-	x.mu.Lock()
-	d := x.changed[room]
-	delete(x.changed, room)
-	x.mu.Unlock()
-	if d == nil {
-		return nil, nil
-	}
-	for hash, in := range d.entered {
-		if in {
-			entered = append(entered, hash)
-		} else {
-			exited = append(exited, hash)
-		}
-	}
-	slices.Sort(entered)
-	slices.Sort(exited)
-	return entered, exited
-}
-
-// stopChanges drops the changes and stops recording them, because nothing reads them any
-// more.
-func (x *userIndex) stopChanges() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.changed = nil
+	return 0
 }
 
 // clear removes all users. finish calls it when the words of all rooms are retired.
@@ -296,7 +237,7 @@ func (x *userIndex) clear() {
 		s.users = map[roomUser]userRef{}
 		s.mu.Unlock()
 	}
-	x.stopChanges()
+	x.changes.stop()
 }
 
 // maxEstimate limits the work of estimate, which is called with publisher.mu locked. It is the
@@ -345,4 +286,79 @@ func (x *userIndex) estimate(c *cell) uint32 {
 		return uint32(total*users/float64(read) + 0.5)
 	}
 	return uint32(min(users*(1<<64)/max(1, float64(limit)), maxCount))
+}
+
+// userChanges are the users who have entered and exited this process's part of each room since
+// the last call of Link.UserChanges for the room.
+type userChanges struct {
+	mu    sync.Mutex              // taken last; protects the following
+	rooms map[string]*roomChanges // nil if nobody reads it
+}
+
+type roomChanges struct {
+	entered  map[uint64]bool // by hash; false if the user has exited
+	notified bool            // the watchers of the link have been notified
+}
+
+// toggle records that a user has entered or exited this process's part of a room.
+func (x *userChanges) toggle(room string, hash uint64, entered bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.rooms == nil {
+		return
+	}
+	c := x.rooms[room]
+	if c == nil {
+		c = &roomChanges{entered: map[uint64]bool{}}
+		x.rooms[room] = c
+	}
+	c.notified = false
+	if _, undone := c.entered[hash]; !undone {
+		c.entered[hash] = entered
+		return
+	}
+	if delete(c.entered, hash); len(c.entered) == 0 {
+		delete(x.rooms, room)
+	}
+}
+
+// mustNotify reports whether users of the room have changed since the last call that
+// returned true.
+func (x *userChanges) mustNotify(room string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := x.rooms[room]
+	if c == nil || c.notified {
+		return false
+	}
+	c.notified = true
+	return true
+}
+
+// take is Link.UserChanges.
+func (x *userChanges) take(room string) (entered, exited []uint64) {
+	x.mu.Lock()
+	c := x.rooms[room]
+	delete(x.rooms, room)
+	x.mu.Unlock()
+	if c == nil {
+		return nil, nil
+	}
+	for hash, in := range c.entered {
+		if in {
+			entered = append(entered, hash)
+		} else {
+			exited = append(exited, hash)
+		}
+	}
+	slices.Sort(entered)
+	slices.Sort(exited)
+	return entered, exited
+}
+
+// stop drops the changes and stops recording them, because nothing reads them any more.
+func (x *userChanges) stop() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.rooms = nil
 }

@@ -1,4 +1,4 @@
-package embed_test
+package bustest
 
 import (
 	"crypto/ecdsa"
@@ -11,20 +11,19 @@ import (
 	"net"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
-// authority signs certificates.
-type authority struct {
+// Authority signs certificates.
+type Authority struct {
 	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t testing.TB) *authority {
+// NewAuthority returns an authority with its own key.
+func NewAuthority(t testing.TB) *Authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
+	check(t, err)
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "test authority"},
@@ -35,24 +34,26 @@ func newAuthority(t testing.TB) *authority {
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
+	check(t, err)
 	cert, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	return &authority{t, cert, key}
+	check(t, err)
+	return &Authority{t, cert, key}
 }
 
-func (a *authority) pool() *x509.CertPool {
+// Pool returns the pool that contains only the certificate of the authority.
+func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return pool
 }
 
-// issue returns a certificate for 127.0.0.1 that is valid for a server and a client.
-func (a *authority) issue() tls.Certificate { return a.issueUntil(time.Now().Add(time.Hour)) }
+// Issue returns a certificate for 127.0.0.1 that is valid for a server and a client.
+func (a *Authority) Issue() tls.Certificate { return a.IssueUntil(time.Now().Add(time.Hour)) }
 
-func (a *authority) issueUntil(end time.Time) tls.Certificate {
+// IssueUntil is like Issue. The certificate expires at the end.
+func (a *Authority) IssueUntil(end time.Time) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(a.t, err)
+	check(a.t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: "test node"},
@@ -63,12 +64,12 @@ func (a *authority) issueUntil(end time.Time) tls.Certificate {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	require.NoError(a.t, err)
+	check(a.t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// nodeConfig returns the configuration of a node that trusts this authority. The authority
+// NodeConfig returns the configuration of a node that trusts this authority. The authority
 // has signed the node's certificate.
-func (a *authority) nodeConfig() *tls.Config {
-	return &tls.Config{RootCAs: a.pool(), Certificates: []tls.Certificate{a.issue()}}
+func (a *Authority) NodeConfig() *tls.Config {
+	return &tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{a.Issue()}}
 }

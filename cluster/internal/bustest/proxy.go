@@ -1,6 +1,4 @@
-// Package testproxy has a TCP proxy for tests of a Bus: it cuts or pauses the connections to a
-// server.
-package testproxy
+package bustest
 
 import (
 	"net"
@@ -16,25 +14,19 @@ type Proxy struct {
 
 	mu           sync.Mutex // protects the following
 	disconnected bool
-	resumed      chan struct{} // closed unless paused
+	paused       bool
+	resumed      sync.Cond // signals that paused is false
 	accepted     int
 	conns        map[net.Conn]net.Conn // from client to server
 }
 
-// New starts a proxy of the server with this address. It ends with the test.
-func New(t testing.TB, server string) *Proxy {
+// NewProxy starts a proxy of the server with this address. It ends with the test.
+func NewProxy(t testing.TB, server string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Proxy{
-		listener: l,
-		server:   server,
-		resumed:  make(chan struct{}),
-		conns:    make(map[net.Conn]net.Conn),
-	}
-	close(p.resumed)
+	check(t, err)
+	p := &Proxy{listener: l, server: server, conns: make(map[net.Conn]net.Conn)}
+	p.resumed.L = &p.mu
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -77,9 +69,10 @@ func (p *Proxy) forward(to, from net.Conn) {
 	for {
 		n, err := from.Read(buf)
 		p.mu.Lock()
-		resumed := p.resumed
+		for p.paused {
+			p.resumed.Wait()
+		}
 		p.mu.Unlock()
-		<-resumed
 		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
 			return
 		}
@@ -109,18 +102,15 @@ func (p *Proxy) Restore() {
 func (p *Proxy) Pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.resumed = make(chan struct{})
+	p.paused = true
 }
 
 // Resume ends Pause.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.resumed:
-	default:
-		close(p.resumed)
-	}
+	p.paused = false
+	p.resumed.Broadcast()
 }
 
 // Inject sends text to all clients as if the server had sent it.

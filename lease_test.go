@@ -2,13 +2,14 @@ package occupancy
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -39,7 +40,7 @@ func wantRoom(t *testing.T, e *Engine, room string, conns, members, users int) {
 func wantLingering(t *testing.T, e *Engine, n int) {
 	t.Helper()
 	require.Equal(t, n, e.Stats().Lingering)
-	s := e.pub.lingering
+	s := e.lingering
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Len(t, s.heap, n)
@@ -77,54 +78,6 @@ func connect(t *testing.T, e *Engine, room string, opts ...ConnectOption) *Lease
 	return l
 }
 
-func TestLinger_CountsUntilItsTimeEnds(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		ann, bob, nobody := connect(t, e, "room", As("ann")), connect(t, e, "room", As("bob")), connect(t, e, "room")
-		bob.Linger(2 * time.Second)
-		ann.Linger(time.Second)
-		nobody.Linger(3 * time.Second)
-		wantLingering(t, e, 3)
-		for _, method := range []func(string) error{ann.Enter, ann.Exit} {
-			require.ErrorIs(t, method("ann"), ErrClosed)
-		}
-		time.Sleep(time.Second - 1)
-		wantRoom(t, e, "room", 3, 2, 2)
-		time.Sleep(2 * time.Nanosecond)
-		synctest.Wait()
-		wantRoom(t, e, "room", 2, 1, 1)
-		time.Sleep(time.Second)
-		wantRoom(t, e, "room", 1, 0, 0)
-		time.Sleep(time.Second)
-		wantRoom(t, e, "room", 0, 0, 0)
-		wantLingering(t, e, 0)
-		require.Equal(t, "room", ann.Room())
-	})
-}
-
-func TestLinger_ReturningClientChangesNothing(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		s := subscribe(t, e, "room")
-		l := connect(t, e, "room", As("ann"))
-		time.Sleep(time.Second)
-		<-s.Events()
-		before := e.Stats()
-		for range 100 {
-			l.Linger(time.Minute)
-			wantLingering(t, e, 1)
-			l = connect(t, e, "room", As("ann"))
-			wantLingering(t, e, 0)
-			wantRoom(t, e, "room", 1, 1, 1)
-		}
-		time.Sleep(time.Hour)
-		require.Empty(t, s.Events())
-		after := e.Stats()
-		after.Rounds, after.Publishing = before.Rounds, before.Publishing
-		require.Equal(t, before, after)
-		require.NoError(t, l.Close())
-		wantRoom(t, e, "room", 0, 0, 0)
-	})
-}
-
 // One of two tabs of a user lingers. The other one is not affected.
 func TestLinger_OneOfTwoTabs(t *testing.T) {
 	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
@@ -149,87 +102,6 @@ func TestLinger_OneOfTwoTabs(t *testing.T) {
 			require.Nil(t, l.next, "a lease that has ended must not keep another one in memory")
 			require.Empty(t, l.client)
 		}
-	})
-}
-
-func TestLinger_OnlyOnceAndCloseEndsIt(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		l := connect(t, e, "room", As("ann"))
-		l.Linger(time.Hour)
-		l.Linger(time.Second) // changes nothing
-		l.Linger(0)           // closes it
-		wantRoom(t, e, "room", 0, 0, 0)
-		wantLingering(t, e, 0)
-
-		l = connect(t, e, "room", As("ann"))
-		l.Linger(time.Second)
-		l.Linger(time.Hour) // changes nothing
-		time.Sleep(time.Second + 1)
-		synctest.Wait()
-		wantRoom(t, e, "room", 0, 0, 0)
-
-		l = connect(t, e, "room", As("ann"))
-		l.Linger(time.Hour)
-		require.NoError(t, l.Close())
-		require.NoError(t, l.Close())
-		wantRoom(t, e, "room", 0, 0, 0)
-
-		l = connect(t, e, "room", As("ann"))
-		require.NoError(t, l.Close())
-		l.Linger(time.Hour)
-		wantLingering(t, e, 0)
-
-		old := connect(t, e, "room", As("ann"))
-		old.Linger(time.Hour)
-		now := connect(t, e, "room", As("ann"))
-		require.NoError(t, old.Close()) // it was taken over
-		old.Linger(time.Second)
-		wantRoom(t, e, "room", 1, 1, 1)
-		now.Linger(math.MaxInt64)
-		synctest.Wait()
-		wantLingering(t, e, 1)
-		(*Lease)(nil).Linger(time.Second)
-	})
-}
-
-// The new lease has what the old one had, and what it enters itself.
-func TestLinger_TakesOverAllClients(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		other := connect(t, e, "room", As("bob"), As("zoe"))
-		old := connect(t, e, "room", As("ann"), As("bob"), As("zoe"))
-		old.Linger(time.Hour)
-		now := connect(t, e, "room", As("eve"), As("ann"), As("bob"))
-		wantRoom(t, e, "room", 2, 6, 4)
-		wantLingering(t, e, 0)
-		for _, id := range []string{"ann", "bob", "eve", "zoe"} {
-			require.NoError(t, now.Enter(id))
-			wantRoom(t, e, "room", 2, 6, 4)
-		}
-		require.NoError(t, now.Exit("zoe"))
-		wantRoom(t, e, "room", 2, 5, 4)
-		require.NoError(t, now.Close())
-		wantRoom(t, e, "room", 1, 2, 2)
-		require.NoError(t, other.Close())
-
-		// A client that has exited does not return to the lease.
-		old = connect(t, e, "room", As("ann"))
-		require.NoError(t, old.Exit("ann"))
-		old.Linger(time.Hour)
-		connect(t, e, "room", As("ann"))
-		wantRoom(t, e, "room", 2, 1, 1)
-	})
-}
-
-func TestLinger_InAFullRoom(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		connect(t, e, "room", As("bob"), Max(2))
-		connect(t, e, "room", As("ann"), Max(2)).Linger(time.Minute)
-		_, err := e.Connect("room", As("eve"), Max(2))
-		require.ErrorIs(t, err, ErrRoomFull)
-		connect(t, e, "room", As("ann"), Max(2))
-		wantRoom(t, e, "room", 2, 2, 2)
-		_, err = e.Connect("room", As("ann"), Max(2))
-		require.ErrorIs(t, err, ErrRoomFull)
 	})
 }
 
@@ -263,7 +135,7 @@ func TestLinger_CloseRacesWithARefusedTakeOver(t *testing.T) {
 		var refused atomic.Bool
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			for i%2 == 0 && !refused.Load() && e.pub.lingering.len() > 0 {
+			for i%2 == 0 && !refused.Load() && e.lingering.len() > 0 {
 			}
 			_ = old.Close()
 		})
@@ -272,7 +144,7 @@ func TestLinger_CloseRacesWithARefusedTakeOver(t *testing.T) {
 		require.ErrorIs(t, err, ErrCount, "there is no place for bob")
 		wg.Wait()
 		wantRoom(t, e, "room", 1, maxLocal-1, 0)
-		require.Zero(t, e.pub.lingering.len())
+		require.Zero(t, e.lingering.len())
 	}
 }
 
@@ -306,41 +178,6 @@ func TestLinger_RoomEndedMeanwhile(t *testing.T) {
 	})
 }
 
-// The first client of a lease has exited. Another of its clients can take over the place.
-func TestLinger_OfALeaseWhoseFirstClientHasExited(t *testing.T) {
-	for _, clients := range []int{2, 3, 2 * fewClients} {
-		withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-			old := connect(t, e, "room")
-			for i := range clients {
-				require.NoError(t, old.Enter(fmt.Sprint(i)))
-			}
-			for i := range clients - 1 {
-				require.NoError(t, old.Exit(fmt.Sprint(i)))
-			}
-			last := fmt.Sprint(clients - 1)
-			require.NoError(t, old.Enter(last))
-			wantRoom(t, e, "room", 1, 1, 1)
-			old.Linger(time.Hour)
-			now := connect(t, e, "room", As(last))
-			wantRoom(t, e, "room", 1, 1, 1)
-			require.ErrorIs(t, now.Exit("0"), ErrNotEntered)
-			require.NoError(t, now.Exit(last))
-			wantRoom(t, e, "room", 1, 0, 0)
-		})
-	}
-}
-
-// Engine.Leave and Engine.Exit have emptied the room, but its cell is not dropped yet.
-func TestLinger_RoomEmptiedMeanwhile(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		connect(t, e, "room", As("ann")).Linger(time.Hour)
-		require.NoError(t, e.Leave("room"))
-		require.NoError(t, e.Exit("room", "ann"))
-		connect(t, e, "room", As("ann"))
-		wantRoom(t, e, "room", 1, 1, 1)
-	})
-}
-
 // A hook can empty the room after the take-over has found a lease. Then the clients that the
 // place does not have must not enter the empty room, and Connect counts a new connection.
 func TestLinger_RoomEmptiedDuringTheTakeOver(t *testing.T) {
@@ -348,7 +185,7 @@ func TestLinger_RoomEmptiedDuringTheTakeOver(t *testing.T) {
 		lease, err := e.Connect("lobby", As("alice"))
 		require.NoError(t, err)
 		missing := place{clients: []string{"bob"}, takenOver: true}
-		ok, err := e.pub.addPlace(lease.cell, missing, noLimit, false)
+		ok, err := e.addPlace(lease.cell, missing, noLimit, false)
 		require.True(t, ok)
 		require.NoError(t, err)
 		wantRoom(t, e, "lobby", 1, 2, 2)
@@ -356,7 +193,7 @@ func TestLinger_RoomEmptiedDuringTheTakeOver(t *testing.T) {
 		require.NoError(t, e.Exit("lobby", "alice"))
 		require.NoError(t, e.Exit("lobby", "bob"))
 		require.NoError(t, e.Leave("lobby"))
-		ok, err = e.pub.addPlace(lease.cell, missing, noLimit, false)
+		ok, err = e.addPlace(lease.cell, missing, noLimit, false)
 		require.True(t, ok, "the room was dropped: this is no test")
 		require.Error(t, err)
 		wantRoom(t, e, "lobby", 0, 0, 0)
@@ -385,20 +222,6 @@ func TestLinger_PlaceWithoutConnection(t *testing.T) {
 		wantRoom(t, e, "room", 1, 1, 1)
 		require.NoError(t, now.Close())
 		wantRoom(t, e, "room", 1, 0, 0)
-	})
-}
-
-func TestLinger_EndsWithTheEngine(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		l, late := connect(t, e, "room", As("ann")), connect(t, e, "room", As("bob"))
-		l.Linger(time.Second)
-		require.NoError(t, e.Close())
-		wantRoom(t, e, "room", 2, 2, 2)
-		late.Linger(time.Second)
-		wantLingering(t, e, 0)
-		require.NoError(t, l.Close())
-		time.Sleep(time.Hour)
-		wantRoom(t, e, "room", 2, 2, 2)
 	})
 }
 
@@ -445,24 +268,8 @@ func TestLinger_ManyEndAtOnce(t *testing.T) {
 		for i := range 7 {
 			wantRoom(t, e, fmt.Sprint("room", i), 0, 0, 0)
 		}
-		require.LessOrEqual(t, cap(e.pub.lingering.heap), blockLen)
-		require.LessOrEqual(t, e.pub.lingering.most, 8*blockLen)
-	})
-}
-
-// A lease ends at the moment at which the interval of its room is over. That and the changes
-// within the interval are one event.
-func TestLinger_EndsBeforeTheRoomIsPublished(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		s := subscribe(t, e, "room")
-		first := <-s.Events()
-		connect(t, e, "room", As("ann")).Linger(e.Interval()) // begins an interval
-		require.NoError(t, e.Join("room"))
-		require.NoError(t, e.Join("room"))
-		time.Sleep(10 * e.Interval())
-		last := <-s.Events()
-		require.Equal(t, 2, last.Occupancy.Connections)
-		require.Equal(t, first.Version+2, last.Version)
+		require.LessOrEqual(t, cap(e.lingering.heap), blockLen)
+		require.LessOrEqual(t, e.lingering.most, 8*blockLen)
 	})
 }
 
@@ -491,67 +298,66 @@ func TestLinger_NoWakeUpWhenNothingLingers(t *testing.T) {
 		require.Equal(t, rounds, e.Stats().Rounds)
 		e.pub.mu.Lock()
 		defer e.pub.mu.Unlock()
-		require.Equal(t, never, e.pub.armed)
+		require.Equal(t, never, e.sched.armed)
 	})
 }
 
-// Clients break off and return, while their time is as long as the interval of their returns:
-// the end of a lease races with its take-over and its Close.
-func TestLinger_TakeOverRacesWithExpiryAndClose(t *testing.T) {
-	for _, opts := range [][]Option{nil, {WithUsers()}} {
-		e := New(append(opts, WithInterval(0))...)
-		var wg sync.WaitGroup
-		for i := range 8 {
-			wg.Go(func() {
-				r := rand.New(rand.NewPCG(uint64(i), 7))
-				id := As(fmt.Sprint("client", i%3))
-				var old *Lease
-				for range 3000 {
-					l, err := e.Connect("room", id)
-					if err != nil {
-						panic(err)
-					}
-					l.Linger(time.Duration(r.IntN(30_000)))
-					if r.IntN(3) == 0 {
-						_ = old.Close()
-					}
-					old = l
-				}
-			})
-		}
-		wg.Wait()
-		require.Eventually(t, func() bool { return e.Current("room") == Occupancy{} }, 10*time.Second, time.Millisecond)
-		wantLingering(t, e, 0)
-		require.NoError(t, e.Close())
-	}
+func TestLease_Is64BytesAtMost(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(Lease{}), uintptr(64))
 }
 
-// Of many callers that return as the same client at once, each place is given to one.
-func TestLinger_EachPlaceIsTakenOverOnce(t *testing.T) {
-	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
-		for range 100 {
-			for range 4 {
-				connect(t, e, "room", As("ann")).Linger(time.Hour)
+// A client ID that is a slice of a large message must not keep the message in memory.
+func TestLease_ClonesClientIDs(t *testing.T) {
+	e := New()
+	defer e.Close()
+	l, err := e.Connect("room")
+	require.NoError(t, err)
+	var ids []string
+	for i := range 3 * fewClients {
+		message := strings.Repeat("x", 1000) + fmt.Sprint("client", i)
+		ids = append(ids, message[1000:])
+		require.NoError(t, l.Enter(ids[i]))
+		kept := l.clients(nil)
+		require.ElementsMatch(t, ids, kept)
+		for _, id := range kept {
+			for _, given := range ids {
+				require.NotSame(t, unsafe.StringData(given), unsafe.StringData(id))
 			}
-			var mu sync.Mutex
-			var leases []*Lease
-			var wg sync.WaitGroup
-			for range 8 {
-				wg.Go(func() {
-					l, err := e.Connect("room", As("ann"))
-					mu.Lock()
-					defer mu.Unlock()
-					require.NoError(t, err)
-					leases = append(leases, l)
-				})
-			}
-			wg.Wait()
-			wantRoom(t, e, "room", 8, 8, 1)
-			wantLingering(t, e, 0)
-			for _, l := range leases {
-				require.NoError(t, l.Close())
-			}
-			wantRoom(t, e, "room", 0, 0, 0)
 		}
+	}
+	require.NoError(t, l.Close())
+	require.Empty(t, l.client)
+	require.Nil(t, l.others)
+}
+
+// Names and IDs may be slices of large messages.
+func TestSession_ClonesItsStrings(t *testing.T) {
+	e := New()
+	defer e.Close()
+	message := "annroom"
+	s := e.Session(message[:3])
+	require.NotSame(t, unsafe.StringData(message), unsafe.StringData(s.client))
+	require.NoError(t, s.Join(message[3:]))
+	for room := range s.Rooms() {
+		require.Equal(t, "room", room)
+		require.NotSame(t, unsafe.StringData(message[3:]), unsafe.StringData(room))
+	}
+	require.NoError(t, s.Close())
+	require.Nil(t, s.leases)
+}
+
+// A session whose Enter was refused is still the session of its client.
+func TestSession_EnterIsRefused(t *testing.T) {
+	withAndWithoutUsers(t, func(t *testing.T, e *Engine) {
+		s := e.Session("ann")
+		require.NoError(t, s.Join("room"))
+		c := e.rooms.live("room")
+		w := c.word.Load()
+		c.word.Store(withCounts(w, counts{1, maxLocal, 0}))
+		require.ErrorIs(t, s.Enter("room"), ErrCount)
+		c.word.Store(w)
+		s.Linger(time.Hour)
+		require.NoError(t, e.Session("ann").Enter("room"))
+		wantRoom(t, e, "room", 1, 1, 1)
 	})
 }

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -6,8 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"time"
@@ -31,12 +32,12 @@ func run(ctx context.Context, c config) (*report, error) {
 // runNodes measures the server and the nodes. It stops them before it returns, so that
 // nothing else runs while the baselines are measured.
 func runNodes(ctx context.Context, c config) (r *report, err error) {
-	server, err := startServer(c.profiles)
+	server, err := brokers[c.bus].start()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, server.stop()) }()
-	all, err := startNodes(ctx, server.address, c.nodes, c.flush)
+	defer server.stop()
+	all, err := startNodes(ctx, server.address, c)
 	if err != nil {
 		return nil, err
 	}
@@ -45,14 +46,29 @@ func runNodes(ctx context.Context, c config) (r *report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.profiles != "" {
-		stop, err := startProfile(filepath.Join(c.profiles, "nodes.pprof"))
+	if c.profile != "" {
+		stop, err := startProfile(c.profile)
 		if err != nil {
 			return nil, err
 		}
 		defer stop()
 	}
 	return l.measure(ctx, server)
+}
+
+// startProfile starts a CPU profile of this process.
+func startProfile(file string) (stop func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // if the file is incomplete, the tool pprof reports an error
+	}, nil
 }
 
 // load contains the nodes, and the drivers and probes that change their rooms.
@@ -119,7 +135,7 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 	}
 	r := &report{
 		config: l.config, elapsed: time.Since(start), before: before, after: after,
-		cpu: cpuTime() - cpu, changesMade: l.countChanges() - changes, nameLen: len(l.roomNames[0]),
+		nodesCPU: cpuTime() - cpu, changesMade: l.countChanges() - changes, nameLen: len(l.roomNames[0]),
 	}
 	r.traffic = between(samples, l.nodes.sample())
 
