@@ -253,6 +253,7 @@ func (r *hubRoom) usersWithout(part *hubPart, limit int) (u userList) {
 			n -= uint64(toInt(r.users[hash] == 1))
 		}
 	}
+	u.hashes = make([]uint64, 0, min(len(r.sorted), limit))
 	for _, hash := range r.sorted {
 		for len(own) > 0 && own[0] < hash {
 			own = own[1:]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"strconv"
@@ -184,6 +185,7 @@ func (l *load) exact(known *int) bool {
 func run(c config) (*report, error) {
 	runtime.LockOSThread() // see cpuTime
 	defer runtime.UnlockOSThread()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // see collectGarbage
 	s := newSim(c)
 	r := &report{config: c}
 	l := newLoad(s)
