@@ -209,6 +209,12 @@ func (c *cell) settledEmpty() bool {
 	return w&(idle|countMask) == idle && w != retired && c.totalOf(w) == counts{}
 }
 
+// subscribed reports whether the room has subscriptions. The caller holds publisher.mu.
+func (c *cell) subscribed() bool {
+	x := c.extra.Load()
+	return x != nil && len(x.subs.list) > 0
+}
+
 // lastLocal returns the last publication of this process's part.
 func (c *cell) lastLocal() publication { return publication{countsOf(c.last.word), c.last.seq} }
 

@@ -362,9 +362,12 @@ func plusOccupancy(a, b Occupancy) Occupancy {
 
 // reader is a watcher and the newest value of each room that it returned.
 type reader struct {
-	w    *Watcher
-	view map[string]Occupancy
+	w          *Watcher
+	view       map[string]Occupancy
+	interested map[string]bool // by room; only for the watchers of a link
 }
+
+func newReader(w *Watcher) *reader { return &reader{w, map[string]Occupancy{}, map[string]bool{}} }
 
 // read reads all that Next would return without blocking.
 func (r *reader) read() {
@@ -375,6 +378,9 @@ func (r *reader) read() {
 		}
 		for _, ev := range batch {
 			r.view[ev.Room] = ev.Occupancy
+			if r.w.link != nil {
+				r.interested[ev.Room] = r.w.link.Interested(ev.Room)
+			}
 		}
 	}
 }
@@ -422,7 +428,7 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 	}
 	e := New(opts...)
 	defer e.Close()
-	link, err := e.Link(nil)
+	link, err := e.Link(nil, WithInterest())
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -538,7 +544,7 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 						t.Error(err)
 						return
 					}
-					mine = append(mine, &reader{w, map[string]Occupancy{}})
+					mine = append(mine, newReader(w))
 				case 18:
 					for _, m := range mine {
 						if m.w.selected != nil {
@@ -598,6 +604,11 @@ func storm(t *testing.T, interval time.Duration, limit int, users bool, kinds []
 		})
 		maps.DeleteFunc(r.view, func(name string, o Occupancy) bool { return o == Occupancy{} || !r.concerns(name) })
 		require.Equal(t, want, r.view, "what the watcher returned, %+v", r.w)
+		for i := range rooms {
+			if name := fmt.Sprint(i%2, "/", i/2); r.w.link != nil {
+				require.Equal(t, link.Interested(name), r.interested[name], "the interest in %s", name)
+			}
+		}
 	}
 	wantSettled(t, e, watchers...)
 

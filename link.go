@@ -21,12 +21,13 @@ type Peers interface {
 // engine's. Package cluster uses it, and so can a cluster of your own. Create it with [Engine.Link].
 // All its methods may be called from any goroutine.
 type Link struct {
-	e      *Engine
-	peers  Peers
-	hash   func(clientID string) uint64 // see WithUserHash; nil if users are not counted across nodes
-	index  *userIndex                   // nil if hash is nil, or the engine does not count users
-	once   sync.Once
-	closed atomic.Bool // set under publisher.mu
+	e        *Engine
+	peers    Peers
+	hash     func(clientID string) uint64 // see WithUserHash; nil if users are not counted across nodes
+	interest bool                         // see WithInterest
+	index    *userIndex                   // nil if hash is nil, or the engine does not count users
+	once     sync.Once
+	closed   atomic.Bool // set under publisher.mu
 
 	released atomic.Bool
 
@@ -83,6 +84,21 @@ func WithUserHash(hash func(clientID string) uint64) LinkOption {
 	return func(l *Link) { l.hash = hash }
 }
 
+// WithInterest is for a cluster that sends a node only the counts of the rooms in which the
+// node is interested. These are the rooms that have connections or members in this process,
+// are subscribed to, or are selected by a watcher (see [Rooms]). With this option,
+// [Link.Watch] also returns a room when it gets its first subscription or is selected by its first
+// watcher, and when it loses the last one: see [Link.Interested]. A watcher that is not read keeps
+// the names of these rooms.
+//
+// On a node of such a cluster, a room in which the node is not interested is empty, even if it has
+// connections on other nodes: [Engine.All] and a watcher of all rooms do not return it. When
+// the node becomes interested, the first event of a subscription and the limit of [Max] have only
+// the counts of this process, until those of the other nodes arrive.
+func WithInterest() LinkOption {
+	return func(l *Link) { l.interest = true }
+}
+
 // UserChanges returns the hashes of the users who have entered and exited this process's part
 // of the room since the last call for this room, in ascending order. The first call also returns
 // the users who were in the room when the engine was linked, as entered. A user who entered and
@@ -97,9 +113,25 @@ func (l *Link) UserChanges(room string) (entered, exited []uint64) {
 
 // Watch returns a watcher of this process's own counts: [Engine.Watch] without the other
 // nodes' parts. With [WithUserHash], the watcher also returns an event with unchanged
-// counts if only the users of a room have changed. The error is ErrClosed.
+// counts if only the users of a room have changed. With [WithInterest], it also returns the
+// rooms that are already subscribed to or selected, and an event with unchanged counts if
+// only the interest in a room may have changed. The error is ErrClosed.
 func (l *Link) Watch() (*Watcher, error) {
 	return l.e.watch(watchConfig{link: l})
+}
+
+// Interested reports whether the room is subscribed to, or selected by a watcher (see
+// [Rooms]). A room that has connections or members in this process need not be either.
+//
+// Call Interested for each event of [Link.Watch], after Next has returned it. Then the last answer
+// for each room is the right one, because with [WithInterest] Next returns another event after each
+// change. Interested does not allocate. It may wait for a moment while events are published.
+func (l *Link) Interested(room string) bool {
+	p := l.e.pub
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.rooms.live(room)
+	return c != nil && c.subscribed() || len(p.watchers.selected[room]) > 0
 }
 
 // Remote returns a new Remote for the counts of another node. It has no counts until

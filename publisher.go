@@ -149,8 +149,7 @@ func (p *publisher) estimateUsers(c *cell, x *extra) {
 
 // hasListeners reports whether c has a subscriber or a watcher.
 func (p *publisher) hasListeners(c *cell) bool {
-	x := c.extra.Load()
-	return x != nil && len(x.subs.list) > 0 || p.watchers.watched(c)
+	return c.subscribed() || p.watchers.watched(c)
 }
 
 // publish sets c.last to the current occupancy, given the word of c, and notifies the

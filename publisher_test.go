@@ -327,7 +327,7 @@ var listeners = map[string]func(t *testing.T, e *Engine, link *Link, room string
 
 // viewOf reads the watcher of one room now and whenever the first function is called.
 func viewOf(w *Watcher) (func() Occupancy, func()) {
-	r := &reader{w, map[string]Occupancy{}}
+	r := newReader(w)
 	r.read()
 	return func() Occupancy {
 		r.read()

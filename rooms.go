@@ -114,7 +114,7 @@ func (r *rooms) full(n int64) bool { return r.limit > 0 && n >= int64(r.limit) }
 // are only subscribed to.
 func (r *rooms) checkSubscribed(name string) error {
 	c := r.live(name)
-	if c != nil && c.extra.Load() != nil && len(c.extra.Load().subs.list) > 0 {
+	if c != nil && c.subscribed() {
 		return nil
 	}
 	// This is a lower bound: rooms that have both another node's part and connections

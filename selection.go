@@ -56,6 +56,7 @@ func (w *Watcher) Remove(rooms ...string) {
 	if w.selected == nil {
 		return
 	}
+	defer p.watchers.wake()
 	for i, name := range rooms {
 		if _, ok := w.selected.rooms[name]; ok {
 			w.unselect(name)
@@ -76,7 +77,10 @@ func (w *Watcher) selectRooms(names []string) error {
 		name = strings.Clone(name)
 		if _, ok := s.rooms[name]; !ok {
 			s.rooms[name] = struct{}{}
-			p.watchers.selected[name] = append(p.watchers.selected[name], w)
+			others := p.watchers.selected[name]
+			if p.watchers.selected[name] = append(others, w); len(others) == 0 {
+				p.watchers.interestChanged(name)
+			}
 		}
 		p.watchers.notify(w)
 		s.changed[name] = struct{}{}
@@ -101,10 +105,12 @@ func (w *Watcher) unselect(name string) {
 		p.watchers.selected[name] = others
 	} else {
 		delete(p.watchers.selected, name)
+		p.watchers.interestChanged(name)
 	}
 }
 
 func (w *Watcher) unselectAll() {
+	defer w.p.watchers.wake()
 	i := 0
 	for name := range w.selected.rooms {
 		w.unselect(name)

@@ -71,6 +71,7 @@ func (e *Engine) Subscribe(room string) (*Subscription, error) {
 	p.openSubscriptions.Add(1)
 	if s.index == 0 {
 		p.rooms.subscribed++
+		p.watchers.interestChanged(c.name)
 	}
 	p.delivered.Add(1)
 	if p.now() >= x.next && (x.next > 0 || p.openWatchers.Load() == 0) {
@@ -114,6 +115,8 @@ func (s *Subscription) Unsubscribe() {
 	x := s.c.extra.Load()
 	if x.subs.remove(s.index); len(x.subs.list) == 0 {
 		p.rooms.subscribed--
+		p.watchers.interestChanged(s.c.name)
+		p.watchers.wake()
 	}
 	p.release(s.c, x)
 }

@@ -12,20 +12,21 @@ import (
 // newest value. All its methods may be called from any goroutine; each change is returned
 // to one of the concurrent callers of Next.
 type Watcher struct {
-	p       *publisher
-	j       *journal // nil for selected rooms
-	prefix  string
-	link    *Link         // the link that the watcher belongs to, or nil
-	reading chan struct{} // holds a token while a caller of Next reads or waits
-	wake    chan struct{} // receives a token when there is something to read
-	done    chan struct{} // closed by Close
+	p        *publisher
+	j        *journal // nil for selected rooms
+	prefix   string
+	link     *Link         // the link that the watcher belongs to, or nil
+	interest bool          // see WithInterest; only for a link
+	reading  chan struct{} // holds a token while a caller of Next reads or waits
+	wake     chan struct{} // receives a token when there is something to read
+	done     chan struct{} // closed by Close
 
 	// publisher.mu protects the following.
 	start          uint64              // the journal has the publications from this seq on
 	next           uint64              // the first seq that is not read
 	backlog        []*cell             // the rooms that existed when it began, not read yet
 	pendingInitial map[*cell]struct{}  // the rooms that moved from the backlog to the journal, until Next has returned them
-	users          map[string]struct{} // rooms whose users have changed, even if their counts have not; only for a link
+	unchanged      map[string]struct{} // rooms to return even if their counts have not changed: see returnUnchanged; only for a link
 	selected       *selection          // nil for all rooms
 	sleeping       bool                // it is in watchers.sleepers
 	due            bool                // to be woken
@@ -84,12 +85,13 @@ func (e *Engine) Watch(opts ...WatchOption) (*Watcher, error) {
 func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 	p := e.pub
 	w := &Watcher{
-		p:       p,
-		prefix:  cfg.prefix,
-		link:    cfg.link,
-		reading: make(chan struct{}, 1),
-		wake:    make(chan struct{}, 1),
-		done:    make(chan struct{}),
+		p:        p,
+		prefix:   cfg.prefix,
+		link:     cfg.link,
+		interest: cfg.link != nil && cfg.link.interest,
+		reading:  make(chan struct{}, 1),
+		wake:     make(chan struct{}, 1),
+		done:     make(chan struct{}),
 	}
 	if cfg.selected {
 		if err := w.watchSelected(cfg.rooms); err != nil {
@@ -113,13 +115,21 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 		w.link.watchers[w] = struct{}{}
 	}
 	p.openWatchers.Add(1)
+	if w.interest {
+		i := 0
+		for room := range p.watchers.selected {
+			w.returnUnchanged(room)
+			p.yieldLock(i)
+			i++
+		}
+	}
 	p.mu.Unlock()
 
 	// The journal has every publication from now on, so it also has a room that this walk
 	// misses because it is created meanwhile.
 	var backlog []*cell
 	e.rooms.cells.Range(func(c *cell) bool {
-		if strings.HasPrefix(c.name, w.prefix) && !c.settledEmpty() {
+		if strings.HasPrefix(c.name, w.prefix) && (!c.settledEmpty() || w.interest && c.word.Load()&held != 0) {
 			backlog = append(backlog, c)
 		}
 		return true
@@ -199,7 +209,21 @@ func (w *Watcher) publishInitial(c *cell) bool {
 		w.pendingInitial[c] = struct{}{}
 		return false
 	}
-	return last.value != counts{}
+	return last.value != counts{} || w.interest && c.subscribed()
+}
+
+// returnUnchanged makes Next return the room even if its counts have not changed, because its users or
+// the interest in it have changed. A change that is undone before Next is returned, too: after an
+// earlier event, the caller of Next may call Interested between the two. The caller must call
+// watchers.wake.
+func (w *Watcher) returnUnchanged(room string) {
+	if w.unchanged == nil {
+		w.unchanged = map[string]struct{}{}
+	}
+	w.unchanged[room] = struct{}{}
+	if w.sleeping {
+		w.p.watchers.notify(w)
+	}
 }
 
 // Close closes the watcher and makes a blocked Next return. It may be called more than
@@ -213,7 +237,7 @@ func (w *Watcher) Close() error {
 	}
 	w.closed = true
 	w.incomplete = len(w.backlog) > 0 || len(w.pendingInitial) > 0 || w.selected != nil && len(w.selected.first) > 0
-	w.backlog, w.pendingInitial = nil, nil
+	w.backlog, w.pendingInitial, w.unchanged = nil, nil, nil
 	close(w.done)
 	if w.link != nil {
 		delete(w.link.watchers, w)
@@ -309,16 +333,8 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 		next = unread[len(unread)-1].seq + 1
 		left -= len(unread)
 	}
-	for room := range w.users {
-		if len(events) == maxBatch {
-			break
-		}
-		if c := p.rooms.live(room); c != nil {
-			events = append(events, w.event(c))
-		} else {
-			events = append(events, RoomEvent{room, Event{Type: EventUpdated}})
-			delete(w.users, room)
-		}
+	if len(w.j.from(next)) == 0 { // else w could return the value of an entry that it has not read: see mustKeep
+		events = w.takeUnchanged(events)
 	}
 	if next == w.next {
 		return events, false
@@ -332,10 +348,27 @@ func (w *Watcher) takeAll() (events []RoomEvent, more bool) {
 	return events, true
 }
 
+// takeUnchanged appends events of the rooms of w.unchanged to a batch.
+func (w *Watcher) takeUnchanged(events []RoomEvent) []RoomEvent {
+	for room := range w.unchanged {
+		if len(events) == maxBatch {
+			return events
+		}
+		delete(w.unchanged, room)
+		event := RoomEvent{room, Event{Type: EventUpdated, Version: w.p.seq}}
+		if c := w.p.rooms.live(room); c != nil && w.j.last(c).seq > 0 { // otherwise this process has published no counts
+			event = w.event(c)
+		}
+		events = append(events, event)
+	}
+	w.unchanged = nil // releases the memory of many rooms
+	return events
+}
+
 // event returns the room's last published value, for this watcher. It is also the event for
-// changed users.
+// changed users or interest.
 func (w *Watcher) event(c *cell) RoomEvent {
-	delete(w.users, c.name)
+	delete(w.unchanged, c.name)
 	last := c.lastTotal()
 	if w.j != nil {
 		last = w.j.last(c)

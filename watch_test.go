@@ -419,3 +419,38 @@ func TestJournal_KeepsEmptiedRoomForReadersThatKnowIt(t *testing.T) {
 	require.Empty(t, keeps())
 	require.True(t, d.j.entries.empty())
 }
+
+// A watcher of a link that has read only outdated entries of the journal does not return the value of
+// a later entry: if the room ended before it read that entry, it would not return the end.
+func TestWatcher_ReturnsEndOfRoomWhoseUsersChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, link := newLinkedWithUsers(t)
+		defer e.Close()
+		w, err := link.Watch()
+		require.NoError(t, err)
+		e.pub.mu.Lock()
+		w.j.compactAt = 10 * maxScan
+		e.pub.mu.Unlock()
+		for range maxScan + 1 {
+			require.NoError(t, e.Join("busy"))
+			e.pub.mu.Lock()
+			e.pub.refresh(e.rooms.live("busy"))
+			e.pub.mu.Unlock()
+		}
+		lease, err := e.Connect("room", As("alice"))
+		require.NoError(t, err)
+		synctest.Wait() // the room is published, so its interval begins
+		require.NoError(t, lease.Exit("alice"))
+		require.NoError(t, lease.Enter("bob"))
+		time.Sleep(time.Second)
+		view := map[string]Occupancy{}
+		batch, err := w.Next(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, lease.Close())
+		time.Sleep(time.Second)
+		for _, ev := range append(batch, drain(t, w)...) {
+			view[ev.Room] = ev.Occupancy
+		}
+		require.Equal(t, Occupancy{}, view["room"])
+	})
+}

@@ -39,12 +39,16 @@ func (s *watchers) localChanged(c *cell, before, now publication) {
 // changed, although the counts have not.
 func (s *watchers) usersChanged(room string) {
 	for _, w := range s.locals.readers {
-		if w.users == nil {
-			w.users = map[string]struct{}{}
-		}
-		w.users[room] = struct{}{}
-		if w.sleeping {
-			s.notify(w)
+		w.returnUnchanged(room)
+	}
+}
+
+// interestChanged notifies the watchers of a link WithInterest that a room has got its first
+// subscription or selecting watcher, or has lost the last one. The caller must call wake.
+func (s *watchers) interestChanged(room string) {
+	for _, w := range s.locals.readers {
+		if w.interest {
+			w.returnUnchanged(room)
 		}
 	}
 }

@@ -184,6 +184,9 @@ func ExampleWithSharding() {
 	rust, err := three.Get(context.Background(), "rust") // queries the aggregator of the room
 	fmt.Println(rust.Connections, err)
 	top, err := node3.Top(context.Background(), 10)
+	if err != nil {
+		panic(err)
+	}
 	for _, room := range top {
 		fmt.Println(room.Room, room.Connections)
 	}

@@ -69,7 +69,7 @@ func (n *Node) forwardChanges(watch *occupancy.Watcher) {
 		for i, e := range rooms {
 			changes[i].RoomEvent = e
 			changes[i].Entered, changes[i].Exited = n.link.UserChanges(e.Room)
-			changes[i].Interested = false
+			changes[i].Interested = n.Role == core.Client && n.link.Interested(e.Room)
 		}
 		select {
 		case n.changes <- changes:

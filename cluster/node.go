@@ -98,7 +98,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	n.core = core.New(n.Config)
 	options := []occupancy.LinkOption{occupancy.WithUserHash(cfg.hashUser)}
 	if n.Role == core.Client {
-		_ = options
+		options = append(options, occupancy.WithInterest())
 	}
 	// When Link has returned, the engine can call Get.
 	if n.link, err = eng.Link((*linkPeers)(n), options...); err != nil {

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -44,15 +45,11 @@ func TestSharding_NodesHaveTheRoomsOfInterest(t *testing.T) {
 		}
 		after(500 * time.Millisecond)
 		for i, h := range hosts {
-			rooms := map[string]occupancy.Occupancy{}
-			for room, counts := range h.All() {
-				rooms[room] = counts
-			}
 			require.Equal(t, map[string]occupancy.Occupancy{
 				"common":                occ(6, 0),
 				fmt.Sprint("own", i):    occ(1, 0),
 				fmt.Sprint("pair", i/2): occ(2, 0),
-			}, rooms)
+			}, maps.Collect(h.All()))
 			must(t, h.Leave("common"))
 		}
 		after(500 * time.Millisecond)
@@ -69,7 +66,7 @@ func TestSharding_AggregatorsFlushShortlyAfterNodes(t *testing.T) {
 		for _, h := range hosts {
 			h.join(t, "r", 1)
 		}
-		after(time.Now().Truncate(200 * time.Millisecond).Add(200*time.Millisecond + time.Second).Sub(time.Now()))
+		after(time.Until(time.Now().Truncate(200 * time.Millisecond).Add(200*time.Millisecond + time.Second)))
 		for i := range 40 { // two seconds
 			hosts[0].join(t, room(i), 1) // keeps the node busy
 			if i%4 == 1 {                // 50ms after a flush
@@ -205,6 +202,39 @@ func TestSharding_OtherModeIsDegraded(t *testing.T) {
 		after(lease + 2*beat)
 		for _, h := range hosts {
 			require.False(t, h.node.Health().Degraded)
+		}
+	})
+}
+
+// Subscribers and watchers of selected rooms are interest, also before the node starts. The interest
+// ends with them.
+func TestSharding_SubscribersAreInterest(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 3, 2)
+		hosts[0].join(t, "r", 3)
+		hosts[0].join(t, "selected", 2)
+		e := occupancy.New()
+		early, err := e.Subscribe("r")
+		must(t, err)
+		n := net.StartNode(t, "n3", e, cluster.WithSharding())
+		must(t, n.Ready(t.Context()))
+		after(time.Second)
+		require.Equal(t, occ(3, 0), e.Current("r"))
+		for range 3 {
+			late, err := e.Subscribe("r")
+			must(t, err)
+			watcher, err := e.Watch(occupancy.Rooms("selected"))
+			must(t, err)
+			after(time.Second)
+			require.Equal(t, occ(2, 0), e.Current("selected"))
+			early.Unsubscribe()
+			must(t, watcher.Close())
+			after(time.Second)
+			require.Equal(t, occ(3, 0), e.Current("r"))
+			require.Equal(t, occ(0, 0), e.Current("selected"))
+			late.Unsubscribe()
+			after(time.Second)
+			require.Zero(t, e.Stats().Rooms)
 		}
 	})
 }

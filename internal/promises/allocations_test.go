@@ -45,6 +45,8 @@ func TestAllocations_HooksAndReadsOfExistingRooms(t *testing.T) {
 					_, _, _, _ = e.Current("r"), e.Local("r"), r.Current(), r.Local()
 					e.Current("unknown")
 				})
+				link := linked(t, e)
+				none(t, "Interested", func() { _, _ = link.Interested("r"), link.Interested("unknown") })
 				none(t, "Stats", func() { e.Stats() })
 				none(t, "invalid names", func() { _, _ = e.Join(""), e.Enter("", "client") })
 				must(t, e.Leave("r"))

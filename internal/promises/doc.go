@@ -18,6 +18,7 @@
 //	leases, sessions                                   lease_test.go, session_test.go
 //	limits of WithMaxRooms and Max                     room_limit_test.go, max_test.go
 //	Link and Get                                       link_test.go
+//	Link WithInterest                                  interest_test.go
 //	Remote                                             remote_test.go
 //	All                                                all_test.go
 //	Stats and Interval                                 stats_test.go

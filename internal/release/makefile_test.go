@@ -18,7 +18,7 @@ func TestMakefile_SelectedTestsExist(t *testing.T) {
 	require.NoError(t, err)
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	require.NoError(t, err)
-	commands := regexp.MustCompile(`cd (\S+) && .* -run '\^(Test\w+)\$\$'`).FindAllStringSubmatch(string(makefile), -1)
+	commands := regexp.MustCompile(`cd (\S+) && .* -run '\^(Test\w+)\$\$`).FindAllStringSubmatch(string(makefile), -1)
 	require.NotEmpty(t, commands)
 	for _, command := range commands {
 		dir, test := command[1], command[2]

@@ -186,8 +186,9 @@ type watcher struct {
 	closed bool
 	read   bool // at least once
 
-	view map[string]occupancy.RoomEvent
-	at   time.Time // of the last read
+	view       map[string]occupancy.RoomEvent
+	interested map[string]bool // by room; only if local
+	at         time.Time       // of the last read
 }
 
 func (m *machine) watch(t *rapid.T) {
@@ -195,11 +196,12 @@ func (m *machine) watch(t *rapid.T) {
 		t.Skip("there are three already")
 	}
 	w := &watcher{
-		prefix: rapid.SampledFrom([]string{"", "", "a", "ab"}).Draw(t, "prefix"),
-		local:  rapid.Bool().Draw(t, "local"),
-		eager:  rapid.Bool().Draw(t, "eager"),
-		view:   map[string]occupancy.RoomEvent{},
-		at:     time.Now(),
+		prefix:     rapid.SampledFrom([]string{"", "", "a", "ab"}).Draw(t, "prefix"),
+		local:      rapid.Bool().Draw(t, "local"),
+		eager:      rapid.Bool().Draw(t, "eager"),
+		view:       map[string]occupancy.RoomEvent{},
+		interested: map[string]bool{},
+		at:         time.Now(),
 	}
 	var err error
 	switch {
@@ -251,12 +253,16 @@ func (m *machine) drain(t *rapid.T, w *watcher) {
 			}
 			batch[e.Room] = true
 			m.watched(t, w, e)
+			w.interested[e.Room] = w.local && m.link.Interested(e.Room)
 		}
 	}
 	if w.local {
 		m.checkUserChanges(t)
 	}
 	for name, p := range m.rooms {
+		if w.local && m.interest && w.interested[name] != (p.subs > 0) {
+			t.Fatalf("interest in %q: %v, but it has %d subscriptions", name, w.interested[name], p.subs)
+		}
 		h := p.history(w.local)
 		if !strings.HasPrefix(name, w.prefix) || w.view[name].Occupancy == h.now() {
 			continue
@@ -304,8 +310,8 @@ func (m *machine) watched(t *rapid.T, w *watcher, e occupancy.RoomEvent) {
 	p := m.state(e.Room)
 	h := p.history(w.local)
 	was, known := w.view[e.Room]
-	if w.local && m.hashed && m.users && e.Occupancy == was.Occupancy {
-		return // the users have changed, and not their number
+	if w.local && (m.hashed && m.users || m.interest) && e.Occupancy == was.Occupancy {
+		return // the users or the interest have changed, and not the counts
 	}
 	at, changed := h.changed()
 	recent := changed && !at.Before(w.at.Add(-m.interval)) // since the last read, or published since

@@ -181,8 +181,12 @@ func (m *machine) openLink(t *rapid.T) {
 	if hashed {
 		opts = append(opts, occupancy.WithUserHash(hashUser))
 	}
+	interest := rapid.Bool().Draw(t, "interest")
+	if interest {
+		opts = append(opts, occupancy.WithInterest())
+	}
 	if !m.closed {
-		m.hashed, m.reported = hashed, map[string]map[uint64]bool{}
+		m.hashed, m.interest, m.reported = hashed, interest, map[string]map[uint64]bool{}
 	}
 	link, err := m.e.Link(p, opts...)
 	if m.closed {

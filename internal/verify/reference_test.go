@@ -19,6 +19,7 @@ type reference struct {
 	interval  time.Duration
 	users     bool
 	hashed    bool                       // the link has a hash of users
+	interest  bool                       // the link is WithInterest
 	reported  map[string]map[uint64]bool // by Link.UserChanges
 	rooms     map[string]*roomState
 	lingering []*openLease // in the order of Linger

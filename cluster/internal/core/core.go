@@ -63,6 +63,7 @@ type Config struct {
 // Role is the part of a node in the exchange of counts.
 type Role uint8
 
+// The roles.
 const (
 	Mesh       Role = iota // exchanges counts with every other node
 	Client                 // exchanges counts with the aggregators only

@@ -148,7 +148,7 @@ func (x *explorer) run(logf func(string, ...any)) error {
 
 func (x *explorer) startNode(name string) {
 	x.start(name)
-	x.nodes[len(x.nodes)-1].m.ledger.slack = 0 // a sync request is often answered with a snapshot
+	x.nodes[len(x.nodes)-1].m.slack = 0 // a sync request is often answered with a snapshot
 }
 
 // change makes an empty room not empty, and another room empty. No two processes and slots

@@ -110,9 +110,9 @@ func BenchmarkLongestHold(b *testing.B) {
 			}
 			m.Take()
 			if step < 2 {
-				c := m.ledger.begin(0)
+				c := m.begin(0)
 				for done := false; !done; {
-					h.do("reply", func() { _, done = m.ledger.next(&c, &digestWriter{limit: 256 << 10}) })
+					h.do("reply", func() { _, done = m.next(&c, &digestWriter{limit: 256 << 10}) })
 				}
 			}
 		}

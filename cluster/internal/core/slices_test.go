@@ -136,11 +136,11 @@ func TestMachine_LargeUpdatesRunInSlices(t *testing.T) {
 		events[i].Occupancy.Connections = 2
 	}
 	m.Change(events, 0)
-	do("a reply without the outdated changes", func() { m.ledger.next(&cursor{base: 1, end: m.ledger.seq}, &peer) })
+	do("a reply without the outdated changes", func() { m.next(&cursor{base: 1, end: m.seq}, &peer) })
 	for i := range events {
 		events[i].Occupancy.Connections = 0
 	}
 	m.Change(events, 0)
-	m.ledger.slack = 0
-	do("tombstones are removed", func() { m.ledger.compact(0) })
+	m.slack = 0
+	do("tombstones are removed", func() { m.compact(0) })
 }

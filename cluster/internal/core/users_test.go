@@ -69,12 +69,12 @@ func TestStream_UsersAreExactInAnyOrder(t *testing.T) {
 			}
 			m.Change(changes, 0)
 			state := map[string]roomState{}
-			for room, rec := range m.ledger.rooms {
-				if counts, u := m.ledger.get(room); rec.counts != 0 {
+			for room, rec := range m.rooms {
+				if counts, u := m.get(room); rec.counts != 0 {
 					state[room] = stateOf(counts, u)
 				}
 			}
-			history[m.ledger.seq] = state
+			history[m.seq] = state
 			for _, msg := range m.messages {
 				network = append(network, msg.Payload)
 			}
@@ -88,19 +88,19 @@ func TestStream_UsersAreExactInAnyOrder(t *testing.T) {
 			switch k := r.IntN(10); {
 			case k < 2:
 				change()
-			case k < 5 && (c != nil || s.behind() && s.applied < m.ledger.seq):
+			case k < 5 && (c != nil || s.behind() && s.applied < m.seq):
 				if c == nil {
 					since := s.applied
 					if s.needsSnapshot {
 						since = 0
 					}
-					begun := m.ledger.begin(since)
-					c, m.ledger.pinned = &begun, true
+					begun := m.begin(since)
+					c, m.pinned = &begun, true
 				}
-				payload, done := m.ledger.next(c, &w)
+				payload, done := m.next(c, &w)
 				network = append(network, payload)
 				if done {
-					c, m.ledger.pinned = nil, false
+					c, m.pinned = nil, false
 				}
 			case len(network) > 0:
 				i := r.IntN(min(len(network), 4))

@@ -15,7 +15,7 @@ const maxRows = 100;
 const moveTime = 300; // ms in which a row moves to another place
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 let list; // the newest list of the popular rooms
-let movingUntil = 0; // when the rows have moved to their places
+let areMoving = false; // whether rows move to their places
 let currentRoom; // the name of the open room, or undefined
 
 export const fragment = (name) => `#${encodeURIComponent(name)}`;
@@ -39,7 +39,7 @@ function newRow(name) {
  * while the user clicks, because a click must not hit another row: the list is shown later.
  */
 function show() {
-  if (!list || performance.now() < movingUntil || $("rooms").matches(":active")) return;
+  if (!list || areMoving || $("rooms").matches(":active")) return;
   const names = new Set(list.map(({ name }) => name));
   const others = list.length < maxRows ? suggestedRooms.filter((name) => !names.has(name)) : [];
   const all = [...list, ...others.map((name) => ({ name, occupancy: empty }))];
@@ -73,8 +73,11 @@ function arrange(list, items) {
     else if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
   });
   if (stillness.matches) return;
-  movingUntil = performance.now() + moveTime;
-  setTimeout(show, moveTime); // what has changed meanwhile
+  areMoving = true;
+  setTimeout(() => {
+    areMoving = false;
+    show(); // what has changed meanwhile
+  }, moveTime);
   for (const [item, top] of tops) {
     const distance = top - item.offsetTop; // NaN for a new item
     if (!distance || !isInWindow(item)) continue;
