@@ -142,6 +142,7 @@ func (h *hub) describe(b *heartbeat) {
 func (h *hub) publish(now time.Duration) {
 	changed, removed := h.changed, h.removed
 	h.flushAt, h.changed, h.removed = Never, nil, nil
+	removed = slices.DeleteFunc(removed, func(part *hubPart) bool { return !part.table.peer.feed.shards.has(part.room.shard) })
 	// Until here, the order can be that of a map.
 	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
