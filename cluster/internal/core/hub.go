@@ -137,6 +137,7 @@ func (h *hub) describe(b *heartbeat) {
 func (h *hub) publish(now time.Duration) {
 	changed, removed := h.changed, h.removed
 	h.flushAt, h.changed, h.removed = Never, nil, nil
+	removed = slices.DeleteFunc(removed, func(part *hubPart) bool { return !part.table.peer.feed.shards.has(part.room.shard) })
 	// The order can be that of a map. Sort, so that simulations can be repeated.
 	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
@@ -248,6 +249,7 @@ func (r *hubRoom) usersWithout(part *hubPart, limit int) (u userList) {
 			n -= uint64(toInt(r.users[hash] == 1))
 		}
 	}
+	u.hashes = make([]uint64, 0, min(len(r.sorted), limit))
 	for _, hash := range r.sorted {
 		for len(own) > 0 && own[0] < hash {
 			own = own[1:]
