@@ -19,8 +19,8 @@ type extra struct {
 	remote    atomic.Pointer[counts] // what the other nodes' parts add to the word, or nil; set under publisher.mu
 	elsewhere atomic.Int32           // users of this process that are counted in remote, minus users of other nodes that are counted in the word: see userIndex
 
-	// publisher.mu protects the following. With many rooms the size of an extra matters. It is 96
-	// bytes, as long as small fields are neighbors.
+	// publisher.mu protects the following. With many rooms the size of an extra matters: keep it at
+	// 96 bytes.
 	sampled     uint16        // how many of the parts do not have all users: see userIndex.estimate
 	lastTotal   publication   // of the total; without an extra, cell.last is the publication of both
 	version     uint64        // of the newest event

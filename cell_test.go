@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -104,6 +105,11 @@ func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 			check("down", s.down, minus(w, s.what))
 		}
 	})
+}
+
+func TestCell_Sizes(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(cell{}), uintptr(48))
+	require.LessOrEqual(t, unsafe.Sizeof(extra{}), uintptr(96))
 }
 
 func TestCounter_RetiredWordNeverChanges(t *testing.T) {
