@@ -28,6 +28,16 @@ func newConnection(ctx context.Context, client rueidis.DedicatedClient) *connect
 	return c
 }
 
+// close ends the connection. If flush is true, it first sends the messages of the queue.
+func (c *connection) close(flush bool) {
+	c.end()
+	if flush {
+		<-c.sent
+	}
+	c.Close() // waits up to 1 s for a silent server
+	<-c.sent
+}
+
 // send sends the messages of the queue until the connection has ended and the queue is empty. It
 // calls report with the error of each message.
 func (c *connection) send(report func(error)) {

@@ -62,13 +62,8 @@ func (b *Bus) connect(option rueidis.ClientOption) error {
 	c := newConnection(b.ctx, client)
 	go c.send(b.logAnswer)
 	defer func() {
-		b.disconnect() // first, because Close waits up to 1 s for a silent server
-		c.end()
-		if b.ctx.Err() != nil {
-			<-c.sent // the Bus is closed, not the connection
-		}
-		c.Close()
-		<-c.sent
+		b.disconnect() // first, because close waits for a silent server
+		c.close(b.ctx.Err() != nil)
 	}()
 	if err := b.use(c); err != nil {
 		return err
