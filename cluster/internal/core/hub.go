@@ -19,9 +19,9 @@ import (
 type hub struct {
 	m           *Machine
 	rooms       map[string]*hubRoom
-	changed     []*hubRoom // since the last flush
-	removed     []*hubPart // since the last flush
-	collect     shards
+	changed     []*hubRoom                // since the last flush
+	removed     []*hubPart                // since the last flush
+	collect     shardSet                  // requested by a client
 	requestedAt [shardCount]time.Duration // when a client last requested to collect a shard
 	flushAt     time.Duration
 	ranking     ranking
@@ -107,7 +107,7 @@ func (h *hub) incomplete(p *peer, now time.Duration) bool {
 }
 
 // complete returns the shards whose counts have been received from all clients.
-func (h *hub) complete(now time.Duration) shards {
+func (h *hub) complete(now time.Duration) shardSet {
 	if !h.m.greeted {
 		return 0
 	}
@@ -196,7 +196,7 @@ func (h *hub) answer(client Incarnation, room string) roomCounts {
 }
 
 // setShards sets the shards that the feed of a client contains.
-func (h *hub) setShards(p *peer, to shards) {
+func (h *hub) setShards(p *peer, to shardSet) {
 	differ := p.feed.shards ^ to
 	p.feed.shards = to
 	rooms := maps.Keys(h.rooms)
