@@ -84,7 +84,7 @@ func (c *client) place(now time.Duration) {
 		for _, p := range []*peer{placed.primary, source, placed.backup} {
 			if p != nil {
 				p.request.collect.add(shard)
-				if p != placed.backup || p == source {
+				if p == placed.primary || p == source {
 					p.request.want.add(shard)
 				}
 			}

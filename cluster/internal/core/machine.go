@@ -89,7 +89,7 @@ func (m *Machine) Start(now time.Duration) {
 func (m *Machine) Take() (messages []Message, closed []Table) {
 	for q := m.queries.next(m.queried); q != nil; q = m.queries.next(m.queried) {
 		if q.outstanding > 0 {
-			shard := uint32(0)
+			shard := uint32(ToAll)
 			if m.client != nil {
 				shard = q.peers[0].id.Shard()
 			}
