@@ -130,7 +130,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if n.aggregator != nil {
 		goroutines.Go(n.aggregator.run)
 	}
-	if n.trends != nil && n.Role == core.Mesh {
+	if n.sharesTrends() {
 		goroutines.Go(n.shareTrends)
 	}
 	go func() {
@@ -193,7 +193,7 @@ func (n *Node) subscriptions() iter.Seq2[[]Subject, chan<- Message] {
 		_ = yield(subjects, n.inbox) &&
 			yield([]Subject{{KindAnswer, me}}, n.answers) &&
 			(n.aggregator == nil || yield(n.aggregator.subjects(), n.aggregator.inbox)) &&
-			n.trends != nil && yield([]Subject{{KindTrends, me}}, n.history)
+			n.sharesTrends() && yield([]Subject{{KindTrends, me}}, n.history)
 	}
 }
 

@@ -69,9 +69,9 @@ func (c *client) place(now time.Duration) {
 	for _, p := range c.m.members.peers {
 		// Do not change the requests to an aggregator that cannot be used: it could answer them
 		// after it has become the source again.
-		p.toCollect, p.toPublish = p.sentCollect, p.sentPublish
+		p.request = p.sent
 		if c.usable(p, now) {
-			p.toCollect, p.toPublish = 0, 0
+			p.request = shardRequest{}
 			usable = append(usable, p)
 			c.m.members.checkAt = min(c.m.members.checkAt, c.lateAt(p))
 		}
@@ -83,9 +83,9 @@ func (c *client) place(now time.Duration) {
 		source := c.sources[shard]
 		for _, p := range []*peer{placed.primary, source, placed.backup} {
 			if p != nil {
-				p.toCollect.add(shard)
-				if p != placed.backup || p == source {
-					p.toPublish.add(shard)
+				p.request.collect.add(shard)
+				if p == placed.primary || p == source {
+					p.request.want.add(shard)
 				}
 			}
 		}
@@ -103,7 +103,7 @@ func (c *client) place(now time.Duration) {
 	}
 	maps.DeleteFunc(c.newRooms, func(_ string, since time.Duration) bool { return now > since+2*c.m.cfg.Heartbeat })
 	for _, p := range c.m.members.peers {
-		if p.toCollect != p.sentCollect || p.toPublish != p.sentPublish {
+		if p.request != p.sent {
 			c.m.greet(p, now)
 		}
 	}
@@ -126,7 +126,7 @@ func (c *client) heartbeat(p *peer, now time.Duration) {
 	for shard, placed := range c.placed {
 		if source := c.sources[shard]; placed.primary == p && source != p && c.canReplace(p, source, shard, now) {
 			// Move all shards that have the same source.
-			var same shards
+			var same shardSet
 			for other, placed := range c.placed {
 				if placed.primary == p && c.sources[other] == source && c.canReplace(p, source, other, now) {
 					same.add(other)
@@ -203,7 +203,7 @@ func (c *client) complete() bool {
 }
 
 // setSource replaces the source of the shards. The old and the new source can be nil.
-func (c *client) setSource(moved shards, from, to *peer) {
+func (c *client) setSource(moved shardSet, from, to *peer) {
 	moved.all(func(shard int) { c.sources[shard] = to })
 	others := c.others
 	if from == nil {

@@ -24,12 +24,12 @@ func TestClient_ShardsBeforeTheLastRequestAreNotUsed(t *testing.T) {
 		return last
 	}
 	number := uint64(0)
-	receive := func(now time.Duration, to Incarnation, cover shards, heard uint64) {
+	receive := func(now time.Duration, to Incarnation, cover shardSet, heard uint64) {
 		number++
 		h := heartbeat{from: aggregator, name: []byte("a"), flags: flagAggregator, beat: number, intervalMS: 1000, to: to, cover: cover, heard: heard, nodes: 1}
 		m.Receive(Heartbeat, h.encode(), now)
 	}
-	const all = ^shards(0)
+	const all = ^shardSet(0)
 	receive(0, Incarnation{}, 0, 0)
 	first := requests(beat / 2)
 	require.Zero(t, first.want)

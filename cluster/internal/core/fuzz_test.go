@@ -22,7 +22,7 @@ func FuzzRoles(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	all := ^shards(0)
+	all := ^shardSet(0)
 	announce := func(flags uint64) Message {
 		h := heartbeat{from: other, name: []byte("other"), flags: flags, beat: 1, intervalMS: 1000}
 		return Message{Kind: Heartbeat, Payload: h.encode()}

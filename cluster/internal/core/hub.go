@@ -19,9 +19,9 @@ import (
 type hub struct {
 	m           *Machine
 	rooms       map[string]*hubRoom
-	changed     []*hubRoom // since the last flush
-	removed     []*hubPart // since the last flush
-	collect     shards
+	changed     []*hubRoom                // since the last flush
+	removed     []*hubPart                // since the last flush
+	collect     shardSet                  // requested by a client
 	requestedAt [shardCount]time.Duration // when a client last requested to collect a shard
 	flushAt     time.Duration
 	ranking     ranking
@@ -107,7 +107,7 @@ func (h *hub) incomplete(p *peer, now time.Duration) bool {
 }
 
 // complete returns the shards whose counts have been received from all clients.
-func (h *hub) complete(now time.Duration) shards {
+func (h *hub) complete(now time.Duration) shardSet {
 	if !h.m.greeted {
 		return 0
 	}
@@ -143,7 +143,7 @@ func (h *hub) publish(now time.Duration) {
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
 	for _, part := range removed {
 		p := part.table.peer
-		h.offer(p, part.room, p.part(part.room.name)) // the client can be interested again
+		h.offer(p, part.room, p.parts()[part.room.name]) // the client can be interested again
 	}
 	var observers []*peer
 	for _, p := range h.m.members.peers {
@@ -159,7 +159,7 @@ func (h *hub) publish(now time.Duration) {
 			}
 		}
 		for _, p := range observers {
-			h.offer(p, r, p.part(r.name))
+			h.offer(p, r, p.parts()[r.name])
 		}
 		if len(r.parts) == 0 {
 			delete(h.rooms, r.name)
@@ -190,22 +190,22 @@ func (h *hub) answer(client Incarnation, room string) roomCounts {
 	}
 	var part *hubPart
 	if p := h.m.members.byID[client]; p != nil {
-		part = p.part(room)
+		part = p.parts()[room]
 	}
 	return r.countsWithout(part)
 }
 
 // setShards sets the shards that the feed of a client contains.
-func (h *hub) setShards(p *peer, to shards) {
+func (h *hub) setShards(p *peer, to shardSet) {
 	differ := p.feed.shards ^ to
 	p.feed.shards = to
 	rooms := maps.Keys(h.rooms)
 	if p.flags&flagEverything == 0 {
-		rooms = p.parts()
+		rooms = maps.Keys(p.parts())
 	}
 	for _, name := range slices.Sorted(rooms) {
 		if r := h.rooms[name]; differ.has(r.shard) {
-			h.offer(p, r, p.part(name))
+			h.offer(p, r, p.parts()[name])
 		}
 	}
 }
@@ -278,21 +278,12 @@ type hubTable struct {
 	all  map[string]*hubPart
 }
 
-// part returns the counts of a client in a room, or nil if it is not interested in the room.
-func (p *peer) part(room string) *hubPart {
+// parts returns the counts of a client, by room: one for each room in which it is interested.
+func (p *peer) parts() map[string]*hubPart {
 	if t, ok := p.table.accepted.(*hubTable); ok { // and not the kept counts of a Missing client
-		return t.all[room]
+		return t.all
 	}
 	return nil
-}
-
-// parts returns the rooms in which a client is interested.
-func (p *peer) parts() iter.Seq[string] {
-	t, _ := p.table.accepted.(*hubTable)
-	if t == nil {
-		return func(func(string) bool) {}
-	}
-	return maps.Keys(t.all)
 }
 
 func (t *hubTable) Get(room string) occupancy.Part {

@@ -89,7 +89,7 @@ func (m *Machine) Start(now time.Duration) {
 func (m *Machine) Take() (messages []Message, closed []Table) {
 	for q := m.queries.next(m.queried); q != nil; q = m.queries.next(m.queried) {
 		if q.outstanding > 0 {
-			shard := uint32(0)
+			shard := uint32(ToAll)
 			if m.client != nil {
 				shard = q.peers[0].id.Shard()
 			}
@@ -262,16 +262,16 @@ func (m *Machine) sendHeartbeat(now time.Duration) {
 // sendHeartbeatTo sends a heartbeat to one peer, about the feed to this peer.
 func (m *Machine) sendHeartbeatTo(p *peer, h heartbeat) {
 	f := m.feedTo(p)
-	covered, before := h.collect, p.sentCollect // what the peer is requested to publish to this node
+	covered, before := h.collect, p.sent.collect // what the peer is requested to publish to this node
 	if m.client != nil {
-		h.collect, h.want = p.toCollect, p.toPublish
-		covered, before = h.want, p.sentPublish
+		h.collect, h.want = p.request.collect, p.request.want
+		covered, before = h.want, p.sent.want
 	}
 	if m.cfg.Role != Mesh {
 		h.to, h.cover, h.heard = p.id, f.shards, p.lastBeatNumber
 	}
 	m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.encode(h, f)})
-	p.sentCollect, p.sentPublish = h.collect, h.want
+	p.sent = shardRequest{h.collect, h.want}
 	if covered != before {
 		p.requestBeat = m.beats
 		p.cover &= covered

@@ -21,8 +21,8 @@ var errNoAnswer = errors.New("an aggregator did not answer")
 // Top is a call of a Client for the rooms with the most connections.
 type Top struct {
 	n       int
-	done    func()           // called when no answer is outstanding
-	waiting map[*peer]shards // the aggregators that have not answered
+	done    func()             // called when no answer is outstanding
+	waiting map[*peer]shardSet // the aggregators that have not answered
 	rooms   largest
 }
 
@@ -36,7 +36,7 @@ type RoomCounts struct {
 // done is called when no answer is outstanding, possibly before AskTop returns.
 // Only a Client can call AskTop.
 func (m *Machine) AskTop(n int, done func()) *Top {
-	t := &Top{n: min(n, MaxTop), done: done, waiting: map[*peer]shards{}}
+	t := &Top{n: min(n, MaxTop), done: done, waiting: map[*peer]shardSet{}}
 	for shard, p := range m.client.sources {
 		if p != nil {
 			t.waiting[p] |= 1 << shard
@@ -93,14 +93,14 @@ func (t *Top) add(p *peer, a *answer) {
 
 // ranking is the rooms with the most connections of some shards.
 type ranking struct {
-	shards shards
+	shards shardSet
 	at     time.Duration // when it was computed
 	rooms  largest
 }
 
 // top returns the rooms of the shards with the most connections. The ranking is computed at most
 // once in a heartbeat interval, because all clients can ask.
-func (h *hub) top(of shards, now time.Duration) largest {
+func (h *hub) top(of shardSet, now time.Duration) largest {
 	if h.ranking.shards != of || now >= h.ranking.at+h.m.cfg.Heartbeat {
 		var rooms largest
 		for _, r := range h.rooms {
