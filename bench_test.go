@@ -120,6 +120,11 @@ func BenchmarkJoinLeave(b *testing.B) {
 				e := occupiedEngine(b, names)
 				w, err := e.Watch()
 				must(b, err)
+				for !w.CaughtUp() { // the first batches contain every room
+					_, err := w.Next(context.Background())
+					must(b, err)
+				}
+				settle(e)
 				go func() {
 					for {
 						if _, err := w.Next(context.Background()); err != nil {
@@ -338,6 +343,57 @@ func BenchmarkWatch(b *testing.B) {
 			b.StartTimer()
 			e.pub.mu.Unlock()
 			read()
+		}
+	})
+}
+
+// BenchmarkWatchers changes a room until each of a thousand watchers that wait for its prefix has
+// returned from Next. Its floor wakes as many goroutines with bare channel sends.
+func BenchmarkWatchers(b *testing.B) {
+	const n = 1_000
+	var woken atomic.Int64
+	all := make(chan struct{})
+	count := func() {
+		if woken.Add(1)%n == 0 {
+			all <- struct{}{}
+		}
+	}
+	b.Run("floor", func(b *testing.B) {
+		chans := make([]chan struct{}, n)
+		for i := range chans {
+			chans[i] = make(chan struct{}, 1)
+			defer close(chans[i])
+			go func() {
+				for range chans[i] {
+					count()
+				}
+			}()
+		}
+		for b.Loop() {
+			for _, c := range chans {
+				c <- struct{}{}
+			}
+			<-all
+		}
+	})
+	b.Run("watchers", func(b *testing.B) {
+		e := New(WithInterval(0))
+		defer e.Close()
+		for range n {
+			w, err := e.Watch(WithPrefix("room"))
+			must(b, err)
+			go func() {
+				for {
+					if _, err := w.Next(context.Background()); err != nil {
+						return
+					}
+					count()
+				}
+			}()
+		}
+		for b.Loop() {
+			must(b, e.Join("room-1"))
+			<-all
 		}
 	})
 }

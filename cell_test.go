@@ -152,17 +152,19 @@ func TestCounter_SumIsCappedAtTheMaximum(t *testing.T) {
 }
 
 func TestCounter_CountsRefuseImpossibleOccupancy(t *testing.T) {
+	e := New(WithUsers())
+	defer e.Close()
 	wrong := []Occupancy{{-1, 0, 0}, {0, -1, 0}, {0, 0, -1}, {math.MinInt, 0, 0}, {0, math.MinInt, 0}, {5, 1, 2}}
 	if most := maxCount; most < math.MaxInt { // an int of 32 bits has no larger value
 		wrong = append(wrong, Occupancy{most + 1, 0, 0}, Occupancy{0, most + 1, 0}, Occupancy{math.MaxInt, math.MaxInt, 0})
 	}
 	for _, o := range wrong {
-		n, err := o.counts()
+		n, err := e.counts(o)
 		require.ErrorIs(t, err, ErrCount)
 		require.Zero(t, n)
 	}
 	for _, o := range []Occupancy{{}, {1, 2, 1}, {maxCount, maxCount, maxCount}} {
-		n, err := o.counts()
+		n, err := e.counts(o)
 		require.NoError(t, err)
 		require.Equal(t, o, n.occupancy())
 	}
@@ -317,7 +319,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 
 		heard := x != nil && len(x.subs.list) > 0 || len(p.watchers.selected[c.name]) > 0
 		for _, reader := range watchers {
-			heard = heard || reader.selected == nil && strings.HasPrefix(c.name, reader.prefix) && !slices.Contains(reader.backlog, c)
+			heard = heard || reader.all != nil && strings.HasPrefix(c.name, reader.all.prefix) && !slices.Contains(reader.all.backlog, c)
 		}
 		if heard {
 			require.NotZero(t, w&idle, "a room with a listener is detached: %s", at)
@@ -339,7 +341,7 @@ func wantSettled(t *testing.T, e *Engine, watchers ...*Watcher) {
 			}
 		}
 		for _, reader := range p.watchers.selected[c.name] {
-			require.Contains(t, reader.selected.rooms, c.name)
+			require.Contains(t, reader.rooms, c.name)
 		}
 		names++
 		total, local = plusOccupancy(total, c.lastTotal().value.occupancy()), plusOccupancy(local, c.lastLocal().value.occupancy())
@@ -391,7 +393,7 @@ func (r *reader) concerns(room string) bool {
 		_, ok := r.w.selected.rooms[room]
 		return ok
 	}
-	return strings.HasPrefix(room, r.w.prefix)
+	return strings.HasPrefix(room, r.w.all.prefix)
 }
 
 // The test calls every operation concurrently. Afterwards the invariants must hold, and

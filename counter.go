@@ -186,12 +186,3 @@ func (a counts) capped() bool { return a.connections == maxCount || a.members ==
 func (a counts) occupancy() Occupancy {
 	return Occupancy{int(a.connections), int(a.members), int(a.users)}
 }
-
-// counts returns the occupancy as counts. The error is ErrCount if it is impossible.
-func (o Occupancy) counts() (counts, error) {
-	if o.Connections < 0 || o.PresenceMembers < 0 || o.Users < 0 ||
-		o.Connections > maxCount || o.PresenceMembers > maxCount || o.Users > o.PresenceMembers {
-		return counts{}, ErrCount
-	}
-	return counts{uint32(o.Connections), uint32(o.PresenceMembers), uint32(o.Users)}, nil
-}

@@ -136,11 +136,14 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 // counts returns an occupancy as counts. An engine that does not count users ignores those of
 // other nodes. The error is ErrCount if the occupancy is impossible.
 func (e *Engine) counts(o Occupancy) (counts, error) {
-	n, err := o.counts()
-	if e.pub.users == nil {
-		n.users = 0
+	if o.Connections < 0 || o.PresenceMembers < 0 || o.Users < 0 ||
+		o.Connections > maxCount || o.PresenceMembers > maxCount || o.Users > o.PresenceMembers {
+		return counts{}, ErrCount
 	}
-	return n, err
+	if e.pub.users == nil {
+		o.Users = 0
+	}
+	return counts{uint32(o.Connections), uint32(o.PresenceMembers), uint32(o.Users)}, nil
 }
 
 // All yields every room that is not empty, in no particular order. It is weakly

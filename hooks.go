@@ -69,12 +69,11 @@ type place struct {
 // names have cells.
 
 func (e *Engine) join(c *cell, room string) (*cell, error) {
-	c, err := e.add(c, room, place{connections: 1}, noLimit, true)
-	return c, e.pub.refused.note(err)
+	return e.add(c, room, place{connections: 1}, noLimit, true)
 }
 
 func (e *Engine) leave(c *cell, room string) error {
-	return e.pub.refused.note(e.remove(c, room, place{connections: 1}, ErrNotJoined))
+	return e.remove(c, room, place{connections: 1}, ErrNotJoined)
 }
 
 func (e *Engine) enter(c *cell, room, clientID string) (*cell, error) {
@@ -84,20 +83,19 @@ func (e *Engine) enter(c *cell, room, clientID string) (*cell, error) {
 		}
 		clientID = strings.Clone(clientID)
 	}
-	c, err := e.add(c, room, place{clients: []string{clientID}}, noLimit, true)
-	return c, e.pub.refused.note(err)
+	return e.add(c, room, place{clients: []string{clientID}}, noLimit, true)
 }
 
 // refuseClient returns the error for an invalid client ID.
 func (e *Engine) refuseClient() error {
 	if e.rooms.closed.Load() {
-		return e.pub.refused.note(ErrClosed)
+		return e.refuse(ErrClosed)
 	}
-	return e.pub.refused.note(ErrInvalidClientID)
+	return e.refuse(ErrInvalidClientID)
 }
 
 func (e *Engine) exit(c *cell, room, clientID string) error {
-	return e.pub.refused.note(e.remove(c, room, place{clients: []string{clientID}}, ErrNotEntered))
+	return e.remove(c, room, place{clients: []string{clientID}}, ErrNotEntered)
 }
 
 const noLimit = math.MaxInt
@@ -107,17 +105,20 @@ const noLimit = math.MaxInt
 // publish the change itself.
 func (e *Engine) add(c *cell, room string, added place, limit int, inline bool) (*cell, error) {
 	if e.rooms.closed.Load() {
-		return nil, ErrClosed
+		return nil, e.refuse(ErrClosed)
 	}
 	for {
 		if c == nil {
 			var err error
 			if c, err = e.rooms.obtain(room); err != nil {
-				return nil, err
+				return nil, e.refuse(err)
 			}
 		}
-		if ok, err := e.addPlace(c, added, limit, inline); ok {
-			return c, err
+		switch ok, err := e.addPlace(c, added, limit, inline); {
+		case err != nil:
+			return nil, e.refuse(err)
+		case ok:
+			return c, nil
 		}
 		c = nil // retired meanwhile: try again
 	}
@@ -126,12 +127,12 @@ func (e *Engine) add(c *cell, room string, added place, limit int, inline bool) 
 // remove removes a place from the room. If the room does not have it, the error is errNone.
 func (e *Engine) remove(c *cell, room string, removed place, errNone error) error {
 	if e.rooms.closed.Load() {
-		return ErrClosed
+		return e.refuse(ErrClosed)
 	}
 	for {
 		if c == nil {
 			if c = e.rooms.live(room); c == nil {
-				return cmp.Or(e.rooms.check(room), errNone) // Close may have frozen the room meanwhile
+				return e.refuse(cmp.Or(e.rooms.check(room), errNone)) // Close may have frozen the room meanwhile
 			}
 		}
 		changed, retired := e.removePlace(c, removed, true)
@@ -139,7 +140,7 @@ func (e *Engine) remove(c *cell, room string, removed place, errNone error) erro
 		case changed:
 			return nil
 		case !retired:
-			return errNone
+			return e.refuse(errNone)
 		}
 		c = nil
 	}
@@ -164,13 +165,14 @@ func (e *Engine) addPlace(c *cell, added place, limit int, inline bool) (ok bool
 		}
 		return plus(w, n)
 	})
-	indexed := false
 	if users != nil {
-		indexed = before != retired && err == nil && users.enter(c, added.clients)
+		if before != retired && err == nil {
+			users.enter(c, added.clients)
+		}
 		users.unlock(locked)
 	}
 	e.sched.dispatch(c, before, after, inline)
-	e.requeue(c, before, indexed)
+	e.requeue(c, before, locked)
 	return before != retired, err
 }
 
@@ -192,20 +194,21 @@ func (e *Engine) removePlace(c *cell, removed place, inline bool) (changed, isRe
 		}
 		return w, errNothing
 	})
-	indexed := false
 	if users != nil {
-		indexed = before != retired && users.exit(c, removed.clients)
+		if before != retired {
+			users.exit(c, removed.clients)
+		}
 		users.unlock(locked)
 	}
 	e.sched.dispatch(c, before, after, inline)
-	e.requeue(c, before, indexed)
+	e.requeue(c, before, locked)
 	return before != retired && err == nil, before == retired
 }
 
-// requeue queues c again if a step has changed the index after the word, and the room was queued
-// before the step: the publisher may have visited it between the two changes.
-func (e *Engine) requeue(c *cell, before uint64, indexed bool) {
-	if indexed && before&queued != 0 {
+// requeue queues c again if a step may have changed the index after the word, and the room was
+// queued before the step: the publisher may have visited it between the two changes.
+func (e *Engine) requeue(c *cell, before uint64, changed lockedUsers) {
+	if changed.index != nil && before&queued != 0 {
 		e.pub.change(c, enqueue)
 	}
 }

@@ -19,8 +19,9 @@ type journal struct {
 	length    int // of entries
 	compactAt int // add calls compact at this length, but not below 2*blockLen
 
-	readers []*Watcher
+	readers []*journalReader
 	oldest  uint64 // the smallest next of all readers
+	slowest int    // the number of readers whose next is oldest
 }
 
 func newJournal(last func(*cell) publication) journal {
@@ -90,9 +91,9 @@ func (j *journal) mustKeep(c *cell) bool {
 		return false
 	}
 	since := j.entryOf(seq).since
-	return slices.ContainsFunc(j.readers, func(w *Watcher) bool {
-		_, pending := w.pendingInitial[c]
-		return pending || since < w.next && w.next <= seq && strings.HasPrefix(c.name, w.prefix)
+	return slices.ContainsFunc(j.readers, func(r *journalReader) bool {
+		_, pending := r.pendingInitial[c]
+		return pending || since < r.next && r.next <= seq && strings.HasPrefix(c.name, r.prefix)
 	})
 }
 
@@ -111,22 +112,41 @@ func (j *journal) from(next uint64) []entry {
 	return blocks[b][i:]
 }
 
-// addReader adds a reader, which starts at w.next.
-func (j *journal) addReader(w *Watcher) {
-	j.readers = append(j.readers, w)
+// addReader adds a reader, which starts at r.next.
+func (j *journal) addReader(r *journalReader) {
+	j.readers = append(j.readers, r)
 	j.findOldest()
 }
 
 // removeReader removes a reader. Call trim after it.
-func (j *journal) removeReader(w *Watcher) {
-	j.readers = slices.DeleteFunc(j.readers, func(r *Watcher) bool { return r == w })
+func (j *journal) removeReader(r *journalReader) {
+	j.readers = slices.DeleteFunc(j.readers, func(other *journalReader) bool { return other == r })
 	j.findOldest()
 }
 
 func (j *journal) findOldest() {
-	j.oldest = ^uint64(0)
-	for _, w := range j.readers {
-		j.oldest = min(j.oldest, w.next)
+	j.oldest, j.slowest = ^uint64(0), 0
+	for _, r := range j.readers {
+		switch {
+		case r.next < j.oldest:
+			j.oldest, j.slowest = r.next, 1
+		case r.next == j.oldest:
+			j.slowest++
+		}
+	}
+}
+
+// advance sets the next of a reader, which has read everything before it. Only the last of the
+// slowest readers searches all readers for the new oldest, so that with many watchers a Next is cheap.
+func (j *journal) advance(r *journalReader, next uint64) {
+	before := r.next
+	r.next = next
+	if before > j.oldest {
+		return
+	}
+	if j.slowest--; j.slowest == 0 {
+		j.findOldest()
+		j.trim()
 	}
 }
 
@@ -142,4 +162,205 @@ func (j *journal) trim() {
 		}
 	}
 	j.compactAt = 0
+}
+
+// journalReader is what a watcher of all rooms has read. publisher.mu protects it.
+type journalReader struct {
+	p        *publisher
+	w        *Watcher
+	j        *journal
+	prefix   string
+	interest bool // see WithInterest
+
+	start          uint64              // the journal has the publications from this seq on
+	next           uint64              // the first seq that is not read
+	backlog        []*cell             // the rooms that existed when it began, not read yet
+	pendingInitial map[*cell]struct{}  // the rooms that moved from the backlog to the journal, until Next has returned them
+	unchanged      map[string]struct{} // rooms to return even if their counts have not changed: see returnUnchanged; only for a link
+}
+
+// newJournalReader adds a reader of the publications from now on.
+func newJournalReader(w *Watcher, prefix string) *journalReader {
+	p := w.p
+	r := &journalReader{
+		p:              p,
+		w:              w,
+		j:              &p.watchers.totals,
+		prefix:         prefix,
+		start:          p.seq + 1,
+		next:           p.seq + 1,
+		pendingInitial: map[*cell]struct{}{},
+	}
+	if w.link != nil {
+		r.j, r.interest = &p.watchers.locals, w.link.interest
+	}
+	r.j.addReader(r)
+	return r
+}
+
+// findBacklog finds the rooms that exist. It unlocks mu meanwhile. The journal has every publication
+// since newJournalReader, so it also has a room that this walk misses because it is created
+// meanwhile.
+func (r *journalReader) findBacklog() {
+	p := r.p
+	if r.interest {
+		i := 0
+		for room := range p.watchers.selected {
+			r.returnUnchanged(room)
+			p.yieldLock(i)
+			i++
+		}
+	}
+	p.mu.Unlock()
+	var backlog []*cell
+	p.rooms.cells.Range(func(c *cell) bool {
+		if strings.HasPrefix(c.name, r.prefix) && (!c.settledEmpty() || r.interest && c.word.Load()&held != 0) {
+			backlog = append(backlog, c)
+		}
+		return true
+	})
+	p.mu.Lock()
+	if r.w.closed { // by Link.Close
+		r.w.incomplete = r.w.incomplete || len(backlog) > 0
+	} else {
+		r.backlog = backlog
+	}
+}
+
+// skipEmpty removes the first rooms of the backlog, as long as Next need not return them from there.
+func (r *journalReader) skipEmpty() {
+	for i := 0; len(r.backlog) > 0 && !r.publishInitial(r.backlog[0]); i++ {
+		r.backlog = r.backlog[1:]
+		r.p.yieldLock(i)
+	}
+	r.p.watchers.wake()
+}
+
+// publishInitial publishes c, a room of the backlog. It returns true if Next must return c
+// from the backlog. It returns false if c is empty, and if c was published since Watch:
+// then Next returns c from the journal, and publishInitial adds c to pendingInitial.
+func (r *journalReader) publishInitial(c *cell) bool {
+	r.p.refresh(c)
+	last := r.j.last(c)
+	if last.seq >= r.start {
+		r.pendingInitial[c] = struct{}{}
+		return false
+	}
+	return last.value != counts{} || r.interest && c.subscribed()
+}
+
+// returnUnchanged makes Next return the room even if its counts have not changed, because its users or
+// the interest in it have changed. A change that is undone before Next is returned, too: after an
+// earlier event, the caller of Next may call Interested between the two. The caller must call
+// watchers.wake.
+func (r *journalReader) returnUnchanged(room string) {
+	if r.unchanged == nil {
+		r.unchanged = map[string]struct{}{}
+	}
+	r.unchanged[room] = struct{}{}
+	if r.w.sleeping {
+		r.p.watchers.notify(r.w)
+	}
+}
+
+// take is Watcher.take.
+func (r *journalReader) take() (events []RoomEvent, more bool) {
+	n := min(maxBatch, len(r.backlog))
+	for i, c := range r.backlog[:n] {
+		prefetch(i, r.backlog[:n], func(c *cell) *cell { return c })
+		if r.publishInitial(c) {
+			events = append(events, r.event(c))
+		}
+	}
+	clear(r.backlog[:n])
+	if r.backlog = r.backlog[n:]; len(r.backlog) > 0 {
+		return events, true
+	}
+	r.backlog = nil
+	next := r.next
+	var emptied []*cell
+	for left := maxScan; left > 0 && len(events) < maxBatch; {
+		unread := r.j.from(next)
+		if len(unread) == 0 {
+			break
+		}
+		unread = unread[:min(len(unread), maxBatch-len(events))]
+		if r.prefix == "" {
+			events = slices.Grow(events, len(unread)) // few of them are outdated
+		}
+		for i, e := range unread {
+			prefetch(i, unread, func(e entry) *cell { return e.c })
+			if r.j.outdated(e) {
+				continue
+			}
+			if empty := (counts{}); r.j.last(e.c).value == empty {
+				emptied = append(emptied, e.c)
+			}
+			if strings.HasPrefix(e.c.name, r.prefix) {
+				events = append(events, r.event(e.c))
+				delete(r.pendingInitial, e.c)
+			}
+		}
+		next = unread[len(unread)-1].seq + 1
+		left -= len(unread)
+	}
+	if len(r.j.from(next)) == 0 { // else r could return the value of an entry that it has not read: see mustKeep
+		events = r.takeUnchanged(events)
+	}
+	if next == r.next {
+		return events, false
+	}
+	r.j.advance(r, next)
+	for _, c := range emptied {
+		r.p.retireIfEmpty(c)
+	}
+	return events, true
+}
+
+// takeUnchanged appends events of the rooms of r.unchanged to a batch.
+func (r *journalReader) takeUnchanged(events []RoomEvent) []RoomEvent {
+	for room := range r.unchanged {
+		if len(events) == maxBatch {
+			return events
+		}
+		delete(r.unchanged, room)
+		event := RoomEvent{room, Event{Type: EventUpdated, Version: r.p.seq}}
+		if c := r.p.rooms.live(room); c != nil && r.j.last(c).seq > 0 { // otherwise this process has published no counts
+			event = r.event(c)
+		}
+		events = append(events, event)
+	}
+	r.unchanged = nil // releases the memory of many rooms
+	return events
+}
+
+// event returns the room's last published value. It is also the event for changed users or
+// interest.
+func (r *journalReader) event(c *cell) RoomEvent {
+	delete(r.unchanged, c.name)
+	if r.w.link == nil {
+		return c.event()
+	}
+	last := c.lastLocal()
+	return RoomEvent{c.name, Event{Type: EventUpdated, Occupancy: last.value.occupancy(), Version: last.seq}}
+}
+
+// end ends the reader, and retires the empty rooms that only this reader had to return.
+func (r *journalReader) end() {
+	r.backlog, r.pendingInitial, r.unchanged = nil, nil, nil
+	r.j.removeReader(r)
+	for last := r.p.seq; r.next <= last; {
+		unread := r.j.from(r.next)
+		if len(unread) == 0 {
+			break
+		}
+		for _, e := range unread { // at most a block
+			if !r.j.outdated(e) {
+				r.p.retireIfEmpty(e.c)
+			}
+		}
+		r.next = unread[len(unread)-1].seq + 1
+		r.p.unlockBriefly() // so that other callers need not wait for the whole loop
+	}
+	r.j.trim()
 }

@@ -68,7 +68,7 @@ func (e *Engine) connect(c *cell, room string, opts []ConnectOption) (*Lease, er
 		var err error
 		// Not published now, so that Connect and Enter become one event.
 		if c, err = e.add(c, room, place{connections: 1}, noLimit, false); err != nil {
-			return nil, e.pub.refused.note(err)
+			return nil, err
 		}
 	}
 	return &Lease{e: e, cell: c, joined: true}, nil
@@ -99,7 +99,7 @@ func (e *Engine) connectWith(c *cell, room, client string, opts []ConnectOption)
 	var err error
 	// A connection without a client is not published now, so that Connect and Enter become one event.
 	if l.cell, err = e.add(c, room, place{connections: 1, clients: clients}, limit, l.entered); err != nil {
-		return nil, e.pub.refused.note(err)
+		return nil, err
 	}
 	return l, nil
 }
@@ -153,12 +153,11 @@ func (l *Lease) Room() string {
 func (l *Lease) Enter(clientID string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	refused := &l.e.pub.refused
 	switch {
 	case l.closed || l.e.rooms.closed.Load():
-		return refused.note(ErrClosed)
+		return l.e.refuse(ErrClosed)
 	case !validName(clientID):
-		return refused.note(ErrInvalidClientID)
+		return l.e.refuse(ErrInvalidClientID)
 	case l.has(clientID):
 		return nil
 	}
@@ -168,7 +167,7 @@ func (l *Lease) Enter(clientID string) error {
 		cell, err := l.e.add(l.cell, l.cell.name, place{clients: []string{clientID}}, noLimit, true)
 		if err != nil {
 			l.removeClient(clientID, known)
-			return refused.note(err)
+			return err
 		}
 		if cell != l.cell {
 			// Calls of Engine.Leave and Engine.Exit have emptied the room, so the old cell was
@@ -191,18 +190,20 @@ func (l *Lease) Exit(clientID string) error { return l.exit(clientID, false) }
 func (l *Lease) exit(clientID string, keepClient bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	refused := &l.e.pub.refused
 	switch {
 	case l.closed || l.e.rooms.closed.Load():
-		return refused.note(ErrClosed)
+		return l.e.refuse(ErrClosed)
 	case !l.has(clientID):
-		return refused.note(ErrNotEntered)
+		return l.e.refuse(ErrNotEntered)
 	}
 	l.removeClient(clientID, keepClient)
 	if l.cell.tryExit() {
 		return nil
 	}
-	return refused.note(l.subtract(place{clients: []string{clientID}}, true))
+	if !l.subtract(place{clients: []string{clientID}}, true) {
+		return l.e.refuse(ErrClosed)
+	}
+	return nil
 }
 
 // Close exits every client and leaves the room, in one step, and only once: later
@@ -244,17 +245,15 @@ func (l *Lease) end(inline bool) {
 	if len(what.clients) == 0 && l.joined && l.cell.tryLeave() {
 		return
 	}
-	_ = l.subtract(what, inline) // fails only if the engine was closed meanwhile
+	l.subtract(what, inline)
 }
 
 // subtract removes a place of this lease from the counts of its cell: see removePlace. If the
-// cell is retired, its counts are zero already, and subtract does nothing. The error is
-// ErrClosed if the engine's Close retired the cell.
-func (l *Lease) subtract(what place, inline bool) error {
-	if _, isRetired := l.e.removePlace(l.cell, what, inline); isRetired && l.e.rooms.closed.Load() {
-		return ErrClosed
-	}
-	return nil
+// cell is retired, its counts are zero already, and subtract does nothing. It reports false if
+// the engine's Close retired the cell.
+func (l *Lease) subtract(what place, inline bool) bool {
+	_, isRetired := l.e.removePlace(l.cell, what, inline)
+	return !isRetired || !l.e.rooms.closed.Load()
 }
 
 // clients appends the clients that have entered to ids.
@@ -324,11 +323,8 @@ func (s *clientSet) has(id string) bool {
 	if s == nil {
 		return false
 	}
-	if s.many == nil {
-		return slices.Contains(s.few, id)
-	}
 	_, ok := s.many[id]
-	return ok
+	return ok || slices.Contains(s.few, id)
 }
 
 func (s *clientSet) add(id string) {

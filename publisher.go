@@ -60,7 +60,7 @@ func newPublisher(r *rooms, users *userTable, interval time.Duration) *publisher
 		watchers: watchers{
 			totals:   newJournal((*cell).lastTotal),
 			locals:   newJournal((*cell).lastLocal),
-			selected: map[string][]*Watcher{},
+			selected: map[string][]*selection{},
 		},
 	}
 }
@@ -75,10 +75,14 @@ const quantum = 512
 // quantum of iterations.
 func (p *publisher) yieldLock(i int) {
 	if i%quantum == quantum-1 {
-		p.watchers.wake()
-		p.mu.Unlock()
-		p.mu.Lock()
+		p.unlockBriefly()
 	}
+}
+
+func (p *publisher) unlockBriefly() {
+	p.watchers.wake()
+	p.mu.Unlock()
+	p.mu.Lock()
 }
 
 // change applies step, which never fails, to the word of c. If that queues c, change pushes c to
@@ -243,14 +247,10 @@ func (p *publisher) deliver(x *extra) bool {
 	var delivered, folded uint64
 	for more := true; more; {
 		var d, f uint64
-		d, f, more = x.subs.send(x.event(), x.lastTotal.value)
-		delivered += d
-		folded += f
-		if more {
-			p.watchers.wake()
-			p.mu.Unlock()
-			p.mu.Lock()
+		if d, f, more = x.subs.send(x.event(), x.lastTotal.value); more {
+			p.unlockBriefly()
 		}
+		delivered, folded = delivered+d, folded+f
 	}
 	p.delivered.Add(delivered)
 	p.folded.Add(folded)

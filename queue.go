@@ -47,23 +47,21 @@ func (q *inbox) signal() {
 
 // take returns all pushed cells that are not urgent. The inbox puts later cells into spare,
 // an empty queue.
-func (q *inbox) take(spare fifo[*cell]) fifo[*cell] {
+func (q *inbox) take(spare fifo[*cell]) (cells fifo[*cell]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	cells := q.cells
-	q.cells = spare
+	cells, q.cells = q.cells, spare
 	return cells
 }
 
 // takeUrgent is take for the urgent cells.
-func (q *inbox) takeUrgent(spare fifo[*cell]) fifo[*cell] {
+func (q *inbox) takeUrgent(spare fifo[*cell]) (cells fifo[*cell]) {
 	if !q.hasUrgent.Load() {
 		return spare
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	cells := q.urgent
-	q.urgent = spare
+	cells, q.urgent = q.urgent, spare
 	q.hasUrgent.Store(false)
 	return cells
 }

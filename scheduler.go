@@ -75,8 +75,8 @@ func (s *scheduler) round() {
 	p, began := s.pub, s.pub.now()
 	s.lingering.endDue(began) // first, so that an interval that is over now has one event
 	arrived := p.inbox.take(s.spare)
-	work := s.drainUrgent()
-	work = !arrived.empty() || work
+	work := !arrived.empty()
+	work = s.drainUrgent() || work
 	s.drain(&arrived, began)
 	s.spare = arrived
 	work = s.visitDue(&p.waiting) || work
@@ -97,14 +97,10 @@ func (s *scheduler) drain(arrived *fifo[*cell], due time.Duration) {
 
 // drainUrgent visits the urgent rooms that hooks have pushed, and reports whether there
 // were any.
-func (s *scheduler) drainUrgent() bool {
+func (s *scheduler) drainUrgent() (found bool) {
 	urgent := s.pub.inbox.takeUrgent(s.spareUrgent)
-	found := !urgent.empty()
-	if found {
-		due := s.pub.now()
-		for !urgent.empty() {
-			s.visitFront(&urgent, due)
-		}
+	for due := s.pub.now(); !urgent.empty(); found = true {
+		s.visitFront(&urgent, due)
 	}
 	s.spareUrgent = urgent
 	return found
@@ -116,8 +112,10 @@ func (s *scheduler) visitFront(arrived *fifo[*cell], due time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, done := p.now(), 0
-	for left := quantum; done < len(arrived.front()) && left > 0; done++ {
-		left -= p.visit(arrived.front()[done], now, due, false)
+	front := arrived.front()
+	for left := quantum; done < len(front) && left > 0; done++ {
+		prefetch(done, front, func(c *cell) *cell { return c })
+		left -= p.visit(front[done], now, due, false)
 	}
 	p.watchers.wake()
 	arrived.drop(done)
@@ -134,6 +132,7 @@ func (s *scheduler) visitDue(queue *fifo[deadline]) (found bool) {
 		now, done := p.now(), 0
 		front := queue.front()
 		for left := quantum; done < len(front) && left > 0 && front[done].at <= began; done++ {
+			prefetch(done, front, func(d deadline) *cell { return d.c })
 			left -= p.visit(front[done].c, now, front[done].at, true)
 		}
 		if done > 0 {

@@ -1,34 +1,22 @@
 package occupancy
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
 
 // selection is the set of rooms that a watcher has selected. It holds names instead of
-// cells, so that the watcher does not make the rooms exist.
+// cells, so that the watcher does not make the rooms exist. publisher.mu protects it.
 type selection struct {
+	p       *publisher
+	w       *Watcher
 	rooms   map[string]struct{} // all selected rooms
 	changed map[string]struct{} // the rooms that the next batches must contain
 	first   map[string]struct{} // the rooms of changed that were selected by Watch
 }
 
-// watchSelected begins to watch the rooms with these names.
-func (w *Watcher) watchSelected(names []string) error {
-	p := w.p
-	w.selected = &selection{map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rooms.closed.Load() {
-		return ErrClosed
-	}
-	if err := w.selectRooms(names); err != nil {
-		return err
-	}
-	maps.Copy(w.selected.first, w.selected.changed)
-	p.openWatchers.Add(1)
-	return nil
+func newSelection(w *Watcher) *selection {
+	return &selection{w.p, w, map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}}
 }
 
 // Add adds rooms to the selection of a watcher made with [Rooms]. The next batch contains
@@ -45,7 +33,7 @@ func (w *Watcher) Add(rooms ...string) error {
 	if w.selected == nil {
 		return nil
 	}
-	return w.selectRooms(rooms)
+	return w.selected.add(rooms)
 }
 
 // Remove removes rooms from the selection of a watcher made with [Rooms].
@@ -58,15 +46,13 @@ func (w *Watcher) Remove(rooms ...string) {
 	}
 	defer p.watchers.wake()
 	for i, name := range rooms {
-		if _, ok := w.selected.rooms[name]; ok {
-			w.unselect(name)
-		}
+		w.selected.remove(name)
 		p.yieldLock(i)
 	}
 }
 
-func (w *Watcher) selectRooms(names []string) error {
-	p, s := w.p, w.selected
+func (s *selection) add(names []string) error {
+	p := s.p
 	for _, name := range names {
 		if !validName(name) {
 			return ErrInvalidRoom
@@ -78,62 +64,65 @@ func (w *Watcher) selectRooms(names []string) error {
 		if _, ok := s.rooms[name]; !ok {
 			s.rooms[name] = struct{}{}
 			others := p.watchers.selected[name]
-			if p.watchers.selected[name] = append(others, w); len(others) == 0 {
+			if p.watchers.selected[name] = append(others, s); len(others) == 0 {
 				p.watchers.interestChanged(name)
 			}
 		}
-		p.watchers.notify(w)
+		p.watchers.notify(s.w)
 		s.changed[name] = struct{}{}
 		if c := p.rooms.live(name); c != nil {
 			p.refresh(c)
 		}
-		if p.yieldLock(i); w.closed || p.rooms.closed.Load() {
+		if p.yieldLock(i); s.w.closed || p.rooms.closed.Load() {
 			return ErrClosed
 		}
 	}
 	return nil
 }
 
-// unselect removes a selected room.
-func (w *Watcher) unselect(name string) {
-	p, s := w.p, w.selected
+// remove removes a room if it is selected.
+func (s *selection) remove(name string) {
+	if _, ok := s.rooms[name]; !ok {
+		return
+	}
 	delete(s.rooms, name)
 	delete(s.changed, name)
 	delete(s.first, name)
-	others := slices.DeleteFunc(p.watchers.selected[name], func(other *Watcher) bool { return other == w })
+	selected := s.p.watchers.selected
+	others := slices.DeleteFunc(selected[name], func(other *selection) bool { return other == s })
 	if len(others) > 0 {
-		p.watchers.selected[name] = others
+		selected[name] = others
 	} else {
-		delete(p.watchers.selected, name)
-		p.watchers.interestChanged(name)
+		delete(selected, name)
+		s.p.watchers.interestChanged(name)
 	}
 }
 
-func (w *Watcher) unselectAll() {
-	defer w.p.watchers.wake()
+// end removes all rooms.
+func (s *selection) end() {
+	defer s.p.watchers.wake()
 	i := 0
-	for name := range w.selected.rooms {
-		w.unselect(name)
-		w.p.yieldLock(i)
+	for name := range s.rooms {
+		s.remove(name)
+		s.p.yieldLock(i)
 		i++
 	}
 }
 
-// takeSelected is take for a watcher of selected rooms.
-func (w *Watcher) takeSelected() (events []RoomEvent) {
-	s := w.selected
+// take is Watcher.take.
+func (s *selection) take() (events []RoomEvent) {
 	for name := range s.changed {
 		if len(events) == maxBatch {
 			break
 		}
 		delete(s.changed, name)
 		delete(s.first, name)
-		c := w.p.rooms.live(name)
+		c := s.p.rooms.live(name)
 		if c == nil || c.last.seq == 0 && c.extra.Load() == nil { // the cell has no version yet
-			events = append(events, RoomEvent{name, Event{Type: EventUpdated, Version: w.p.seq}})
+			events = append(events, RoomEvent{name, Event{Type: EventUpdated, Version: s.p.seq}})
 			continue
 		}
-		events = append(events, w.event(c))
+		events = append(events, c.event())
 	}
 	return events
 }

@@ -39,7 +39,7 @@ func (s *Session) Join(room string, opts ...ConnectOption) error {
 func (s *Session) join(room string, opts []ConnectOption) error {
 	switch {
 	case s.closed:
-		return s.refuse(ErrClosed)
+		return s.e.refuse(ErrClosed)
 	case s.leases[room] != nil && !s.e.rooms.closed.Load():
 		return nil
 	}
@@ -141,16 +141,13 @@ func (s *Session) Close() error {
 // errNone.
 func (s *Session) lease(room string, errNone error) (*Lease, error) {
 	if s.closed {
-		return nil, s.refuse(ErrClosed)
+		return nil, s.e.refuse(ErrClosed)
 	}
 	if err := s.e.rooms.check(room); err != nil {
-		return nil, s.refuse(err)
+		return nil, s.e.refuse(err)
 	}
 	if l := s.leases[room]; l != nil {
 		return l, nil
 	}
-	return nil, s.refuse(errNone)
+	return nil, s.e.refuse(errNone)
 }
-
-// refuse counts an error in Stats, and returns it.
-func (s *Session) refuse(err error) error { return s.e.pub.refused.note(err) }

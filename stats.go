@@ -82,11 +82,11 @@ var refusals = [...]error{ErrClosed, ErrInvalidRoom, ErrInvalidClientID, ErrTooM
 // refused holds the counters of Refused. Only a hook that fails writes them.
 type refused [len(refusals)]atomic.Uint64
 
-// note counts err, the error of a hook or nil, and returns it.
-func (r *refused) note(err error) error {
+// refuse counts err, the error of a hook, in Stats, and returns it.
+func (e *Engine) refuse(err error) error {
 	for i := range refusals {
 		if errors.Is(err, refusals[i]) {
-			r[i].Add(1)
+			e.pub.refused[i].Add(1)
 		}
 	}
 	return err

@@ -90,11 +90,10 @@ func (x *userIndex) isElsewhere(c *cell, id string, clients uint16) bool {
 	return ref.nodes > 0 && ref.clients <= clients
 }
 
-// enter adds a client of this process that was not in the room, and reports whether there is an
-// index.
-func (x *userIndex) enter(c *cell, id string) bool {
+// enter adds a client of this process that was not in the room.
+func (x *userIndex) enter(c *cell, id string) {
 	if x == nil {
-		return false
+		return
 	}
 	h := x.hash(id)
 	s, u := x.shard(h), roomUser{c, h}
@@ -105,15 +104,13 @@ func (x *userIndex) enter(c *cell, id string) bool {
 		}
 		x.changes.toggle(c.name, h, true)
 	}
-	s.users[u] = ref
-	s.most = max(s.most, len(s.users))
-	return true
+	s.put(u, ref)
 }
 
 // exit removes a client that has left the room.
-func (x *userIndex) exit(c *cell, id string) bool {
+func (x *userIndex) exit(c *cell, id string) {
 	if x == nil {
-		return false
+		return
 	}
 	h := x.hash(id)
 	s, u := x.shard(h), roomUser{c, h}
@@ -125,7 +122,6 @@ func (x *userIndex) exit(c *cell, id string) bool {
 		x.changes.toggle(c.name, h, false)
 	}
 	s.put(u, ref)
-	return true
 }
 
 func (s *indexShard) put(u roomUser, ref userRef) {

@@ -127,31 +127,27 @@ func (t *userTable) exiting(c *cell, ids []string) (n counts) {
 	return n
 }
 
-// enter adds a member for each client. The table keeps the IDs. It reports whether an index has
-// changed.
-func (t *userTable) enter(c *cell, ids []string) (indexed bool) {
+// enter adds a member for each client. The table keeps the IDs.
+func (t *userTable) enter(c *cell, ids []string) {
 	for _, id := range ids {
 		s := &t.shards[t.shardOf(id)]
 		n := s.members[roomClient{c, id}]
-		if n == 0 && s.index.enter(c, id) {
-			indexed = true
+		if n == 0 {
+			s.index.enter(c, id)
 		}
 		s.members[roomClient{c, id}] = n + 1
 		s.most = max(s.most, len(s.members))
 	}
-	return indexed
 }
 
-// exit removes a member of each client that has one. It reports whether an index has changed.
-func (t *userTable) exit(c *cell, ids []string) (indexed bool) {
+// exit removes a member of each client that has one.
+func (t *userTable) exit(c *cell, ids []string) {
 	for _, id := range ids {
 		s := &t.shards[t.shardOf(id)]
 		switch n := s.members[roomClient{c, id}]; n {
 		case 0:
 		case 1:
-			if s.index.exit(c, id) {
-				indexed = true
-			}
+			s.index.exit(c, id)
 			delete(s.members, roomClient{c, id})
 			shrink(&s.members, &s.most, 16)
 		default:
@@ -160,7 +156,6 @@ func (t *userTable) exit(c *cell, ids []string) (indexed bool) {
 			s.members[roomClient{c, strings.Clone(id)}] = n - 1
 		}
 	}
-	return indexed
 }
 
 // shrink replaces the map *m by a copy if most of its entries were deleted, because a map never

@@ -276,7 +276,7 @@ func TestUnion_ReplacedUserHasAnEventForOtherNodes(t *testing.T) {
 			time.Sleep(time.Second)
 			w.p.mu.Lock()
 			defer w.p.mu.Unlock()
-			events, _ := w.takeAll()
+			events, _ := w.all.take()
 			return events
 		}
 		require.NoError(t, e.Enter("room", "ann"))

@@ -216,12 +216,12 @@ type journalModel struct {
 	local  bool
 	seq    uint64
 	cells  []*cell
-	unread map[*Watcher]map[*cell]bool
-	known  map[*Watcher]map[*cell]bool // the rooms that the reader knows as not empty
+	unread map[*journalReader]map[*cell]bool
+	known  map[*journalReader]map[*cell]bool // the rooms that the reader knows as not empty
 }
 
 func newJournalModel(t *testing.T, rooms int, local bool) *journalModel {
-	d := &journalModel{t: t, unread: map[*Watcher]map[*cell]bool{}, known: map[*Watcher]map[*cell]bool{}}
+	d := &journalModel{t: t, unread: map[*journalReader]map[*cell]bool{}, known: map[*journalReader]map[*cell]bool{}}
 	d.j = newJournal((*cell).lastTotal)
 	if d.local = local; local {
 		d.j = newJournal((*cell).lastLocal)
@@ -248,8 +248,8 @@ func (d *journalModel) publish(c *cell, value, gap uint64) {
 	}
 }
 
-func (d *journalModel) join() *Watcher {
-	w := &Watcher{next: d.seq + 1}
+func (d *journalModel) join() *journalReader {
+	w := &journalReader{next: d.seq + 1}
 	d.j.addReader(w)
 	d.unread[w], d.known[w] = map[*cell]bool{}, map[*cell]bool{}
 	for _, c := range d.cells {
@@ -259,7 +259,7 @@ func (d *journalModel) join() *Watcher {
 }
 
 // read does what Next does, with at most so many entries.
-func (d *journalModel) read(w *Watcher, most int) {
+func (d *journalModel) read(w *journalReader, most int) {
 	next := w.next
 	all := false
 	for !all && most > 0 {
@@ -282,13 +282,11 @@ func (d *journalModel) read(w *Watcher, most int) {
 		d.t.Fatalf("%d changed rooms are not listed", n)
 	}
 	if next != w.next {
-		w.next = next
-		d.j.findOldest()
-		d.j.trim()
+		d.j.advance(w, next)
 	}
 }
 
-func (d *journalModel) leave(w *Watcher) {
+func (d *journalModel) leave(w *journalReader) {
 	delete(d.unread, w)
 	delete(d.known, w)
 	d.j.removeReader(w)
@@ -338,7 +336,7 @@ func TestJournal_EachReaderReadsEachChangedRoomOnce(t *testing.T) {
 		for _, c := range d.cells[:10] {
 			c.extra.Store(&extra{}) // with a separate publication of the total
 		}
-		var readers []*Watcher
+		var readers []*journalReader
 		for range 20_000 {
 			switch i := r.IntN(40); {
 			case i < 30:
@@ -429,7 +427,7 @@ func TestWatcher_ReturnsEndOfRoomWhoseUsersChanged(t *testing.T) {
 		w, err := link.Watch()
 		require.NoError(t, err)
 		e.pub.mu.Lock()
-		w.j.compactAt = 10 * maxScan
+		w.all.j.compactAt = 10 * maxScan
 		e.pub.mu.Unlock()
 		for range maxScan + 1 {
 			require.NoError(t, e.Join("busy"))

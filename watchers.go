@@ -7,11 +7,11 @@ import (
 
 // watchers notifies the watchers of the rooms that changed. publisher.mu protects it.
 type watchers struct {
-	totals   journal               // the rooms whose total changed
-	locals   journal               // the rooms whose counts of this process changed
-	selected map[string][]*Watcher // the watchers of selected rooms, by room
-	sleepers []*Watcher            // the watchers that wait in Next
-	anyDue   bool                  // some sleepers are due
+	totals   journal                 // the rooms whose total changed
+	locals   journal                 // the rooms whose counts of this process changed
+	selected map[string][]*selection // by room
+	sleepers []*Watcher              // the watchers that wait in Next
+	anyDue   bool                    // some sleepers are due
 }
 
 // watched reports whether a watcher may have to return the changes of c.
@@ -23,9 +23,9 @@ func (s *watchers) watched(c *cell) bool {
 func (s *watchers) totalChanged(c *cell, before, now publication) {
 	s.changed(&s.totals, c, before, now)
 	if len(s.selected) > 0 {
-		for _, w := range s.selected[c.name] {
-			w.selected.changed[c.name] = struct{}{}
-			s.notify(w)
+		for _, selection := range s.selected[c.name] {
+			selection.changed[c.name] = struct{}{}
+			s.notify(selection.w)
 		}
 	}
 }
@@ -38,17 +38,17 @@ func (s *watchers) localChanged(c *cell, before, now publication) {
 // usersChanged notifies the watchers of local counts that this process's users of a room have
 // changed, although the counts have not.
 func (s *watchers) usersChanged(room string) {
-	for _, w := range s.locals.readers {
-		w.returnUnchanged(room)
+	for _, r := range s.locals.readers {
+		r.returnUnchanged(room)
 	}
 }
 
 // interestChanged notifies the watchers of a link WithInterest that a room has got its first
 // subscription or selecting watcher, or has lost the last one. The caller must call wake.
 func (s *watchers) interestChanged(room string) {
-	for _, w := range s.locals.readers {
-		if w.interest {
-			w.returnUnchanged(room)
+	for _, r := range s.locals.readers {
+		if r.interest {
+			r.returnUnchanged(room)
 		}
 	}
 }
@@ -56,7 +56,7 @@ func (s *watchers) interestChanged(room string) {
 func (s *watchers) changed(j *journal, c *cell, before, now publication) {
 	j.add(c, before, now)
 	for _, w := range s.sleepers {
-		if w.j == j && strings.HasPrefix(c.name, w.prefix) {
+		if r := w.all; r != nil && r.j == j && strings.HasPrefix(c.name, r.prefix) {
 			s.notify(w)
 		}
 	}

@@ -61,8 +61,11 @@ func (c *client) place(now time.Duration) {
 	}
 	var usable []*peer
 	for _, p := range c.m.members.peers {
-		p.toCollect, p.toPublish = 0, 0
+		// Do not change the requests to an aggregator that cannot be used: it could answer them
+		// after it has become the source again.
+		p.toCollect, p.toPublish = p.sentCollect, p.sentPublish
 		if c.usable(p, now) {
+			p.toCollect, p.toPublish = 0, 0
 			usable = append(usable, p)
 			c.m.members.checkAt = min(c.m.members.checkAt, c.lateAt(p))
 		}
@@ -181,13 +184,13 @@ func (c *client) flush() {
 	}
 }
 
-// complete reports whether all shards have a source.
+// complete reports whether all shards have a source, which publishes them.
 func (c *client) complete() bool {
 	if c == nil {
 		return true
 	}
-	for _, source := range c.sources {
-		if source == nil {
+	for shard, source := range c.sources {
+		if source == nil || !source.cover.has(shard) {
 			return false
 		}
 	}

@@ -147,7 +147,7 @@ func (x *explorer) run(logf func(string, ...any)) error {
 }
 
 func (x *explorer) startNode(name string) {
-	x.start(name)
+	x.start(Mesh, name)
 	x.nodes[len(x.nodes)-1].m.slack = 0 // a sync request is often answered with a snapshot
 }
 

@@ -29,6 +29,14 @@ func (m *Machine) maxFeedUsers() int {
 	return m.cfg.MaxUsers
 }
 
+// continueAfter begins the feed after the last seq of an earlier feed to the same peer. So the
+// peer, which may have kept the counts of the earlier feed, requests a snapshot.
+func (f *feed) continueAfter(seq uint64) {
+	if seq > 0 {
+		f.seq, f.removedUpTo = seq+1, seq+1
+	}
+}
+
 // set publishes the counts and users of a room with the next flush, if they differ from the
 // last published ones.
 func (f *feed) set(room string, counts roomCounts, users userList) {

@@ -91,11 +91,6 @@ func (h *hub) heartbeat(p *peer, now time.Duration) {
 			h.collect &^= 1 << shard
 		}
 	})
-	if before&^h.collect != 0 {
-		for _, p := range h.m.members.peers {
-			p.cover &= h.collect // if a client requests the shard again, all clients publish it again
-		}
-	}
 	if h.collect&^p.cover == 0 {
 		p.coveredAt = now
 	}
@@ -173,7 +168,7 @@ func (h *hub) publish(now time.Duration) {
 	complete := h.complete(now)
 	var informed []*peer // about their shards
 	for _, p := range h.m.members.peers {
-		if to := p.want & (complete | p.feed.shards); to != p.feed.shards {
+		if to := p.want & h.collect & (complete | p.feed.shards); to != p.feed.shards {
 			h.setShards(p, to)
 			informed = append(informed, p)
 		}

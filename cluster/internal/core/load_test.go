@@ -14,7 +14,7 @@ func startLoad(t *testing.T, nodes, rooms int) *sim {
 	s := newSim(1, nil)
 	s.interval, s.long, s.rooms = 0, 1, rooms
 	for i := range nodes {
-		s.start(fmt.Sprint("n", i))
+		s.start(Mesh, fmt.Sprint("n", i))
 	}
 	s.advance(s.now + 3*beat)
 	_, wrong := s.mismatch()
@@ -117,7 +117,7 @@ func TestLoad_SlowBus(t *testing.T) {
 	served := old[0].m.Served
 	s.faults = faults{minDelay: 4 * time.Second, maxDelay: 4 * time.Second}
 	for i := range 5 {
-		s.start(fmt.Sprint("new", i))
+		s.start(Mesh, fmt.Sprint("new", i))
 	}
 	s.advance(s.now + 30*beat)
 	_, wrong := s.mismatch()

@@ -263,14 +263,20 @@ func (m *Machine) sendHeartbeat(now time.Duration) {
 // sendHeartbeatTo sends a heartbeat to one peer, about the feed to this peer.
 func (m *Machine) sendHeartbeatTo(p *peer, h heartbeat) {
 	f := m.feedTo(p)
-	if m.cfg.Role != Mesh {
-		h.to, h.cover = p.id, f.shards
-	}
+	covered, before := h.collect, p.sentCollect // what the peer is requested to publish to this node
 	if m.client != nil {
 		h.collect, h.want = p.toCollect, p.toPublish
-		p.sentCollect, p.sentPublish = h.collect, h.want
+		covered, before = h.want, p.sentPublish
+	}
+	if m.cfg.Role != Mesh {
+		h.to, h.cover, h.heard = p.id, f.shards, p.lastBeatNumber
 	}
 	m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.encode(h, f)})
+	p.sentCollect, p.sentPublish = h.collect, h.want
+	if covered != before {
+		p.requestBeat = m.beats
+		p.cover &= covered
+	}
 }
 
 // encode numbers and encodes a heartbeat about a feed.
@@ -390,8 +396,10 @@ func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
 			names = append(names, p.name)
 		}
 	}
+	degraded := false
 	for p := range m.client.inUse() {
 		names = append(names, p.missing...)
+		degraded = degraded || p.flags&flagDegraded != 0
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -400,6 +408,8 @@ func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
 		err = errSuspect
 	case !m.client.complete():
 		err = errNoAggregator
+	case degraded:
+		err = errDegraded
 	case !m.connected || now < m.freshAt:
 		err = errUnknownPeers
 	case m.Nodes() < m.cfg.ExpectedNodes:

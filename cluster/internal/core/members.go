@@ -39,6 +39,7 @@ type peer struct {
 	// What a client requests from an aggregator, and its last request.
 	toCollect, toPublish     shards
 	sentCollect, sentPublish shards
+	requestBeat              uint64        // the number of the heartbeat in which the shards to be covered last changed
 	fewerSince               time.Duration // since when the aggregator knows fewer nodes than another one, or 0
 	coveredAt                time.Duration // when a client last had published all collected shards
 }
@@ -62,6 +63,7 @@ type droppedPeer struct {
 	bye      bool          // the peer has sent a Bye, so a message that arrives now was delayed
 	replaced bool          // another incarnation with the same name was live
 	syncSent time.Duration // when the last sync request was sent to the peer
+	feedSeq  uint64        // the seq of the feed to the peer
 }
 
 func newMembers(cfg *Config) members {
@@ -123,12 +125,16 @@ func (s *members) drop(p *peer, bye bool, now time.Duration) {
 	if len(same) == 1 {
 		same[0].replaced = false
 	}
-	s.remember(p.id, droppedPeer{
+	d := droppedPeer{
 		until:    now + s.memory(),
 		bye:      bye,
 		replaced: p.replaced,
 		syncSent: p.stream.syncSent,
-	})
+	}
+	if p.feed != nil {
+		d.feedSeq = p.feed.seq
+	}
+	s.remember(p.id, d)
 }
 
 // heardSince reports whether a heartbeat has arrived after the given time. If the bus is

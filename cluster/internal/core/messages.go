@@ -23,6 +23,7 @@ type heartbeat struct {
 	collect, want shards      // see peer
 	cover         shards      // the shards whose rooms the feed contains
 	nodes         uint64      // of an aggregator: the number of nodes that are counted
+	heard         uint64      // the number of the last heartbeat from the receiver
 	missing       [][]byte    // of an aggregator: the names of nodes that are not counted, but may return
 
 	unsupported bool // only name and the fields of this paragraph are valid
@@ -94,6 +95,8 @@ func (h *heartbeat) decode(payload []byte) bool {
 			var name []byte
 			valid = f.nodeName(&name) && len(h.missing) < maxMissing && valid
 			h.missing = append(h.missing, name)
+		case 20:
+			valid = f.number(&h.heard) && valid
 		case fieldVersion:
 			return f.number(&least)
 		}
@@ -124,7 +127,7 @@ func (h *heartbeat) encode() []byte {
 	for _, name := range h.missing {
 		b = appendBytes(b, 19, name)
 	}
-	return b
+	return appendNumber(b, 20, h.heard)
 }
 
 type bye struct{ from Incarnation }

@@ -19,6 +19,7 @@ var (
 	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
 	errUnknownPeers = errors.New("this node may not know all peers yet")
 
+	errDegraded     = errors.New("the counts of an aggregator may be incomplete")
 	errNoAggregator = errors.New("no aggregator has the counts of all nodes")
 
 	errExpectedNodes = errors.New("fewer nodes are known than WithExpectedNodes requires")
@@ -107,7 +108,7 @@ func newQuery(id uint64, peers []*peer) *query {
 		waiting: make([]bool, len(peers)),
 	}
 	for i, p := range q.peers {
-		q.waiting[i] = p.state == Live && !p.unsupported
+		q.waiting[i] = p.state == Live && !p.unsupported && !p.dropped
 		q.outstanding += toInt(q.waiting[i])
 	}
 	return q
@@ -190,8 +191,9 @@ func (s *queries) finish(call *Call, peers []*peer, ended error) (sum occupancy.
 		switch {
 		case answered:
 			part = q.answers[i][call.roomIndex]
-		case !p.dropped:
-			if p.state != Missing {
+		case !p.dropped || p.feed != nil:
+			// The counts of a lost aggregator are those of other nodes, which are not lost.
+			if p.state != Missing || p.feed != nil {
 				part = p.table.last(call.room)
 			}
 			missing = append(missing, p.name)

@@ -87,11 +87,13 @@ func (m *Machine) peer(id Incarnation, name []byte, now time.Duration) *peer {
 		m.members.drop(missing, false, now)
 		m.forget([]*peer{missing})
 	}
+	feedSeq := m.members.recentlyDropped[id].feedSeq
 	p, dropped := m.members.add(id, string(name), now)
 	m.forget(dropped)
 	p.table = table{cfg: &m.cfg, batch: &m.batch, accepted: m.newTable(p)}
 	if m.cfg.Role != Mesh {
 		p.feed = m.newFeed(id, m.maxFeedUsers())
+		p.feed.continueAfter(feedSeq)
 	}
 	m.greet(p, now)
 	m.check(now) // the lease of the peer that p replaces may have expired
@@ -244,12 +246,22 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 			m.Mismatches++
 			p.stream.needsSnapshot = true
 		default:
-			p.cover = h.cover
+			p.setCover(h)
 		}
 	}
 	m.requestSync(p, now)
 	m.client.heartbeat(p, now)
 	m.hub.heartbeat(p, now)
+}
+
+// setCover stores which shards the received counts contain. A heartbeat that the peer sent before it
+// received the last request adds no shards: the peer may be removing them.
+func (p *peer) setCover(h *heartbeat) {
+	if h.heard < p.requestBeat {
+		p.cover &= h.cover
+	} else {
+		p.cover = h.cover
+	}
 }
 
 // handleBye drops the peer. The sender can be unknown, because its Bye can arrive before

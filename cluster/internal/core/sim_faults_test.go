@@ -13,6 +13,10 @@ func (s *sim) chooseFaults() func() {
 		s.crashOrBye, s.restart, s.duplicateName, s.disconnect, s.stall, s.lose,
 		s.mute, s.mute, s.slowNetwork, s.forbid, s.forbid,
 	}
+	if s.aggregators {
+		all = append(all, s.endAggregators, s.endAggregators, s.restartAggregator, s.restartAggregator,
+			s.addAggregator, s.separate, s.separate)
+	}
 	if s.chance(0.2) {
 		all = append(all, s.garble, s.garble)
 	}
@@ -127,10 +131,10 @@ func (s *sim) isolated(side map[*node]int) (isolated []*node) {
 	if !s.allBusesOK() || s.chance(0.5) {
 		return nil
 	}
-	peers := len(s.nodes) - 1
 	for _, n := range s.nodes {
+		peers := s.peersOf(n)
 		status, names := n.m.Peers(s.now), map[string]bool{n.name: true}
-		healthy := len(n.m.Reasons(s.now)) == 0 && len(status) == peers
+		healthy := len(n.m.Reasons(s.now)) == 0 && len(status) == len(peers)
 		for _, p := range status {
 			// A replaced peer does not count as lost. A peer without a recent heartbeat is lost
 			// earlier than the other peers.
@@ -142,10 +146,10 @@ func (s *sim) isolated(side map[*node]int) (isolated []*node) {
 		}
 		n.dropped = n.m.Dropped
 		lost := 0
-		for _, other := range s.nodes {
+		for _, other := range peers {
 			lost += toInt(side[other] != side[n])
 		}
-		if peers >= 3 && 2*lost > peers {
+		if len(peers) >= 3 && 2*lost > len(peers) {
 			isolated = append(isolated, n)
 		}
 	}
@@ -154,8 +158,12 @@ func (s *sim) isolated(side map[*node]int) (isolated []*node) {
 }
 
 func (s *sim) crashOrBye() {
-	if len(s.nodes) > 3 {
-		s.end(s.randomNode(), s.chance(0.5))
+	least := 3
+	if s.aggregators {
+		least = 1
+	}
+	if n := s.randomNode(); len(s.running(n.role)) > least {
+		s.end(n, s.chance(0.5))
 		s.crashed = true
 	}
 }
@@ -169,12 +177,13 @@ func (s *sim) restart() {
 	if s.chance(0.5) {
 		s.step(0, 3*time.Second)
 	}
-	s.start(n.name)
+	s.start(n.role, n.name)
 }
 
 func (s *sim) duplicateName() {
 	if len(s.nodes) < 8 && s.long == 1 { // checkHealth does not check nodes with the same name
-		s.start(s.randomNode().name)
+		n := s.randomNode()
+		s.start(n.role, n.name)
 	}
 }
 

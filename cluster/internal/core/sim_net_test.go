@@ -94,7 +94,7 @@ func (s *sim) publish(from *node, msg Message) error {
 		return errDisconnected
 	}
 	for _, to := range s.nodes {
-		if msg.Shard == 0 || msg.Shard == to.m.cfg.ID.Shard() {
+		if msg.Shard == ToAll || msg.Shard == to.m.cfg.ID.Shard() || msg.Shard == ToAggregators && to.role == Aggregator {
 			s.send(from, to, msg)
 		}
 	}
@@ -170,6 +170,7 @@ func (q *eventQueue) Pop() any {
 type node struct {
 	s       *sim
 	name    string
+	role    Role
 	started int // the number of the node, in the order of the starts
 	m       *Machine
 	tables  map[*mapTable]struct{}
@@ -195,6 +196,9 @@ type node struct {
 
 	known        map[Incarnation]time.Duration // the peers that this node has had, and when checkHealth saw them first
 	healthySince time.Duration
+
+	interest map[string]bool // the rooms with subscribers
+	told     map[string]bool // those that the machine knows
 }
 
 // roomEvent is the last event of a room.
@@ -269,7 +273,7 @@ func (n *node) deliver(kind Kind, payload []byte) {
 func (n *node) changed(room string) {
 	s, e := n.s, n.last[room]
 	switch now := n.counts[room]; {
-	case n.ended || now == e.Occupancy && slices.Equal(n.users[room], n.hashes(room)):
+	case n.ended || now == e.Occupancy && slices.Equal(n.users[room], n.hashes(room)) && n.told[room] == n.interest[room]:
 	case s.now < e.at+s.interval:
 		s.at(e.at+s.interval, func() { n.changed(room) })
 	default:
@@ -284,17 +288,21 @@ func (n *node) flush() {
 	if n.ended || len(n.pending) == 0 || n.s.now < n.flushAt {
 		return
 	}
-	const interval = 200 * time.Millisecond
-	n.flushAt = (n.s.now + n.offset).Truncate(interval) + interval - n.offset
+	n.flushAt = n.nextFlush(n.s.now)
 	var changes []Change
 	for _, room := range slices.Sorted(maps.Keys(n.pending)) {
 		// The users can be newer than the counts.
 		entered, exited := diffUsers(n.users[room], n.hashes(room))
-		n.users[room] = n.hashes(room)
-		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited, false})
+		n.users[room], n.told[room] = n.hashes(room), n.interest[room]
+		changes = append(changes, Change{occupancy.RoomEvent{Room: room, Event: occupancy.Event{Occupancy: n.pending[room]}}, entered, exited, n.told[room]})
 	}
 	clear(n.pending)
 	n.input(func() { n.m.Change(changes, n.s.now) })
+}
+
+func (n *node) nextFlush(now time.Duration) time.Duration {
+	const interval = 200 * time.Millisecond
+	return (now + n.offset).Truncate(interval) + interval - n.offset
 }
 
 // simUsers is the number of users of a room that a simulated node publishes.
@@ -365,6 +373,15 @@ func (n *node) newTable(string) Table {
 	t := &mapTable{newKeptCounts(), n}
 	n.tables[t] = struct{}{}
 	return t
+}
+
+func (t *mapTable) Set(parts ...occupancy.Part) error {
+	if s := t.node.s; s != nil && s.steady { // other tests have nodes without a simulation
+		for _, part := range parts {
+			t.checkUnchanged(part)
+		}
+	}
+	return t.keptCounts.Set(parts...)
 }
 
 func (t *mapTable) Close() error {

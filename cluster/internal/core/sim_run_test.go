@@ -42,6 +42,10 @@ type sim struct {
 	changed map[string]time.Duration         // the times of the last changes of the rooms
 
 	ambiguousAt time.Duration // when two nodes had the same name
+
+	aggregators bool                  // the service consists of clients and aggregators
+	all         map[Incarnation]*node // all nodes, including those that have ended
+	steady      bool                  // no client's counts of other nodes change
 }
 
 // repair ends a fault.
@@ -63,6 +67,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		syncs: map[[2]Incarnation]time.Duration{},
 
 		changed: map[string]time.Duration{},
+		all:     map[Incarnation]*node{},
 	}
 	s.long, s.slowest = 1, beat
 	if s.chance(0.1) {
@@ -119,11 +124,12 @@ func (s *sim) randomNode() *node { return s.nodes[s.rand.IntN(len(s.nodes))] }
 func (n *node) String() string { return fmt.Sprintf("%s.%d", n.name, n.started) }
 
 // start starts a process.
-func (s *sim) start(name string) {
+func (s *sim) start(role Role, name string) {
 	s.started++
 	n := &node{
 		s:       s,
 		name:    name,
+		role:    role,
 		started: s.started,
 		tables:  map[*mapTable]struct{}{},
 		known:   map[Incarnation]time.Duration{},
@@ -133,9 +139,13 @@ func (s *sim) start(name string) {
 		clients: map[string]map[string]int{},
 		users:   map[string][]uint64{},
 		offset:  s.between(0, time.Second),
+
+		interest: map[string]bool{},
+		told:     map[string]bool{},
 	}
 	cfg := Config{
 		Name:           name,
+		Role:           role,
 		Heartbeat:      beat,
 		Lease:          lease,
 		Hold:           hold,
@@ -150,7 +160,11 @@ func (s *sim) start(name string) {
 		TombstoneSlack: s.rand.IntN(4),
 		Local:          func(room string) occupancy.Occupancy { return n.counts[room] },
 		NewTable:       n.newTable,
+		NextFlush:      n.nextFlush,
 		Yield:          func() {},
+	}
+	if role == Client {
+		cfg.Everything = s.chance(0.2)
 	}
 	if s.chance(0.4) {
 		cfg.Heartbeat, cfg.Lease = s.slowest, 5*s.slowest
@@ -163,6 +177,7 @@ func (s *sim) start(name string) {
 	n.m.SetConnected(true, s.now)
 	s.log("%v starts", n)
 	s.nodes = append(s.nodes, n)
+	s.all[cfg.ID] = n
 	s.step(0, time.Millisecond)
 }
 
@@ -183,6 +198,7 @@ func (s *sim) end(n *node, bye bool) {
 	if !received {
 		return
 	}
+	s.advance(s.now + s.faults.maxDelay)
 	for _, other := range s.nodes {
 		if other.m.members.byID[n.m.cfg.ID] != nil {
 			s.fail("%v still has the peer %v, which has sent a Bye", other, n)
@@ -197,11 +213,12 @@ func (s *sim) allBusesOK() bool {
 
 // checkHealth checks that no node was healthy and wrong for longer than the longest lease. A fault
 // has an effect when the last message has arrived, and is detected up to a heartbeat later.
-// A node cannot detect that it does not know a node, unless it knew it before. If a second
-// node of the same name starts, a lost node may be dropped as its previous incarnation.
+// A node cannot detect that it or its aggregator does not know a node, unless it knew it before.
+// If a second node of the same name starts, a lost node may be dropped as its previous
+// incarnation.
 func (s *sim) checkHealth() {
 	s.at(s.now+beat/2, s.checkHealth)
-	since := s.now - 6*s.slowest - s.maxDelay
+	since, known := s.now-s.detection(), truths{}
 	names := map[string]bool{}
 	for _, n := range s.nodes {
 		if names[n.name] {
@@ -221,21 +238,49 @@ func (s *sim) checkHealth() {
 		if max(n.healthySince, s.ambiguousAt) > since || s.garbled {
 			continue
 		}
-		unknown := false // a node that this node has learned of too recently to have its counts
-		has, sum := n.totals(), s.truth(func(other *node) bool {
-			at, known := n.known[other.m.cfg.ID]
-			unknown = unknown || known && at > since
-			return other == n || known
-		})
-		if unknown {
-			continue
-		}
+		has := n.totals()
 		for room, at := range s.changed {
-			if at <= since && !s.same(room, has[room], sum[room]) {
+			if at > since || !n.sees(room) {
+				continue
+			}
+			if sum := known.truth(n, room, since); sum != nil && !s.same(room, has[room], sum[room]) {
 				s.fail("%v is healthy since %v, but has %+v in %q, not %+v", n, n.healthySince, has[room], room, sum[room])
 			}
 		}
 	}
+}
+
+// detection returns the time within which a node is degraded after a fault: the longest lease and
+// a heartbeat, after the arrival of the last message. An aggregator informs its clients with its next heartbeat.
+func (s *sim) detection() time.Duration {
+	if s.aggregators {
+		return 7*s.slowest + 2*s.maxDelay
+	}
+	return 6*s.slowest + s.maxDelay
+}
+
+// truths are the true counts of the nodes that a node knows, by this node; nil if it knows one of
+// them too recently to have its counts.
+type truths map[*node]map[string]occupancy.Occupancy
+
+// truth returns the counts that the node n must have in a room, and others: the sum of the nodes
+// that n, or its aggregator of this room, knows.
+func (t truths) truth(n *node, room string, since time.Duration) map[string]occupancy.Occupancy {
+	knows := n.source(room)
+	if sum, ok := t[knows]; ok || knows == nil {
+		return sum
+	}
+	unknown := false
+	sum := n.s.truth(func(other *node) bool {
+		at, known := knows.known[other.m.cfg.ID]
+		unknown = unknown || known && at > since
+		return other == knows || known
+	})
+	if at, known := knows.known[n.m.cfg.ID]; n != knows && (!known || at > since) || unknown {
+		sum = nil
+	}
+	t[knows] = sum
+	return sum
 }
 
 // callHook changes the counts of a random room.
@@ -272,11 +317,20 @@ func (s *sim) callHook(n *node) {
 	n.changed(room)
 }
 
+// startNodes starts the first nodes.
+func (s *sim) startNodes() {
+	if s.aggregators {
+		s.startService()
+		return
+	}
+	for i := range 3 + s.rand.IntN(6) {
+		s.start(Mesh, fmt.Sprint("n", i))
+	}
+}
+
 // run runs the simulation and returns the first error.
 func (s *sim) run() error {
-	for i := range 3 + s.rand.IntN(6) {
-		s.start(fmt.Sprint("n", i))
-	}
+	s.startNodes()
 	end := s.now + s.between(4*time.Second, 18*time.Second)*s.long
 	startFault := s.chooseFaults()
 	s.checkHealth()
@@ -288,17 +342,21 @@ func (s *sim) run() error {
 		}
 		for range s.rand.IntN(3) {
 			if s.long == 1 || s.chance(0.05) { // checkHealth needs rooms that do not change for some time
-				s.callHook(s.randomNode())
+				s.callHook(s.randomProcess())
 			}
 		}
 		if s.chance(0.004) {
-			n := s.randomNode()
+			n := s.randomProcess()
 			for range 60 {
 				s.callHook(n)
 			}
 		}
+		if s.aggregators {
+			s.readRooms()
+		}
 	}
 	s.repair(Never)
+	s.startAggregators()
 	clear(s.blocked)
 	s.faults = noFaults
 	for _, n := range s.nodes {
@@ -306,13 +364,16 @@ func (s *sim) run() error {
 	}
 	s.log("the faults stop")
 	s.settle()
+	if s.aggregators && s.err == nil {
+		s.checkChangesOfAggregators()
+	}
 	return s.err
 }
 
 // settle checks that all counts become exact after the faults have ended, and that they
 // remain exact.
 func (s *sim) settle() {
-	backoff := s.backoff()
+	backoff, timeout, degradedAt := s.backoff(), time.Duration(0), s.now
 	for stop := s.now; s.err == nil; s.step(0, 200*time.Millisecond) {
 		n, wrong := s.mismatch()
 		if wrong == nil {
@@ -320,13 +381,16 @@ func (s *sim) settle() {
 			s.checkStable()
 			break
 		}
-		timeout := s.timeout() + backoff
+		timeout = max(timeout, s.timeout()+backoff) // the state Held has ended before the aggregator publishes its end
 		// If messages were only lost, each node detects this after two heartbeat intervals.
 		mustDetect := !s.crashed && !s.garbled && s.now-stop > 2*s.slowest+s.maxDelay
+		if len(n.m.Reasons(s.now)) > 0 || s.aggregators && !mustDetect {
+			degradedAt = s.now
+		}
 		switch {
 		case s.now-stop > timeout:
 			s.fail("not exact after %v: %v", timeout, wrong)
-		case mustDetect && len(n.m.Reasons(s.now)) == 0:
+		case mustDetect && len(n.m.Reasons(s.now)) == 0 && s.now-degradedAt >= s.relay():
 			s.fail("not exact, and not degraded: %v", wrong)
 		}
 	}
@@ -340,7 +404,7 @@ func (s *sim) settle() {
 func (s *sim) timeout() time.Duration {
 	delay := s.slowest + s.maxDelay // the longest delay of the last heartbeat
 	if !s.crashed && !s.garbled {
-		return delay + exact - beat
+		return delay + exact - beat + s.relay()
 	}
 	after := s.slowest
 	for _, n := range s.nodes {
@@ -348,7 +412,7 @@ func (s *sim) timeout() time.Duration {
 			after = hold
 		}
 	}
-	return delay + s.longestLease() + after
+	return delay + s.longestLease() + after + s.relay()
 }
 
 // longestLease returns the longest lease of a peer. A garbled heartbeat can contain a long
@@ -395,7 +459,7 @@ func (s *sim) checkStable() {
 		s.fail("no longer exact: %v", wrong)
 	}
 	for _, n := range s.nodes {
-		if len(n.m.Reasons(s.now)) > 0 || len(n.m.members.peers) != len(s.nodes)-1 {
+		if len(n.m.Reasons(s.now)) > 0 || len(n.m.members.peers) != len(s.peersOf(n)) {
 			s.fail("%v is not healthy: %+v", n, n.m.Peers(s.now))
 		}
 		if n.m.Mismatches > 0 && !s.garbled {
@@ -415,10 +479,11 @@ func (s *sim) truth(included func(*node) bool) map[string]occupancy.Occupancy {
 	return sum.occupancies()
 }
 
-// same reports whether the counts of a room are right. The number of users is exact if every node
-// publishes all users of the room.
+// same reports whether the counts of a room are right. The number of users is exact if every node,
+// and every aggregator, publishes all users of the room.
 func (s *sim) same(room string, has, want occupancy.Occupancy) bool {
-	if slices.ContainsFunc(s.nodes, func(n *node) bool { return len(n.clients[room]) > simUsers }) {
+	estimated := func(n *node) bool { return len(n.clients[room]) > simUsers }
+	if slices.ContainsFunc(s.nodes, estimated) || s.aggregators && want.Users > simUsers {
 		has.Users = want.Users
 	}
 	return has == want
@@ -429,14 +494,15 @@ func (s *sim) mismatch() (*node, error) {
 	sum := s.truth(func(*node) bool { return true })
 	for _, n := range s.nodes {
 		has := n.totals()
-		for _, room := range slices.Sorted(maps.Keys(sum)) {
-			if !s.same(room, has[room], sum[room]) {
-				return n, fmt.Errorf("%v has %+v in %q, not %+v", n, has[room], room, sum[room])
+		rooms := maps.Clone(has)
+		maps.Copy(rooms, sum)
+		for _, room := range slices.Sorted(maps.Keys(rooms)) {
+			want := sum[room]
+			if !n.sees(room) {
+				want = occupancy.Occupancy{}
 			}
-		}
-		for room, o := range has {
-			if !s.same(room, o, sum[room]) {
-				return n, fmt.Errorf("%v has %+v in %q, not %+v", n, o, room, sum[room])
+			if !s.same(room, has[room], want) {
+				return n, fmt.Errorf("%v has %+v in %q, not %+v", n, has[room], room, want)
 			}
 		}
 	}

@@ -93,8 +93,10 @@ func (t *table) set(room []byte, counts roomCounts, u userUpdate) {
 	for range 1 + len(u.added)/256 { // 256 bytes are 32 users, which are as much work as a room
 		t.cfg.Yield()
 	}
-	if counts == interestOnly && t.cfg.Role != Aggregator {
-		counts = 0 // no aggregator publishes this
+	if counts >= interestOnly {
+		if counts = interestOnly; t.cfg.Role != Aggregator {
+			counts = 0 // only clients publish this
+		}
 	}
 	hash := hashName(room)
 	if t.batch.full() || t.batch.mayHave(hash) {

@@ -110,3 +110,16 @@ func TestTable_RoomTakesAtMost50Bytes(t *testing.T) {
 		require.LessOrEqual(t, second, 50.0, "%d rooms", rooms)
 	}
 }
+
+// A room with members, in which a node is only interested, is malformed. It does not change the
+// hash of the other counts.
+func TestTable_InterestWithMembers(t *testing.T) {
+	for _, role := range []Role{Mesh, Aggregator} {
+		p := &table{cfg: &Config{Role: role, MaxRooms: 10, MaxCount: 10, Yield: func() {}}, batch: new(batch), accepted: newKeptCounts()}
+		p.set([]byte("a"), interestOnly|1, userUpdate{})
+		p.applyBatch()
+		p.set([]byte("a"), 1, userUpdate{})
+		p.applyBatch()
+		require.Equal(t, hashRoom("a", 1, nil), p.hash, "role %d", role)
+	}
+}
