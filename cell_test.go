@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -86,13 +87,18 @@ func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 			{member, uint64(n.members), counts{0, 1, 0}, (*counter).tryEnter, (*counter).tryExit},
 		} {
 			// A step refuses to begin or end a room, to change an idle room, and to change the
-			// members of a room whose users are counted.
+			// members of a room whose users are counted. tryJoin and tryLeave also refuse the first
+			// connection and the last.
+			needed := occupiedMask
+			if s.one == connection {
+				needed = connectionMask
+			}
 			may := flags&idle == 0 && (s.one == connection || flags&tracked == 0)
 			var c counter
 			check := func(what string, step func(*counter) bool, want uint64) {
 				c.word.Store(w)
 				did := step(&c)
-				allowed := may && w&occupiedMask != 0 && want&occupiedMask != 0 && want != w
+				allowed := may && w&needed != 0 && want&needed != 0 && want != w
 				if did != allowed || !did && c.word.Load() != w || did && c.word.Load() != want {
 					t.Fatalf("%s of %+v, flags %x: %v, %+v", what, n, flags, did, countsOf(c.word.Load()))
 				}
@@ -104,6 +110,11 @@ func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 			check("down", s.down, minus(w, s.what))
 		}
 	})
+}
+
+func TestCell_Sizes(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(cell{}), uintptr(48))
+	require.LessOrEqual(t, unsafe.Sizeof(extra{}), uintptr(96))
 }
 
 func TestCounter_RetiredWordNeverChanges(t *testing.T) {

@@ -172,37 +172,21 @@ type journalReader struct {
 	prefix   string
 	interest bool // see WithInterest
 
-	start          uint64              // the journal has the publications from this seq on
+	firstSeq       uint64              // the journal has the publications from this seq on
 	next           uint64              // the first seq that is not read
 	backlog        []*cell             // the rooms that existed when it began, not read yet
 	pendingInitial map[*cell]struct{}  // the rooms that moved from the backlog to the journal, until Next has returned them
 	unchanged      map[string]struct{} // rooms to return even if their counts have not changed: see returnUnchanged; only for a link
 }
 
-// newJournalReader adds a reader of the publications from now on.
-func newJournalReader(w *Watcher, prefix string) *journalReader {
-	p := w.p
-	r := &journalReader{
-		p:              p,
-		w:              w,
-		j:              &p.watchers.totals,
-		prefix:         prefix,
-		start:          p.seq + 1,
-		next:           p.seq + 1,
-		pendingInitial: map[*cell]struct{}{},
-	}
-	if w.link != nil {
-		r.j, r.interest = &p.watchers.locals, w.link.interest
-	}
-	r.j.addReader(r)
-	return r
-}
-
-// findBacklog finds the rooms that exist. It unlocks mu meanwhile. The journal has every publication
-// since newJournalReader, so it also has a room that this walk misses because it is created
-// meanwhile.
-func (r *journalReader) findBacklog() {
+// start begins to read the publications from now on. It finds the rooms that exist, and unlocks mu
+// meanwhile. The journal has every publication, so it also has a room that this walk misses because
+// the room is created meanwhile.
+func (r *journalReader) start() {
 	p := r.p
+	r.next = p.seq + 1
+	r.firstSeq = r.next
+	r.j.addReader(r)
 	if r.interest {
 		i := 0
 		for room := range p.watchers.selected {
@@ -242,7 +226,7 @@ func (r *journalReader) skipEmpty() {
 func (r *journalReader) publishInitial(c *cell) bool {
 	r.p.refresh(c)
 	last := r.j.last(c)
-	if last.seq >= r.start {
+	if last.seq >= r.firstSeq {
 		r.pendingInitial[c] = struct{}{}
 		return false
 	}

@@ -88,13 +88,13 @@ func WithUserHash(hash func(clientID string) uint64) LinkOption {
 // node is interested. These are the rooms that have connections or members in this process,
 // are subscribed to, or are selected by a watcher (see [Rooms]). With this option,
 // [Link.Watch] also returns a room when it gets its first subscription or is selected by its first
-// watcher, and when it loses the last one: see [Link.Interested]. A watcher that is not read keeps
-// the names of these rooms.
+// watcher, and when it loses the last one: see [Link.Interested]. Until
+// such a room is returned, the watcher keeps its name.
 //
 // On a node of such a cluster, a room in which the node is not interested is empty, even if it has
 // connections on other nodes: [Engine.All] and a watcher of all rooms do not return it. When
-// the node becomes interested, the first event of a subscription and the limit of [Max] have only
-// the counts of this process, until those of the other nodes arrive.
+// the node becomes interested, the first event of a subscription has only the counts of this
+// process, and [Max] limits only these, until the counts of the other nodes arrive.
 func WithInterest() LinkOption {
 	return func(l *Link) { l.interest = true }
 }

@@ -278,7 +278,7 @@ func (r *Remote) put(c *cell, part counts, users []uint64) {
 		sum.users = max(sum.users, x.remoteCounts().users, part.users)
 	}
 	x.remote.Store(&sum)
-	p.index.leave(c, left)
+	p.index.finishReplace(c, left)
 	p.change(c, enqueue)
 	if part == (counts{}) {
 		if x.remoteParts--; x.remoteParts == 0 {

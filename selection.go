@@ -12,11 +12,7 @@ type selection struct {
 	w       *Watcher
 	rooms   map[string]struct{} // all selected rooms
 	changed map[string]struct{} // the rooms that the next batches must contain
-	first   map[string]struct{} // the rooms of changed that were selected by Watch
-}
-
-func newSelection(w *Watcher) *selection {
-	return &selection{w.p, w, map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}}
+	initial map[string]struct{} // the rooms of changed that were selected by Watch
 }
 
 // Add adds rooms to the selection of a watcher made with [Rooms]. The next batch contains
@@ -87,7 +83,7 @@ func (s *selection) remove(name string) {
 	}
 	delete(s.rooms, name)
 	delete(s.changed, name)
-	delete(s.first, name)
+	delete(s.initial, name)
 	selected := s.p.watchers.selected
 	others := slices.DeleteFunc(selected[name], func(other *selection) bool { return other == s })
 	if len(others) > 0 {
@@ -116,7 +112,7 @@ func (s *selection) take() (events []RoomEvent) {
 			break
 		}
 		delete(s.changed, name)
-		delete(s.first, name)
+		delete(s.initial, name)
 		c := s.p.rooms.live(name)
 		if c == nil || c.last.seq == 0 && c.extra.Load() == nil { // the cell has no version yet
 			events = append(events, RoomEvent{name, Event{Type: EventUpdated, Version: s.p.seq}})

@@ -124,9 +124,9 @@ func (s *Subscription) Unsubscribe() {
 // subscribers are the subscriptions of one room. publisher.mu protects them.
 type subscribers struct {
 	list        []subscriber
-	passed      int  // the number of subscribers that a running delivery has processed
-	undelivered bool // some subscriber may not have received the last published value
-	delivering  bool // a delivery is not over, and may have unlocked mu
+	passed      int32 // the number of subscribers that a running delivery has processed
+	undelivered bool  // some subscriber may not have received the last published value
+	delivering  bool  // a delivery is not over, and may have unlocked mu
 }
 
 // subscriber is the data of one subscription that send reads. The subscribers of a room
@@ -142,7 +142,7 @@ type subscriber struct {
 // which may have a newer event.
 func (s *subscribers) send(event Event, value counts) (delivered, folded uint64, more bool) {
 	s.delivering = true
-	slice := s.list[s.passed:min(s.passed+quantum, len(s.list))]
+	slice := s.list[s.passed:min(int(s.passed)+quantum, len(s.list))]
 	for i := range slice {
 		sub := &slice[i]
 		if sub.last == value {
@@ -161,7 +161,7 @@ func (s *subscribers) send(event Event, value counts) (delivered, folded uint64,
 			sub.events <- event // does not block: only the holder of mu sends
 		}
 	}
-	if s.passed += len(slice); s.passed < len(s.list) {
+	if s.passed += int32(len(slice)); int(s.passed) < len(s.list) {
 		return delivered, folded, true
 	}
 	s.passed, s.delivering = 0, false
@@ -182,10 +182,10 @@ func (s *subscribers) close() {
 // the delivery misses none of the others.
 func (s *subscribers) remove(i int) {
 	last := len(s.list) - 1
-	if i < s.passed {
+	if passed := int(s.passed) - 1; i <= passed {
 		s.passed--
-		s.move(s.passed, i)
-		i = s.passed
+		s.move(passed, i)
+		i = passed
 	}
 	s.move(last, i)
 	s.list[last] = subscriber{}

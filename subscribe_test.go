@@ -345,7 +345,7 @@ func betweenSlices(t *testing.T, e *Engine, c *cell, calls ...func()) (between b
 	wg.Go(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		between = 0 < x.subs.passed && x.subs.passed < len(x.subs.list)
+		between = 0 < x.subs.passed && int(x.subs.passed) < len(x.subs.list)
 	})
 	for _, call := range calls {
 		wg.Go(call)

@@ -136,7 +136,7 @@ func (s *indexShard) put(u roomUser, ref userRef) {
 
 // replace replaces the users that a node reports in c. Both lists are sorted. It returns the
 // change of the number of users in extra.parts, and the users in extra.parts that no other node
-// reports any more. The caller changes extra.parts, and then calls leave with these users. replace
+// reports any more. The caller changes extra.parts, and then calls finishReplace with these users. replace
 // appends the users that the node newly reports, and that this process also has, to common. The
 // caller holds publisher.mu.
 func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (parts int, left []uint64, _ []roomUser) {
@@ -169,11 +169,11 @@ func (x *userIndex) replace(c *cell, old, now []uint64, common []roomUser) (part
 	return parts, left, common
 }
 
-// leave removes the users that replace has returned, after the caller has removed them from
+// finishReplace removes the users that replace has returned, after the caller has removed them from
 // extra.parts. Until then, a hook that enters one of them does not count the user again. If this
 // process has the user now, the user is counted in the word: in one step with the index, so that
 // a hook that exits the user subtracts what was added.
-func (x *userIndex) leave(c *cell, left []uint64) {
+func (x *userIndex) finishReplace(c *cell, left []uint64) {
 	for _, h := range left {
 		s, u := x.shard(h), roomUser{c, h}
 		s.mu.Lock()

@@ -90,20 +90,21 @@ func (e *Engine) watch(cfg watchConfig) (*Watcher, error) {
 		return nil, ErrClosed
 	}
 	if cfg.selected {
-		w.selected = newSelection(w)
+		w.selected = &selection{p: p, w: w, rooms: map[string]struct{}{}, changed: map[string]struct{}{}}
 		if err := w.selected.add(cfg.rooms); err != nil {
 			return nil, err
 		}
-		maps.Copy(w.selected.first, w.selected.changed)
+		w.selected.initial = maps.Clone(w.selected.changed)
 		p.openWatchers.Add(1)
 		return w, nil
 	}
-	w.all = newJournalReader(w, cfg.prefix)
+	p.openWatchers.Add(1)
+	w.all = &journalReader{p: p, w: w, j: &p.watchers.totals, prefix: cfg.prefix, pendingInitial: map[*cell]struct{}{}}
 	if w.link != nil {
 		w.link.watchers[w] = struct{}{}
+		w.all.j, w.all.interest = &p.watchers.locals, w.link.interest
 	}
-	p.openWatchers.Add(1)
-	w.all.findBacklog()
+	w.all.start()
 	return w, nil
 }
 
@@ -151,14 +152,14 @@ func (w *Watcher) CaughtUp() bool {
 	if w.all != nil && !w.closed && !p.rooms.closed.Load() {
 		w.all.skipEmpty()
 	}
-	return !w.incomplete && !w.hasFirst()
+	return !w.incomplete && !w.hasInitial()
 }
 
-// hasFirst reports whether Next must return further rooms that existed when Watch was called, or that
-// it has selected.
-func (w *Watcher) hasFirst() bool {
+// hasInitial reports whether Next must still return rooms that existed, or that were selected, when
+// Watch was called.
+func (w *Watcher) hasInitial() bool {
 	if w.selected != nil {
-		return len(w.selected.first) > 0
+		return len(w.selected.initial) > 0
 	}
 	return len(w.all.backlog)+len(w.all.pendingInitial) > 0
 }
@@ -172,7 +173,7 @@ func (w *Watcher) Close() error {
 	if w.closed {
 		return nil
 	}
-	w.closed, w.incomplete = true, w.hasFirst()
+	w.closed, w.incomplete = true, w.hasInitial()
 	close(w.done)
 	if w.link != nil {
 		delete(w.link.watchers, w)

@@ -8,11 +8,11 @@ import (
 )
 
 // Aggregator collects the counts of all nodes and publishes to each node the sums of the others:
-// see [WithAggregator]. It uses the bus of the node in the same process, but not its engine: for
-// the aggregator, this node is one of the nodes.
+// see [WithAggregator]. It shares the bus of the node in the same process, but it does not use the
+// engine: that node is one of the nodes whose counts it collects.
 type Aggregator struct {
 	*driver
-	events *BusEvents // of the bus, from the node
+	events *BusEvents // the events of the bus, which the node passes on
 }
 
 // aggregatorInbox is the capacity of an aggregator's inbox. All nodes flush at the same time.

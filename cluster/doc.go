@@ -70,16 +70,18 @@
 //	   |                        +-------------------------> | interested in lobby
 //
 // The rooms are divided into 64 shards. Each node chooses two aggregators for each shard by
-// rendezvous hashing: the primary and the backup. It publishes its own counts to both. From the
-// primary it receives the sums of all other nodes, of the rooms in which it is interested: in
-// which it has connections, members or subscribers. It publishes and receives these counts in the same
-// way as without aggregators: with numbered digests, sync requests, heartbeats and hashes.
+// rendezvous hashing: the primary and the backup. From the primary it receives the sums of all
+// other nodes, for the rooms in which it is interested: in which it has connections, members or
+// subscribers. It publishes its own counts to every aggregator that another node has chosen for the
+// shard, so that the sums are complete. It publishes and receives these counts in the same way as
+// without aggregators: with numbered digests, sync requests, heartbeats and hashes.
 //
-// The nodes inform the aggregators of what they have chosen, and an aggregator does nothing else: there
-// is no election, and nodes can choose differently for some time. A node uses the counts of another
-// aggregator when it has received all of them, so that no count changes. If two heartbeats of
-// the primary have not arrived, the node changes to the backup. If no aggregator is
-// left, it keeps the last counts for the length of a lease and the hold time, and is Degraded.
+// The nodes inform the aggregators of their choice, and the aggregators only do what the nodes
+// have requested. There is no election, and nodes can choose differently for some time. If two
+// heartbeats of the primary have not arrived, or if another aggregator knows more nodes, the node
+// changes to the backup. It uses the counts of the backup when it has received all of them, so that
+// no count changes. If no aggregator is left, it keeps the last counts for the length of a lease and
+// the hold time, and is Degraded.
 //
 // An aggregator publishes to a node at most 256 users of a room. If the other nodes have more, the node
 // estimates how many of its own users are also on another node.
@@ -88,8 +90,8 @@
 //
 // Get queries the peers, so its result includes changes that have not been flushed yet. Only
 // the number of users is the one that was last received. If a peer does not answer, Get
-// returns the known sum and a [PartialError]. With [WithSharding], Get queries one aggregator, so its result
-// does not include what the other nodes have not flushed yet.
+// returns the known sum and a [PartialError]. With [WithSharding], Get queries one aggregator: then
+// the result does not include the changes that the other nodes have not flushed yet.
 //
 // # What is promised
 //
@@ -112,7 +114,8 @@
 //     Degraded from the end of the lease until the peer returns. A node cannot detect a peer
 //     that it never knew, except with [WithExpectedNodes].
 //  4. No message causes a panic. The options limit the memory for counts. At most 1024
-//     received messages and 4096 answers wait to be handled. Invalid messages are counted
+//     received messages and 4096 answers wait to be handled; 16384 messages on an
+//     aggregator. Invalid messages are counted
 //     and dropped. Unknown fields are skipped, so that later versions can add fields.
 //  5. While nothing changes, a node publishes heartbeats only, however many rooms there
 //     are.

@@ -19,7 +19,7 @@ type driver struct {
 	reports changes
 
 	mu   sync.Mutex
-	core *core.Machine // only the goroutine of the driver and Get change it
+	core *core.Machine // only the goroutine of the driver, Get and Top change it
 }
 
 // newDriver returns a driver whose core is not set yet.

@@ -2,7 +2,7 @@ package cluster
 
 import "io"
 
-// WithEntropy sets the source of the incarnation.
+// WithEntropy sets the source of the incarnations: of the node and of its aggregator.
 func WithEntropy(r io.Reader) Option { return func(c *config) { c.entropy = r } }
 
 // WithSizes sets the maximum sizes of digests and the number of tombstones that are always

@@ -24,7 +24,7 @@ func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
 	})
 	bubble(t, "a peer that returns after its lease", func(t *testing.T) {
 		net := clustertest.NewNetwork(1)
-		a := start(t, net, "a", cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // the shortest delay
+		a := start(t, net, "a", cluster.WithEntropy(bytes.NewReader(make([]byte, 32)))) // the shortest delay
 		after(beat / 2)
 		b := start(t, net, "b")
 		a.join(t, "r", 1)
@@ -50,7 +50,7 @@ func TestGreeting_NewPeerReceivesHeartbeatSoon(t *testing.T) {
 		require.Equal(t, before+2, hosts[0].node.Health().MessagesOut)
 	})
 	bubble(t, "at most one greeting for each new peer", func(t *testing.T) {
-		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 16)))) // the shortest delay
+		net, hosts := service(t, 1, cluster.WithEntropy(bytes.NewReader(make([]byte, 32)))) // the shortest delay
 		p := newPuppet(t, net, "p")
 		before := hosts[0].node.Health().MessagesOut
 		for range 1000 { // this takes two heartbeat intervals

@@ -81,10 +81,10 @@ type Health struct {
 //
 // With [WithSharding], the reasons about peers are those of the aggregators whose counts the node
 // uses. In addition:
-//   - no aggregator has the counts of all nodes, for some rooms;
+//   - no aggregator has the counts of all nodes, for some rooms: for example, none is running;
 //   - an aggregator is Degraded: if nodes are missing, the reasons contain their names;
 //   - an aggregator does not know all nodes: another one knows more;
-//   - not all nodes have aggregators: a node without WithSharding is running.
+//   - not all nodes use WithSharding: the reason contains the name of one that differs from this one.
 type Reason struct {
 	Text  string    `json:"text"`  // for people; contains the name of the peer, if it is about a peer
 	Since time.Time `json:"since"` // accurate to one heartbeat interval

@@ -62,11 +62,8 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if size := bus.MaxPayload(); size < MinPayload {
 		return nil, fmt.Errorf("cluster: maximum payload of the bus is too small: %d bytes; it must be at least %d", size, MinPayload)
 	}
-	if _, err := io.ReadFull(cfg.entropy, cfg.ID[:]); err != nil {
-		return nil, fmt.Errorf("cluster: cannot read random bits: %w", err)
-	}
-	if cfg.aggregate {
-		if _, err := io.ReadFull(cfg.entropy, cfg.aggregatorID[:]); err != nil {
+	for _, id := range [][]byte{cfg.ID[:], cfg.aggregatorID[:]} {
+		if _, err := io.ReadFull(cfg.entropy, id); err != nil {
 			return nil, fmt.Errorf("cluster: cannot read random bits: %w", err)
 		}
 	}
@@ -133,7 +130,7 @@ func Start(ctx context.Context, eng *occupancy.Engine, bus Bus, opts ...Option) 
 	if n.aggregator != nil {
 		goroutines.Go(n.aggregator.run)
 	}
-	if n.trends != nil && n.Role == core.Mesh {
+	if n.sharesTrends() {
 		goroutines.Go(n.shareTrends)
 	}
 	go func() {
@@ -196,7 +193,7 @@ func (n *Node) subscriptions() iter.Seq2[[]Subject, chan<- Message] {
 		_ = yield(subjects, n.inbox) &&
 			yield([]Subject{{KindAnswer, me}}, n.answers) &&
 			(n.aggregator == nil || yield(n.aggregator.subjects(), n.aggregator.inbox)) &&
-			n.trends != nil && yield([]Subject{{KindTrends, me}}, n.history)
+			n.sharesTrends() && yield([]Subject{{KindTrends, me}}, n.history)
 	}
 }
 

@@ -130,6 +130,8 @@ func TestStart_InvalidArguments_ReturnsError(t *testing.T) {
 	} {
 		require.Regexp(t, "^cluster: ", refused(net.Bus(name), o), name)
 	}
+	long := cluster.WithName(fmt.Sprintf("%243d", 1)) // with its suffix, the name of the aggregator is too long
+	require.Contains(t, refused(net.Bus("long"), cluster.WithAggregator(), long), "WithName")
 	small := net.Bus("small")
 	small.SetMaxPayload(cluster.MinPayload - 1)
 	require.Contains(t, refused(small), "too small")

@@ -89,7 +89,7 @@ func WithGetTimeout(d time.Duration) Option { return func(c *config) { c.getTime
 
 // WithMaxPeers limits the number of peers; the default is 1000. If the limit is reached,
 // the messages of additional peers are dropped. A new peer takes the place of a Missing
-// peer.
+// peer. The peers of an aggregator are all nodes of the service: see [WithAggregator].
 func WithMaxPeers(n int) Option { return func(c *config) { c.MaxPeers = n } }
 
 // WithMaxRooms limits the number of rooms of each peer; the default is 1,000,000. If a
@@ -109,17 +109,17 @@ func WithMaxCount(n int) Option { return func(c *config) { c.MaxCount = n } }
 func WithStrictReadiness() Option { return func(c *config) { c.strict = true } }
 
 // WithSharding makes the nodes exchange their counts through aggregators, for services of more
-// than about fifty nodes; docs/scale.md of this repository has the figures. All nodes need the same setting.
+// than about fifty nodes; docs/scale.md of this repository has the figures. All nodes of a service
+// need it, and some of them also need [WithAggregator].
 //
-// The rooms are divided into 64 shards, and each shard has two aggregators: a few of the nodes, see
-// [WithAggregator]. A node then receives only the counts of the rooms in which it has connections,
-// members or subscribers, or that a watcher of its engine has selected: other rooms are
-// missing in Current, All and Watch of its engine, and in rankings of its rooms. Get
-// still returns the counts of any room, [Node.Top] the largest rooms of the service, and
-// [WithEverything] makes a node receive all rooms.
+// A node then receives only the counts of the rooms in which it is interested: those in which it
+// has connections, members or subscribers, or that a watcher of its engine has selected. Other
+// rooms are missing in Current, All and Watch of its engine, and in rankings of its rooms. Get
+// still returns the counts of any room, and [Node.Top] the largest rooms of the service. A node
+// [WithEverything] receives all rooms.
 //
-// When a node becomes interested in a room, its engine has only the counts of its own process until the
-// counts of the others arrive, about a flush interval later.
+// When a node becomes interested in a room, its engine has only the counts of its own process
+// until the counts of the others arrive, about a flush interval later.
 func WithSharding() Option {
 	return func(c *config) {
 		if c.Role == core.Mesh {
@@ -128,9 +128,13 @@ func WithSharding() Option {
 	}
 }
 
-// WithAggregator makes this process also an aggregator. It implies WithSharding. Choose two or more
-// processes that run for long and are seldom busy, for example the seeds, and one more for about each
-// 200 nodes. If an aggregator is lost, the nodes use the other one of the shard: no count changes.
+// WithAggregator makes this process also an aggregator. It implies [WithSharding]. Choose at least
+// two processes that run for long and are seldom busy, for example the seeds, and one more for
+// each 200 nodes. If an aggregator is lost, the nodes use another one, and no count changes.
+//
+// All nodes of the service are peers of an aggregator. With more than 1000 nodes, raise the limit
+// of [WithMaxPeers] on the aggregators. A name of [WithName] can have at most 242 bytes, because
+// the name of the aggregator is this name with the suffix " (aggregator)".
 func WithAggregator() Option {
 	return func(c *config) {
 		WithSharding()(c)
@@ -138,8 +142,8 @@ func WithAggregator() Option {
 	}
 }
 
-// WithEverything makes a node with WithSharding, which it implies, receive the counts of all rooms:
-// for a lobby, a dashboard or a ranking of all rooms.
+// WithEverything makes this node receive the counts of all rooms: for a lobby, a dashboard or a
+// ranking of all rooms. It implies [WithSharding].
 func WithEverything() Option {
 	return func(c *config) {
 		WithSharding()(c)
@@ -152,7 +156,7 @@ func WithEverything() Option {
 const maxDuration time.Duration = 1 << 59
 
 // maxReply is the maximum size in bytes of a digest in a reply, even if the bus allows
-// more. It limits the receiver's memory, because an inbox holds up to 1024 messages.
+// more. It limits the receiver's memory, because the inbox of a node holds up to 1024 messages.
 const maxReply = 256 << 10
 
 func newConfig(eng *occupancy.Engine, opts []Option) (config, error) {
@@ -185,13 +189,17 @@ func newConfig(eng *occupancy.Engine, opts []Option) (config, error) {
 		c.Lease = 5 * c.Heartbeat
 	}
 	c.Lease, c.Hold, c.Forget = min(c.Lease, maxDuration), min(c.Hold, maxDuration), min(c.Forget, maxDuration)
+	maxName := core.MaxNodeName
+	if c.aggregate {
+		maxName -= len(aggregatorSuffix)
+	}
 	switch {
 	case c.log == nil:
 		return c, errors.New("cluster: WithLogger: the logger is nil")
 	case c.trends != nil && c.trends.Engine() != eng:
 		return c, errors.New("cluster: WithTrending: the board ranks the rooms of another engine")
-	case len(c.Name) > core.MaxNodeName || !utf8.ValidString(c.Name):
-		return c, fmt.Errorf("cluster: WithName: the name must be UTF-8 of at most %d bytes", core.MaxNodeName)
+	case len(c.Name) > maxName || !utf8.ValidString(c.Name):
+		return c, fmt.Errorf("cluster: WithName: the name must be UTF-8 of at most %d bytes", maxName)
 	case c.flush < 0 || c.Hold < 0 || c.Forget < 0:
 		return c, fmt.Errorf("cluster: WithFlush, WithHold, WithForget: negative time: flush %v, hold %v, forget %v", c.flush, c.Hold, c.Forget)
 	case c.Heartbeat <= 0 || c.Lease < 2*c.Heartbeat:

@@ -7,28 +7,27 @@ import (
 	"github.com/occupancy/occupancy/cluster/internal/core"
 )
 
-// RoomCounts is the counts of the whole service in a room.
+// RoomCounts is a room with the counts of the whole service.
 type RoomCounts struct {
 	Room string `json:"room"`
 	occupancy.Occupancy
 }
 
-// Top returns the rooms of the service with the most connections, in descending order: n rooms, or
-// 256 if n is greater, or fewer if there are not so many. It is for lobbies on a node
-// [WithSharding], whose engine does not have all rooms. It queries the aggregators, whose
-// rankings are up to one heartbeat interval old. Without WithSharding, and [WithEverything], it
-// reads all rooms of this node's engine.
+// Top returns the k rooms of the service with the most connections, in descending order, but at
+// most 256 rooms. It is for lobbies on a node [WithSharding], whose engine does not have all rooms.
+// It queries the aggregators, whose rankings are up to one heartbeat interval old. Without
+// WithSharding, or [WithEverything], the engine has all rooms: then Top reads the engine.
 //
-// If an aggregator does not answer until ctx is done or the time of [WithGetTimeout] has passed,
+// If ctx is done or the time of [WithGetTimeout] has passed before all aggregators have answered,
 // or if the counts of a node are missing, Top returns the rooms that it knows and a
 // [PartialError]. After Close, the error is [occupancy.ErrClosed].
-func (n *Node) Top(ctx context.Context, rooms int) ([]RoomCounts, error) {
-	rooms = max(rooms, 0)
+func (n *Node) Top(ctx context.Context, k int) ([]RoomCounts, error) {
+	k = max(k, 0)
 	if n.ctx.Err() != nil {
 		return nil, errClosed
 	}
 	if n.Role == core.Mesh || n.Everything {
-		top := core.Largest(rooms, n.engine.All())
+		top := core.Largest(k, n.engine.All())
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		missing, err := n.core.MissingNodes(n.now())
@@ -38,7 +37,7 @@ func (n *Node) Top(ctx context.Context, rooms int) ([]RoomCounts, error) {
 	defer cancel()
 	done := make(chan struct{})
 	n.mu.Lock()
-	call := n.core.AskTop(rooms, func() { close(done) })
+	call := n.core.AskTop(k, func() { close(done) })
 	n.mu.Unlock()
 	n.wake()
 	select {

@@ -137,6 +137,9 @@ func TestSharding_Get(t *testing.T) {
 			top, err := h.node.Top(t.Context(), 10)
 			must(t, err)
 			require.Equal(t, []cluster.RoomCounts{{Room: "r", Occupancy: occ(3, 0)}}, top)
+			top, err = h.node.Top(t.Context(), 0)
+			must(t, err)
+			require.Empty(t, top)
 		}
 		hosts[3].crash()
 		after(8 * time.Second)

@@ -26,6 +26,9 @@ type Trends interface {
 // of a lost peer again, it informs the board that these are not arrivals. When a node starts, it
 // copies the history of another board.
 //
+// With [WithSharding], a board ranks the rooms in which its node is interested, or all rooms
+// [WithEverything], and no history is copied.
+//
 // The boards of two nodes differ by the changes of the last two flushes, and after a
 // partition also by the changes during the partition, until these changes have lost their
 // weight.
@@ -48,6 +51,9 @@ func (n *Node) expect(parts []occupancy.Part, away time.Duration) {
 		}
 	}
 }
+
+// sharesTrends reports whether the node copies the history of another board.
+func (n *Node) sharesTrends() bool { return n.trends != nil && n.Role == core.Mesh }
 
 // shareTrends requests the history from one peer after another, until one of them has sent
 // all pieces. It also answers such requests of the peers.

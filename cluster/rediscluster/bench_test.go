@@ -14,15 +14,9 @@ import (
 // message at a time. The baseline uses only the Redis client.
 func BenchmarkPublishToReceive(b *testing.B) {
 	s := startRedis(b)
-	payload := make([]byte, 256)
+	payload := make([]byte, bustest.PayloadSize)
 	b.Run("bus", func(b *testing.B) {
-		from, in := connect(b, s.option()), bustest.Subscribe(b, connect(b, s.option()), 4096, bustest.Digests)
-		ctx := context.Background()
-		b.ReportAllocs()
-		for b.Loop() {
-			require.NoError(b, from.Publish(ctx, bustest.Digests, payload))
-			<-in
-		}
+		bustest.BenchmarkPublishToReceive(b, connect(b, s.option()), connect(b, s.option()))
 	})
 	b.Run("baseline", func(b *testing.B) {
 		client, err := rueidis.NewClient(s.option())
@@ -40,4 +34,10 @@ func BenchmarkPublishToReceive(b *testing.B) {
 			<-in
 		}
 	})
+}
+
+// The maximum rate of messages.
+func BenchmarkThroughput(b *testing.B) {
+	s := startRedis(b)
+	bustest.BenchmarkThroughput(b, connect(b, s.option()), connect(b, s.option()))
 }

@@ -21,8 +21,8 @@ type Bus struct {
 	log        *slog.Logger
 	background bool // of WithBackgroundConnect
 
-	client  atomic.Pointer[rueidis.Client]          // nil until the first connection of Connect
-	conn    atomic.Pointer[rueidis.DedicatedClient] // the connection; nil while the Bus is disconnected
+	client  atomic.Pointer[rueidis.Client] // nil until the first connection of Connect
+	conn    atomic.Pointer[connection]     // nil while the Bus is disconnected
 	state   *busstate.State
 	results chan result // the results of the attempts to connect, for Connect
 
@@ -64,34 +64,49 @@ func (b *Bus) Client() rueidis.Client {
 
 func (b *Bus) channel(s cluster.Subject) string { return b.prefix + ".v1." + s.String() }
 
-// Publish sends the payload to all subscribers of the subject. It implements
-// [cluster.Bus]. Publish waits until Redis has answered, ctx ends, or 2.5 s have passed. While
-// the Bus is disconnected it returns [ErrDisconnected] at once.
+// Publish sends the payload to all subscribers of the subject. It implements [cluster.Bus]. It
+// does not wait for the answer of Redis: a refusal is only logged. Publish blocks while 64
+// messages wait to be sent. While the Bus is disconnected it returns [ErrDisconnected] at once.
 func (b *Bus) Publish(ctx context.Context, subject cluster.Subject, payload []byte) error {
 	switch {
 	case b.ctx.Err() != nil:
 		return errClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case len(payload) > maxPayload:
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), maxPayload)
 	}
-	err := b.do(ctx, func(build rueidis.Builder) rueidis.Completed {
-		return build.Publish().Channel(b.channel(subject)).Message(string(payload)).Build()
-	})
-	if isAnswer(err) { // for example, a permission is missing
+	c := b.conn.Load()
+	if c == nil {
+		return ErrDisconnected
+	}
+	select {
+	case c.queue <- c.B().Publish().Channel(b.channel(subject)).Message(string(payload)).Build():
+		return nil
+	case <-c.ctx.Done():
+		return ErrDisconnected
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// logAnswer logs the error of a published message if it is an answer of Redis. After another error,
+// connect reports why the connection was lost.
+func (b *Bus) logAnswer(err error) {
+	if isAnswer(err) {
 		b.state.LogError("Redis error", explain(err))
 	}
-	return explain(err)
 }
 
 // do sends a command and waits for the answer.
 func (b *Bus) do(ctx context.Context, command func(rueidis.Builder) rueidis.Completed) error {
-	conn := b.conn.Load()
-	if conn == nil {
+	c := b.conn.Load()
+	if c == nil {
 		return ErrDisconnected
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return (*conn).Do(ctx, command((*conn).B())).Error()
+	return c.Do(ctx, command(c.B())).Error()
 }
 
 // Events returns the channel of the connection's events. It implements [cluster.Bus].
@@ -100,7 +115,7 @@ func (b *Bus) Events() <-chan cluster.BusEvent { return b.state.C() }
 // MaxPayload returns 256 KiB. It implements [cluster.Bus].
 func (b *Bus) MaxPayload() int { return maxPayload }
 
-// Close ends all subscriptions and disconnects. A client of [Connect] is closed, and a client of
+// Close ends all subscriptions, sends the published messages and disconnects. A client of [Connect] is closed, and a client of
 // [New] remains open. Close implements [cluster.Bus]. If ctx ends first, Close returns its error,
 // and the connection is closed soon.
 func (b *Bus) Close(ctx context.Context) error {

@@ -101,16 +101,27 @@ func TestConnect_WithBackgroundConnect_ReturnsDisconnectedBus(t *testing.T) {
 	bustest.Receive(t, connect(t, s.option()), in, "after the start")
 }
 
+// Publish does not wait for the answers of Redis, and Close does.
 func TestBus_CloseSendsWhatWasPublished(t *testing.T) {
 	checkGoroutines(t)
 	s := startRedis(t)
-	in := bustest.Subscribe(t, connect(t, s.option()), 1000, bustest.Digests)
-	b := connect(t, s.option())
-	for n := range 200 {
+	p := bustest.NewProxy(t, s.addr)
+	const messages = 50
+	b, in := connect(t, rueidis.ClientOption{InitAddress: []string{p.Addr()}}), bustest.Subscribe(t, connect(t, s.option()), messages, bustest.Digests)
+	p.Pause()
+	for n := range messages {
 		require.NoError(t, b.Publish(bustest.Context(t), bustest.Digests, fmt.Append(nil, n)))
 	}
-	require.NoError(t, b.Close(bustest.Context(t)))
-	for n := range 200 {
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close(bustest.Context(t)) }()
+	select {
+	case err := <-closed:
+		t.Fatalf("Close returned before Redis had the messages: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	p.Resume()
+	require.NoError(t, <-closed)
+	for n := range messages {
 		select {
 		case m := <-in:
 			require.Equal(t, fmt.Sprint(n), string(m.Payload))

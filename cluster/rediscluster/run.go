@@ -56,12 +56,16 @@ func (b *Bus) connect(option rueidis.ClientOption) error {
 		}
 		b.client.Store(&client)
 	}
-	conn, release := b.Client().Dedicate()
+	client, release := b.Client().Dedicate()
 	defer release()
-	defer conn.Close()
-	defer b.disconnect() // before Close, which waits up to 1 s for a silent server
-	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: b.deliver})
-	if err := b.use(conn); err != nil {
+	lost := client.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: b.deliver})
+	c := newConnection(b.ctx, client)
+	go c.send(b.logAnswer)
+	defer func() {
+		b.disconnect() // first, because close waits for a silent server
+		c.close(b.ctx.Err() != nil)
+	}()
+	if err := b.use(c); err != nil {
 		return err
 	}
 	for {
@@ -81,11 +85,11 @@ func (b *Bus) connect(option rueidis.ClientOption) error {
 	}
 }
 
-// use makes conn the connection of the Bus and subscribes to all channels.
-func (b *Bus) use(conn rueidis.DedicatedClient) error {
+// use makes c the connection of the Bus and subscribes to all channels.
+func (b *Bus) use(c *connection) error {
 	b.changing.Lock()
 	defer b.changing.Unlock()
-	b.conn.Store(&conn)
+	b.conn.Store(c)
 	b.mu.Lock()
 	channels := slices.Collect(maps.Keys(b.subs))
 	b.mu.Unlock()

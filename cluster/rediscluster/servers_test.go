@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/internal/bustest"
@@ -35,6 +36,9 @@ func TestConnect_RedisCluster(t *testing.T) {
 	option := rueidis.ClientOption{InitAddress: []string{a.addr, b.addr}, Username: "node", Password: "secret"}
 	for i := range 10 { // each Bus selects one of the servers
 		from, to := connect(t, option), connect(t, option)
+		for range 100 { // several are sent together
+			require.NoError(t, from.Publish(bustest.Context(t), bustest.Heartbeats, nil))
+		}
 		bustest.Receive(t, from, bustest.Subscribe(t, to, 64, bustest.Digests), fmt.Sprint(i))
 	}
 }

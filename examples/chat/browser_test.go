@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -121,9 +120,7 @@ type program struct {
 // newProgram builds the chat server and starts it.
 func newProgram(t *testing.T) *program {
 	t.Helper()
-	p := &program{t: t, binary: filepath.Join(t.TempDir(), "chat"), addr: "127.0.0.1:0"}
-	out, err := exec.Command("go", "build", "-o", p.binary, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	p := &program{t: t, binary: build(t, "."), addr: "127.0.0.1:0"}
 	p.start()
 	t.Cleanup(func() { p.kill() })
 	return p

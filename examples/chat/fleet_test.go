@@ -11,7 +11,6 @@ import (
 	"math"
 	"net/http"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -62,9 +61,7 @@ type chatClient struct {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{t: t, binary: filepath.Join(t.TempDir(), "chat")}
-	out, err := exec.Command("go", "build", "-o", f.binary, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	f := &fleet{t: t, binary: build(t, ".")}
 	t.Cleanup(func() {
 		for _, p := range f.servers {
 			if p.cmd != nil {

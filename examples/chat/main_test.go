@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"syscall"
@@ -71,9 +70,7 @@ func TestProgram_StopsOnSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("these signals do not exist on Windows")
 	}
-	binary := filepath.Join(t.TempDir(), "chat")
-	out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	binary := build(t, ".")
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(sig.String(), func(t *testing.T) {
 			cmd := exec.Command(binary, "-addr", "127.0.0.1:0", "-bots", "30")

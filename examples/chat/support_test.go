@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +65,15 @@ func startWith(t *testing.T, l limits, cluster clusterFlags) *testServer {
 	})
 	t.Cleanup(stop)
 	return &testServer{s, t, ln.Addr().String(), stop}
+}
+
+// build builds the chat program in a directory and returns the path of the binary.
+func build(t *testing.T, dir string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "chat")
+	out, err := exec.Command("go", "build", "-C", dir, "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	return binary
 }
 
 // freeAddress returns an address to listen on. The operating system does not use such low

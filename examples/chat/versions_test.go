@@ -29,11 +29,7 @@ func TestVersions_OldAndNewServersCountTogether(t *testing.T) {
 	dir := t.TempDir()
 	out, err := exec.Command("sh", "-c", `git -C "$(git rev-parse --show-toplevel)" archive "$0" | tar -x -C "$1"`, revision, dir).CombinedOutput()
 	require.NoError(t, err, string(out))
-	oldBinary := filepath.Join(dir, "chat-old")
-	build := exec.Command("go", "build", "-o", oldBinary, ".")
-	build.Dir = filepath.Join(dir, "examples", "chat")
-	out, err = build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	oldBinary := build(t, filepath.Join(dir, "examples", "chat"))
 
 	for _, oldSeed := range []bool{false, true} {
 		f := newFleet(t)

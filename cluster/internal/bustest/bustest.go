@@ -18,7 +18,7 @@ import (
 )
 
 // Timeout is how long a test waits for a condition.
-const Timeout = 30 * time.Second
+const Timeout = time.Minute
 
 // Two subjects.
 var (

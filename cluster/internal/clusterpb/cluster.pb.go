@@ -298,6 +298,7 @@ type Heartbeat struct {
 	Cover         uint64   `protobuf:"fixed64,17,opt,name=cover,proto3" json:"cover,omitempty"`   // the shards that the published changes contain
 	Nodes         uint64   `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`    // of an aggregator: the number of nodes that are counted
 	Missing       []string `protobuf:"bytes,19,rep,name=missing,proto3" json:"missing,omitempty"` // of an aggregator: the names of at most 16 nodes that are not counted and may return
+	Heard         uint64   `protobuf:"varint,20,opt,name=heard,proto3" json:"heard,omitempty"`    // the number of the last heartbeat that the sender has received from the receiver
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -463,6 +464,13 @@ func (x *Heartbeat) GetMissing() []string {
 		return x.Missing
 	}
 	return nil
+}
+
+func (x *Heartbeat) GetHeard() uint64 {
+	if x != nil {
+		return x.Heard
+	}
+	return 0
 }
 
 // A request for all changes after the seq `since`. If `since` is 0, it is a request for a
@@ -907,7 +915,7 @@ const file_cluster_proto_rawDesc = "" +
 	"\aremoved\x18\r \x03(\rR\aremoved\x12\x16\n" +
 	"\x06hashes\x18\x0e \x03(\x06R\x06hashes\x12#\n" +
 	"\rleast_version\x18\x0f \x01(\rR\fleastVersion\x12\x0e\n" +
-	"\x02to\x18\x10 \x01(\fR\x02to\"\xeb\x03\n" +
+	"\x02to\x18\x10 \x01(\fR\x02to\"\x81\x04\n" +
 	"\tHeartbeat\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\fR\vincarnation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -931,7 +939,8 @@ const file_cluster_proto_rawDesc = "" +
 	"\x04want\x18\x10 \x01(\x06R\x04want\x12\x14\n" +
 	"\x05cover\x18\x11 \x01(\x06R\x05cover\x12\x14\n" +
 	"\x05nodes\x18\x12 \x01(\x04R\x05nodes\x12\x18\n" +
-	"\amissing\x18\x13 \x03(\tR\amissing\"l\n" +
+	"\amissing\x18\x13 \x03(\tR\amissing\x12\x14\n" +
+	"\x05heard\x18\x14 \x01(\x04R\x05heard\"l\n" +
 	"\vSyncRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\fR\x02to\x12\x14\n" +

@@ -10,27 +10,30 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// client is the part of a Machine with the role Client. The methods do nothing if c is nil.
+// client is the part of a Machine with the role Client. It publishes the counts of this node to
+// the aggregators, and receives from them the sums of the other nodes' counts. The methods do
+// nothing if c is nil.
 //
-// A client publishes its counts to the aggregators, one feed for each, and receives from them the
-// sums of the other nodes' counts of its rooms. The client chooses the aggregators of each
-// shard, the primary and the backup, and informs them in its heartbeats. So an aggregator only
-// collects and publishes what clients request, and two clients can choose differently.
+// For each shard, the client chooses two aggregators: the primary and the backup. It requests in
+// its heartbeats that both collect the shard, and that the primary publishes it. An aggregator
+// tells all clients which shards it collects, and each client publishes its counts of these shards
+// to it. So an aggregator has the counts of all clients, even if they choose differently.
 //
 // The source of a shard is the aggregator whose counts are part of the totals. If the primary
 // is another aggregator, the client requests the shard from both. The primary becomes the
 // source when the client has received all its counts. So the totals never lack a shard, and a
 // room is never counted twice.
 type client struct {
-	m       *Machine
-	others  Table // the counts of all other nodes
-	placed  placement
-	sources [shardCount]*peer
-	usedAt  [shardCount]time.Duration // when the source was last usable
-	parts   []occupancy.Part          // to set in others
+	m        *Machine
+	others   Table // the counts of all other nodes
+	placed   placement
+	sources  [shardCount]*peer
+	usableAt [shardCount]time.Duration // when the source was last usable
+	parts    []occupancy.Part          // to set in others
 
-	// newRooms contains the rooms in which this node has become interested less than two heartbeat
-	// intervals ago, if it has a ranking of rooms: the clients of the other nodes are no arrivals.
+	// newRooms contains the rooms in which this node has become interested within the last two
+	// heartbeat intervals, and when. The first counts of these rooms from an aggregator are no
+	// arrivals. Without a ranking of rooms, newRooms is empty.
 	newRooms map[string]time.Duration
 }
 
@@ -39,16 +42,19 @@ func (c *client) usable(p *peer, now time.Duration) bool {
 	return c.running(p, now) && !c.partial(p, now)
 }
 
-// running reports whether the last two heartbeats of the aggregator have arrived.
+// running reports whether a heartbeat of the aggregator has arrived within two and a half
+// heartbeat intervals.
 func (c *client) running(p *peer, now time.Duration) bool {
 	return p != nil && !p.dropped && !p.replaced && !p.unsupported && p.state == Live && p.lastBeatNumber > 0 && now < c.lateAt(p)
 }
 
+// lateAt returns the time until which the aggregator is running if no heartbeat arrives.
 func (c *client) lateAt(p *peer) time.Duration {
 	return p.leaseStart + max(p.interval, c.m.cfg.Heartbeat)*5/2
 }
 
-// partial reports whether the aggregator has known fewer nodes than another one for two heartbeats.
+// partial reports whether the aggregator has known fewer nodes than another one for two and a
+// half heartbeat intervals.
 func (c *client) partial(p *peer, now time.Duration) bool {
 	return p.fewerSince > 0 && now > p.fewerSince+c.m.cfg.Heartbeat*5/2
 }
@@ -63,9 +69,9 @@ func (c *client) place(now time.Duration) {
 	for _, p := range c.m.members.peers {
 		// Do not change the requests to an aggregator that cannot be used: it could answer them
 		// after it has become the source again.
-		p.toCollect, p.toPublish = p.sentCollect, p.sentPublish
+		p.request = p.sent
 		if c.usable(p, now) {
-			p.toCollect, p.toPublish = 0, 0
+			p.request = shardRequest{}
 			usable = append(usable, p)
 			c.m.members.checkAt = min(c.m.members.checkAt, c.lateAt(p))
 		}
@@ -77,27 +83,27 @@ func (c *client) place(now time.Duration) {
 		source := c.sources[shard]
 		for _, p := range []*peer{placed.primary, source, placed.backup} {
 			if p != nil {
-				p.toCollect.add(shard)
-				if p != placed.backup || p == source {
-					p.toPublish.add(shard)
+				p.request.collect.add(shard)
+				if p == placed.primary || p == source {
+					p.request.want.add(shard)
 				}
 			}
 		}
 		// If there is no other source for a long time, the counts of the lost source are removed.
-		end := c.usedAt[shard] + c.m.cfg.Lease + c.m.cfg.Hold
+		end := c.usableAt[shard] + c.m.cfg.Lease + c.m.cfg.Hold
 		switch {
 		case source == nil:
 		case c.usable(source, now) || !c.m.connected:
-			c.usedAt[shard] = now
+			c.usableAt[shard] = now
 		case now >= end:
-			c.move(1<<shard, source, nil)
+			c.setSource(1<<shard, source, nil)
 		default:
 			c.m.members.checkAt = min(c.m.members.checkAt, end)
 		}
 	}
 	maps.DeleteFunc(c.newRooms, func(_ string, since time.Duration) bool { return now > since+2*c.m.cfg.Heartbeat })
 	for _, p := range c.m.members.peers {
-		if p.toCollect != p.sentCollect || p.toPublish != p.sentPublish {
+		if p.request != p.sent {
 			c.m.greet(p, now)
 		}
 	}
@@ -108,7 +114,7 @@ func (c *client) heartbeat(p *peer, now time.Duration) {
 	if c == nil {
 		return
 	}
-	c.publishTo(p, now)
+	c.setShards(p, now)
 	knowsMore := func(other *peer) bool { return c.running(other, now) && other.nodes > p.nodes }
 	switch fewer := slices.ContainsFunc(c.m.members.peers, knowsMore); {
 	case !fewer:
@@ -120,13 +126,13 @@ func (c *client) heartbeat(p *peer, now time.Duration) {
 	for shard, placed := range c.placed {
 		if source := c.sources[shard]; placed.primary == p && source != p && c.canReplace(p, source, shard, now) {
 			// Move all shards that have the same source.
-			var same shards
+			var same shardSet
 			for other, placed := range c.placed {
 				if placed.primary == p && c.sources[other] == source && c.canReplace(p, source, other, now) {
 					same.add(other)
 				}
 			}
-			c.move(same, source, p)
+			c.setSource(same, source, p)
 			c.place(now)
 		}
 	}
@@ -138,9 +144,8 @@ func (c *client) canReplace(p, source *peer, shard int, now time.Duration) bool 
 		(!c.usable(source, now) || p.nodes >= source.nodes)
 }
 
-// publishTo adds the shards to the feed that the aggregator p has begun to collect, and removes the
-// others.
-func (c *client) publishTo(p *peer, now time.Duration) {
+// setShards makes the feed to the aggregator p contain the shards that p collects.
+func (c *client) setShards(p *peer, now time.Duration) {
 	changed := p.collect ^ p.feed.shards
 	if changed == 0 {
 		return
@@ -197,8 +202,8 @@ func (c *client) complete() bool {
 	return true
 }
 
-// move makes the aggregator to the source of the shards. Each of both can be nil.
-func (c *client) move(moved shards, from, to *peer) {
+// setSource replaces the source of the shards. The old and the new source can be nil.
+func (c *client) setSource(moved shardSet, from, to *peer) {
 	moved.all(func(shard int) { c.sources[shard] = to })
 	others := c.others
 	if from == nil {
@@ -226,17 +231,18 @@ func (c *client) move(moved shards, from, to *peer) {
 	c.setParts(others, to)
 }
 
-func (c *client) setParts(others Table, from *peer) {
+// setParts sets the collected parts, which are those of the source.
+func (c *client) setParts(others Table, source *peer) {
 	var refused *occupancy.SetError
-	if err := others.Set(c.parts...); errors.As(err, &refused) && from != nil {
+	if err := others.Set(c.parts...); errors.As(err, &refused) && source != nil {
 		for _, r := range refused.Refused {
-			from.table.refuse(r.Part)
+			source.table.refuse(r.Part)
 		}
 	}
 	c.parts = c.parts[:0]
 }
 
-// inUse returns the aggregators that are the source of a shard, each once.
+// inUse returns the aggregators that are the sources of shards, each once.
 func (c *client) inUse() iter.Seq[*peer] {
 	return func(yield func(*peer) bool) {
 		if c == nil {

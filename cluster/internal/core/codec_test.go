@@ -140,8 +140,8 @@ func TestCodec_MatchesGeneratedCode(t *testing.T) {
 		},
 		{(&heartbeat{from: id, beat: 1}).encode(), &clusterpb.Heartbeat{Incarnation: id[:], Beat: 1}},
 		{
-			(&heartbeat{from: id, beat: 1, to: id, collect: 1 << 63, want: 2, cover: 3, nodes: 4, missing: [][]byte{[]byte("a"), []byte("b")}}).encode(),
-			&clusterpb.Heartbeat{Incarnation: id[:], Beat: 1, To: id[:], Collect: 1 << 63, Want: 2, Cover: 3, Nodes: 4, Missing: []string{"a", "b"}},
+			(&heartbeat{from: id, beat: 1, to: id, collect: 1 << 63, want: 2, cover: 3, nodes: 4, missing: [][]byte{[]byte("a"), []byte("b")}, heard: 5}).encode(),
+			&clusterpb.Heartbeat{Incarnation: id[:], Beat: 1, To: id[:], Collect: 1 << 63, Want: 2, Cover: 3, Nodes: 4, Missing: []string{"a", "b"}, Heard: 5},
 		},
 		{(&bye{id}).encode(), &clusterpb.Bye{Incarnation: id[:]}},
 		{
@@ -235,7 +235,7 @@ func FuzzDecode(f *testing.F) {
 				require.True(t, proto.Equal(want, &clusterpb.Heartbeat{
 					Incarnation: h.from[:], Name: string(h.name), Seq: h.seq, Hash: h.hash, Flags: uint32(h.flags), Beat: h.beat,
 					MinVersion: uint32(h.minVersion), MaxVersion: uint32(h.maxVersion), IntervalMs: h.intervalMS, Rooms: h.rooms, MaxRooms: h.maxRooms, UserKey: h.userKey,
-					To: toBytes(h.to), Collect: uint64(h.collect), Want: uint64(h.want), Cover: uint64(h.cover), Nodes: h.nodes, Missing: asStrings(h.missing),
+					To: toBytes(h.to), Collect: uint64(h.collect), Want: uint64(h.want), Cover: uint64(h.cover), Nodes: h.nodes, Missing: asStrings(h.missing), Heard: h.heard,
 				}))
 			})
 		case Bye:

@@ -6,7 +6,7 @@ package core
 type feed struct {
 	*ledger
 	writer digestWriter
-	shards shards // only the rooms of these shards are published
+	shards shardSet // of a feed to one peer: set is only called for rooms of these shards, or to remove a room
 	send   func(payload []byte)
 }
 

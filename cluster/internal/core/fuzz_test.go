@@ -22,13 +22,13 @@ func FuzzRoles(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	all := ^shards(0)
+	all := ^shardSet(0)
 	announce := func(flags uint64) Message {
 		h := heartbeat{from: other, name: []byte("other"), flags: flags, beat: 1, intervalMS: 1000}
 		return Message{Kind: Heartbeat, Payload: h.encode()}
 	}
 	beatTo := func(number, seq, hash, flags uint64) Message {
-		h := heartbeat{from: other, name: []byte("other"), flags: flags, beat: number, intervalMS: 1000, to: me, seq: seq, hash: hash, collect: all, want: all, cover: all, nodes: 5}
+		h := heartbeat{from: other, name: []byte("other"), flags: flags, beat: number, intervalMS: 1000, to: me, seq: seq, hash: hash, collect: all, want: all, cover: all, nodes: 5, heard: 1 << 40}
 		return Message{Kind: Heartbeat, Payload: h.encode()}
 	}
 	feed := func(base, seq uint64, rooms map[string]roomCounts) Message {

@@ -21,7 +21,7 @@ func TestGolden_MessagesOfVersion1(t *testing.T) {
 	}
 	aggregator := heartbeat{
 		from: id, name: []byte("chat-1 (aggregator)"), seq: 1, flags: flagAggregator, beat: 8, minVersion: 1, maxVersion: 1, intervalMS: 1000,
-		to: to, collect: 1<<63 | 1, want: 2, cover: 4, nodes: 1000, missing: [][]byte{[]byte("chat-2"), []byte("chat-3")},
+		to: to, collect: 1<<63 | 1, want: 2, cover: 4, nodes: 1000, missing: [][]byte{[]byte("chat-2"), []byte("chat-3")}, heard: 6,
 	}
 	w := digestWriter{id: id, name: "chat-1", to: to, limit: 1000}
 	w.add("lobby", interestOnly, 0, nil, nil)

@@ -13,19 +13,19 @@ import (
 
 // hub is the part of a Machine with the role Aggregator. The methods do nothing if h is nil.
 //
-// A hub collects the counts of the clients, of the shards that any client requests. It publishes
-// to each client the sums of the other clients' counts of the rooms in which the client is
-// interested, of the shards that this client wants. It adds a shard to the feed of a client when
-// it has received the counts of this shard from all clients.
+// If any client requests a shard, the hub collects the counts of all clients in the rooms of this
+// shard. For each client, the hub has a feed with the sums of the other clients' counts. The feed
+// contains the shards that the client wants, and of these the rooms in which it is interested. The
+// hub adds a shard to a feed when it has received the counts of this shard from all clients.
 type hub struct {
-	m       *Machine
-	rooms   map[string]*hubRoom
-	changed []*hubRoom // since the last flush
-	removed []*hubPart // since the last flush
-	collect shards
-	usedAt  [shardCount]time.Duration // when a client last requested to collect a shard
-	flushAt time.Duration
-	ranking ranking
+	m           *Machine
+	rooms       map[string]*hubRoom
+	changed     []*hubRoom                // since the last flush
+	removed     []*hubPart                // since the last flush
+	collect     shardSet                  // requested by a client
+	requestedAt [shardCount]time.Duration // when a client last requested to collect a shard
+	flushAt     time.Duration
+	ranking     ranking
 }
 
 // hubRoom is the counts of one room.
@@ -71,12 +71,12 @@ func (h *hub) schedule(now time.Duration) {
 	}
 }
 
-// maxHubUsers limits the number of users of a room that a hub publishes to each client: it keeps their hashes
-// for each client.
+// maxHubUsers limits the number of users of a room that a hub publishes to each client, because
+// the feed of each client stores their hashes.
 const maxHubUsers = 256
 
-// unusedTime is the number of heartbeat intervals after which the hub stops to collect a shard that no
-// client requests.
+// unusedTime is the number of heartbeat intervals after which the hub stops collecting a shard
+// that no client requests.
 const unusedTime = 10
 
 // heartbeat handles an accepted heartbeat of a client.
@@ -85,18 +85,13 @@ func (h *hub) heartbeat(p *peer, now time.Duration) {
 		return
 	}
 	before := h.collect
-	p.collect.all(func(shard int) { h.usedAt[shard] = now })
+	p.collect.all(func(shard int) { h.requestedAt[shard] = now })
 	h.collect |= p.collect
 	h.collect.all(func(shard int) {
-		if now > h.usedAt[shard]+unusedTime*h.m.cfg.Heartbeat {
+		if now > h.requestedAt[shard]+unusedTime*h.m.cfg.Heartbeat {
 			h.collect &^= 1 << shard
 		}
 	})
-	if before&^h.collect != 0 {
-		for _, p := range h.m.members.peers {
-			p.cover &= h.collect // if a client requests the shard again, all clients publish it again
-		}
-	}
 	if h.collect&^p.cover == 0 {
 		p.coveredAt = now
 	}
@@ -114,7 +109,7 @@ func (h *hub) returned(p *peer) {
 	}
 	var ended []string
 	for room := range p.feed.occupied() {
-		if p.part(room) == nil {
+		if p.parts()[room] == nil {
 			ended = append(ended, room)
 		}
 	}
@@ -131,7 +126,7 @@ func (h *hub) incomplete(p *peer, now time.Duration) bool {
 }
 
 // complete returns the shards whose counts have been received from all clients.
-func (h *hub) complete(now time.Duration) shards {
+func (h *hub) complete(now time.Duration) shardSet {
 	if !h.m.greeted {
 		return 0
 	}
@@ -165,12 +160,12 @@ func (h *hub) publish(now time.Duration) {
 		p := part.table.peer
 		return p.state == Missing || !p.feed.shards.has(part.room.shard) // a Missing client may return
 	})
-	// Until here, the order can be that of a map.
+	// The order can be that of a map. Sort, so that simulations can be repeated.
 	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
 	for _, part := range removed {
 		p := part.table.peer
-		h.offer(p, part.room, p.part(part.room.name)) // the client can be interested again
+		h.offer(p, part.room, p.parts()[part.room.name]) // the client can be interested again
 	}
 	var observers []*peer
 	for _, p := range h.m.members.peers {
@@ -186,7 +181,7 @@ func (h *hub) publish(now time.Duration) {
 			}
 		}
 		for _, p := range observers {
-			h.offer(p, r, p.part(r.name))
+			h.offer(p, r, p.parts()[r.name])
 		}
 		if len(r.parts) == 0 {
 			delete(h.rooms, r.name)
@@ -217,29 +212,29 @@ func (h *hub) answer(client Incarnation, room string) roomCounts {
 	}
 	var part *hubPart
 	if p := h.m.members.byID[client]; p != nil {
-		part = p.part(room)
+		part = p.parts()[room]
 	}
 	return r.countsWithout(part)
 }
 
 // setShards sets the shards that the feed of a client contains.
-func (h *hub) setShards(p *peer, to shards) {
+func (h *hub) setShards(p *peer, to shardSet) {
 	differ := p.feed.shards ^ to
 	p.feed.shards = to
 	rooms := maps.Keys(h.rooms)
 	if p.flags&flagEverything == 0 {
-		rooms = p.parts()
+		rooms = maps.Keys(p.parts())
 	}
 	for _, name := range slices.Sorted(rooms) {
 		if r := h.rooms[name]; differ.has(r.shard) {
-			h.offer(p, r, p.part(name))
+			h.offer(p, r, p.parts()[name])
 		}
 	}
 }
 
-// offer publishes the counts of a room to a client with its next flush: the sums of the other
-// clients, or nothing if the client is not interested in the room or does not want its shard. The part
-// is that of the client, or nil.
+// offer sets the room in the feed of a client: to the sums of the other clients' counts, or to
+// zero if the client is not interested in the room or the feed does not contain its shard. The
+// part is that of the client, or nil.
 func (h *hub) offer(p *peer, r *hubRoom, part *hubPart) {
 	h.m.cfg.Yield()
 	if !p.feed.shards.has(r.shard) || part == nil && p.flags&flagEverything == 0 {
@@ -279,6 +274,7 @@ func (r *hubRoom) usersWithout(part *hubPart, limit int) (u userList) {
 	}
 	known, partial := r.knownWithout(part)
 	counted, last := 0, uint64(0)
+	u.hashes = make([]uint64, 0, min(len(r.sorted), limit))
 	for _, hash := range r.sorted {
 		for len(own) > 0 && own[0] < hash {
 			own = own[1:]
@@ -328,21 +324,12 @@ type hubTable struct {
 	all  map[string]*hubPart
 }
 
-// part returns the counts of a client in a room, or nil if it is not interested in the room.
-func (p *peer) part(room string) *hubPart {
+// parts returns the counts of a client, by room: one for each room in which it is interested.
+func (p *peer) parts() map[string]*hubPart {
 	if t, ok := p.table.accepted.(*hubTable); ok { // and not the kept counts of a Missing client
-		return t.all[room]
+		return t.all
 	}
 	return nil
-}
-
-// parts returns the rooms in which a client is interested.
-func (p *peer) parts() iter.Seq[string] {
-	t, _ := p.table.accepted.(*hubTable)
-	if t == nil {
-		return func(func(string) bool) {}
-	}
-	return maps.Keys(t.all)
 }
 
 func (t *hubTable) Get(room string) occupancy.Part {

@@ -13,7 +13,7 @@ type Machine struct {
 	Counters
 	cfg     Config
 	members members
-	*feed   // to all nodes; only with the role Mesh
+	*feed   // the counts of this node; only with the role Mesh they are published to all nodes
 	client  *client
 	hub     *hub
 	replies replies
@@ -48,13 +48,12 @@ type Machine struct {
 func New(cfg Config) *Machine {
 	cfg.Yield = every(batchLen, cfg.Yield)
 	m := &Machine{
-		cfg:      cfg,
-		replies:  replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
-		queries:  queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}, tops: map[uint64]*Top{}},
-		nextBeat: Never,
-		greetAt:  Never,
-		freshAt:  Never,
-
+		cfg:       cfg,
+		replies:   replies{writer: digestWriter{id: cfg.ID, name: cfg.Name}},
+		queries:   queries{size: cfg.FlushSize / 2, active: map[uint64]*query{}, tops: map[uint64]*Top{}},
+		nextBeat:  Never,
+		greetAt:   Never,
+		freshAt:   Never,
 		greetedAt: Never,
 	}
 	m.members = newMembers(&m.cfg)
@@ -90,7 +89,7 @@ func (m *Machine) Start(now time.Duration) {
 func (m *Machine) Take() (messages []Message, closed []Table) {
 	for q := m.queries.next(m.queried); q != nil; q = m.queries.next(m.queried) {
 		if q.outstanding > 0 {
-			shard := uint32(0)
+			shard := uint32(ToAll)
 			if m.client != nil {
 				shard = q.peers[0].id.Shard()
 			}
@@ -263,14 +262,20 @@ func (m *Machine) sendHeartbeat(now time.Duration) {
 // sendHeartbeatTo sends a heartbeat to one peer, about the feed to this peer.
 func (m *Machine) sendHeartbeatTo(p *peer, h heartbeat) {
 	f := m.feedTo(p)
-	if m.cfg.Role != Mesh {
-		h.to, h.cover = p.id, f.shards
-	}
+	covered, before := h.collect, p.sent.collect // what the peer is requested to publish to this node
 	if m.client != nil {
-		h.collect, h.want = p.toCollect, p.toPublish
-		p.sentCollect, p.sentPublish = h.collect, h.want
+		h.collect, h.want = p.request.collect, p.request.want
+		covered, before = h.want, p.sent.want
+	}
+	if m.cfg.Role != Mesh {
+		h.to, h.cover, h.heard = p.id, f.shards, p.lastBeatNumber
 	}
 	m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.encode(h, f)})
+	p.sent = shardRequest{h.collect, h.want}
+	if covered != before {
+		p.requestBeat = m.beats
+		p.cover &= covered
+	}
 }
 
 // encode numbers and encodes a heartbeat about a feed.

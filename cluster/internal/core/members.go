@@ -30,17 +30,17 @@ type peer struct {
 	dropped           bool
 
 	// With a role other than Mesh, from the last heartbeat to this node:
-	collect shards   // an aggregator collects the counts of these shards; a client requests it
-	want    shards   // a client wants to receive these shards
-	cover   shards   // the shards that the counts received from the peer contain
+	collect shardSet // an aggregator collects the counts of these shards; a client requests it
+	want    shardSet // a client wants to receive these shards
+	cover   shardSet // the shards that the counts received from the peer contain
 	nodes   uint64   // see heartbeat
 	missing []string // see heartbeat
 
-	// What a client requests from an aggregator, and its last request.
-	toCollect, toPublish     shards
-	sentCollect, sentPublish shards
-	fewerSince               time.Duration // since when the aggregator knows fewer nodes than another one, or 0
-	coveredAt                time.Duration // when a client last had published all collected shards
+	request     shardRequest  // what a client requests from the aggregator
+	sent        shardRequest  // what the last heartbeat to the peer has requested
+	requestBeat uint64        // the number of the heartbeat in which the shards to be covered last changed
+	fewerSince  time.Duration // since when the aggregator knows fewer nodes than another one, or 0
+	coveredAt   time.Duration // when a client last had published all collected shards
 }
 
 // maxInterval limits the heartbeat interval of a peer, which determines its lease.

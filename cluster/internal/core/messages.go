@@ -20,12 +20,13 @@ type heartbeat struct {
 
 	// In a service with aggregators, a heartbeat to one node is about the feed to this node.
 	to            Incarnation // the receiver, or zero for all nodes
-	collect, want shards      // see peer
-	cover         shards      // the shards whose rooms the feed contains
+	collect, want shardSet    // see peer
+	cover         shardSet    // the shards whose rooms the feed contains
 	nodes         uint64      // of an aggregator: the number of nodes that are counted
+	heard         uint64      // the number of the last heartbeat from the receiver
 	missing       [][]byte    // of an aggregator: the names of nodes that are not counted, but may return
 
-	unsupported bool // only name and the fields of this paragraph are valid
+	unsupported bool // the sender's version is unsupported: only from, name, flags, the versions, intervalMS and rooms are valid
 }
 
 const (
@@ -94,6 +95,8 @@ func (h *heartbeat) decode(payload []byte) bool {
 			var name []byte
 			valid = f.nodeName(&name) && len(h.missing) < maxMissing && valid
 			h.missing = append(h.missing, name)
+		case 20:
+			valid = f.number(&h.heard) && valid
 		case fieldVersion:
 			return f.number(&least)
 		}
@@ -124,7 +127,7 @@ func (h *heartbeat) encode() []byte {
 	for _, name := range h.missing {
 		b = appendBytes(b, 19, name)
 	}
-	return b
+	return appendNumber(b, 20, h.heard)
 }
 
 type bye struct{ from Incarnation }
@@ -176,8 +179,8 @@ type queryMessage struct {
 	id    uint64
 	rooms [][]byte // refer to the payload
 
-	top    uint64 // if it is not 0, the query is for this number of rooms with the most connections
-	shards shards // of these shards
+	top    uint64   // if it is not 0, the query is for this number of rooms with the most connections
+	shards shardSet // of these shards
 }
 
 func (q *queryMessage) decode(payload []byte) bool {

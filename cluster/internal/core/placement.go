@@ -5,21 +5,28 @@ import "math/bits"
 // shardCount is the number of shards. A room belongs to one shard.
 const shardCount = 64
 
-// shards is a set of shards.
-type shards uint64
+// shardSet is a set of shards.
+type shardSet uint64
 
 // shardOf returns the shard of a room.
 func shardOf(room string) int { return int(mix(hashName(room)) >> (64 - 6)) }
 
-func (s shards) has(shard int) bool { return s>>shard&1 != 0 }
+func (s shardSet) has(shard int) bool { return s>>shard&1 != 0 }
 
-func (s *shards) add(shard int) { *s |= 1 << shard }
+func (s *shardSet) add(shard int) { *s |= 1 << shard }
 
 // all calls f with each shard of the set.
-func (s shards) all(f func(shard int)) {
+func (s shardSet) all(f func(shard int)) {
 	for ; s != 0; s &= s - 1 {
 		f(bits.TrailingZeros64(uint64(s)))
 	}
+}
+
+// shardRequest is what a node requests from a peer. An aggregator requests a client to publish its
+// counts of the shards that the aggregator collects.
+type shardRequest struct {
+	collect shardSet // a client requests the aggregator to collect the counts of all clients
+	want    shardSet // a client requests the aggregator to publish the sums to this client
 }
 
 // placement contains the aggregators of each shard: the primary, which publishes the shard to

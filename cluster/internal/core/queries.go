@@ -15,13 +15,11 @@ const (
 
 // The reasons for an incomplete result of Get.
 var (
-	errSuspect      = errors.New("no heartbeat has arrived within the lease")
-	errOverMaxCount = errors.New("the answer exceeds the limit of WithMaxCount")
-	errUnknownPeers = errors.New("this node may not know all peers yet")
-
-	errDegraded     = errors.New("the counts of an aggregator may be incomplete")
-	errNoAggregator = errors.New("no aggregator has the counts of all nodes")
-
+	errSuspect       = errors.New("no heartbeat has arrived within the lease")
+	errOverMaxCount  = errors.New("the answer exceeds the limit of WithMaxCount")
+	errUnknownPeers  = errors.New("this node may not know all peers yet")
+	errDegraded      = errors.New("the counts of an aggregator may be incomplete")
+	errNoAggregator  = errors.New("no aggregator has the counts of all nodes")
 	errExpectedNodes = errors.New("fewer nodes are known than WithExpectedNodes requires")
 )
 

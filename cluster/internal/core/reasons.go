@@ -11,8 +11,7 @@ type Reason struct {
 	Since time.Duration
 }
 
-// otherRole is a node that exchanges counts with all nodes, if this node does not, or the
-// reverse.
+// otherRole is a node with the role Mesh, if this node has another role, or the reverse.
 type otherRole struct {
 	name  string
 	until time.Duration // the node may have stopped after this time
@@ -44,7 +43,7 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 	add(m.echo.waiting(now) > 2*m.cfg.Heartbeat, "own heartbeats are not delivered")
 	add(m.echo.delay > m.cfg.Lease/2, "the delay of the bus is longer than half a lease")
 	add(m.Nodes() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
-	add(now < m.otherRole.until, "not all nodes have aggregators", m.otherRole.name)
+	add(now < m.otherRole.until, "not all nodes use WithSharding", m.otherRole.name)
 	if m.client != nil {
 		m.client.reasons(now, add)
 		m.reasons = all

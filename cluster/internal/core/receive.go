@@ -59,7 +59,7 @@ func (m *Machine) dispatch(kind Kind, payload []byte, now time.Duration) (ok boo
 		var a answer
 		if ok = a.decode(payload); ok && a.to == m.cfg.ID {
 			if t := m.queries.tops[a.id]; t != nil {
-				m.answerTop(t, &a)
+				t.add(m.members.byID[a.from], &a)
 			} else {
 				m.queries.answer(&a)
 			}
@@ -200,7 +200,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		m.otherRole = otherRole{string(h.name), now + m.cfg.Lease}
 		return
 	case role != Mesh && role == m.cfg.Role:
-		return // for the aggregators, or the clients
+		return // clients do not communicate with each other, nor do aggregators
 	}
 	p := m.peer(h.from, h.name, now)
 	if p == nil {
@@ -212,7 +212,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		return
 	}
 	if role != Mesh && toAll {
-		return // the peer may receive no message from this node
+		return // it only announces the peer: it does not show that the peer receives messages from this node
 	}
 	p.maxRooms, p.otherSecret = h.maxRooms, h.userKey != 0 && h.userKey != m.cfg.UserKey
 	wasMissing := p.state == Missing
@@ -221,9 +221,9 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		return
 	}
 	if wasMissing && m.client == nil {
-		accepted := m.newTable(p)
-		p.table.moveTo(m.expecting(accepted, now-p.lostAt)) // adds the kept counts to the totals again
-		p.table.accepted = accepted
+		restored := m.newTable(p)
+		p.table.moveTo(m.expecting(restored, now-p.lostAt)) // adds the kept counts to the totals again
+		p.table.accepted = restored
 		m.hub.returned(p)
 	}
 	if returned {
@@ -243,17 +243,27 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		case p.table.overLimit:
 			// The hash differs because rooms were ignored. Request a snapshot when all rooms fit.
 			p.stream.needsSnapshot = h.rooms <= uint64(m.cfg.MaxRooms)
-			p.cover = h.cover
+			p.setCover(h)
 		case p.table.hash != h.hash:
 			m.Mismatches++
 			p.stream.needsSnapshot = true
 		default:
-			p.cover = h.cover
+			p.setCover(h)
 		}
 	}
 	m.requestSync(p, now)
 	m.client.heartbeat(p, now)
 	m.hub.heartbeat(p, now)
+}
+
+// setCover stores which shards the received counts contain. A heartbeat that the peer sent before it
+// received the last request adds no shards: the peer may be removing them.
+func (p *peer) setCover(h *heartbeat) {
+	if h.heard < p.requestBeat {
+		p.cover &= h.cover
+	} else {
+		p.cover = h.cover
+	}
 }
 
 // handleBye drops the peer. The sender can be unknown, because its Bye can arrive before
@@ -295,8 +305,8 @@ func (m *Machine) requestSync(p *peer, now time.Duration) {
 	}
 }
 
-// feedTo returns the feed of which a peer receives the changes. Only with the role Mesh, the peer can
-// be unknown.
+// feedTo returns the feed to a peer. With the role Mesh, all peers have the same feed. Otherwise, a
+// peer that is nil has none.
 func (m *Machine) feedTo(p *peer) *feed {
 	switch {
 	case m.cfg.Role == Mesh:

@@ -15,14 +15,14 @@ import (
 // MaxTop is the maximum number of rooms in the answer of an aggregator.
 const MaxTop = 256
 
-// errTop is the reason for an incomplete result of Top.
-var errTop = errors.New("an aggregator did not answer")
+// errNoAnswer is the reason for an incomplete result of Top.
+var errNoAnswer = errors.New("an aggregator did not answer")
 
 // Top is a call of a Client for the rooms with the most connections.
 type Top struct {
 	n       int
-	done    func()           // called when no answer is outstanding
-	waiting map[*peer]shards // the aggregators that have not answered
+	done    func()             // called when no answer is outstanding
+	waiting map[*peer]shardSet // the aggregators that have not answered
 	rooms   largest
 }
 
@@ -34,8 +34,9 @@ type RoomCounts struct {
 
 // AskTop starts a call for the n rooms with the most connections, at most MaxTop. The function
 // done is called when no answer is outstanding, possibly before AskTop returns.
+// Only a Client can call AskTop.
 func (m *Machine) AskTop(n int, done func()) *Top {
-	t := &Top{n: min(n, MaxTop), done: done, waiting: map[*peer]shards{}}
+	t := &Top{n: min(n, MaxTop), done: done, waiting: map[*peer]shardSet{}}
 	for shard, p := range m.client.sources {
 		if p != nil {
 			t.waiting[p] |= 1 << shard
@@ -43,8 +44,8 @@ func (m *Machine) AskTop(n int, done func()) *Top {
 	}
 	m.queries.lastID++
 	m.queries.tops[m.queries.lastID] = t
-	for p, asked := range t.waiting {
-		q := queryMessage{from: m.cfg.ID, id: m.queries.lastID, top: uint64(t.n), shards: asked}
+	for p := range m.client.inUse() {
+		q := queryMessage{from: m.cfg.ID, id: m.queries.lastID, top: uint64(max(t.n, 1)), shards: t.waiting[p]}
 		m.send(Message{Kind: Query, Shard: p.id.Shard(), Payload: q.encode()})
 	}
 	if len(t.waiting) == 0 {
@@ -68,15 +69,15 @@ func (m *Machine) ResultTop(t *Top, ended error, now time.Duration) (rooms []Roo
 	}
 	slices.Sort(missing)
 	if len(t.waiting) > 0 {
-		err = cmp.Or(ended, errTop)
+		err = cmp.Or(ended, errNoAnswer)
+		slices.Sort(missing)
 	}
 	t.rooms.cut()
 	return t.rooms[:min(t.n, len(t.rooms))], missing, err
 }
 
-// answerTop handles the answer of an aggregator.
-func (m *Machine) answerTop(t *Top, a *answer) {
-	p := m.members.byID[a.from]
+// add adds the answer of an aggregator to the result.
+func (t *Top) add(p *peer, a *answer) {
 	if _, waits := t.waiting[p]; !waits || len(a.rooms) != len(a.parts) {
 		return
 	}
@@ -93,14 +94,14 @@ func (m *Machine) answerTop(t *Top, a *answer) {
 
 // ranking is the rooms with the most connections of some shards.
 type ranking struct {
-	shards shards
+	shards shardSet
 	at     time.Duration // when it was computed
 	rooms  largest
 }
 
 // top returns the rooms of the shards with the most connections. The ranking is computed at most
 // once in a heartbeat interval, because all clients can ask.
-func (h *hub) top(of shards, now time.Duration) largest {
+func (h *hub) top(of shardSet, now time.Duration) largest {
 	if h.ranking.shards != of || now >= h.ranking.at+h.m.cfg.Heartbeat {
 		var rooms largest
 		for _, r := range h.rooms {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"strconv"
@@ -184,6 +185,7 @@ func (l *load) exact(known *int) bool {
 func run(c config) (*report, error) {
 	runtime.LockOSThread() // see cpuTime
 	defer runtime.UnlockOSThread()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // see collectGarbage
 	s := newSim(c)
 	r := &report{config: c}
 	l := newLoad(s)
@@ -196,6 +198,9 @@ func run(c config) (*report, error) {
 		return nil, fmt.Errorf("%w: %w", err, l.wrong(s.nodes[known]))
 	}
 	r.synchronized = s.now
+	// The nodes have chosen aggregators before they knew all of them. After ten heartbeats, the aggregators stop
+	// to collect the shards that no node requests any longer.
+	s.advance(12 * time.Second)
 
 	l.start()
 	s.advance(time.Second)

@@ -65,12 +65,6 @@ func (r *report) measured(l *load) {
 // measureMemory measures how much heap is released with the state machines of each role. The
 // counts that an engine stores are not part of it.
 func (r *report) measureMemory(l *load) {
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	l.queue = nil
 	for _, n := range l.nodes {
 		for _, t := range n.tables {
@@ -78,14 +72,14 @@ func (r *report) measureMemory(l *load) {
 		}
 	}
 	for role := range roles {
-		before := heap()
+		before := heapInUse()
 		for _, n := range l.nodes {
 			if n.role == role {
 				n.m, n.tables = nil, nil
 			}
 		}
 		if nodes := r.usage[role].nodes; nodes > 0 {
-			r.memory[role] = (before - heap()) / uint64(nodes)
+			r.memory[role] = (before - heapInUse()) / uint64(nodes)
 		}
 	}
 	runtime.KeepAlive(l)

@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"github.com/occupancy/occupancy/cluster/internal/core"
@@ -20,6 +21,7 @@ type sim struct {
 	nodes     []*node // the plain nodes, then the observer and the aggregators
 	byAddress map[uint32]*node
 	traffic   traffic
+	heapLimit uint64 // collectGarbage waits until the heap has this size in bytes
 }
 
 // traffic contains the messages since the start, by their kind and by the role of the receiver.
@@ -53,8 +55,29 @@ func (s *sim) advance(by time.Duration) {
 		e := heap.Pop(&s.queue).(event)
 		s.now = max(s.now, e.at)
 		e.do()
+		if s.events%10_000 == 0 {
+			s.collectGarbage()
+		}
 	}
 	s.now = until
+}
+
+// collectGarbage collects the garbage if there is much of it. Automatic collections are disabled,
+// because they would take place during the measured calls, and their time depends on the heap of all
+// nodes together.
+func (s *sim) collectGarbage() {
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc > s.heapLimit {
+		s.heapLimit = heapInUse()*3/2 + 256<<20
+	}
+}
+
+// heapInUse collects the garbage and returns the size of the heap in bytes.
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // publish delivers a message to its receivers. The messages of one node to another

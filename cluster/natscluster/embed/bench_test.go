@@ -16,16 +16,8 @@ import (
 // NATS client.
 func BenchmarkPublishToReceive(b *testing.B) {
 	url, _ := startProcess(b)
-	payload := make([]byte, 256)
-	b.Run("bus", func(b *testing.B) {
-		from, in := connect(b, url), bustest.Subscribe(b, connect(b, url), 4096, bustest.Digests)
-		ctx := context.Background()
-		b.ReportAllocs()
-		for b.Loop() {
-			require.NoError(b, from.Publish(ctx, bustest.Digests, payload))
-			<-in
-		}
-	})
+	payload := make([]byte, bustest.PayloadSize)
+	b.Run("bus", func(b *testing.B) { bustest.BenchmarkPublishToReceive(b, connect(b, url), connect(b, url)) })
 	b.Run("baseline", func(b *testing.B) {
 		from, in := natsClients(b, url, 4096)
 		b.ReportAllocs()
@@ -36,34 +28,19 @@ func BenchmarkPublishToReceive(b *testing.B) {
 	})
 }
 
-// The maximum rate of messages, if at most 1024 messages are in transit.
+// The maximum rate of messages. The baseline uses only the NATS client.
 func BenchmarkThroughput(b *testing.B) {
 	url, _ := startProcess(b)
-	const window = 1024
-	payload := make([]byte, 256)
-	b.Run("bus", func(b *testing.B) {
-		from, to := connect(b, url), connect(b, url)
-		in := bustest.Subscribe(b, to, 2*window, bustest.Digests)
-		ctx := context.Background()
-		b.ReportAllocs()
-		b.SetBytes(int64(len(payload)))
-		inTransit := 0
-		for b.Loop() {
-			require.NoError(b, from.Publish(ctx, bustest.Digests, payload))
-			if inTransit++; inTransit > window {
-				<-in
-				inTransit--
-			}
-		}
-	})
+	payload := make([]byte, bustest.PayloadSize)
+	b.Run("bus", func(b *testing.B) { bustest.BenchmarkThroughput(b, connect(b, url), connect(b, url)) })
 	b.Run("baseline", func(b *testing.B) {
-		from, in := natsClients(b, url, 2*window)
+		from, in := natsClients(b, url, 2*bustest.Window)
 		b.ReportAllocs()
 		b.SetBytes(int64(len(payload)))
 		inTransit := 0
 		for b.Loop() {
 			require.NoError(b, from.Publish("occupancy.v1.digest.0", payload))
-			if inTransit++; inTransit > window {
+			if inTransit++; inTransit > bustest.Window {
 				<-in
 				inTransit--
 			}

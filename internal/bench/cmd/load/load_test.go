@@ -27,18 +27,19 @@ func requireRedis(t *testing.T) {
 }
 
 func TestRun_CountsAreExactAtEnd(t *testing.T) {
-	for bus := range brokers {
-		t.Run(bus, func(t *testing.T) {
-			if bus == "redis" {
+	for _, service := range []struct{ bus, mode string }{{"nats", mesh}, {"nats", aggregators}, {"redis", mesh}} {
+		t.Run(service.bus+", "+service.mode, func(t *testing.T) {
+			if service.bus == "redis" {
 				requireRedis(t)
 			}
-			c := config{bus: bus, nodes: 5, changes: 200, rooms: 20, probesPerSecond: 4, flush: 100 * time.Millisecond, duration: time.Second}
+			c := config{bus: service.bus, mode: service.mode, aggregators: 2, nodes: 5, changes: 200, rooms: 20, probesPerSecond: 4, flush: 100 * time.Millisecond, duration: time.Second}
 			r, err := run(t.Context(), c)
 			require.NoError(t, err)
 			require.Equal(t, c.nodes, r.exactNodeCount)
 			require.Positive(t, r.changesMade)
 			require.NotEmpty(t, r.latencies)
 			require.Greater(t, r.traffic.messages, r.traffic.messagesOut)
+			require.Equal(t, c.mode == aggregators, r.aggregatorTraffic.messages > 0)
 			require.Greater(t, r.after.writes, r.before.writes)
 			require.Positive(t, r.after.memory)
 			require.Positive(t, r.perMessage.writes)
@@ -51,7 +52,7 @@ func TestRun_CountsAreExactAtEnd(t *testing.T) {
 }
 
 func TestCountExactNodes_DetectsWrongCounts(t *testing.T) {
-	c := config{bus: "nats", nodes: 2, rooms: 3, flush: 10 * time.Millisecond}
+	c := config{bus: "nats", mode: mesh, nodes: 2, rooms: 3, flush: 10 * time.Millisecond}
 	server, err := brokers[c.bus].start()
 	require.NoError(t, err)
 	defer server.stop()

@@ -14,10 +14,13 @@
 //     time. A probe is a room that one node changes and one other node subscribes to;
 //   - whether every node has exact counts at the end, and how long this took.
 //
-// With -idle, there are two nodes, and only the rooms of the probes change:
+// With -idle, there are two nodes, and only the rooms of the probes change. With
+// -mode aggregators, the nodes exchange counts through aggregators, and the last node is an
+// observer, which receives all rooms:
 //
 //	go run ./internal/bench/cmd/load -idle
 //	go run ./internal/bench/cmd/load -bus redis -nodes 100 -changes 10000
+//	go run ./internal/bench/cmd/load -mode aggregators -nodes 100 -changes 10000
 //
 // The exit code is 1 if the counts of a node are not exact at the end.
 //
@@ -40,7 +43,9 @@ import (
 
 type config struct {
 	bus             string // a key of brokers
+	mode            string
 	nodes           int
+	aggregators     int
 	changes         int // per second, of all nodes together, without the changes of the probes
 	rooms           int
 	probesPerSecond int // per node
@@ -49,11 +54,19 @@ type config struct {
 	profile         string
 }
 
+// The modes: see WithSharding of package cluster.
+const (
+	mesh        = "mesh"
+	aggregators = "aggregators"
+)
+
 func main() {
 	runChild()
 	var c config
 	flag.StringVar(&c.bus, "bus", "nats", "the `kind` of the server: nats or redis")
+	flag.StringVar(&c.mode, "mode", mesh, "mesh: each node exchanges counts with all other nodes; or aggregators: with the aggregators")
 	flag.IntVar(&c.nodes, "nodes", 100, "number of nodes")
+	flag.IntVar(&c.aggregators, "aggregators", 3, "with the mode aggregators: number of nodes whose process is also an aggregator")
 	flag.IntVar(&c.changes, "changes", 10_000, "changes per second, of all nodes together")
 	flag.IntVar(&c.rooms, "rooms", 500, "number of rooms, which all nodes use. If there are too few rooms, several changes of a room are published as one")
 	flag.IntVar(&c.probesPerSecond, "probes", 1, "number of latency measurements per second on each node")
@@ -98,8 +111,12 @@ func (c config) validate() error {
 	switch {
 	case brokers[c.bus].start == nil:
 		return fmt.Errorf("-bus is %q, must be nats or redis", c.bus)
+	case c.mode != mesh && c.mode != aggregators:
+		return fmt.Errorf("-mode is %q, must be mesh or aggregators", c.mode)
 	case c.nodes < 2:
 		return errors.New("-nodes must be at least 2")
+	case c.mode == aggregators && (c.aggregators < 1 || c.aggregators >= c.nodes):
+		return errors.New("-aggregators must be at least 1, and less than -nodes")
 	case c.rooms < 1, c.changes < 0, c.probesPerSecond < 1, c.flush <= 0, c.duration <= 0:
 		return errors.New("-rooms, -probes, -flush and -duration must be positive, and -changes not negative")
 	case time.Second/time.Duration(c.probesPerSecond) <= interval:

@@ -119,7 +119,8 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 		changers.Go(func() { p.run(loadCtx, time.Second/time.Duration(l.probesPerSecond)) })
 	}
 
-	samples := l.nodes.sample()
+	nodes, aggregators := l.nodes.sources()
+	nodesBefore, aggregatorsBefore := takeSamples(nodes), takeSamples(aggregators)
 	before, err := server.counters()
 	if err != nil {
 		return nil, err
@@ -137,7 +138,8 @@ func (l *load) measure(ctx context.Context, server *process) (*report, error) {
 		config: l.config, elapsed: time.Since(start), before: before, after: after,
 		nodesCPU: cpuTime() - cpu, changesMade: l.countChanges() - changes, nameLen: len(l.roomNames[0]),
 	}
-	r.traffic = between(samples, l.nodes.sample())
+	r.traffic, r.aggregatorTraffic = between(nodesBefore, takeSamples(nodes)), between(aggregatorsBefore, takeSamples(aggregators))
+	r.connectionTraffic = r.traffic.add(r.aggregatorTraffic, float64(len(aggregators))/float64(len(nodes)))
 
 	cancel()
 	changers.Wait()
@@ -190,8 +192,8 @@ func (l *load) awaitExact() error {
 	})
 }
 
-// countExactNodes returns the number of nodes that have the right counts of all rooms and
-// have no other rooms.
+// countExactNodes returns the number of nodes that have the right counts of all rooms that they
+// receive, and have no other rooms.
 func (l *load) countExactNodes() (n int) {
 	want := map[string]occupancy.Occupancy{}
 	for i, name := range l.roomNames {
@@ -208,9 +210,12 @@ func (l *load) countExactNodes() (n int) {
 		want[p.name] = occupancy.Occupancy{Connections: len(p.changes)}
 		p.mu.Unlock()
 	}
-	for _, node := range l.nodes {
+	for i, node := range l.nodes {
 		exact := true
 		for room, o := range want {
+			if !l.receives(i, room) {
+				o = occupancy.Occupancy{}
+			}
 			exact = exact && node.eng.Current(room) == o
 		}
 		for room, o := range node.eng.All() {
@@ -221,4 +226,11 @@ func (l *load) countExactNodes() (n int) {
 		}
 	}
 	return n
+}
+
+// receives reports whether a node receives the counts of a room: with aggregators, a node with
+// clients or a subscriber in the room, and the observer, which is the last node.
+func (l *load) receives(node int, room string) bool {
+	return l.mode == mesh || node == len(l.nodes)-1 || l.nodes[node].eng.Local(room) != (occupancy.Occupancy{}) ||
+		slices.ContainsFunc(l.probes, func(p *probe) bool { return p.name == room && p.to == l.nodes[node].eng })
 }

@@ -39,7 +39,17 @@ func startNodes(ctx context.Context, address string, c config) (all nodes, err e
 			return all, err
 		}
 		eng := occupancy.New()
-		started, err := cluster.Start(ctx, eng, bus, cluster.WithName(fmt.Sprint("node-", i)), cluster.WithFlush(c.flush))
+		opts := []cluster.Option{cluster.WithName(fmt.Sprint("node-", i)), cluster.WithFlush(c.flush)}
+		switch {
+		case c.mode == mesh:
+		case i < c.aggregators:
+			opts = append(opts, cluster.WithAggregator())
+		case i == c.nodes-1:
+			opts = append(opts, cluster.WithEverything())
+		default:
+			opts = append(opts, cluster.WithSharding())
+		}
+		started, err := cluster.Start(ctx, eng, bus, opts...)
 		if err != nil {
 			return all, errors.Join(err, bus.Close(ctx), eng.Close())
 		}
@@ -50,11 +60,22 @@ func startNodes(ctx context.Context, address string, c config) (all nodes, err e
 
 func (all nodes) complete() bool {
 	for _, n := range all {
-		if h := n.Health(); h.Degraded || len(h.Peers) != len(all)-1 {
+		if h := n.Health(); h.Degraded || h.Nodes != len(all) {
 			return false
 		}
 	}
 	return true
+}
+
+// sources returns the nodes, and the aggregators in their processes.
+func (all nodes) sources() (nodes, aggregators []source) {
+	for _, n := range all {
+		nodes = append(nodes, n)
+		if a := n.Aggregator(); a != nil {
+			aggregators = append(aggregators, a)
+		}
+	}
+	return nodes, aggregators
 }
 
 func (all nodes) close() error {

@@ -17,6 +17,7 @@ import (
 type probe struct {
 	name string
 	from *occupancy.Room
+	to   *occupancy.Engine
 	sub  *occupancy.Subscription
 	err  error
 
@@ -27,7 +28,7 @@ type probe struct {
 
 func newProbe(name string, from, to *occupancy.Engine) (*probe, error) {
 	sub, err := to.Subscribe(name)
-	return &probe{name: name, from: from.Room(name), sub: sub}, err
+	return &probe{name: name, from: from.Room(name), to: to, sub: sub}, err
 }
 
 // interval is the default interval of an engine.

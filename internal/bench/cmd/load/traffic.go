@@ -8,16 +8,19 @@ import (
 	"github.com/occupancy/occupancy/cluster"
 )
 
-// sample contains the counters of one node and the time at which they were read. On a busy
+// sample contains the counters of a node or an aggregator, and the time at which they were read. On a busy
 // machine, it can take seconds to read the counters of all nodes.
 type sample struct {
 	cluster.Health
 	at time.Time
 }
 
-func (all nodes) sample() []sample {
+// source is a node or an aggregator.
+type source interface{ Health() cluster.Health }
+
+func takeSamples(sources []source) []sample {
 	var samples []sample
-	for _, n := range all {
+	for _, n := range sources {
 		samples = append(samples, sample{n.Health(), time.Now()})
 	}
 	return samples
@@ -26,11 +29,11 @@ func (all nodes) sample() []sample {
 // traffic describes the time between two samples: the bytes of payloads, the messages, and the
 // number of errors.
 type traffic struct {
-	// The following are rates per second: the mean of all nodes, and the maximum of the received bytes.
+	// The following are rates per second: the mean of all sources, and the maximum of the received bytes.
 	bytes, maxBytes, messages float64 // received
 	bytesOut, messagesOut     float64
 
-	// The following are sums of all nodes.
+	// The following are sums of all sources.
 	gaps, resyncs, lossy, unsent, mismatches, pauses, dropped uint64
 }
 
@@ -53,5 +56,21 @@ func between(before, after []sample) (t traffic) {
 		t.pauses += a.Pauses - b.Pauses
 		t.dropped += a.Dropped - b.Dropped
 	}
+	return t
+}
+
+// add adds the traffic of other sources, which have the given number for each of these sources.
+func (t traffic) add(other traffic, ratio float64) traffic {
+	t.bytes += ratio * other.bytes
+	t.messages += ratio * other.messages
+	t.bytesOut += ratio * other.bytesOut
+	t.messagesOut += ratio * other.messagesOut
+	t.gaps += other.gaps
+	t.resyncs += other.resyncs
+	t.lossy += other.lossy
+	t.unsent += other.unsent
+	t.mismatches += other.mismatches
+	t.pauses += other.pauses
+	t.dropped += other.dropped
 	return t
 }
