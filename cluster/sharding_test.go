@@ -59,6 +59,23 @@ func TestSharding_NodesHaveTheRoomsOfInterest(t *testing.T) {
 	})
 }
 
+// A node need not wait for a heartbeat of an aggregator.
+func TestSharding_StartIsAnnounced(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 3, 2)
+		hosts[2].join(t, "r", 1)
+		after(time.Second)
+		for i := range 10 {
+			h := start(t, net, fmt.Sprint("late", i), cluster.WithSharding())
+			h.join(t, "r", 1)
+			after(700 * time.Millisecond)
+			require.Equal(t, occ(i+2, 0), h.Current("r"))
+			require.Equal(t, i+4, h.node.Health().Nodes)
+			after(time.Duration(37*i) * time.Millisecond)
+		}
+	})
+}
+
 // Busy nodes flush at the same time. An aggregator publishes their changes in the same interval.
 func TestSharding_AggregatorsFlushShortlyAfterNodes(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
