@@ -13,8 +13,8 @@
 //	Sent      |  feed      publishes a ledger in digests         |  Table.Set
 //	Ask       |  replies   the sync requests to answer           |  Call results
 //	          |  queries   calls of Get                          |
-//	          |  client    the aggregators that a client uses        |
-//	          |  hub       the sums of an aggregator                 |
+//	          |  client    the aggregators that a client uses    |
+//	          |  hub       the sums of an aggregator             |
 //	          +--------------------------------------------------+
 package core
 
