@@ -83,6 +83,9 @@
 // no count changes. If no aggregator is left, it keeps the last counts for the length of a lease and
 // the hold time, and is Degraded.
 //
+// An aggregator publishes to a node at most 256 users of a room. If the other nodes have more, the node
+// estimates how many of its own users are also on another node.
+//
 // # Get
 //
 // Get queries the peers, so its result includes changes that have not been flushed yet. Only

@@ -93,11 +93,13 @@ func WithGetTimeout(d time.Duration) Option { return func(c *config) { c.getTime
 func WithMaxPeers(n int) Option { return func(c *config) { c.MaxPeers = n } }
 
 // WithMaxRooms limits the number of rooms of each peer; the default is 1,000,000. If a
-// peer has more rooms, the rest is ignored.
+// peer has more rooms, the rest is ignored. With [WithEverything], the peers are the aggregators, of
+// which each has the rooms of its shards.
 func WithMaxRooms(n int) Option { return func(c *config) { c.MaxRooms = n } }
 
 // WithMaxCount limits the number of connections, and the number of members, of a peer in
-// one room; the default is 10,000,000. Larger counts are refused.
+// one room; the default is 10,000,000. Larger counts are refused. With [WithSharding], the counts of a
+// peer are the sums of all other nodes.
 func WithMaxCount(n int) Option { return func(c *config) { c.MaxCount = n } }
 
 // WithStrictReadiness makes [Node.ServeHTTP] respond with status 503 also while the node is

@@ -221,6 +221,156 @@ func TestSharding_AllAggregatorsLost(t *testing.T) {
 	})
 }
 
+// The aggregators have removed the counts of an isolated node. When the node returns, it keeps the
+// counts of the others until it has the new ones.
+func TestSharding_IsolatedNodeKeepsCounts(t *testing.T) {
+	for _, long := range []time.Duration{3 * time.Second, lease + beat, 7 * time.Second, 10 * time.Second} {
+		bubble(t, long.String(), func(t *testing.T) {
+			net, hosts := sharded(t, 4, 2)
+			for _, h := range hosts {
+				for i := range 20 {
+					h.join(t, room(i), 1)
+				}
+			}
+			after(time.Second)
+			net.Partition([]string{"n3"})
+			after(long)
+			hosts[0].join(t, "room0", 1)
+			hosts[3].join(t, "room0", 1)
+			must(t, hosts[3].Leave("room1"))
+			net.Partition()
+			for range 50 {
+				after(20 * time.Millisecond)
+				for i := 2; i < 20; i++ {
+					require.Equal(t, occ(4, 0), hosts[3].Current(room(i)))
+				}
+				reasons := map[string]bool{}
+				for _, r := range hosts[3].node.Health().Reasons {
+					require.False(t, reasons[r.Text], r.Text)
+					reasons[r.Text] = true
+				}
+			}
+			after(2 * time.Second)
+			for _, h := range hosts {
+				require.Empty(t, h.node.Health().Reasons)
+				require.Equal(t, occ(6, 0), h.Current("room0"))
+				require.Equal(t, h != hosts[3], h.Current("room1") == occ(3, 0))
+			}
+		})
+	}
+}
+
+// The same users are on two nodes, of which each publishes a part. Another node estimates how many
+// they are.
+func TestSharding_ManyUsersOnSeveralNodes(t *testing.T) {
+	const users = 5000
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		var hosts []*host
+		for i := range 4 {
+			opt := cluster.WithSharding()
+			if i < 2 {
+				opt = cluster.WithAggregator()
+			}
+			hosts = append(hosts, startWithUsers(t, net, fmt.Sprint("n", i), opt))
+		}
+		for _, h := range hosts {
+			must(t, h.node.Ready(t.Context()))
+		}
+		for i := range users {
+			connect(t, hosts[0], "r", fmt.Sprint(i))
+			connect(t, hosts[1], "r", fmt.Sprint(i))
+		}
+		connect(t, hosts[2], "r", "1")
+		observed, err := hosts[3].Subscribe("r")
+		must(t, err)
+		defer observed.Unsubscribe()
+		after(2 * time.Second)
+		for _, h := range hosts {
+			require.InEpsilon(t, users, h.Current("r").Users, 0.05)
+			top, err := h.node.Top(t.Context(), 1)
+			must(t, err)
+			require.InEpsilon(t, users, top[0].Users, 0.05)
+		}
+		must(t, hosts[0].Close())
+		after(2 * time.Second)
+		require.InEpsilon(t, users, hosts[3].Current("r").Users, 0.05)
+	})
+}
+
+// A node with too many rooms for itself, or for the aggregators, is degraded, but has the other rooms.
+func TestSharding_OverLimit(t *testing.T) {
+	const limit = 50
+	for _, who := range []string{"observer", "aggregators"} {
+		bubble(t, who, func(t *testing.T) {
+			net := clustertest.NewNetwork(1)
+			of := map[string][]cluster.Option{who: {cluster.WithMaxRooms(limit)}}
+			start(t, net, "n0", append(of["aggregators"], cluster.WithAggregator())...)
+			n := start(t, net, "n1", cluster.WithSharding())
+			for i := range 2 * limit {
+				n.join(t, room(i), 1)
+			}
+			observer := start(t, net, "observer", append(of["observer"], cluster.WithEverything())...)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*lease)
+			defer cancel()
+			must(t, observer.node.Ready(ctx))
+			after(time.Second)
+			require.Equal(t, limit, observer.Stats().Rooms)
+			require.True(t, observer.node.Health().Degraded)
+			if who == "observer" {
+				require.Equal(t, "more rooms than WithMaxRooms: n0 (aggregator)", observer.node.Health().Reasons[0].Text)
+			}
+			for i := range limit + limit/2 {
+				must(t, n.Leave(room(i)))
+			}
+			after(5 * time.Second)
+			require.Equal(t, limit/2, observer.Stats().Rooms)
+			require.Empty(t, observer.node.Health().Reasons)
+		})
+	}
+}
+
+func TestSharding_AnotherSecret(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 2, 1, cluster.WithSecret("s"))
+		other := start(t, net, "other", cluster.WithSharding())
+		after(4 * beat)
+		require.Equal(t, "different secret, so users count more than once: n0 (aggregator)", other.node.Health().Reasons[0].Text)
+		require.Len(t, hosts[1].node.Health().Reasons, 1)
+		require.Equal(t, "the aggregator is degraded: n0 (aggregator)", hosts[1].node.Health().Reasons[0].Text)
+		require.Equal(t, "different secret, so users count more than once: other", hosts[0].node.Aggregator().Health().Reasons[0].Text)
+	})
+}
+
+func TestSharding_WithoutAggregator(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		h := start(t, net, "n0", cluster.WithSharding())
+		h.join(t, "r", 1)
+		after(time.Minute)
+		health := h.node.Health()
+		require.Equal(t, 1, health.Nodes)
+		require.Len(t, health.Reasons, 1)
+		require.Equal(t, "no aggregator has the counts of all nodes", health.Reasons[0].Text)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, h.node.Ready(ctx), context.DeadlineExceeded)
+		o, err := h.Get(t.Context(), "r")
+		require.Equal(t, occ(1, 0), o)
+		var partial *cluster.PartialError
+		require.ErrorAs(t, err, &partial)
+		require.Empty(t, partial.Missing)
+		_, err = h.node.Top(t.Context(), 10)
+		require.ErrorAs(t, err, &partial)
+		start(t, net, "n1", cluster.WithAggregator())
+		must(t, h.node.Ready(t.Context()))
+		require.Empty(t, h.node.Health().Reasons)
+		must(t, h.node.Close())
+		_, err = h.node.Top(t.Context(), 10)
+		require.ErrorIs(t, err, occupancy.ErrClosed)
+	})
+}
+
 func TestSharding_OtherModeIsDegraded(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		net, hosts := sharded(t, 3, 1)

@@ -247,8 +247,9 @@ func (c *client) inUse() iter.Seq[*peer] {
 	}
 }
 
-// nodes returns the number of nodes that the aggregators count.
-func (c *client) nodes() (most int) {
+// nodes returns the number of nodes that the aggregators count, or 1 if there are no aggregators.
+func (c *client) nodes() int {
+	most := 1
 	for p := range c.inUse() {
 		most = max(most, int(p.nodes))
 	}
@@ -275,6 +276,7 @@ func (c *client) reasons(now time.Duration, add func(applies bool, text string, 
 		add(p.stream.behind(), "changes are missing", p.name)
 		add(len(p.table.refused) > 0, "counts are refused", p.name)
 		add(p.table.overLimit, "more rooms than WithMaxRooms", p.name)
+		add(p.otherSecret, "different secret, so users count more than once", p.name)
 		add(p.flags&flagDegraded != 0 && len(p.missing) == 0, "the aggregator is degraded", p.name)
 		add(c.partial(p, now), "the aggregator does not know all nodes", p.name)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -35,7 +36,7 @@ type hubRoom struct {
 	connections, members uint64
 	parts                []*hubPart
 	users                map[uint64]int // the number of clients with a user, by hash; nil if there are no users
-	unpublished          uint64         // the number of users whose hashes the clients did not publish
+	partial              int            // the number of clients that have not published all hashes of their users
 	sorted               []uint64       // the hashes of the users, or nil if they are not sorted yet
 }
 
@@ -100,6 +101,24 @@ func (h *hub) heartbeat(p *peer, now time.Duration) {
 	}
 }
 
+// returned removes the rooms of which a Missing client has reported the end of its interest from its
+// feed. The other rooms have changed, because the counts of the client are counted again.
+func (h *hub) returned(p *peer) {
+	if h == nil || p.flags&flagEverything != 0 {
+		return
+	}
+	var ended []string
+	for room := range p.feed.occupied() {
+		if p.parts()[room] == nil {
+			ended = append(ended, room)
+		}
+	}
+	for _, room := range ended {
+		p.feed.set(room, 0, userList{})
+	}
+	p.feed.flush(false)
+}
+
 // incomplete reports whether the client has not published all collected shards for the length
 // of a lease. Then the hub does not wait for it any longer.
 func (h *hub) incomplete(p *peer, now time.Duration) bool {
@@ -140,7 +159,10 @@ func (h *hub) describe(b *heartbeat, now time.Duration) {
 func (h *hub) publish(now time.Duration) {
 	changed, removed := h.changed, h.removed
 	h.flushAt, h.changed, h.removed = Never, nil, nil
-	removed = slices.DeleteFunc(removed, func(part *hubPart) bool { return !part.table.peer.feed.shards.has(part.room.shard) })
+	removed = slices.DeleteFunc(removed, func(part *hubPart) bool {
+		p := part.table.peer
+		return p.state == Missing || !p.feed.shards.has(part.room.shard) // a Missing client may return
+	})
 	// The order can be that of a map. Sort, so that simulations can be repeated.
 	slices.SortFunc(changed, func(a, b *hubRoom) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(removed, func(a, b *hubPart) int { return cmp.Compare(a.room.name, b.room.name) })
@@ -171,7 +193,7 @@ func (h *hub) publish(now time.Duration) {
 	complete := h.complete(now)
 	var informed []*peer // about their shards
 	for _, p := range h.m.members.peers {
-		if to := p.want & h.collect & (complete | p.feed.shards); to != p.feed.shards {
+		if to := p.want & h.collect & (complete | p.feed.shards); to != p.feed.shards && p.state != Missing {
 			h.setShards(p, to)
 			informed = append(informed, p)
 		}
@@ -235,7 +257,9 @@ func (r *hubRoom) countsWithout(part *hubPart) roomCounts {
 	return roomCounts(min(connections, largestCount)<<32 | min(members, largestCount))
 }
 
-// usersWithout returns the users of all parts but one, which can be nil: at most limit hashes.
+// usersWithout returns the users of all parts but one, which can be nil: at most limit hashes. If
+// clients have not published all hashes, it estimates the number of users from the smallest
+// hashes: up to the smallest one that such a client published last, no hash is missing.
 func (r *hubRoom) usersWithout(part *hubPart, limit int) (u userList) {
 	if r.users == nil {
 		return u
@@ -244,14 +268,15 @@ func (r *hubRoom) usersWithout(part *hubPart, limit int) (u userList) {
 		r.sorted = slices.Sorted(maps.Keys(r.users))
 	}
 	var own []uint64
-	n := uint64(len(r.users)) + r.unpublished
+	n := len(r.users)
 	if part != nil {
 		own = part.Users
-		n -= part.unpublished()
 		for _, hash := range own {
-			n -= uint64(toInt(r.users[hash] == 1))
+			n -= toInt(r.users[hash] == 1)
 		}
 	}
+	known, partial := r.knownWithout(part)
+	counted, last := 0, uint64(0)
 	u.hashes = make([]uint64, 0, min(len(r.sorted), limit))
 	for _, hash := range r.sorted {
 		for len(own) > 0 && own[0] < hash {
@@ -260,18 +285,39 @@ func (r *hubRoom) usersWithout(part *hubPart, limit int) (u userList) {
 		if len(own) > 0 && own[0] == hash && r.users[hash] == 1 {
 			continue
 		}
-		if len(u.hashes) == limit {
+		if len(u.hashes) == limit && !partial || counted == MaxUsers || hash > known {
 			break
 		}
-		u.hashes = append(u.hashes, hash)
+		counted, last = counted+1, hash
+		if len(u.hashes) < limit {
+			u.hashes = append(u.hashes, hash)
+		}
 	}
-	u.count = n
+	if partial && counted > 1 {
+		n = max(n, int(float64(counted-1)/(float64(last)/(1<<64))))
+	}
+	u.count = uint64(n)
 	return u
 }
 
-// unpublished returns the number of users whose hashes the client does not publish.
-func (part *hubPart) unpublished() uint64 {
-	return uint64(max(part.Occupancy.Users-len(part.Users), 0))
+// knownWithout returns the hash up to which all parts but one contain the hashes of all users, and
+// whether hashes are missing above it.
+func (r *hubRoom) knownWithout(part *hubPart) (known uint64, partial bool) {
+	known = math.MaxUint64
+	if r.partial == 0 {
+		return known, false
+	}
+	for _, other := range r.parts {
+		if other != part && other.partial() {
+			known, partial = min(known, other.Users[len(other.Users)-1]), true
+		}
+	}
+	return known, partial
+}
+
+// partial reports whether the client has not published all hashes of its users.
+func (part *hubPart) partial() bool {
+	return len(part.Users) > 0 && part.Occupancy.Users > len(part.Users)
 }
 
 // hubTable is the counts of one client. It is a Table.
@@ -349,7 +395,7 @@ func (h *hub) room(name string) *hubRoom {
 func (r *hubRoom) add(part *hubPart, sign int) {
 	r.connections += uint64(sign * max(part.Occupancy.Connections, 0))
 	r.members += uint64(sign * part.Occupancy.PresenceMembers)
-	r.unpublished += uint64(sign * int(part.unpublished()))
+	r.partial += sign * toInt(part.partial())
 	for _, hash := range part.Users {
 		if r.users == nil {
 			r.users = map[uint64]int{}

@@ -27,6 +27,9 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 		for _, name := range peers {
 			text += ": " + name
 		}
+		if slices.ContainsFunc(all, func(r Reason) bool { return r.Text == text }) {
+			return // two aggregators have reported the same
+		}
 		since := now
 		if i := slices.IndexFunc(m.reasons, func(r Reason) bool { return r.Text == text }); i >= 0 {
 			since = m.reasons[i].Since

@@ -224,6 +224,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		restored := m.newTable(p)
 		p.table.moveTo(m.expecting(restored, now-p.lostAt)) // adds the kept counts to the totals again
 		p.table.accepted = restored
+		m.hub.returned(p)
 	}
 	if returned {
 		p.stream.attempts = 0
@@ -242,6 +243,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		case p.table.overLimit:
 			// The hash differs because rooms were ignored. Request a snapshot when all rooms fit.
 			p.stream.needsSnapshot = h.rooms <= uint64(m.cfg.MaxRooms)
+			p.setCover(h)
 		case p.table.hash != h.hash:
 			m.Mismatches++
 			p.stream.needsSnapshot = true

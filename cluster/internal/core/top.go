@@ -67,6 +67,7 @@ func (m *Machine) ResultTop(t *Top, ended error, now time.Duration) (rooms []Roo
 	for p := range t.waiting {
 		missing = append(missing, p.name)
 	}
+	slices.Sort(missing)
 	if len(t.waiting) > 0 {
 		err = cmp.Or(ended, errNoAnswer)
 		slices.Sort(missing)
@@ -106,12 +107,14 @@ func (h *hub) top(of shardSet, now time.Duration) largest {
 		for _, r := range h.rooms {
 			h.m.cfg.Yield()
 			if of.has(r.shard) {
-				counts := RoomCounts{r.name, r.countsWithout(nil).occupancy()}
-				counts.Users = int(min(uint64(len(r.users))+r.unpublished, r.members))
-				rooms.add(counts)
+				rooms.add(RoomCounts{r.name, r.countsWithout(nil).occupancy()})
 			}
 		}
 		rooms.cut()
+		for i := range rooms {
+			users := h.rooms[rooms[i].Room].usersWithout(nil, 0).count
+			rooms[i].Users = int(min(users, uint64(rooms[i].PresenceMembers)))
+		}
 		h.ranking = ranking{of, now, rooms}
 	}
 	return h.ranking.rooms
