@@ -23,6 +23,8 @@ BUS ?= nats
 NODES ?= 100
 CHANGES ?= 10000
 DURATION ?= 30s
+# cluster-load: how the nodes exchange counts: mesh, or aggregators.
+MODE ?= mesh
 # cluster-scale: flags, for example SCALE='-mode mesh -nodes 100' or SCALE=-users.
 SCALE ?=
 LINT_VERSION := v2.15.0
@@ -49,7 +51,7 @@ help:
 	@echo 'make compare         compare the engine with other implementations, and update the published results: 11 minutes'
 	@echo 'make curve           draw the time of Join and Leave at 1, 2, 4, … goroutines, and write it to CURVE=$(CURVE): 1 minute'
 	@echo 'make cluster-faults  run five chat servers as a cluster on BUS=$(BUS); kill, stop and disconnect them: 2 minutes'
-	@echo 'make cluster-load    measure NODES=$(NODES) nodes on BUS=$(BUS) with CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
+	@echo 'make cluster-load    measure NODES=$(NODES) nodes on BUS=$(BUS) with MODE=$(MODE) and CHANGES=$(CHANGES) per second for DURATION=$(DURATION)'
 	@echo 'make cluster-scale   simulate 1,000 nodes with aggregators in virtual time, with the flags SCALE="$(SCALE)": 1 minute'
 	@echo 'make release         write VERSION=v1.2.3 into the modules and the changelog, and print the commands to tag it'
 
@@ -154,7 +156,7 @@ cluster-load: broker
 	@$(GO) build -o .bin/load ./internal/bench/cmd/load
 	@.bin/load -bus $(BUS) -idle -duration $(DURATION)
 	@echo
-	@.bin/load -bus $(BUS) -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
+	@.bin/load -bus $(BUS) -mode $(MODE) -nodes $(NODES) -changes $(CHANGES) -duration $(DURATION)
 
 # docs/scale.md describes the measurement.
 .PHONY: cluster-scale

@@ -250,6 +250,7 @@ func (r *journalReader) returnUnchanged(room string) {
 // take is Watcher.take.
 func (r *journalReader) take() (events []RoomEvent, more bool) {
 	n := min(maxBatch, len(r.backlog))
+	events = slices.Grow(events, n) // few of them are empty
 	for i, c := range r.backlog[:n] {
 		prefetch(i, r.backlog[:n], func(c *cell) *cell { return c })
 		if r.publishInitial(c) {
@@ -262,6 +263,10 @@ func (r *journalReader) take() (events []RoomEvent, more bool) {
 	}
 	r.backlog = nil
 	next := r.next
+	if r.prefix == "" { // few entries are outdated
+		unread := min(uint64(r.j.length), r.p.seq+1-next)
+		events = slices.Grow(events, int(min(unread, uint64(maxBatch-len(events)))))
+	}
 	var emptied []*cell
 	for left := maxScan; left > 0 && len(events) < maxBatch; {
 		unread := r.j.from(next)
@@ -269,9 +274,6 @@ func (r *journalReader) take() (events []RoomEvent, more bool) {
 			break
 		}
 		unread = unread[:min(len(unread), maxBatch-len(events))]
-		if r.prefix == "" {
-			events = slices.Grow(events, len(unread)) // few of them are outdated
-		}
 		for i, e := range unread {
 			prefetch(i, unread, func(e entry) *cell { return e.c })
 			if r.j.outdated(e) {

@@ -15,6 +15,9 @@ type Aggregator struct {
 	events *BusEvents // the events of the bus, which the node passes on
 }
 
+// aggregatorSuffix is the end of the name of an aggregator.
+const aggregatorSuffix = " (aggregator)"
+
 // aggregatorInbox is the capacity of an aggregator's inbox. All nodes flush at the same time.
 const aggregatorInbox = 16 << 10
 
@@ -29,9 +32,6 @@ func newAggregator(ctx context.Context, cfg config, bus Bus) *Aggregator {
 	a.core.Start(a.now())
 	return a
 }
-
-// aggregatorSuffix is the end of the name of an aggregator.
-const aggregatorSuffix = " (aggregator)"
 
 func (a *Aggregator) subjects() []Subject {
 	me := a.ID.Shard()

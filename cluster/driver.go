@@ -42,7 +42,7 @@ func newDriver(ctx context.Context, cfg config, bus Bus, inbox int) *driver {
 // now returns the time since the start of the driver. It can be called from any goroutine.
 func (d *driver) now() time.Duration { return time.Since(d.start) }
 
-// tick handles the timers that are due, and returns the time of the next one.
+// tick runs the timers that are due, and returns the time of the next one.
 func (d *driver) tick() time.Duration {
 	// If a check of the leases is late, first handle the heartbeats that already wait in the
 	// inbox. Only this goroutine changes core, so it can read core without mu.

@@ -148,7 +148,7 @@ func ExampleWithSharding() {
 	net := clustertest.NewNetwork(1)
 	start := func(name string, opts ...cluster.Option) (*occupancy.Engine, *cluster.Node) {
 		engine := occupancy.New()
-		opts = append(opts, cluster.WithName(name), cluster.WithSharding(), cluster.WithHeartbeat(20*time.Millisecond))
+		opts = append(opts, cluster.WithName(name), cluster.WithSharding())
 		node, err := cluster.Start(context.Background(), engine, net.Bus(name), opts...)
 		if err != nil {
 			panic(err)

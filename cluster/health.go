@@ -26,7 +26,9 @@ type Health struct {
 	// the time since a heartbeat that has not returned. In JSON as nanoseconds.
 	BusDelay time.Duration `json:"busDelay"`
 
-	// Nodes is the number of nodes that are counted, including this one.
+	// Nodes is the number of nodes that are counted, including this one. With [WithSharding], it is
+	// the number of nodes of which an aggregator has received a heartbeat within two and a half
+	// heartbeat intervals.
 	Nodes int `json:"nodes"`
 
 	Rooms int `json:"rooms"` // occupied rooms that this node has published

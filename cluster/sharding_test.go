@@ -141,6 +141,34 @@ func TestSharding_LostAggregatorChangesNoCount(t *testing.T) {
 	}
 }
 
+// An aggregator that is separated from some nodes removes their counts. Before this, the other nodes
+// have changed to another aggregator.
+func TestSharding_AggregatorWithoutSomeNodesChangesNoCount(t *testing.T) {
+	for offset := range 5 { // of the heartbeats
+		bubble(t, fmt.Sprint(offset), func(t *testing.T) {
+			net, hosts := sharded(t, 10, 3)
+			for _, h := range hosts {
+				for i := range 30 {
+					h.join(t, room(i), 1)
+				}
+			}
+			after(time.Second + time.Duration(offset)*beat/5)
+			for i := 6; i < 10; i++ {
+				net.Block("n0", fmt.Sprint("n", i))
+				net.Block(fmt.Sprint("n", i), "n0")
+			}
+			for range 200 {
+				after(beat / 10)
+				for i := range 30 {
+					for j, h := range hosts {
+						require.Equal(t, occ(10, 0), h.Current(room(i)), "n%d", j)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestSharding_Get(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		_, hosts := sharded(t, 4, 2)

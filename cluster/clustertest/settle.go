@@ -86,10 +86,12 @@ func (n *Network) problems(t testing.TB) (all []string) {
 	t.Helper()
 	nodes := n.running(t)
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	rooms, estimated := map[string]bool{}, false
+	rooms, estimated, sharded := map[string]bool{}, false, false
 	for _, node := range nodes {
 		all = append(all, node.problems(nodes)...)
-		for _, p := range node.Health().Peers {
+		health := node.Health()
+		sharded = sharded || health.Sharded
+		for _, p := range health.Peers {
 			estimated = estimated || p.Estimated > 0
 		}
 		for room := range node.Engine.All() {
@@ -105,7 +107,7 @@ func (n *Network) problems(t testing.TB) (all []string) {
 		}
 		var first *Node
 		for _, node := range nodes {
-			if own := node.Engine.Local(room); node.Health().Sharded && own.Connections+own.PresenceMembers == 0 {
+			if own := node.Engine.Local(room); sharded && own.Connections+own.PresenceMembers == 0 {
 				continue // the node may have no interest in the room
 			}
 			if first == nil {

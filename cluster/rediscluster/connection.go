@@ -2,6 +2,7 @@ package rediscluster
 
 import (
 	"context"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -32,7 +33,10 @@ func newConnection(ctx context.Context, client rueidis.DedicatedClient) *connect
 func (c *connection) close(flush bool) {
 	c.end()
 	if flush {
-		<-c.sent
+		select {
+		case <-c.sent:
+		case <-time.After(answerTimeout):
+		}
 	}
 	c.Close() // waits up to 1 s for a silent server
 	<-c.sent
@@ -49,8 +53,10 @@ func (c *connection) send(report func(error)) {
 			batch = append(batch, m)
 		case <-c.ctx.Done():
 		}
-		for len(c.queue) > 0 {
-			batch = append(batch, <-c.queue)
+		// A larger batch would delay the check whether the server answers.
+		for size := 0; size < maxPayload && len(c.queue) > 0; {
+			m := <-c.queue
+			batch, size = append(batch, m), size+len(m.Commands()[2])
 		}
 		if len(batch) == 0 {
 			return

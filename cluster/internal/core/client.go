@@ -39,24 +39,13 @@ type client struct {
 
 // usable reports whether the aggregator can be the primary of a shard.
 func (c *client) usable(p *peer, now time.Duration) bool {
-	return c.running(p, now) && !c.partial(p, now)
+	return p != nil && c.m.members.running(p, now) && !c.partial(p, now)
 }
 
-// running reports whether a heartbeat of the aggregator has arrived within two and a half
-// heartbeat intervals.
-func (c *client) running(p *peer, now time.Duration) bool {
-	return p != nil && !p.dropped && !p.replaced && !p.unsupported && p.state == Live && p.lastBeatNumber > 0 && now < c.lateAt(p)
-}
-
-// lateAt returns the time until which the aggregator is running if no heartbeat arrives.
-func (c *client) lateAt(p *peer) time.Duration {
-	return p.leaseStart + max(p.interval, c.m.cfg.Heartbeat)*5/2
-}
-
-// partial reports whether the aggregator has known fewer nodes than another one for two and a
+// partial reports whether the aggregator has known fewer nodes than another one for one and a
 // half heartbeat intervals.
 func (c *client) partial(p *peer, now time.Duration) bool {
-	return p.fewerSince > 0 && now > p.fewerSince+c.m.cfg.Heartbeat*5/2
+	return p.fewerSince > 0 && now > p.fewerSince+c.m.cfg.Heartbeat*3/2
 }
 
 // place chooses the aggregators of each shard again, and informs those whose shards have
@@ -73,7 +62,7 @@ func (c *client) place(now time.Duration) {
 		if c.usable(p, now) {
 			p.request = shardRequest{}
 			usable = append(usable, p)
-			c.m.members.checkAt = min(c.m.members.checkAt, c.lateAt(p))
+			c.m.members.checkAt = min(c.m.members.checkAt, c.m.members.lateAt(p))
 		}
 	}
 	if len(usable) > 0 {
@@ -115,7 +104,7 @@ func (c *client) heartbeat(p *peer, now time.Duration) {
 		return
 	}
 	c.setShards(p, now)
-	knowsMore := func(other *peer) bool { return c.running(other, now) && other.nodes > p.nodes }
+	knowsMore := func(other *peer) bool { return c.m.members.running(other, now) && other.nodes > p.nodes }
 	switch fewer := slices.ContainsFunc(c.m.members.peers, knowsMore); {
 	case !fewer:
 		p.fewerSince = 0

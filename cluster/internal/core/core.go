@@ -10,8 +10,11 @@
 //	Change    |  stream    which changes of a peer have arrived  |        tables to close
 //	Tick      |  table     the counts of a peer                  |  Deadline
 //	SetBus... |  ledger    the published counts of this node     |  Degraded, Peers
-//	Sent      |  replies   the sync requests to answer           |  Table.Set
-//	Ask       |  queries   calls of Get                          |  Call results
+//	Sent      |  feed      publishes a ledger in digests         |  Table.Set
+//	Ask       |  replies   the sync requests to answer           |  Call results
+//	          |  queries   calls of Get                          |
+//	          |  client    the aggregators that a client uses    |
+//	          |  hub       the sums of an aggregator             |
 //	          +--------------------------------------------------+
 package core
 
@@ -22,7 +25,8 @@ import (
 	"github.com/occupancy/occupancy"
 )
 
-// Config contains the settings of a Machine. All fields are required.
+// Config contains the settings of a Machine. All fields are required, unless their comments say
+// otherwise.
 type Config struct {
 	ID   Incarnation
 	Name string
@@ -46,13 +50,14 @@ type Config struct {
 	Yield func()
 
 	// NewTable returns an empty table for the counts of a peer. With the role Client, it is
-	// called once, for the counts of all other nodes.
+	// called once, for the counts of all other nodes. An Aggregator does not call it.
 	NewTable func(name string) Table
 
 	// Everything makes a Client receive the counts of all rooms.
 	Everything bool
 
-	// NextFlush returns the time at which an Aggregator publishes the changes of now.
+	// NextFlush returns the time at which an Aggregator publishes the changes of now. It can be nil
+	// with another role.
 	NextFlush func(now time.Duration) time.Duration
 
 	// Expect is called before the given parts are added to a table, if these are not

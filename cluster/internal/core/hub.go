@@ -140,12 +140,15 @@ func (h *hub) complete(now time.Duration) shardSet {
 }
 
 // describe adds to a heartbeat what the hub collects and counts.
-func (h *hub) describe(b *heartbeat) {
+func (h *hub) describe(b *heartbeat, now time.Duration) {
 	if h == nil {
 		return
 	}
-	b.collect, b.nodes = h.collect, uint64(h.m.Nodes())
+	b.collect = h.collect
 	for _, p := range h.m.members.peers {
+		// A client that is late is not counted, so that the clients find an aggregator with more
+		// nodes before this one removes the counts.
+		b.nodes += uint64(toInt(h.m.members.running(p, now)))
 		if p.state == Missing && len(b.missing) < maxMissing {
 			b.missing = append(b.missing, []byte(p.name))
 		}

@@ -303,7 +303,7 @@ func (m *Machine) newHeartbeat(now time.Duration) heartbeat {
 		}
 	case Aggregator:
 		h.flags |= flagAggregator
-		m.hub.describe(&h)
+		m.hub.describe(&h, now)
 	}
 	return h
 }
@@ -425,7 +425,7 @@ func (m *Machine) queried(room string) []*peer {
 	return m.members.peers
 }
 
-// Nodes returns the number of nodes that are counted, including this one.
+// Nodes returns the number of nodes that are counted, including this one: see Health.Nodes.
 func (m *Machine) Nodes() int {
 	if m.client != nil {
 		return m.client.nodes()

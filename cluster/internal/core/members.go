@@ -276,6 +276,17 @@ func (s *members) lease(p *peer) time.Duration {
 // leaseEnd returns the time at which the peer's lease expires if no heartbeat arrives.
 func (s *members) leaseEnd(p *peer) time.Duration { return p.leaseStart + s.lease(p) }
 
+// lateAt returns the time until which the peer is running if no heartbeat arrives.
+func (s *members) lateAt(p *peer) time.Duration {
+	return p.leaseStart + max(p.interval, s.cfg.Heartbeat)*5/2
+}
+
+// running reports whether a heartbeat of the peer has arrived within two and a half heartbeat
+// intervals.
+func (s *members) running(p *peer, now time.Duration) bool {
+	return !p.dropped && !p.replaced && !p.unsupported && p.state == Live && p.lastBeatNumber > 0 && now < s.lateAt(p)
+}
+
 // sameName reports whether another node has the peer's name.
 func (s *members) sameName(p *peer) bool {
 	return p.name == s.cfg.Name || slices.ContainsFunc(s.peers, func(other *peer) bool {

@@ -68,7 +68,7 @@ func (s *sim) advance(by time.Duration) {
 func (s *sim) collectGarbage() {
 	var m runtime.MemStats
 	if runtime.ReadMemStats(&m); m.HeapAlloc > s.heapLimit {
-		s.heapLimit = heapInUse()*3/2 + 256<<20
+		s.heapLimit = heapInUse()*5/4 + 256<<20
 	}
 }
 
