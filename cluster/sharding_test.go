@@ -76,6 +76,28 @@ func TestSharding_StartIsAnnounced(t *testing.T) {
 	})
 }
 
+// An aggregator uses the bus of its node. It loses no node while the bus is disconnected.
+func TestSharding_AggregatorReceivesBusEvents(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		_, hosts := sharded(t, 3, 1)
+		bus, a := hosts[0].bus, hosts[0].node.Aggregator()
+		bus.Disconnect()
+		settle()
+		require.False(t, a.Health().Connected)
+		after(2 * lease)
+		bus.Reconnect()
+		settle()
+		require.True(t, a.Health().Connected)
+		require.Zero(t, a.Health().Dropped)
+		bus.Overflow(1)
+		after(beat)
+		require.Equal(t, uint64(1), a.Health().Lossy)
+		must(t, bus.Close(t.Context()))
+		settle()
+		require.False(t, a.Health().Connected)
+	})
+}
+
 // Busy nodes flush at the same time. An aggregator publishes their changes in the same interval.
 func TestSharding_AggregatorsFlushShortlyAfterNodes(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
