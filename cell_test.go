@@ -87,18 +87,13 @@ func TestCounter_TryStepsAreExactOrRefuse(t *testing.T) {
 			{member, uint64(n.members), counts{0, 1, 0}, (*counter).tryEnter, (*counter).tryExit},
 		} {
 			// A step refuses to begin or end a room, to change an idle room, and to change the
-			// members of a room whose users are counted. tryJoin and tryLeave also refuse the first
-			// connection and the last.
-			needed := occupiedMask
-			if s.one == connection {
-				needed = connectionMask
-			}
+			// members of a room whose users are counted.
 			may := flags&idle == 0 && (s.one == connection || flags&tracked == 0)
 			var c counter
 			check := func(what string, step func(*counter) bool, want uint64) {
 				c.word.Store(w)
 				did := step(&c)
-				allowed := may && w&needed != 0 && want&needed != 0 && want != w
+				allowed := may && w&occupiedMask != 0 && want&occupiedMask != 0 && want != w
 				if did != allowed || !did && c.word.Load() != w || did && c.word.Load() != want {
 					t.Fatalf("%s of %+v, flags %x: %v, %+v", what, n, flags, did, countsOf(c.word.Load()))
 				}

@@ -89,19 +89,18 @@ func stateOf(w uint64) state {
 // occupied before and after, the idle flag is clear (so it is not retired either), no user is
 // to be counted, and the count is not full. Otherwise, or if another hook has changed the word
 // meanwhile, it changes nothing and returns false, and the caller takes the general path: see
-// cell.step. To save a comparison, tryJoin and tryLeave leave the first connection of a room
-// and the last to the general path, even if the room has members.
+// cell.step.
 
 func (c *counter) tryJoin() bool {
 	w := c.word.Load()
-	n := w / connection // the connections, or more than maxLocal if the idle flag is set
-	return 1 <= n && n < maxLocal && c.word.CompareAndSwap(w, w+connection)
+	return w&idle == 0 && w&occupiedMask != 0 && w&connectionMask < connectionMask &&
+		c.word.CompareAndSwap(w, w+connection)
 }
 
 func (c *counter) tryLeave() bool {
 	w := c.word.Load()
-	n := w / connection
-	return 2 <= n && n <= maxLocal && c.word.CompareAndSwap(w, w-connection)
+	return w&idle == 0 && w&connectionMask != 0 && (w-connection)&occupiedMask != 0 &&
+		c.word.CompareAndSwap(w, w-connection)
 }
 
 func (c *counter) tryEnter() bool {
