@@ -106,8 +106,8 @@ func (e *Engine) Local(room string) Occupancy {
 // the engine is linked, what each of the other nodes answers now. Without a [Link] it
 // returns the same as Current. It blocks until the nodes have answered or ctx is done.
 //
-// Users cannot be added up. With [WithUserHash] they are those of Current, but not more than
-// the members.
+// Users cannot be added up. With [WithUserHash] they are those of Current or, if they are more, those
+// that the other nodes answer, but not more than the members.
 //
 // The error is ErrClosed, ErrInvalidRoom, ErrCount if the nodes answered an impossible
 // count, the error of ctx, or that of [Peers]. Together with an error of Peers, Get
@@ -128,7 +128,7 @@ func (e *Engine) Get(ctx context.Context, room string) (Occupancy, error) {
 	}
 	total, _ := ours.plus(part)
 	if link.index != nil {
-		total.users = min(uint32(e.Current(room).Users), total.members)
+		total.users = min(max(uint32(e.Current(room).Users), part.users), total.members)
 	}
 	return total.occupancy(), err
 }

@@ -91,7 +91,8 @@
 // Get queries the peers, so its result includes changes that have not been flushed yet. Only
 // the number of users is the one that was last received. If a peer does not answer, Get
 // returns the known sum and a [PartialError]. With [WithSharding], Get queries one aggregator: then
-// the result does not include the changes that the other nodes have not flushed yet.
+// the result does not include the changes that the other nodes have not flushed yet, and if the
+// node is not interested in the room, the aggregator also answers the number of users.
 //
 // # What is promised
 //

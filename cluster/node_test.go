@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -203,5 +204,51 @@ func TestStart_SlowSubscribeIsNoPause(t *testing.T) {
 		defer node.Close()
 		settle()
 		require.Zero(t, node.Health().Pauses)
+	})
+}
+
+// refusingBus refuses one of the subscriptions.
+type refusingBus struct {
+	*clustertest.Bus
+	refused, calls, open int
+}
+
+var errRefused = errors.New("refused")
+
+func (b *refusingBus) Subscribe(ctx context.Context, subjects []cluster.Subject, out chan<- cluster.Message) (io.Closer, error) {
+	if b.calls++; b.calls == b.refused {
+		return nil, errRefused
+	}
+	b.open++
+	sub, err := b.Bus.Subscribe(ctx, subjects, out)
+	return countedSubscription{sub, b}, err
+}
+
+type countedSubscription struct {
+	io.Closer
+	bus *refusingBus
+}
+
+func (s countedSubscription) Close() error {
+	s.bus.open--
+	return s.Closer.Close()
+}
+
+func TestStart_ReleasesEverythingIfTheBusRefusesASubscription(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		e, bus := occupancy.New(), &refusingBus{Bus: clustertest.NewNetwork(1).Bus("n0")}
+		for bus.refused = 1; ; bus.refused++ {
+			bus.calls = 0
+			n, err := cluster.Start(t.Context(), e, bus, cluster.WithAggregator())
+			if err == nil {
+				must(t, n.Ready(t.Context()), n.Close())
+				break
+			}
+			require.ErrorIs(t, err, errRefused)
+			require.Zero(t, bus.open)
+		}
+		require.Equal(t, 4, bus.refused) // there are three subscriptions
+		require.Zero(t, bus.open)
+		must(t, e.Close(), bus.Close(t.Context()))
 	})
 }

@@ -59,6 +59,19 @@ func TestSharding_NodesHaveTheRoomsOfInterest(t *testing.T) {
 	})
 }
 
+// The aggregator of a closed node leaves with the node.
+func TestSharding_ClosedAggregatorLeaves(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		_, hosts := sharded(t, 3, 2)
+		must(t, hosts[0].node.Close())
+		after(beat)
+		health := hosts[2].node.Health()
+		require.Empty(t, health.Reasons)
+		require.Len(t, health.Peers, 1)
+		require.Equal(t, "n1 (aggregator)", health.Peers[0].Name)
+	})
+}
+
 // A node need not wait for a heartbeat of an aggregator.
 func TestSharding_StartIsAnnounced(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
@@ -215,6 +228,14 @@ func TestSharding_Get(t *testing.T) {
 		var partial *cluster.PartialError
 		require.ErrorAs(t, err, &partial)
 		require.Equal(t, []string{"n3"}, partial.Missing)
+		hosts[0].bus.Disconnect()
+		hosts[1].bus.Disconnect()
+		began := time.Now()
+		_, err = hosts[2].node.Top(t.Context(), 10)
+		require.ErrorAs(t, err, &partial)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Subset(t, partial.Missing, []string{"n0 (aggregator)", "n1 (aggregator)"})
+		require.Equal(t, 250*time.Millisecond, time.Since(began))
 	})
 }
 
@@ -228,6 +249,13 @@ func TestSharding_Everything(t *testing.T) {
 		hosts[3].join(t, "other", 1)
 		after(time.Second)
 		require.Equal(t, occ(1, 0), lobby.Current("other"))
+		for range 2 { // the ranking is that of the counts which the node has
+			top, err := lobby.node.Top(t.Context(), 10)
+			must(t, err)
+			require.Equal(t, lobby.Current("r"), top[0].Occupancy)
+			hosts[2].join(t, "r", 1)
+			after(300 * time.Millisecond)
+		}
 		must(t, hosts[3].Leave("other"))
 		after(time.Second)
 		require.Equal(t, occ(0, 0), lobby.Current("other"))
@@ -297,6 +325,35 @@ func TestSharding_IsolatedNodeKeepsCounts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Get also returns the users of a room in which the node is not interested.
+func TestSharding_GetReturnsUsers(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		var hosts []*host
+		for i := range 4 {
+			opt := cluster.WithSharding()
+			if i < 2 {
+				opt = cluster.WithAggregator()
+			}
+			hosts = append(hosts, startWithUsers(t, net, fmt.Sprint("n", i), opt))
+		}
+		for _, h := range hosts {
+			must(t, h.node.Ready(t.Context()))
+		}
+		for _, h := range hosts[:3] {
+			connect(t, h, "r", "ann")
+			connect(t, h, "r", h.bus.Name())
+		}
+		after(time.Second)
+		for _, h := range hosts {
+			o, err := h.Get(t.Context(), "r")
+			must(t, err)
+			require.Equal(t, occupancy.Occupancy{Connections: 6, PresenceMembers: 6, Users: 4}, o)
+		}
+		require.Zero(t, hosts[3].Current("r"))
+	})
 }
 
 // The same users are on two nodes, of which each publishes a part. Another node estimates how many

@@ -638,7 +638,7 @@ type Answer struct {
 	Connections   []uint32               `protobuf:"varint,4,rep,packed,name=connections,proto3" json:"connections,omitempty"`
 	Members       []uint32               `protobuf:"varint,5,rep,packed,name=members,proto3" json:"members,omitempty"`
 	Rooms         []string               `protobuf:"bytes,6,rep,name=rooms,proto3" json:"rooms,omitempty"`         // with the most connections, in descending order; fewer than requested if they do not fit in 64 kB
-	Users         []uint32               `protobuf:"varint,7,rep,packed,name=users,proto3" json:"users,omitempty"` // of these rooms
+	Users         []uint32               `protobuf:"varint,7,rep,packed,name=users,proto3" json:"users,omitempty"` // of these rooms, or of the rooms of the Query; from an aggregator
 	LeastVersion  uint32                 `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

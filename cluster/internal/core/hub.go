@@ -207,17 +207,19 @@ func (h *hub) publish(now time.Duration) {
 	}
 }
 
-// answer returns the counts of a room for a query of a client: those of the other clients.
-func (h *hub) answer(client Incarnation, room string) roomCounts {
+// answer returns the counts and the number of users of a room for a query of a client: those of the
+// other clients.
+func (h *hub) answer(client Incarnation, room string) (counts roomCounts, users uint64) {
 	r := h.rooms[room]
 	if r == nil {
-		return 0
+		return 0, 0
 	}
 	var part *hubPart
 	if p := h.m.members.byID[client]; p != nil {
 		part = p.parts()[room]
 	}
-	return r.countsWithout(part)
+	counts = r.countsWithout(part)
+	return counts, min(r.usersWithout(part, 0).count, counts.members())
 }
 
 // setShards sets the shards that the feed of a client contains.

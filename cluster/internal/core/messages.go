@@ -222,7 +222,7 @@ type answer struct {
 	id       uint64
 	parts    []roomCounts
 	rooms    [][]byte // of parts, if the query is for the rooms with the most connections
-	users    column   // of rooms; empty if all are 0
+	users    column   // of parts, from an aggregator; empty if all are 0
 }
 
 func (a *answer) decode(payload []byte) bool {
@@ -250,7 +250,7 @@ func (a *answer) decode(payload []byte) bool {
 		}
 		return true
 	})
-	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQueryRooms || users > len(a.rooms) ||
+	if !ok || ids != 1|2 || length[0] != length[1] || length[0] > maxQueryRooms || users > length[0] ||
 		len(a.rooms) > 0 && len(a.rooms) != length[0] {
 		return false
 	}

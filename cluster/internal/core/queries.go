@@ -50,6 +50,7 @@ type query struct {
 	pending     int // the number of calls without a result
 	peers       []*peer
 	answers     [][]roomCounts // by peer; nil for a peer that has not answered
+	users       []uint64       // by room, from an aggregator; nil if it has not answered
 	waiting     []bool         // by peer: whether the calls wait for its answer; initially true for Live peers that can answer
 	outstanding int            // the number of peers whose answers the calls wait for
 	err         error          // the error of publishing the query
@@ -125,6 +126,9 @@ func (s *queries) answer(a *answer) {
 		return
 	}
 	if i := slices.IndexFunc(q.peers, func(p *peer) bool { return p.id == a.from }); i >= 0 {
+		for q.peers[i].feed != nil && len(q.users) < len(q.rooms) {
+			q.users = append(q.users, a.users.next())
+		}
 		s.resolve(q, i, a.parts)
 	}
 }
@@ -202,6 +206,9 @@ func (s *queries) finish(call *Call, peers []*peer, ended error) (sum occupancy.
 	sum = occupancy.Occupancy{
 		Connections:     int(min(connections, largestCount)),
 		PresenceMembers: int(min(members, largestCount)),
+	}
+	if q.users != nil {
+		sum.Users = int(min(q.users[call.roomIndex], members))
 	}
 	if missing != nil {
 		slices.Sort(missing)

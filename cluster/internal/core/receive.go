@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/occupancy/occupancy"
 )
 
@@ -343,7 +345,9 @@ func (m *Machine) handleQuery(q *queryMessage, now time.Duration) {
 	}
 	for _, room := range q.rooms {
 		if m.hub != nil {
-			a.parts = append(a.parts, m.hub.answer(q.from, string(room)))
+			counts, users := m.hub.answer(q.from, string(room))
+			a.parts = append(a.parts, counts)
+			a.users = protowire.AppendVarint(a.users, users)
 		} else {
 			a.parts = append(a.parts, toRoomCounts(m.cfg.Local(string(room))))
 		}
