@@ -43,9 +43,9 @@ func (c *client) usable(p *peer, now time.Duration) bool {
 }
 
 // partial reports whether the aggregator has known fewer nodes than another one for one and a
-// half heartbeat intervals.
+// half heartbeat intervals, or has just started.
 func (c *client) partial(p *peer, now time.Duration) bool {
-	return p.fewerSince > 0 && now > p.fewerSince+c.m.cfg.Heartbeat*3/2
+	return p.fewerSince > 0 && (p.nodes == 0 || now > p.fewerSince+c.m.cfg.Heartbeat*3/2)
 }
 
 // place chooses the aggregators of each shard again, and informs those whose shards have
