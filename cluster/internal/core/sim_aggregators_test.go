@@ -218,23 +218,58 @@ func (s *sim) checkChangesOfAggregators() {
 	s.faults.maxDelay = s.between(time.Millisecond, 30*time.Millisecond)
 	s.steady = true
 	for range 1 + s.rand.IntN(4) {
+		degradedUntil := s.now
 		all := s.running(Aggregator)
 		switch n := all[s.rand.IntN(len(all))]; {
 		case len(all) == 1 || len(all) < 5 && s.chance(0.4):
 			s.start(Aggregator, fmt.Sprint("new", s.started))
 		default:
-			s.end(n, s.chance(0.5))
+			bye := s.chance(0.5)
+			failover := s.failover(bye)
+			s.at(s.now+failover, func() { s.checkFailover(n, failover) })
+			if bye {
+				degradedUntil += failover // the clients know at once that the aggregator has left
+			}
+			s.end(n, bye)
 			if s.chance(0.5) {
 				s.start(Aggregator, n.name)
 			}
 		}
 		for end := s.now + 20*beat; s.now < end; s.step(0, beat) {
 			s.get(s.randomProcess(), fmt.Sprint("room", s.rand.IntN(s.rooms)))
+			for _, n := range s.running(Client) {
+				if reasons := n.m.Reasons(s.now); len(reasons) > 0 && s.now > degradedUntil {
+					s.fail("%v is degraded: %v", n, reasons)
+				}
+			}
 		}
 	}
 	s.steady = false
 	if !s.garbled { // names can be wrong
 		s.checkPlacement()
+	}
+}
+
+// failover returns the time within which the clients replace an aggregator that has ended. After a
+// crash, they notice this after two and a half heartbeat intervals. They request its shards from the
+// backup within a quarter of an interval; the backup, which has all counts, publishes them with its
+// next flush. There is one message for each step.
+func (s *sim) failover(bye bool) time.Duration {
+	wait := s.slowest/4 + s.relay() + 3*s.faults.maxDelay
+	if !bye {
+		wait += s.slowest * 5 / 2
+	}
+	return wait
+}
+
+// checkFailover checks that no client uses an aggregator that has ended.
+func (s *sim) checkFailover(ended *node, within time.Duration) {
+	for _, n := range s.running(Client) {
+		for p := range n.m.client.inUse() {
+			if p.id == ended.m.cfg.ID {
+				s.fail("%v uses %v, which has ended before %v", n, ended, within)
+			}
+		}
 	}
 }
 
