@@ -127,10 +127,11 @@ func (c *client) heartbeat(p *peer, now time.Duration) {
 	}
 }
 
-// canReplace reports whether the aggregator p can be the source of a shard now.
+// canReplace reports whether the aggregator p can be the source of a shard now. A degraded aggregator
+// can lack the counts of a node, for which it no longer waits.
 func (c *client) canReplace(p, source *peer, shard int, now time.Duration) bool {
 	return p.cover.has(shard) && !p.stream.behind() && c.usable(p, now) &&
-		(!c.usable(source, now) || p.nodes >= source.nodes)
+		(!c.usable(source, now) || p.nodes >= source.nodes && p.flags&flagDegraded <= source.flags&flagDegraded)
 }
 
 // setShards makes the feed to the aggregator p contain the shards that p collects.
