@@ -371,13 +371,36 @@ func TestSharding_WithoutAggregator(t *testing.T) {
 	})
 }
 
+func TestSharding_Reasons(t *testing.T) {
+	bubble(t, "several aggregators report one missing node", func(t *testing.T) {
+		_, hosts := sharded(t, 4, 2)
+		hosts[3].crash()
+		after(lease + 3*beat)
+		require.Equal(t, []string{"missing: n3"}, reasons(hosts[2]))
+	})
+	bubble(t, "an aggregator stops", func(t *testing.T) {
+		_, hosts := sharded(t, 4, 2)
+		must(t, hosts[0].node.Close())
+		after(beat / 8)
+		require.Equal(t, []string{"the aggregator has stopped: n0 (aggregator)"}, reasons(hosts[2]))
+		after(beat)
+		require.Empty(t, reasons(hosts[2]))
+	})
+}
+
 func TestSharding_OtherModeIsDegraded(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		net, hosts := sharded(t, 3, 1)
+		net, hosts := sharded(t, 3, 2)
 		mesh := start(t, net, "mesh")
 		after(2 * beat)
 		for _, h := range append(hosts, mesh) {
 			require.True(t, h.node.Health().Degraded)
+		}
+		before := reasons(mesh)
+		require.Len(t, before, 1)
+		for range 40 { // the name in the reason does not alternate
+			after(beat / 8)
+			require.Equal(t, before, reasons(mesh))
 		}
 		mesh.crash()
 		after(lease + 2*beat)
