@@ -48,7 +48,8 @@ func WithSecret(secret string) Option { return func(c *config) { c.userKey = new
 // WithLogger sets the logger. The default discards all messages. The node logs at level Warn
 // when counts may be incomplete and when a peer is lost, and when that has ended. It logs at
 // level Info when peers come and go, and until it is ready (see [Node.Ready]): when it
-// starts, its counts are always incomplete.
+// starts, its counts are always incomplete. The messages of the aggregator in this process have the
+// attribute "node" with its name: see [WithAggregator].
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.log = l } }
 
 // WithFlush sets how long changes are collected before they are published; the default
