@@ -130,8 +130,9 @@ func WithSharding() Option {
 }
 
 // WithAggregator makes this process also an aggregator. It implies [WithSharding]. Choose at least
-// two processes that run for long and are seldom busy, for example the seeds, and one more for
-// each 200 nodes. If an aggregator is lost, the nodes use another one, and no count changes.
+// two processes that run for long and are seldom busy, for example the seeds, and about one for
+// each 200 nodes. If an aggregator is lost, the nodes use another one. No count changes, except
+// that the clients of the lost process are no longer counted.
 //
 // All nodes of the service are peers of an aggregator. With more than 1000 nodes, raise the limit
 // of [WithMaxPeers] on the aggregators. A name of [WithName] can have at most 242 bytes, because
