@@ -272,8 +272,9 @@ func (c *client) reasons(now time.Duration, add func(applies bool, text string, 
 		for _, name := range p.missing {
 			add(true, "missing", name)
 		}
-		late := p.dropped || p.state != Live || now >= p.beatAt+c.m.members.lease(p)
-		add(late, "no heartbeat within the lease", p.name)
+		late := p.state != Live || now >= p.beatAt+c.m.members.lease(p)
+		add(p.dropped, "the aggregator has stopped", p.name)
+		add(late && !p.dropped, "no heartbeat within the lease", p.name)
 		add(p.stream.behind(), "changes are missing", p.name)
 		add(len(p.table.refused) > 0, "counts are refused", p.name)
 		add(p.table.overLimit, "more rooms than WithMaxRooms", p.name)
