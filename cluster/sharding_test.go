@@ -59,6 +59,45 @@ func TestSharding_NodesHaveTheRoomsOfInterest(t *testing.T) {
 	})
 }
 
+// A node need not wait for a heartbeat of an aggregator.
+func TestSharding_StartIsAnnounced(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 3, 2)
+		hosts[2].join(t, "r", 1)
+		after(time.Second)
+		for i := range 10 {
+			h := start(t, net, fmt.Sprint("late", i), cluster.WithSharding())
+			h.join(t, "r", 1)
+			after(700 * time.Millisecond)
+			require.Equal(t, occ(i+2, 0), h.Current("r"))
+			require.Equal(t, i+4, h.node.Health().Nodes)
+			after(time.Duration(37*i) * time.Millisecond)
+		}
+	})
+}
+
+// An aggregator uses the bus of its node. It loses no node while the bus is disconnected.
+func TestSharding_AggregatorReceivesBusEvents(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		_, hosts := sharded(t, 3, 1)
+		bus, a := hosts[0].bus, hosts[0].node.Aggregator()
+		bus.Disconnect()
+		settle()
+		require.False(t, a.Health().Connected)
+		after(2 * lease)
+		bus.Reconnect()
+		settle()
+		require.True(t, a.Health().Connected)
+		require.Zero(t, a.Health().Dropped)
+		bus.Overflow(1)
+		after(beat)
+		require.Equal(t, uint64(1), a.Health().Lossy)
+		must(t, bus.Close(t.Context()))
+		settle()
+		require.False(t, a.Health().Connected)
+	})
+}
+
 // Busy nodes flush at the same time. An aggregator publishes their changes in the same interval.
 func TestSharding_AggregatorsFlushShortlyAfterNodes(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {

@@ -266,3 +266,62 @@ func TestTrending_InterestIsNoArrival(t *testing.T) {
 		require.Equal(t, []string{"big"}, roomNames(lobby.board.Trending(10)))
 	})
 }
+
+// score returns the number of arrivals in a room, without the weights.
+func (r *ranked) score(room string) float64 {
+	rooms, _ := r.board.History()
+	return math.Round(rooms[room][1])
+}
+
+// With aggregators, a node receives the counts of the other nodes when it becomes interested in a room. These
+// are no arrivals, and their removal is no departure.
+func TestSharding_OnlyArrivalsAreRanked(t *testing.T) {
+	service := func(t *testing.T, opt cluster.Option) (aggregator *host, r *ranked) {
+		net := clustertest.NewNetwork(1)
+		aggregator = start(t, net, "n0", cluster.WithAggregator())
+		r = startRankedNode(t, net, "n1", []cluster.Option{opt})
+		must(t, r.node.Ready(t.Context()))
+		aggregator.join(t, "r", 100)
+		after(3 * time.Minute)
+		return aggregator, r
+	}
+	bubble(t, "interest begins and ends", func(t *testing.T) {
+		other, r := service(t, cluster.WithSharding())
+		for range 3 {
+			r.join(t, "r", 1)
+			after(50 * time.Millisecond)
+			other.join(t, "r", 1)
+			after(2 * time.Second)
+			require.InDelta(t, 1, r.score("r"), 1) // the other client may be part of the first counts
+			must(t, r.Leave("r"), other.Leave("r"))
+			after(2 * time.Second)
+			require.Zero(t, r.Current("r").Connections)
+			require.InDelta(t, 0, r.score("r"), 1)
+		}
+	})
+	bubble(t, "the own clients of an observer", func(t *testing.T) {
+		other, r := service(t, cluster.WithEverything())
+		before := r.score("r")
+		for range 3 {
+			r.join(t, "r", 1)
+			after(300 * time.Millisecond)
+			other.join(t, "r", 1)
+			after(2 * time.Second)
+			must(t, r.Leave("r"))
+			after(2 * time.Second)
+		}
+		require.InDelta(t, before+3, r.score("r"), 1)
+	})
+	bubble(t, "all aggregators are lost", func(t *testing.T) {
+		other, r := service(t, cluster.WithEverything())
+		before := r.score("r")
+		other.bus.Disconnect()
+		after(lease + hold + 5*beat)
+		require.Zero(t, r.Current("r").Connections)
+		require.InDelta(t, before, r.score("r"), 1)
+		other.bus.Reconnect()
+		after(2 * lease)
+		require.Equal(t, occ(100, 0), r.Current("r"))
+		require.InDelta(t, before, r.score("r"), 1)
+	})
+}

@@ -157,7 +157,7 @@ func (c *client) setShards(p *peer, now time.Duration) {
 
 // change publishes a change of a room of this node.
 func (c *client) change(room string, counts roomCounts, users userList, now time.Duration) {
-	if before, _ := c.m.get(room); before == 0 && c.m.cfg.Expect != nil {
+	if before, _ := c.m.get(room); before == 0 && c.m.cfg.Expect != nil && !c.m.cfg.Everything {
 		c.newRooms[room] = now
 	}
 	c.m.put(room, counts, users)
@@ -196,8 +196,8 @@ func (c *client) complete() bool {
 func (c *client) setSource(moved shardSet, from, to *peer) {
 	moved.all(func(shard int) { c.sources[shard] = to })
 	others := c.others
-	if from == nil {
-		others = c.m.expecting(others, 0) // the clients of the other nodes are no arrivals
+	if from == nil || to == nil {
+		others = c.m.expecting(others, 0) // the clients of the other nodes neither arrive nor depart
 	}
 	set := func(part occupancy.Part) {
 		if c.m.cfg.Yield(); moved.has(shardOf(part.Room)) {
@@ -284,6 +284,18 @@ func (c *client) reasons(now time.Duration, add func(applies bool, text string, 
 	}
 }
 
+// interestChanges reports whether the counts of a room change because this node has become
+// interested in it, or is no longer interested.
+func (c *client) interestChanges(part occupancy.Part) bool {
+	if part.Occupancy == (occupancy.Occupancy{}) {
+		interest, _ := c.m.get(part.Room)
+		return interest == 0 && !c.m.cfg.Everything
+	}
+	_, isNew := c.newRooms[part.Room]
+	delete(c.newRooms, part.Room)
+	return isNew
+}
+
 // view is the counts of other nodes as received from an aggregator. Those of the shards whose
 // source is this aggregator are also set in client.others. A view is a Table; after Close, it
 // keeps the counts until the shards have another source.
@@ -303,9 +315,8 @@ func (v *view) Set(parts ...occupancy.Part) error {
 			continue
 		}
 		v.c.parts = append(v.c.parts, part)
-		if _, isNew := v.c.newRooms[part.Room]; isNew {
-			delete(v.c.newRooms, part.Room)
-			v.c.m.cfg.Expect([]occupancy.Part{part}, 0)
+		if e, ok := v.c.m.expecting(v.c.others, 0).(expecting); ok && v.c.interestChanges(part) {
+			e.announce([]occupancy.Part{part})
 		}
 	}
 	err := v.c.others.Set(v.c.parts...)

@@ -104,6 +104,12 @@ type expecting struct {
 }
 
 func (t expecting) Set(parts ...occupancy.Part) error {
+	t.announce(parts)
+	return t.Table.Set(parts...)
+}
+
+// announce calls expect with the increases of the counts, which can be negative.
+func (t expecting) announce(parts []occupancy.Part) {
 	increases := make([]occupancy.Part, len(parts))
 	for i, p := range parts {
 		before := t.Get(p.Room).Occupancy
@@ -113,7 +119,6 @@ func (t expecting) Set(parts ...occupancy.Part) error {
 		increases[i] = p
 	}
 	t.expect(increases, t.away)
-	return t.Table.Set(parts...)
 }
 
 // expecting returns t as a Table that calls Config.Expect, if there is one.
