@@ -26,6 +26,7 @@ const afterFlush = 30 * time.Millisecond
 
 func newAggregator(ctx context.Context, cfg config, bus Bus) *Aggregator {
 	cfg.ID, cfg.Name, cfg.Role = cfg.aggregatorID, cfg.Name+aggregatorSuffix, core.Aggregator
+	cfg.log = cfg.log.With("node", cfg.Name) // the node in the same process has the same logger
 	a := &Aggregator{driver: newDriver(ctx, cfg, bus, aggregatorInbox), events: NewBusEvents()}
 	a.NextFlush = func(now time.Duration) time.Duration { return now + a.untilFlush(afterFlush) }
 	a.core = core.New(a.Config)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,20 @@ func TestChanges_ReportHealth(t *testing.T) {
 		} {
 			require.Contains(t, log.String(), line)
 		}
+	})
+	bubble(t, "the log distinguishes a node from its aggregator", func(t *testing.T) {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		a := start(t, clustertest.NewNetwork(1), "a", cluster.WithAggregator(), cluster.WithLogger(logger))
+		after(3 * beat)
+		must(t, a.node.Close())
+		of := map[bool]int{}
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "counts are complete") {
+				of[strings.Contains(line, `node="a (aggregator)"`)]++
+			}
+		}
+		require.Equal(t, map[bool]int{true: 1, false: 1}, of)
 	})
 	bubble(t, "the newest replaces an unread one", func(t *testing.T) {
 		_, hosts := service(t, 3)

@@ -13,8 +13,8 @@ const ErrBusInUse occupancy.Error = "cluster: the Bus is in use by another node:
 // errClosed is the error of a Get during which the node was closed.
 var errClosed = fmt.Errorf("cluster: node is closed: %w", occupancy.ErrClosed)
 
-// PartialError is the error of [occupancy.Engine.Get] if a peer did not answer, or if the
-// node may not know all peers. A node may not know all peers shortly after its start,
+// PartialError is the error of [occupancy.Engine.Get] and [Node.Top] if a peer did not answer, or
+// if the node may not know all peers. A node may not know all peers shortly after its start,
 // while its bus is disconnected, if it knows fewer nodes than WithExpectedNodes requires,
 // and if there are more peers than WithMaxPeers allows.
 //

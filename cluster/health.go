@@ -84,6 +84,7 @@ type Health struct {
 // With [WithSharding], the reasons about peers are those of the aggregators whose counts the node
 // uses. In addition:
 //   - no aggregator has the counts of all nodes, for some rooms: for example, none is running;
+//   - an aggregator has stopped, and the node has not changed to another one yet;
 //   - an aggregator is Degraded: if nodes are missing, the reasons contain their names;
 //   - an aggregator does not know all nodes: another one knows more;
 //   - not all nodes use WithSharding: the reason contains the name of one that differs from this one.

@@ -48,7 +48,8 @@ func WithSecret(secret string) Option { return func(c *config) { c.userKey = new
 // WithLogger sets the logger. The default discards all messages. The node logs at level Warn
 // when counts may be incomplete and when a peer is lost, and when that has ended. It logs at
 // level Info when peers come and go, and until it is ready (see [Node.Ready]): when it
-// starts, its counts are always incomplete.
+// starts, its counts are always incomplete. The messages of the aggregator in this process have the
+// attribute "node" with its name: see [WithAggregator].
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.log = l } }
 
 // WithFlush sets how long changes are collected before they are published; the default
@@ -113,10 +114,10 @@ func WithStrictReadiness() Option { return func(c *config) { c.strict = true } }
 // need it, and some of them also need [WithAggregator].
 //
 // A node then receives only the counts of the rooms in which it is interested: those in which it
-// has connections, members or subscribers, or that a watcher of its engine has selected. Other
-// rooms are missing in Current, All and Watch of its engine, and in rankings of its rooms. Get
-// still returns the counts of any room, and [Node.Top] the largest rooms of the service. A node
-// [WithEverything] receives all rooms.
+// has connections, members or subscribers, or that a watcher of its engine has selected
+// ([Node.Interested]). Other rooms are missing in Current, All and Watch of its engine, and in
+// rankings of its rooms. [occupancy.Engine.Get] still returns the connections and members of any
+// room, and [Node.Top] the largest rooms of the service. A node [WithEverything] receives all rooms.
 //
 // When a node becomes interested in a room, its engine has only the counts of its own process
 // until the counts of the others arrive, about a flush interval later.
@@ -129,8 +130,9 @@ func WithSharding() Option {
 }
 
 // WithAggregator makes this process also an aggregator. It implies [WithSharding]. Choose at least
-// two processes that run for long and are seldom busy, for example the seeds, and one more for
-// each 200 nodes. If an aggregator is lost, the nodes use another one, and no count changes.
+// two processes that run for long and are seldom busy, for example the seeds, and about one for
+// each 200 nodes. If an aggregator is lost, the nodes use another one. No count changes, except
+// that the clients of the lost process are no longer counted.
 //
 // All nodes of the service are peers of an aggregator. With more than 1000 nodes, raise the limit
 // of [WithMaxPeers] on the aggregators. A name of [WithName] can have at most 242 bytes, because

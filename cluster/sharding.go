@@ -13,6 +13,20 @@ type RoomCounts struct {
 	occupancy.Occupancy
 }
 
+// Interested reports whether this node receives the counts of a room: Current, All and Watch of its
+// engine then return the counts of the whole service. With [WithSharding], these are the rooms in
+// which this process has connections, members or subscribers, or that a watcher has selected.
+// Without it, or [WithEverything], they are all rooms. For another room, call
+// [occupancy.Engine.Get]. If the interest has just begun, the counts arrive a moment later.
+// Interested does not allocate.
+func (n *Node) Interested(room string) bool {
+	if n.Role == core.Mesh || n.Everything {
+		return true
+	}
+	own := n.engine.Local(room)
+	return own.Connections+own.PresenceMembers > 0 || n.link.Interested(room)
+}
+
 // Top returns the k rooms of the service with the most connections, in descending order, but at
 // most 256 rooms. It is for lobbies on a node [WithSharding], whose engine does not have all rooms.
 // It queries the aggregators, whose rankings are up to one heartbeat interval old. Without

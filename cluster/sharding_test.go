@@ -467,13 +467,68 @@ func TestSharding_WithoutAggregator(t *testing.T) {
 	})
 }
 
+func TestInterested_SaysWhetherCurrentIsOfTheWholeService(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		net, hosts := sharded(t, 3, 2)
+		n := hosts[2]
+		observer := start(t, net, "observer", cluster.WithEverything())
+		for _, begin := range []func() (end func()){
+			func() func() { must(t, n.Join("r")); return func() { must(t, n.Leave("r")) } },
+			func() func() { must(t, n.Enter("r", "a")); return func() { must(t, n.Exit("r", "a")) } },
+			func() func() {
+				sub, err := n.Subscribe("r")
+				must(t, err)
+				return sub.Unsubscribe
+			},
+			func() func() {
+				w, err := n.Watch(occupancy.Rooms("r"))
+				must(t, err)
+				return func() { must(t, w.Close()) }
+			},
+		} {
+			require.False(t, n.node.Interested("r"))
+			end := begin()
+			require.True(t, n.node.Interested("r"))
+			require.False(t, n.node.Interested("another"))
+			end()
+		}
+		require.False(t, n.node.Interested("r"))
+		require.True(t, observer.node.Interested("r"))
+		require.True(t, start(t, clustertest.NewNetwork(1), "a").node.Interested("r"))
+		require.Zero(t, testing.AllocsPerRun(10, func() { n.node.Interested("r") }))
+	})
+}
+
+func TestSharding_Reasons(t *testing.T) {
+	bubble(t, "several aggregators report one missing node", func(t *testing.T) {
+		_, hosts := sharded(t, 4, 2)
+		hosts[3].crash()
+		after(lease + 3*beat)
+		require.Equal(t, []string{"missing: n3"}, reasons(hosts[2]))
+	})
+	bubble(t, "an aggregator stops", func(t *testing.T) {
+		_, hosts := sharded(t, 4, 2)
+		must(t, hosts[0].node.Close())
+		after(beat / 8)
+		require.Equal(t, []string{"the aggregator has stopped: n0 (aggregator)"}, reasons(hosts[2]))
+		after(beat)
+		require.Empty(t, reasons(hosts[2]))
+	})
+}
+
 func TestSharding_OtherModeIsDegraded(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		net, hosts := sharded(t, 3, 1)
+		net, hosts := sharded(t, 3, 2)
 		mesh := start(t, net, "mesh")
 		after(2 * beat)
 		for _, h := range append(hosts, mesh) {
 			require.True(t, h.node.Health().Degraded)
+		}
+		before := reasons(mesh)
+		require.Len(t, before, 1)
+		for range 40 { // the name in the reason does not alternate
+			after(beat / 8)
+			require.Equal(t, before, reasons(mesh))
 		}
 		mesh.crash()
 		after(lease + 2*beat)

@@ -25,6 +25,8 @@ var clusterMetrics = []metric[cluster.Health]{
 		func(h *cluster.Health) float64 { return boolean(h.Degraded) }),
 	gauge("cluster_nodes", "Nodes that are counted, including this one.",
 		func(h *cluster.Health) float64 { return float64(h.Nodes) }),
+	gauge("cluster_sharded", "1 if the node exchanges counts through aggregators, otherwise 0.",
+		func(h *cluster.Health) float64 { return boolean(h.Sharded) }),
 	gauge("cluster_rooms", "Occupied rooms that this node has published to its peers.",
 		func(h *cluster.Health) float64 { return float64(h.Rooms) }),
 	gauge("cluster_waiting_rooms", "Rooms whose changes wait for the node or the bus to be published; at most about 4096 are counted.",

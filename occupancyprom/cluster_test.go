@@ -19,7 +19,7 @@ func newClusterCollector(h cluster.Health) prometheus.Collector {
 
 func TestClusterCollector_ExportsHealth(t *testing.T) {
 	got := values(scrape(t, newClusterCollector(cluster.Health{
-		Degraded: true, Connected: true, Nodes: 20, Rooms: 1, Waiting: 19, BusDelay: 1500 * time.Millisecond,
+		Degraded: true, Connected: true, Sharded: true, Nodes: 20, Rooms: 1, Waiting: 19, BusDelay: 1500 * time.Millisecond,
 		Reasons:    []cluster.Reason{{Text: "missing: a"}, {Text: "missing: b"}, {Text: "the bus is disconnected"}},
 		MessagesIn: 2, MessagesOut: 3, BytesIn: 4, BytesOut: 5, Unsent: 6, Malformed: 7, Duplicates: 8, Gaps: 9,
 		Mismatches: 10, Resyncs: 11, Served: 12, Lossy: 13, Pauses: 14, Dropped: 15, RejectedPeers: 16,
@@ -34,6 +34,7 @@ func TestClusterCollector_ExportsHealth(t *testing.T) {
 		"occupancy_cluster_connected":                               1,
 		"occupancy_cluster_degraded":                                1,
 		"occupancy_cluster_nodes":                                   20,
+		"occupancy_cluster_sharded":                                 1,
 		"occupancy_cluster_rooms":                                   1,
 		"occupancy_cluster_waiting_rooms":                           19,
 		"occupancy_cluster_peers{state=live}":                       2,

@@ -75,6 +75,7 @@
 //	occupancy_cluster_degraded                     1 if the counts of other nodes may be incomplete
 //	occupancy_cluster_reasons{reason}              reasons for degraded, see [cluster.Reason]
 //	occupancy_cluster_nodes                        nodes that are counted, including this one
+//	occupancy_cluster_sharded                      1 if the node exchanges counts through aggregators
 //	occupancy_cluster_rooms                        rooms that this node has published
 //	occupancy_cluster_waiting_rooms                rooms whose changes wait to be published
 //	occupancy_cluster_peers{state}                 peers: live, suspect, held or missing

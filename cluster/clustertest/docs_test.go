@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/occupancy/occupancy"
+	"github.com/occupancy/occupancy/cluster"
 	"github.com/occupancy/occupancy/cluster/clustertest"
 )
 
-// The test of docs/testing.md.
+// The tests of docs/testing.md.
 
 // begin: nodes
 func TestService_SurvivesFaults(t *testing.T) {
@@ -48,3 +49,30 @@ func TestService_SurvivesFaults(t *testing.T) {
 }
 
 // end: nodes
+
+// begin: sharding
+func TestService_WithAggregators(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		seed := net.StartNode(t, "seed-1", occupancy.New(), cluster.WithAggregator())
+		net.StartNode(t, "seed-2", occupancy.New(), cluster.WithAggregator())
+		chat := net.StartNode(t, "chat-3", occupancy.New(), cluster.WithSharding())
+		lobby := net.StartNode(t, "lobby", occupancy.New(), cluster.WithEverything())
+		net.Settle(t)
+		for _, node := range []*clustertest.Node{seed, chat} {
+			require.NoError(t, node.Engine.Join("go"))
+		}
+		net.Settle(t)
+		net.Want(t, "go", occupancy.Occupancy{Connections: 2}) // on seed-1, chat-3 and lobby
+		top, err := chat.Top(t.Context(), 10)
+		require.NoError(t, err)
+		require.Equal(t, lobby.Engine.Current("go"), top[0].Occupancy)
+
+		seed.Kill() // the node, and the aggregator in the same process
+		net.Settle(t)
+		net.Want(t, "go", occupancy.Occupancy{Connections: 1})
+		require.True(t, chat.Health().Degraded) // missing: seed-1
+	})
+}
+
+// end: sharding

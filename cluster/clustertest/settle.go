@@ -22,8 +22,8 @@ const maxLines = 20
 // Settle returns when all running nodes agree:
 //   - each node knows all other running nodes, and no others;
 //   - no node is Degraded for a reason other than a Missing peer;
-//   - each node has the connections and members of the whole service: in each room, the sums
-//     of the nodes' own counts; with [cluster.WithSharding], in each room in which it has counts of its own;
+//   - each node has the connections and members of the whole service, in each room in which it is
+//     interested (see [cluster.Node.Interested]): the sums of the nodes' own counts;
 //   - all nodes have the same number of users in each room, unless a node estimates it;
 //   - no message except heartbeats is in transit, and the engines have published all
 //     changes.
@@ -51,19 +51,25 @@ func (n *Network) Settle(t testing.TB) {
 	}
 }
 
-// Want fails the test unless all running nodes have these counts of the room. The text of
-// the failure contains the counts of each node. The counts of other nodes arrive later, so
-// call Settle first.
+// Want fails the test unless all running nodes that are interested in the room have these counts
+// of it (see [cluster.Node.Interested]): without [cluster.WithSharding], these are all nodes. It
+// also fails if no node is interested. The text of the failure contains the counts of each node.
+// The counts of other nodes arrive later, so call Settle first.
 func (n *Network) Want(t testing.TB, room string, want occupancy.Occupancy) {
 	t.Helper()
 	var all []string
-	differ := false
+	differ, compared := false, false
 	for _, node := range n.running(t) {
+		if !node.Interested(room) {
+			all = append(all, node.name+" is not interested in the room")
+			continue
+		}
+		compared = true
 		has := node.Engine.Current(room)
 		differ = differ || has != want
 		all = append(all, fmt.Sprintf("%s has %+v, its own part is %+v%s", node.name, has, node.Engine.Local(room), reasons(node.Health())))
 	}
-	if differ {
+	if differ || !compared {
 		t.Fatalf("room %q is not %+v on each node, %v after the network was created:%s", room, want, time.Since(n.start), lines(all))
 	}
 }
@@ -86,12 +92,10 @@ func (n *Network) problems(t testing.TB) (all []string) {
 	t.Helper()
 	nodes := n.running(t)
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	rooms, estimated, sharded := map[string]bool{}, false, false
+	rooms, estimated := map[string]bool{}, false
 	for _, node := range nodes {
 		all = append(all, node.problems(nodes)...)
-		health := node.Health()
-		sharded = sharded || health.Sharded
-		for _, p := range health.Peers {
+		for _, p := range node.Health().Peers {
 			estimated = estimated || p.Estimated > 0
 		}
 		for room := range node.Engine.All() {
@@ -107,8 +111,8 @@ func (n *Network) problems(t testing.TB) (all []string) {
 		}
 		var first *Node
 		for _, node := range nodes {
-			if own := node.Engine.Local(room); sharded && own.Connections+own.PresenceMembers == 0 {
-				continue // the node may have no interest in the room
+			if !node.Interested(room) {
+				continue
 			}
 			if first == nil {
 				first = node
@@ -135,13 +139,11 @@ func (n *Network) problems(t testing.TB) (all []string) {
 // problems returns why the node does not agree with the running nodes, except about counts.
 func (n *Node) problems(running []*Node) (all []string) {
 	var live, others []string
-	missing := false
 	health := n.Health()
 	for _, p := range health.Peers {
 		if p.State == cluster.Live {
 			live = append(live, p.Name)
 		}
-		missing = missing || p.State == cluster.Missing
 	}
 	for _, other := range running {
 		if other != n {
@@ -155,7 +157,7 @@ func (n *Node) problems(running []*Node) (all []string) {
 	} else if slices.Sort(others); !slices.Equal(live, others) {
 		all = append(all, fmt.Sprintf("%s has the live peers %q, and the other running nodes are %q", n.name, live, others))
 	}
-	if health.Degraded && !missing {
+	if slices.ContainsFunc(health.Reasons, func(r cluster.Reason) bool { return !strings.HasPrefix(r.Text, "missing: ") }) {
 		all = append(all, n.name+reasons(health))
 	}
 	return all

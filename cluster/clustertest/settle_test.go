@@ -113,6 +113,42 @@ func TestSettle_LossAndDelay(t *testing.T) {
 	})
 }
 
+// Settle waits for each node that is interested in a room, and no others.
+func TestSettle_Sharding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		net.StartNode(t, "seed-1", occupancy.New(), cluster.WithAggregator())
+		net.StartNode(t, "seed-2", occupancy.New(), cluster.WithAggregator())
+		chat := net.StartNode(t, "chat", occupancy.New(), cluster.WithSharding())
+		subscriber := net.StartNode(t, "subscriber", occupancy.New(), cluster.WithSharding())
+		observer := net.StartNode(t, "observer", occupancy.New(), cluster.WithEverything())
+		sub, err := subscriber.Engine.Subscribe("lobby")
+		require.NoError(t, err)
+		defer sub.Unsubscribe()
+		net.Settle(t)
+		for i := range 5 {
+			require.NoError(t, chat.Engine.Join("lobby"))
+			net.Settle(t)
+			net.Want(t, "lobby", connections(i+1))
+			for _, node := range []*clustertest.Node{chat, subscriber, observer} {
+				require.Equal(t, connections(i+1), node.Engine.Current("lobby"))
+			}
+		}
+		require.Contains(t, failure(func(t testing.TB) { net.Want(t, "lobby", connections(4)) }), `
+    seed-1 is not interested in the room
+    seed-2 is not interested in the room
+    chat has {Connections:5 PresenceMembers:0 Users:0}, its own part is {Connections:5 PresenceMembers:0 Users:0}
+    subscriber has {Connections:5 PresenceMembers:0 Users:0}, its own part is {Connections:0 PresenceMembers:0 Users:0}
+    observer has {Connections:5 PresenceMembers:0 Users:0}, its own part is {Connections:0 PresenceMembers:0 Users:0}`)
+
+		observer.Kill()
+		chat.Kill()
+		net.Settle(t)
+		net.Want(t, "lobby", connections(0))
+		require.NotEmpty(t, failure(func(t testing.TB) { net.Want(t, "empty", connections(0)) })) // no node is interested
+	})
+}
+
 // The counts agree before the message arrives and after the next one, and not in between.
 func TestSettle_WaitsForMessagesInTransit(t *testing.T) {
 	service(t, func(t *testing.T, net *clustertest.Network, a, b, c *clustertest.Node) {

@@ -43,9 +43,9 @@ func (c *client) usable(p *peer, now time.Duration) bool {
 }
 
 // partial reports whether the aggregator has known fewer nodes than another one for one and a
-// half heartbeat intervals.
+// half heartbeat intervals, or has just started.
 func (c *client) partial(p *peer, now time.Duration) bool {
-	return p.fewerSince > 0 && now > p.fewerSince+c.m.cfg.Heartbeat*3/2
+	return p.fewerSince > 0 && (p.nodes == 0 || now > p.fewerSince+c.m.cfg.Heartbeat*3/2)
 }
 
 // place chooses the aggregators of each shard again, and informs those whose shards have
@@ -127,10 +127,11 @@ func (c *client) heartbeat(p *peer, now time.Duration) {
 	}
 }
 
-// canReplace reports whether the aggregator p can be the source of a shard now.
+// canReplace reports whether the aggregator p can be the source of a shard now. A degraded aggregator
+// can lack the counts of a node, for which it no longer waits.
 func (c *client) canReplace(p, source *peer, shard int, now time.Duration) bool {
 	return p.cover.has(shard) && !p.stream.behind() && c.usable(p, now) &&
-		(!c.usable(source, now) || p.nodes >= source.nodes)
+		(!c.usable(source, now) || p.nodes >= source.nodes && p.flags&flagDegraded <= source.flags&flagDegraded)
 }
 
 // setShards makes the feed to the aggregator p contain the shards that p collects.
@@ -271,8 +272,9 @@ func (c *client) reasons(now time.Duration, add func(applies bool, text string, 
 		for _, name := range p.missing {
 			add(true, "missing", name)
 		}
-		late := p.dropped || p.state != Live || now >= p.beatAt+c.m.members.lease(p)
-		add(late, "no heartbeat within the lease", p.name)
+		late := p.state != Live || now >= p.beatAt+c.m.members.lease(p)
+		add(p.dropped, "the aggregator has stopped", p.name)
+		add(late && !p.dropped, "no heartbeat within the lease", p.name)
 		add(p.stream.behind(), "changes are missing", p.name)
 		add(len(p.table.refused) > 0, "counts are refused", p.name)
 		add(p.table.overLimit, "more rooms than WithMaxRooms", p.name)

@@ -148,7 +148,7 @@ func (h *hub) describe(b *heartbeat, now time.Duration) {
 	for _, p := range h.m.members.peers {
 		// A client that is late is not counted, so that the clients find an aggregator with more
 		// nodes before this one removes the counts.
-		b.nodes += uint64(toInt(h.m.members.running(p, now)))
+		b.nodes += uint64(toInt(h.m.greeted && h.m.members.running(p, now)))
 		if p.state == Missing && len(b.missing) < maxMissing {
 			b.missing = append(b.missing, []byte(p.name))
 		}

@@ -411,7 +411,7 @@ func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
 		err = errDegraded
 	case !m.connected || now < m.freshAt:
 		err = errUnknownPeers
-	case m.Nodes() < m.cfg.ExpectedNodes:
+	case m.fewNodes():
 		err = errExpectedNodes
 	}
 	return names, err
@@ -432,6 +432,10 @@ func (m *Machine) Nodes() int {
 	}
 	return m.members.known() - toInt(m.hub != nil) // an aggregator has no counts
 }
+
+// fewNodes reports whether nodes are missing. The node in this process always exists, also while an
+// aggregator does not know it yet.
+func (m *Machine) fewNodes() bool { return max(m.Nodes(), 1) < m.cfg.ExpectedNodes }
 
 // Connected reports whether the bus is connected.
 func (m *Machine) Connected() bool { return m.connected }

@@ -11,10 +11,20 @@ type Reason struct {
 	Since time.Duration
 }
 
-// otherRole is a node with the role Mesh, if this node has another role, or the reverse.
+// otherRole is a node with the role Mesh, if this node has another role, or the reverse. If there
+// are several such nodes, it keeps the same one while its heartbeats arrive.
 type otherRole struct {
 	name  string
-	until time.Duration // the node may have stopped after this time
+	until time.Duration // the named node may have stopped after this time
+	any   time.Duration // all such nodes may have stopped after this time
+}
+
+// heartbeat handles a heartbeat of such a node, which is a sign of life until a time.
+func (o *otherRole) heartbeat(name string, now, until time.Duration) {
+	if name == o.name || now >= o.until {
+		o.name, o.until = name, until
+	}
+	o.any = until
 }
 
 // Reasons returns the current reasons. The node is degraded if there are any.
@@ -42,8 +52,8 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 	add(now > m.beatDeadline, "this node was paused")
 	add(m.echo.waiting(now) > 2*m.cfg.Heartbeat, "own heartbeats are not delivered")
 	add(m.echo.delay > m.cfg.Lease/2, "the delay of the bus is longer than half a lease")
-	add(m.Nodes() < m.cfg.ExpectedNodes, "fewer nodes are known than WithExpectedNodes requires")
-	add(now < m.otherRole.until, "not all nodes use WithSharding", m.otherRole.name)
+	add(m.fewNodes(), errExpectedNodes.Error())
+	add(now < m.otherRole.any, "not all nodes use WithSharding", m.otherRole.name)
 	if m.client != nil {
 		m.client.reasons(now, add)
 		m.reasons = all

@@ -199,7 +199,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 	case !toAll && h.to != m.cfg.ID:
 		return
 	case (role == Mesh) != (m.cfg.Role == Mesh):
-		m.otherRole = otherRole{string(h.name), now + m.cfg.Lease}
+		m.otherRole.heartbeat(string(h.name), now, now+m.cfg.Lease)
 		return
 	case role != Mesh && role == m.cfg.Role:
 		return // clients do not communicate with each other, nor do aggregators

@@ -116,7 +116,7 @@ func (s *sim) get(n *node, room string) {
 // aggregator has not detected a fault yet.
 func (s *sim) checkGet(n *node, call *Call, asked time.Duration, source *node, ended error) {
 	sum, missing, err := n.m.Result(call, ended, s.now)
-	if s.steady && source != nil && !source.ended && err != nil {
+	if s.steady && !s.lossy && source != nil && !source.ended && err != nil {
 		s.fail("%v: Get of %q fails: %v, missing: %v", n, call.room, err, missing)
 	}
 	if err != nil && (!s.steady || !n.sees(call.room)) {
@@ -219,25 +219,67 @@ func (s *sim) separate() {
 func (s *sim) checkChangesOfAggregators() {
 	s.log("only aggregators start and end")
 	s.faults.maxDelay = s.between(time.Millisecond, 30*time.Millisecond)
-	s.steady = true
+	s.steady, s.lossy = true, s.chance(0.3)
+	if s.lossy { // the network is bad, so clients also move between running aggregators
+		s.faults.loss, s.faults.reorder = 0.05, 0.2
+	}
 	for range 1 + s.rand.IntN(4) {
+		degradedUntil := s.now
 		all := s.running(Aggregator)
 		switch n := all[s.rand.IntN(len(all))]; {
 		case len(all) == 1 || len(all) < 5 && s.chance(0.4):
 			s.start(Aggregator, fmt.Sprint("new", s.started))
 		default:
-			s.end(n, s.chance(0.5))
+			bye := s.chance(0.5)
+			failover := s.failover(bye)
+			if !s.lossy {
+				s.at(s.now+failover, func() { s.checkFailover(n, failover) })
+			}
+			if bye {
+				degradedUntil += failover // the clients know at once that the aggregator has left
+			}
+			s.end(n, bye)
 			if s.chance(0.5) {
 				s.start(Aggregator, n.name)
 			}
 		}
 		for end := s.now + 20*beat; s.now < end; s.step(0, beat) {
 			s.get(s.randomProcess(), fmt.Sprint("room", s.rand.IntN(s.rooms)))
+			for _, n := range s.running(Client) {
+				if reasons := n.m.Reasons(s.now); len(reasons) > 0 && s.now > degradedUntil && !s.lossy {
+					s.fail("%v is degraded: %v", n, reasons)
+				}
+			}
 		}
 	}
+	s.faults = noFaults
+	s.advance(s.now + 20*beat)
 	s.steady = false
 	if !s.garbled { // names can be wrong
 		s.checkPlacement()
+	}
+}
+
+// failover returns the time within which the clients replace an aggregator that has ended. After a
+// crash, they notice this after two and a half heartbeat intervals. They request its shards from the
+// backup within a quarter of an interval; the backup, which has all counts, publishes them with its
+// next flush. There is one message for each step.
+func (s *sim) failover(bye bool) time.Duration {
+	wait := s.slowest/4 + s.relay() + 3*s.faults.maxDelay
+	if !bye {
+		wait += s.slowest * 5 / 2
+	}
+	return wait
+}
+
+// checkFailover checks that no client uses an aggregator that has ended.
+func (s *sim) checkFailover(ended *node, within time.Duration) {
+	for _, n := range s.running(Client) {
+		for p := range n.m.client.inUse() {
+			if p.id == ended.m.cfg.ID {
+				s.fail("%v uses %v, which has ended before %v", n, ended, within)
+			}
+		}
 	}
 }
 
