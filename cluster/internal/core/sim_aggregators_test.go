@@ -54,9 +54,12 @@ func (s *sim) peersOf(n *node) (all []*node) {
 
 // randomProcess returns a node with counts.
 func (s *sim) randomProcess() *node {
-	processes := slices.Concat(s.running(Mesh), s.running(Client))
-	return processes[s.rand.IntN(len(processes))]
+	all := s.processes()
+	return all[s.rand.IntN(len(all))]
 }
+
+// processes returns the running nodes with counts.
+func (s *sim) processes() []*node { return slices.Concat(s.running(Mesh), s.running(Client)) }
 
 // source returns the node that must know all nodes, so that the counts of a room are right: the
 // node itself, or its aggregator of this room, or nil.
