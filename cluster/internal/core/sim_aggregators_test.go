@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -239,7 +238,8 @@ func (s *sim) checkChangesOfAggregators() {
 				degradedUntil += failover // the clients know at once that the aggregator has left
 			}
 			s.end(n, bye)
-			if s.chance(0.5) {
+			sameName := func(other *node) bool { return other.name == n.name }
+			if s.chance(0.5) && !slices.ContainsFunc(s.nodes, sameName) {
 				s.start(Aggregator, n.name)
 			}
 		}
@@ -309,5 +309,3 @@ func (t *mapTable) checkUnchanged(now occupancy.Part) {
 		t.node.s.fail("the counts of %v in %q change from %+v to %+v", t.node, now.Room, before, now)
 	}
 }
-
-var _ = maps.Keys[map[string]int]
