@@ -45,8 +45,21 @@ const (
 // these, at random.
 func TestExplore_EverySchedule(t *testing.T) {
 	t.Parallel()
-	for faults := range *exploreFaults + 1 {
-		x := explorer{faults: faults}
+	explore(t, explorer{}, *exploreFaults)
+}
+
+// The same is true for two clients and two aggregators. These exchange more messages, so that the
+// schedules have one fault less.
+func TestExplore_Aggregators_EverySchedule(t *testing.T) {
+	t.Parallel()
+	explore(t, explorer{service: true}, *exploreFaults-1)
+}
+
+// explore runs every schedule with up to the given number of faults.
+func explore(t *testing.T, kind explorer, most int) {
+	for faults := range most + 1 {
+		x := kind
+		x.faults = faults
 		for more := true; more; more = x.nextSchedule() {
 			if err := x.run(nil); err != nil {
 				_ = x.run(t.Logf)
@@ -62,7 +75,8 @@ func TestExplore_EverySchedule(t *testing.T) {
 // the same state, so comparing states took longer than it saved.
 type explorer struct {
 	*sim
-	faults    int // the maximum number of faults in a schedule
+	service   bool // with clients and aggregators
+	faults    int  // the maximum number of faults in a schedule
 	schedules int
 
 	// path contains the choices of the current schedule. The first pos choices are made.
@@ -119,21 +133,28 @@ func (x *explorer) run(logf func(string, ...any)) error {
 	x.interval, x.slowest = 0, beat
 	x.long = 10 // no node forgets a running node
 	x.fate, x.lossy = x.chooseFate, true
-	for _, name := range []string{"a", "b", "c"} {
-		x.startNode(name)
+	x.aggregators = x.service
+	roles := []Role{Mesh, Mesh, Mesh}
+	if x.service {
+		roles = []Role{Client, Aggregator, Client, Aggregator}
+	}
+	for i, role := range roles {
+		x.startNode(role, string(rune('a'+i)))
 	}
 	x.advance(beat * 5 / 4)
-	for _, n := range x.nodes {
+	for _, n := range x.processes() {
 		x.change(n, "room0")
 	}
-	x.advance(beat * 9 / 4)
+	x.advance(beat * time.Duration(9+8*toInt(x.service)) / 4) // the clients wait until aggregators have greeted all nodes
 	x.checkHealth()
 	x.checkByes()
 	faultEnded := false
 	for x.slot = 0; x.slot < *exploreSlots || faultEnded || len(x.repairs) > 0; x.slot++ {
 		if x.open = x.slot < *exploreSlots || faultEnded; x.open {
 			x.chooseFault()
-			x.change(x.nodes[x.slot%len(x.nodes)], fmt.Sprint("room", x.slot%2))
+			if processes := x.processes(); len(processes) > 0 {
+				x.change(processes[x.slot%len(processes)], fmt.Sprint("room", x.slot%2))
+			}
 		}
 		faults := len(x.repairs)
 		x.endSlot()
@@ -146,8 +167,8 @@ func (x *explorer) run(logf func(string, ...any)) error {
 	return x.err
 }
 
-func (x *explorer) startNode(name string) {
-	x.start(Mesh, name)
+func (x *explorer) startNode(role Role, name string) {
+	x.start(role, name)
 	x.nodes[len(x.nodes)-1].m.slack = 0 // a sync request is often answered with a snapshot
 }
 
@@ -222,17 +243,17 @@ type faultKind struct {
 var faultKinds = []faultKind{
 	{"crashes and restarts", true, 0, func(x *explorer, n *node) func() {
 		x.end(n, false)
-		x.startNode(n.name)
+		x.startNode(n.role, n.name)
 		return nil
 	}},
 	{"sends Bye and restarts", true, 0, func(x *explorer, n *node) func() {
 		x.end(n, true)
-		x.startNode(n.name)
+		x.startNode(n.role, n.name)
 		return nil
 	}},
 	{"crashes and restarts later", true, longFault, func(x *explorer, n *node) func() {
 		x.end(n, false)
-		return func() { x.startNode(n.name) }
+		return func() { x.startNode(n.role, n.name) }
 	}},
 	{"does not reach the next node", false, longFault, func(x *explorer, n *node) func() {
 		return x.cut([2]*node{n, x.after(n, 1)})

@@ -225,13 +225,13 @@ func (s *sim) checkHealth() {
 			s.ambiguousAt = s.now
 		}
 		names[n.name] = true
-	}
-	for _, n := range s.nodes {
 		for id := range n.m.members.byID {
 			if _, known := n.known[id]; !known {
 				n.known[id] = s.now
 			}
 		}
+	}
+	for _, n := range s.nodes {
 		if len(n.m.Reasons(s.now)) > 0 || n.held != nil {
 			n.healthySince = s.now
 		}
