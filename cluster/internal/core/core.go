@@ -14,7 +14,7 @@
 //	Ask       |  replies   the sync requests to answer           |  Call results
 //	          |  queries   calls of Get                          |
 //	          |  client    the aggregators that a client uses    |
-//	          |  hub       the sums of an aggregator             |
+//	          |  aggregator  the sums of the clients' counts     |
 //	          +--------------------------------------------------+
 package core
 

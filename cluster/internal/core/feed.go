@@ -23,8 +23,8 @@ func (m *Machine) newFeed(to Incarnation, maxUsers int) *feed {
 
 // maxFeedUsers returns the number of users of a room that a feed to one peer publishes.
 func (m *Machine) maxFeedUsers() int {
-	if m.hub != nil {
-		return min(maxHubUsers, m.cfg.MaxUsers)
+	if m.aggregator != nil {
+		return min(maxClientUsers, m.cfg.MaxUsers)
 	}
 	return m.cfg.MaxUsers
 }

@@ -3,22 +3,20 @@ package core
 import (
 	"slices"
 	"time"
-
-	"github.com/occupancy/occupancy"
 )
 
 // Machine is the state of a node. A method with a parameter now can change the deadline,
 // and every method can add messages to Take.
 type Machine struct {
 	Counters
-	cfg     Config
-	members members
-	*feed   // the counts of this node; only with the role Mesh they are published to all nodes
-	client  *client
-	hub     *hub
-	replies replies
-	queries queries
-	batch   batch // used by all tables
+	cfg        Config
+	members    members
+	*feed      // the counts of this node; only with the role Mesh they are published to all nodes
+	client     *client
+	aggregator *aggregator
+	replies    replies
+	queries    queries
+	batch      batch // used by all tables
 
 	nextBeat     time.Duration // when the next regular heartbeat is due
 	greetAt      time.Duration // when the next greeting is due
@@ -62,7 +60,7 @@ func New(cfg Config) *Machine {
 	case Client:
 		m.client = &client{m: m, newRooms: map[string]time.Duration{}}
 	case Aggregator:
-		m.hub = newHub(m)
+		m.aggregator = newAggregator(m)
 	}
 	return m
 }
@@ -131,7 +129,7 @@ func (m *Machine) Sent(msg Message, err error, now time.Duration) {
 
 // Deadline returns the time at which Tick is due.
 func (m *Machine) Deadline() time.Duration {
-	return min(m.nextBeat, m.greetAt, m.greetedAt, m.members.checkAt, m.replies.dueAt(), m.hub.dueAt())
+	return min(m.nextBeat, m.greetAt, m.greetedAt, m.members.checkAt, m.replies.dueAt(), m.aggregator.dueAt())
 }
 
 // Ready reports whether the node was synchronized once: it has received the counts of
@@ -164,8 +162,8 @@ func (m *Machine) Tick(now time.Duration, size int) {
 		}
 		m.sendHeartbeat(now)
 	}
-	if now >= m.hub.dueAt() {
-		m.hub.publish(now)
+	if now >= m.aggregator.dueAt() {
+		m.aggregator.publish(now)
 	}
 	if now >= m.replies.dueAt() {
 		m.reply(now, size)
@@ -236,78 +234,6 @@ func (m *Machine) end(p *peer) {
 	m.queries.remove(p)
 }
 
-func (m *Machine) sendHeartbeat(now time.Duration) {
-	m.lastBeat = now
-	m.beatDeadline = m.nextBeat + m.cfg.Heartbeat
-	m.rounds++
-	m.client.place(now)
-	h := m.newHeartbeat(now)
-	if m.cfg.Role == Client && m.rounds == 1 {
-		m.send(Message{Kind: Heartbeat, Shard: ToAggregators, Payload: m.encode(h, m.feed)})
-	}
-	own := Message{Kind: Heartbeat, Payload: m.encode(h, m.feed)} // returns to this node: see echo
-	own.beat = m.beats
-	if m.cfg.Role == Client {
-		own.Shard = m.cfg.ID.Shard()
-	}
-	m.send(own)
-	if m.cfg.Role != Mesh {
-		for _, p := range m.members.peers {
-			m.sendHeartbeatTo(p, h)
-		}
-	}
-	m.greeting, m.greetAt = nil, Never
-}
-
-// sendHeartbeatTo sends a heartbeat to one peer, about the feed to this peer.
-func (m *Machine) sendHeartbeatTo(p *peer, h heartbeat) {
-	f := m.feedTo(p)
-	covered, before := h.collect, p.sent.collect // what the peer is requested to publish to this node
-	if m.client != nil {
-		h.collect, h.want = p.request.collect, p.request.want
-		covered, before = h.want, p.sent.want
-	}
-	if m.cfg.Role != Mesh {
-		h.to, h.cover, h.heard = p.id, f.shards, p.lastBeatNumber
-	}
-	m.send(Message{Kind: Heartbeat, Shard: p.id.Shard(), Payload: m.encode(h, f)})
-	p.sent = shardRequest{h.collect, h.want}
-	if covered != before {
-		p.requestBeat = m.beats
-		p.cover &= covered
-	}
-}
-
-// encode numbers and encodes a heartbeat about a feed.
-func (m *Machine) encode(h heartbeat, f *feed) []byte {
-	m.beats++
-	h.seq, h.hash, h.rooms, h.beat = f.seq, f.hash, uint64(f.live()), m.beats
-	return h.encode()
-}
-
-// newHeartbeat returns a heartbeat without the fields that depend on the receiver.
-func (m *Machine) newHeartbeat(now time.Duration) heartbeat {
-	h := heartbeat{from: m.cfg.ID, name: []byte(m.cfg.Name), minVersion: version, maxVersion: version,
-		intervalMS: uint64(m.cfg.Heartbeat.Milliseconds()), maxRooms: uint64(m.cfg.MaxRooms), userKey: m.cfg.UserKey}
-	if len(m.Reasons(now)) > 0 {
-		h.flags |= flagDegraded
-	}
-	if m.overloaded || len(m.replies.queue) > maxSyncs {
-		h.flags |= flagBacklog
-	}
-	switch m.cfg.Role {
-	case Client:
-		h.flags |= flagClient
-		if m.cfg.Everything {
-			h.flags |= flagEverything
-		}
-	case Aggregator:
-		h.flags |= flagAggregator
-		m.hub.describe(&h, now)
-	}
-	return h
-}
-
 func (m *Machine) send(msg Message) { m.messages = append(m.messages, msg) }
 
 // SetConnected reports that the bus is connected or disconnected.
@@ -366,104 +292,4 @@ func (m *Machine) Change(rooms []Change, now time.Duration) {
 	}
 	m.flush(false)
 	m.client.flush()
-}
-
-// Ask starts a call of Get for a room. The function done is called when no answer is
-// outstanding, possibly before Ask returns.
-func (m *Machine) Ask(room string, done func()) *Call {
-	call := &Call{room: room, done: done}
-	m.queries.waiting = append(m.queries.waiting, call)
-	return call
-}
-
-// Result ends a call and returns the sum of the peers' counts. If the sum may be wrong,
-// it also returns the names of the peers that did not answer, and an error. The parameter
-// ended is the reason for which the caller has stopped waiting, or nil.
-func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.Occupancy, []string, error) {
-	sum, missing, err := m.queries.finish(call, m.queried(call.room), ended)
-	if err == nil {
-		missing, err = m.MissingNodes(now)
-	}
-	return sum, missing, err
-}
-
-// MissingNodes returns the names of the nodes whose counts are not part of the totals, and an error if
-// there are any or if there may be others.
-func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
-	for _, p := range m.members.peers {
-		if m.client == nil && p.state == Missing {
-			names = append(names, p.name)
-		}
-	}
-	degraded := false
-	for p := range m.client.inUse() {
-		names = append(names, p.missing...)
-		degraded = degraded || p.flags&flagDegraded != 0
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	switch {
-	case len(names) > 0:
-		err = errSuspect
-	case !m.client.complete():
-		err = errNoAggregator
-	case degraded:
-		err = errDegraded
-	case !m.connected || now < m.freshAt:
-		err = errUnknownPeers
-	case m.fewNodes():
-		err = errExpectedNodes
-	}
-	return names, err
-}
-
-// queried returns the peers whose answers together are the counts of a room.
-func (m *Machine) queried(room string) []*peer {
-	if m.client != nil {
-		return m.client.queried(room)
-	}
-	return m.members.peers
-}
-
-// Nodes returns the number of nodes that are counted, including this one: see Health.Nodes.
-func (m *Machine) Nodes() int {
-	if m.client != nil {
-		return m.client.nodes()
-	}
-	return m.members.known() - toInt(m.hub != nil) // an aggregator has no counts
-}
-
-// fewNodes reports whether nodes are missing. The node in this process always exists, also while an
-// aggregator does not know it yet.
-func (m *Machine) fewNodes() bool { return max(m.Nodes(), 1) < m.cfg.ExpectedNodes }
-
-// Connected reports whether the bus is connected.
-func (m *Machine) Connected() bool { return m.connected }
-
-// Rooms returns the number of published rooms that are not empty.
-func (m *Machine) Rooms() int { return m.live() }
-
-// Peers returns the states of the peers, in the order of their first messages.
-func (m *Machine) Peers(now time.Duration) []PeerStatus {
-	all := make([]PeerStatus, len(m.members.peers))
-	for i, p := range m.members.peers {
-		all[i] = PeerStatus{
-			ID:             p.id,
-			Name:           p.name,
-			State:          p.state,
-			Rooms:          p.table.rooms,
-			Behind:         p.stream.behind(),
-			Refused:        len(p.table.refused),
-			OverLimit:      p.table.overLimit,
-			Estimated:      len(p.table.estimated),
-			OtherSecret:    p.otherSecret,
-			Degraded:       p.flags&flagDegraded != 0,
-			Backlog:        p.flags&flagBacklog != 0,
-			IgnoresRooms:   p.maxRooms > 0 && uint64(m.feedTo(p).live()) > p.maxRooms,
-			SameName:       m.members.sameName(p),
-			Unsupported:    p.unsupported,
-			SinceHeartbeat: now - p.beatAt,
-		}
-	}
-	return all
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/occupancy/occupancy"
 )
@@ -215,4 +216,61 @@ func (s *queries) finish(call *Call, peers []*peer, ended error) (sum occupancy.
 		err = cmp.Or(q.err, ended, invalid, errSuspect)
 	}
 	return sum, missing, err
+}
+
+// Ask starts a call of Get for a room. The function done is called when no answer is
+// outstanding, possibly before Ask returns.
+func (m *Machine) Ask(room string, done func()) *Call {
+	call := &Call{room: room, done: done}
+	m.queries.waiting = append(m.queries.waiting, call)
+	return call
+}
+
+// Result ends a call and returns the sum of the peers' counts. If the sum may be wrong,
+// it also returns the names of the peers that did not answer, and an error. The parameter
+// ended is the reason for which the caller has stopped waiting, or nil.
+func (m *Machine) Result(call *Call, ended error, now time.Duration) (occupancy.Occupancy, []string, error) {
+	sum, missing, err := m.queries.finish(call, m.queried(call.room), ended)
+	if err == nil {
+		missing, err = m.MissingNodes(now)
+	}
+	return sum, missing, err
+}
+
+// MissingNodes returns the names of the nodes whose counts are not part of the totals, and an error if
+// there are any or if there may be others.
+func (m *Machine) MissingNodes(now time.Duration) (names []string, err error) {
+	for _, p := range m.members.peers {
+		if m.client == nil && p.state == Missing {
+			names = append(names, p.name)
+		}
+	}
+	degraded := false
+	for p := range m.client.inUse() {
+		names = append(names, p.missing...)
+		degraded = degraded || p.flags&flagDegraded != 0
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	switch {
+	case len(names) > 0:
+		err = errSuspect
+	case !m.client.complete():
+		err = errNoAggregator
+	case degraded:
+		err = errDegraded
+	case !m.connected || now < m.freshAt:
+		err = errUnknownPeers
+	case m.fewNodes():
+		err = errExpectedNodes
+	}
+	return names, err
+}
+
+// queried returns the peers whose answers together are the counts of a room.
+func (m *Machine) queried(room string) []*peer {
+	if m.client != nil {
+		return m.client.queried(room)
+	}
+	return m.members.peers
 }

@@ -67,7 +67,7 @@ func (m *Machine) Reasons(now time.Duration) []Reason {
 		add(p.unsupported, "unsupported version of the protocol", p.name)
 		add(p.otherSecret && p.state != Missing, "different secret, so users count more than once", p.name)
 		add(late, "no heartbeat within the lease", p.name)
-		add(p.state != Missing && (p.stream.behind() || m.hub.incomplete(p, now)), "changes are missing", p.name)
+		add(p.state != Missing && (p.stream.behind() || m.aggregator.incomplete(p, now)), "changes are missing", p.name)
 		add(len(p.table.refused) > 0, "counts are refused", p.name)
 		add(p.table.overLimit, "more rooms than WithMaxRooms", p.name)
 	}

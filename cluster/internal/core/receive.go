@@ -13,7 +13,7 @@ import (
 // Receive handles a message. A malformed message changes nothing.
 func (m *Machine) Receive(kind Kind, payload []byte, now time.Duration) {
 	m.Received(payload, m.dispatch(kind, payload, now))
-	m.hub.schedule(now)
+	m.aggregator.schedule(now)
 }
 
 // Received counts a message that was received.
@@ -108,7 +108,7 @@ func (m *Machine) newTable(p *peer) Table {
 	case Client:
 		return &view{c: m.client, from: p, rooms: map[string]occupancy.Part{}}
 	case Aggregator:
-		return &hubTable{h: m.hub, peer: p, all: map[string]*hubPart{}}
+		return &clientTable{g: m.aggregator, peer: p, all: map[string]*clientPart{}}
 	default:
 		return m.cfg.NewTable(p.name)
 	}
@@ -226,7 +226,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 		restored := m.newTable(p)
 		p.table.moveTo(m.expecting(restored, now-p.lostAt)) // adds the kept counts to the totals again
 		p.table.accepted = restored
-		m.hub.returned(p)
+		m.aggregator.returned(p)
 	}
 	if returned {
 		p.stream.attempts = 0
@@ -255,7 +255,7 @@ func (m *Machine) handleHeartbeat(h *heartbeat, now time.Duration) {
 	}
 	m.requestSync(p, now)
 	m.client.heartbeat(p, now)
-	m.hub.heartbeat(p, now)
+	m.aggregator.heartbeat(p, now)
 }
 
 // setCover stores which shards the received counts contain. A heartbeat that the peer sent before it
@@ -340,12 +340,12 @@ func (m *Machine) reply(now time.Duration, size int) {
 // handleQuery answers another node's query.
 func (m *Machine) handleQuery(q *queryMessage, now time.Duration) {
 	a := answer{from: m.cfg.ID, to: q.from, id: q.id}
-	if m.hub != nil && q.top > 0 {
-		m.hub.answerTop(q, &a, now)
+	if m.aggregator != nil && q.top > 0 {
+		m.aggregator.answerTop(q, &a, now)
 	}
 	for _, room := range q.rooms {
-		if m.hub != nil {
-			counts, users := m.hub.answer(q.from, string(room))
+		if m.aggregator != nil {
+			counts, users := m.aggregator.answer(q.from, string(room))
 			a.parts = append(a.parts, counts)
 			a.users = protowire.AppendVarint(a.users, users)
 		} else {

@@ -101,31 +101,31 @@ type ranking struct {
 
 // top returns the rooms of the shards with the most connections. The ranking is computed at most
 // once in a heartbeat interval, because all clients can ask.
-func (h *hub) top(of shardSet, now time.Duration) largest {
-	if h.ranking.shards != of || now >= h.ranking.at+h.m.cfg.Heartbeat {
+func (g *aggregator) top(of shardSet, now time.Duration) largest {
+	if g.ranking.shards != of || now >= g.ranking.at+g.m.cfg.Heartbeat {
 		var rooms largest
-		for _, r := range h.rooms {
-			h.m.cfg.Yield()
+		for _, r := range g.rooms {
+			g.m.cfg.Yield()
 			if of.has(r.shard) {
 				rooms.add(RoomCounts{r.name, r.countsWithout(nil).occupancy()})
 			}
 		}
 		rooms.cut()
 		for i := range rooms {
-			users := h.rooms[rooms[i].Room].usersWithout(nil, 0).count
+			users := g.rooms[rooms[i].Room].usersWithout(nil, 0).count
 			rooms[i].Users = int(min(users, uint64(rooms[i].PresenceMembers)))
 		}
-		h.ranking = ranking{of, now, rooms}
+		g.ranking = ranking{of, now, rooms}
 	}
-	return h.ranking.rooms
+	return g.ranking.rooms
 }
 
 // answerTop answers a query for the rooms with the most connections: with as many as fit in a
 // message.
-func (h *hub) answerTop(q *queryMessage, a *answer, now time.Duration) {
+func (g *aggregator) answerTop(q *queryMessage, a *answer, now time.Duration) {
 	size := 0
-	for i, r := range h.top(q.shards, now) {
-		if size += len(r.Room) + 20; uint64(i) == q.top || size > h.m.cfg.FlushSize {
+	for i, r := range g.top(q.shards, now) {
+		if size += len(r.Room) + 20; uint64(i) == q.top || size > g.m.cfg.FlushSize {
 			break
 		}
 		a.rooms = append(a.rooms, []byte(r.Room))
