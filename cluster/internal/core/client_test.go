@@ -41,3 +41,18 @@ func TestClient_ShardsBeforeTheLastRequestAreNotUsed(t *testing.T) {
 	receive(beat, me, all, second.beat)
 	require.True(t, m.client.complete())
 }
+
+// A client does not replace its source by a degraded aggregator, which may lack the counts of a
+// node, unless the source cannot be used or is degraded too.
+func TestClient_DegradedAggregatorReplacesNoSource(t *testing.T) {
+	c := roleMachine(Client, Incarnation{1}).client
+	source := &peer{lastBeatNumber: 1, nodes: 2, cover: 1}
+	p := &peer{lastBeatNumber: 1, nodes: 2, cover: 1, flags: flagDegraded}
+	require.False(t, c.canReplace(p, source, 0, 0))
+	source.flags = flagDegraded
+	require.True(t, c.canReplace(p, source, 0, 0))
+	source.flags, source.dropped = 0, true
+	require.True(t, c.canReplace(p, source, 0, 0))
+	source.dropped, p.flags = false, 0
+	require.True(t, c.canReplace(p, source, 0, 0))
+}
