@@ -69,7 +69,7 @@ func (g *aggregator) heartbeat(p *peer, now time.Duration) {
 		}
 	})
 	if g.collect&^p.cover == 0 {
-		p.coveredAt = now
+		p.coveredAt, p.covered = now, true
 	}
 	if g.collect != before {
 		// Inform all clients with an early heartbeat.
@@ -122,9 +122,9 @@ func (g *aggregator) describe(b *heartbeat, now time.Duration) {
 	}
 	b.collect = g.collect
 	for _, p := range g.m.members.peers {
-		// A client that is late is not counted, so that the clients find an aggregator with more
-		// nodes before this one removes the counts.
-		b.nodes += uint64(toInt(g.m.greeted && g.m.members.running(p, now)))
+		// A client that is late, or whose counts have never arrived, is not counted, so that the
+		// clients find an aggregator with the counts of more nodes.
+		b.nodes += uint64(toInt(g.m.greeted && g.m.members.running(p, now) && p.covered))
 		if p.state == Missing && len(b.missing) < maxMissing {
 			b.missing = append(b.missing, []byte(p.name))
 		}

@@ -41,6 +41,7 @@ type peer struct {
 	requestBeat uint64        // the number of the heartbeat in which the shards to be covered last changed
 	fewerSince  time.Duration // since when the aggregator knows fewer nodes than another one, or 0
 	coveredAt   time.Duration // when a client last had published all collected shards
+	covered     bool          // a client has published all collected shards at least once
 }
 
 // maxInterval limits the heartbeat interval of a peer, which determines its lease.
