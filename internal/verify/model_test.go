@@ -274,7 +274,7 @@ func (m *machine) get(t *rapid.T) {
 		if part, possible := m.accept(m.peers.part); possible {
 			o, want = sum(p.local, part), m.peers.err
 			if m.users && m.hashed {
-				o.Users = min(p.total().Users, o.PresenceMembers)
+				o.Users = min(max(p.total().Users, part.Users), o.PresenceMembers)
 			}
 		} else {
 			o, want = p.local, occupancy.ErrCount

@@ -183,7 +183,7 @@ func (m *Machine) check(now time.Duration) {
 		lost, dropped := m.members.expire(now)
 		for _, p := range lost {
 			m.Dropped++
-			m.end(p)
+			m.queries.remove(p) // but answer its sync request: it may be returning
 			if m.client == nil {
 				m.close(p.table.moveTo(newKeptCounts()))
 			}
@@ -214,7 +214,8 @@ func (m *Machine) resume(now time.Duration) {
 // forget removes the state of dropped peers.
 func (m *Machine) forget(dropped []*peer) {
 	for _, p := range dropped {
-		m.end(p)
+		m.replies.remove(p.id)
+		m.queries.remove(p)
 		m.close(p.table.accepted)
 	}
 }
@@ -226,12 +227,6 @@ func (m *Machine) close(t Table) {
 	} else {
 		_ = t.Close()
 	}
-}
-
-// end ends the communication with a lost peer.
-func (m *Machine) end(p *peer) {
-	m.replies.remove(p.id)
-	m.queries.remove(p)
 }
 
 func (m *Machine) send(msg Message) { m.messages = append(m.messages, msg) }
