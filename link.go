@@ -11,10 +11,8 @@ import (
 // Peers queries the other nodes on behalf of [Engine.Get].
 type Peers interface {
 	// Get returns the sum of the other nodes' counts of the room, without this node's.
-	// Its users need not be the union of the nodes' users: with [WithUserHash], Engine.Get returns the
-	// larger one of these users and of those that were last received.
 	// It may return a partial sum together with an error that names the missing nodes.
-	// It is called concurrently.
+	// It is called concurrently. With [WithUserHash], the users may be 0: see [Engine.Get].
 	Get(ctx context.Context, room string) (Occupancy, error)
 }
 

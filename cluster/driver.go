@@ -137,10 +137,10 @@ func (d *driver) perform(ctx context.Context) {
 	}
 }
 
-// untilFlush returns the time until the next flush. Flushes are due at multiples of the
-// flush interval on the wall clock, or the given time after them. Nodes whose clocks agree flush at the same time, so a
-// broker can send the digests of many nodes to a connection with one write. Writes are
-// most of a broker's work if there are many nodes. Nothing else depends on the wall clock.
+// untilFlush returns the time until the next flush. Flushes are due at multiples of the flush
+// interval on the wall clock, or the given time after them. Nodes whose clocks agree flush at the
+// same time, so a broker can send the digests of many nodes to a connection with one write. Writes
+// are most of a broker's work if there are many nodes. Nothing else depends on the wall clock.
 func (d *driver) untilFlush(after time.Duration) time.Duration {
 	now := time.Now().Add(-after)
 	return d.flush - now.Sub(now.Truncate(d.flush))

@@ -47,21 +47,11 @@ func (n *Node) Top(ctx context.Context, k int) ([]RoomCounts, error) {
 		missing, err := n.core.MissingNodes(n.now())
 		return n.top(top, missing, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.getTimeout)
-	defer cancel()
-	done := make(chan struct{})
-	n.mu.Lock()
-	call := n.core.AskTop(k, func() { close(done) })
-	n.mu.Unlock()
-	n.wake()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	case <-n.ctx.Done():
-	}
+	var call *core.Top
+	ended := n.query(ctx, func(done func()) { call = n.core.AskTop(k, done) })
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.top(n.core.ResultTop(call, ctx.Err(), n.now()))
+	return n.top(n.core.ResultTop(call, ended, n.now()))
 }
 
 // top converts the result of Top.

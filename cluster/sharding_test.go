@@ -327,21 +327,27 @@ func TestSharding_IsolatedNodeKeepsCounts(t *testing.T) {
 	}
 }
 
+// shardedWithUsers starts four nodes that count users, of which two are also aggregators.
+func shardedWithUsers(t *testing.T) (hosts []*host) {
+	t.Helper()
+	net := clustertest.NewNetwork(1)
+	for i := range 4 {
+		opt := cluster.WithSharding()
+		if i < 2 {
+			opt = cluster.WithAggregator()
+		}
+		hosts = append(hosts, startWithUsers(t, net, fmt.Sprint("n", i), opt))
+	}
+	for _, h := range hosts {
+		must(t, h.node.Ready(t.Context()))
+	}
+	return hosts
+}
+
 // Get also returns the users of a room in which the node is not interested.
 func TestSharding_GetReturnsUsers(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		net := clustertest.NewNetwork(1)
-		var hosts []*host
-		for i := range 4 {
-			opt := cluster.WithSharding()
-			if i < 2 {
-				opt = cluster.WithAggregator()
-			}
-			hosts = append(hosts, startWithUsers(t, net, fmt.Sprint("n", i), opt))
-		}
-		for _, h := range hosts {
-			must(t, h.node.Ready(t.Context()))
-		}
+		hosts := shardedWithUsers(t)
 		for _, h := range hosts[:3] {
 			connect(t, h, "r", "ann")
 			connect(t, h, "r", h.bus.Name())
@@ -361,18 +367,7 @@ func TestSharding_GetReturnsUsers(t *testing.T) {
 func TestSharding_ManyUsersOnSeveralNodes(t *testing.T) {
 	const users = 5000
 	bubble(t, "", func(t *testing.T) {
-		net := clustertest.NewNetwork(1)
-		var hosts []*host
-		for i := range 4 {
-			opt := cluster.WithSharding()
-			if i < 2 {
-				opt = cluster.WithAggregator()
-			}
-			hosts = append(hosts, startWithUsers(t, net, fmt.Sprint("n", i), opt))
-		}
-		for _, h := range hosts {
-			must(t, h.node.Ready(t.Context()))
-		}
+		hosts := shardedWithUsers(t)
 		for i := range users {
 			connect(t, hosts[0], "r", fmt.Sprint(i))
 			connect(t, hosts[1], "r", fmt.Sprint(i))

@@ -296,7 +296,7 @@ type Heartbeat struct {
 	LeastVersion  uint32   `protobuf:"varint,15,opt,name=least_version,json=leastVersion,proto3" json:"least_version,omitempty"`
 	Want          uint64   `protobuf:"fixed64,16,opt,name=want,proto3" json:"want,omitempty"`     // the shards that a client requests an aggregator to publish to it
 	Cover         uint64   `protobuf:"fixed64,17,opt,name=cover,proto3" json:"cover,omitempty"`   // the shards that the published changes contain
-	Nodes         uint64   `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`    // of an aggregator: the number of nodes of which a heartbeat has arrived within 2.5 heartbeat intervals
+	Nodes         uint64   `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`    // of an aggregator: the number of nodes whose counts have arrived, and a heartbeat within 2.5 heartbeat intervals; or 0 if the aggregator has just started
 	Missing       []string `protobuf:"bytes,19,rep,name=missing,proto3" json:"missing,omitempty"` // of an aggregator: the names of at most 16 nodes that are not counted and may return
 	Heard         uint64   `protobuf:"varint,20,opt,name=heard,proto3" json:"heard,omitempty"`    // the number of the last heartbeat that the sender has received from the receiver
 	unknownFields protoimpl.UnknownFields

@@ -77,8 +77,9 @@ func (g *aggregator) heartbeat(p *peer, now time.Duration) {
 	}
 }
 
-// returned removes the rooms of which a Missing client has reported the end of its interest from its
-// feed. The other rooms have changed, because the counts of the client are counted again.
+// returned is called when a Missing client has returned. It removes from the feed of the client the
+// rooms in which the client is no longer interested. The next flush updates the other rooms, which have
+// changed, because the counts of the client are part of the sums again.
 func (g *aggregator) returned(p *peer) {
 	if g == nil || p.flags&flagEverything != 0 {
 		return

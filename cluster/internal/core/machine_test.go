@@ -108,3 +108,19 @@ func TestMachine_Disconnected_LosesPeersOnlyIfItHearsOthers(t *testing.T) {
 		require.NotEmpty(t, m.Reasons(lease+3*beat))
 	}
 }
+
+// A peer that is returning sends a sync request in the instant in which it becomes Missing.
+func TestMachine_AnswersPeerThatBecomesMissing(t *testing.T) {
+	m := testMachine()
+	m.Change([]Change{{RoomEvent: occupancy.RoomEvent{Room: "room", Event: occupancy.Event{Occupancy: occupancy.Occupancy{Connections: 1}}}}}, 0)
+	m.Receive(Heartbeat, beatOf(1, 1, 0), 0)
+	end := m.members.lease(m.members.peers[0]) + beat
+	for now := beat; now < end; now += beat {
+		m.Tick(now, 800)
+		sent(m, now)
+	}
+	m.Receive(SyncRequest, (&syncRequest{from: m.members.peers[0].id, to: m.cfg.ID}).encode(), end)
+	m.Tick(end, 800)
+	require.Equal(t, Missing, m.members.peers[0].state)
+	require.Equal(t, 1, sent(m, end)[SyncReply])
+}

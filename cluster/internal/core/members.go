@@ -209,7 +209,7 @@ func (s *members) expire(now time.Duration) (lost, dropped []*peer) {
 	for _, p := range s.peers {
 		if p.state == Live && now >= s.leaseEnd(p) {
 			// The only heartbeat of this peer was probably late, if a node with its name is running.
-			p.replaced = p.replaced || p.beatsSince <= 1 && s.sameName(p)
+			p.replaced = p.replaced || p.beatsSince <= 1 && s.sameName(p, s.liveNames())
 			p.state = Suspect
 		}
 	}
@@ -288,11 +288,19 @@ func (s *members) running(p *peer, now time.Duration) bool {
 	return !p.dropped && !p.replaced && !p.unsupported && p.state == Live && p.lastBeatNumber > 0 && now < s.lateAt(p)
 }
 
-// sameName reports whether another node has the peer's name.
-func (s *members) sameName(p *peer) bool {
-	return p.name == s.cfg.Name || slices.ContainsFunc(s.peers, func(other *peer) bool {
-		return other != p && other.name == p.name && other.state == Live && p.state == Live && !p.replaced && !other.replaced
-	})
+// liveNames returns the number of Live peers with each name, without replaced peers.
+func (s *members) liveNames() map[string]int {
+	names := map[string]int{}
+	for _, p := range s.peers {
+		names[p.name] += toInt(p.state == Live && !p.replaced)
+	}
+	return names
+}
+
+// sameName reports whether another node has the peer's name. The parameter live is the result of
+// liveNames.
+func (s *members) sameName(p *peer, live map[string]int) bool {
+	return p.name == s.cfg.Name || p.state == Live && !p.replaced && live[p.name] > 1
 }
 
 // massLoss reports whether both of two peers, or more than half of three or more, were lost

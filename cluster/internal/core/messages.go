@@ -22,7 +22,7 @@ type heartbeat struct {
 	to            Incarnation // the receiver, or zero for all nodes
 	collect, want shardSet    // see peer
 	cover         shardSet    // the shards whose rooms the feed contains
-	nodes         uint64      // of an aggregator: the number of running nodes, or 0 if it has just started; see members.running
+	nodes         uint64      // of an aggregator: the number of running nodes whose counts have arrived, or 0 if it has just started
 	heard         uint64      // the number of the last heartbeat from the receiver
 	missing       [][]byte    // of an aggregator: the names of nodes that are not counted, but may return
 

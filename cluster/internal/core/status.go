@@ -22,7 +22,7 @@ func (m *Machine) Rooms() int { return m.live() }
 
 // Peers returns the states of the peers, in the order of their first messages.
 func (m *Machine) Peers(now time.Duration) []PeerStatus {
-	all := make([]PeerStatus, len(m.members.peers))
+	all, names := make([]PeerStatus, len(m.members.peers)), m.members.liveNames()
 	for i, p := range m.members.peers {
 		all[i] = PeerStatus{
 			ID:             p.id,
@@ -37,7 +37,7 @@ func (m *Machine) Peers(now time.Duration) []PeerStatus {
 			Degraded:       p.flags&flagDegraded != 0,
 			Backlog:        p.flags&flagBacklog != 0,
 			IgnoresRooms:   p.maxRooms > 0 && uint64(m.feedTo(p).live()) > p.maxRooms,
-			SameName:       m.members.sameName(p),
+			SameName:       m.members.sameName(p, names),
 			Unsupported:    p.unsupported,
 			SinceHeartbeat: now - p.beatAt,
 		}

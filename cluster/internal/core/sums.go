@@ -39,9 +39,9 @@ func (r *roomSum) countsWithout(part *clientPart) roomCounts {
 	return roomCounts(min(connections, largestCount)<<32 | min(members, largestCount))
 }
 
-// usersWithout returns the users of all parts but one, which can be nil: at most limit hashes. If
-// clients have not published all hashes, it estimates the number of users from the smallest
-// hashes: up to the smallest one that such a client published last, no hash is missing.
+// usersWithout returns the users of all parts but one, which can be nil: at most limit hashes, and
+// the number of users. If a client has more users than it publishes, the number is estimated: the
+// hashes are distributed evenly, and below a certain hash all of them are known (knownWithout).
 func (r *roomSum) usersWithout(part *clientPart, limit int) (u userList) {
 	if r.users == nil {
 		return u

@@ -2,7 +2,6 @@ package core
 
 import (
 	"cmp"
-	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -14,9 +13,6 @@ import (
 
 // MaxTop is the maximum number of rooms in the answer of an aggregator.
 const MaxTop = 256
-
-// errNoAnswer is the reason for an incomplete result of Top.
-var errNoAnswer = errors.New("an aggregator did not answer")
 
 // Top is a call of a Client for the rooms with the most connections.
 type Top struct {
@@ -33,8 +29,8 @@ type RoomCounts struct {
 }
 
 // AskTop starts a call for the n rooms with the most connections, at most MaxTop. The function
-// done is called when no answer is outstanding, possibly before AskTop returns.
-// Only a Client can call AskTop.
+// done is called when no answer is outstanding, possibly before AskTop returns. Only a Client can
+// call AskTop.
 func (m *Machine) AskTop(n int, done func()) *Top {
 	t := &Top{n: min(n, MaxTop), done: done, waiting: map[*peer]shardSet{}}
 	for shard, p := range m.client.sources {
@@ -56,7 +52,8 @@ func (m *Machine) AskTop(n int, done func()) *Top {
 
 // ResultTop ends a call and returns the rooms in descending order. If the result may be wrong, it
 // also returns the names of the nodes that are missing, and an error. The parameter ended is the
-// reason for which the caller has stopped waiting, or nil.
+// reason for which the caller has stopped waiting, or nil if all aggregators have answered or the
+// node is closed.
 func (m *Machine) ResultTop(t *Top, ended error, now time.Duration) (rooms []RoomCounts, missing []string, err error) {
 	for id, other := range m.queries.tops {
 		if other == t {
@@ -69,8 +66,7 @@ func (m *Machine) ResultTop(t *Top, ended error, now time.Duration) (rooms []Roo
 	}
 	slices.Sort(missing)
 	if len(t.waiting) > 0 {
-		err = cmp.Or(ended, errNoAnswer)
-		slices.Sort(missing)
+		err = cmp.Or(ended, err)
 	}
 	t.rooms.cut()
 	return t.rooms[:min(t.n, len(t.rooms))], missing, err

@@ -204,13 +204,6 @@ func run(c config) (*report, error) {
 
 	l.start()
 	s.advance(time.Second)
-	if c.profile != "" {
-		stop, err := startProfile(c.profile)
-		if err != nil {
-			return nil, err
-		}
-		defer stop()
-	}
 	s.traffic = traffic{}
 	for _, n := range s.nodes {
 		n.usage = usage{}

@@ -47,7 +47,6 @@ type config struct {
 	duration    time.Duration
 	lose        int
 	seed        uint64
-	profile     string
 }
 
 func main() {
@@ -67,7 +66,6 @@ func main() {
 	flag.DurationVar(&c.duration, "duration", 10*time.Second, "virtual duration of the measurement")
 	flag.IntVar(&c.lose, "lose", 0, "number of aggregators that crash after half of this duration")
 	flag.Uint64Var(&c.seed, "seed", 1, "seed of the random numbers")
-	flag.StringVar(&c.profile, "profile", "", "`file` for a CPU profile of the measurement")
 	flag.Parse()
 	if err := c.validate(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)

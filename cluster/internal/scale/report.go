@@ -1,12 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -189,19 +186,4 @@ func (r *report) printTraffic(out io.Writer, columns []role) (all flow) {
 		fmt.Fprintln(out)
 	}
 	return all
-}
-
-// startProfile starts a CPU profile.
-func startProfile(file string) (stop func(), err error) {
-	f, err := os.Create(file)
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		_ = f.Close() // if the file is incomplete, the tool pprof reports an error
-	}, nil
 }
