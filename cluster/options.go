@@ -116,7 +116,8 @@ func WithStrictReadiness() Option { return func(c *config) { c.strict = true } }
 // A node then receives only the counts of the rooms in which it is interested: those in which it
 // has connections, members or subscribers, or that a watcher of its engine has selected
 // ([Node.Interested]). Other rooms are missing in Current, All and Watch of its engine, and in
-// rankings of its rooms. [occupancy.Engine.Get] still returns the counts of any room, and [Node.Top] the largest rooms of the service. A node [WithEverything] receives all rooms.
+// rankings of its rooms. [occupancy.Engine.Get] still returns the counts of any room, and
+// [Node.Top] the largest rooms of the service. A node [WithEverything] receives all rooms.
 //
 // When a node becomes interested in a room, its engine has only the counts of its own process
 // until the counts of the others arrive, about a flush interval later.
